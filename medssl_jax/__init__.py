@@ -1,0 +1,1 @@
+"""Label-efficient medical imaging in JAX: FocalMix for nodules in CT, SOS for gigapixel slides."""
