@@ -1,0 +1,27 @@
+"""Focal loss for targets anywhere between 0 and 1."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def soft_target_focal_loss(
+    logits: Float[Array, "*n"],
+    targets: Float[Array, "*n"],
+    *,
+    negative_weight: float,
+    positive_weight: float,
+    gamma: float,
+) -> Float[Array, "*n"]:
+    """Soft-target focal loss of each element (FocalMix, arXiv 2003.09108).
+
+    [a0 + y (a1 - a0)] |y - p|^gamma CE(y, p), with a0 and a1 the weights of negatives and positives. It is focal loss
+    for y in {0, 1} and zero at p = y. No gradient reaches `targets`. Raises `ValueError` for gamma below 1, where
+    the gradient at p = y is infinite.
+    """
+    if gamma < 1:
+        raise ValueError(f"gamma is {gamma}: below 1 the gradient at p = y is infinite, choose 1 or more")
+    targets = jax.lax.stop_gradient(targets)
+    cross_entropy = jax.nn.softplus(logits) - targets * logits
+    balance = negative_weight + targets * (positive_weight - negative_weight)
+    return balance * jnp.abs(targets - jax.nn.sigmoid(logits)) ** gamma * cross_entropy

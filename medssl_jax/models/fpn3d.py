@@ -1,0 +1,76 @@
+"""The detector: a 3-D feature pyramid network (Lin et al., arXiv 1612.03144) with one head for all levels."""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from medssl_jax.detection.anchors import AnchorLevel
+from medssl_jax.models.layers import Conv3D, GroupNorm, draw_flat, upsample_twice
+from medssl_jax.models.resnet import ResNet3D
+from medssl_jax.ssl.targets import Prediction
+
+
+class Tower(nn.Module):
+    """The convolutions of one branch of the head, shared by all levels."""
+
+    features: int
+    depth: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b z y x c"]) -> Float[Array, "b z y x features"]:
+        """Keeps the size."""
+        for _ in range(self.depth):
+            x = nn.relu(GroupNorm()(Conv3D(self.features)(x)))
+        return x
+
+
+class FPN3D(nn.Module):
+    """Predicts a logit and a box code for every anchor of a patch, in the order of `AnchorGrid`.
+
+    Level strides must be powers of 2 up to that of the last backbone stage. `prior` is the probability of a nodule that
+    every anchor starts from (focal loss, arXiv 1708.02002).
+    """
+
+    levels: Sequence[AnchorLevel]
+    stem_features: int
+    features: Sequence[int]
+    blocks: Sequence[int]
+    pyramid_features: int
+    head_depth: int
+    prior: float
+    remat: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, patches: Float[Array, "b s s s 1"]) -> Prediction:
+        """Logits `(b, anchors)` and codes `(b, anchors, 4)`, both float32 whatever `dtype` computes them."""
+        backbone = ResNet3D(self.stem_features, self.features, self.blocks, self.remat)
+        stages = {2 ** (stage + 1): x for stage, x in enumerate(backbone(patches.astype(self.dtype)))}
+        classify = Tower(self.pyramid_features, self.head_depth, name="classify")
+        locate = Tower(self.pyramid_features, self.head_depth, name="locate")
+        small = draw_flat(nn.initializers.normal(0.01))
+        prior_logit = nn.initializers.constant(-math.log((1 - self.prior) / self.prior))
+        coarser = None
+        logits, codes = {}, {}
+        finest = min(level.stride for level in self.levels)
+        for stride in sorted((stride for stride in stages if stride >= finest), reverse=True):
+            lateral = Conv3D(self.pyramid_features, kernel=1, use_bias=True, name=f"lateral{stride}")(stages[stride])
+            merged = lateral if coarser is None else lateral + upsample_twice(coarser)
+            coarser = merged
+            for level in self.levels:
+                if level.stride != stride:
+                    continue
+                smooth = Conv3D(self.pyramid_features, use_bias=True, name=f"smooth{stride}")(merged)
+                sides, batch = len(level.sides_voxel), patches.shape[0]
+                to_logits = Conv3D(sides, 1, 1, True, small, prior_logit, name=f"logits{stride}")
+                to_codes = Conv3D(4 * sides, 1, 1, True, small, name=f"codes{stride}")
+                logits[stride] = to_logits(classify(smooth)).reshape(batch, -1)
+                codes[stride] = to_codes(locate(smooth)).reshape(batch, -1, 4)
+        order = [level.stride for level in self.levels]
+        return Prediction(
+            jnp.concatenate([logits[stride] for stride in order], 1).astype(jnp.float32),
+            jnp.concatenate([codes[stride] for stride in order], 1).astype(jnp.float32),
+        )

@@ -1,0 +1,115 @@
+"""MixUp of patches, then of objects (FocalMix, arXiv 2003.09108). Voxels stay on the device, shapes stay fixed."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from medssl_jax.detection.boxes import whole_boxes
+
+
+class ImageMix(NamedTuple):
+    """Patch i becomes `weight[i]` of itself and the rest of patch `partner[i]`; it stays the dominant one."""
+
+    partner: Int[Array, "b"]
+    weight: Float[Array, "b"]
+
+
+class ObjectMix(NamedTuple):
+    """Object m of patch b takes 1 - `weight[b, m]` of object `donor[b, m]`, counted over the flattened batch."""
+
+    donor: Int[Array, "b m"]
+    weight: Float[Array, "b m"]
+    active: Bool[Array, "b m"]
+
+
+def draw_image_mix(key: Array, batch: int, eta: float) -> ImageMix:
+    """A random permutation as partners, and weights max(l, 1 - l) with l from Beta(eta, eta)."""
+    partner_key, weight_key = jax.random.split(key)
+    return ImageMix(jax.random.permutation(partner_key, batch), _draw_weights(weight_key, (batch,), eta))
+
+
+def mix_images(patches: Float[Array, "b *voxels"], mix: ImageMix) -> Float[Array, "b *voxels"]:
+    """l x_i + (1 - l) x_partner; serves voxels, targets and loss weights alike."""
+    weight = mix.weight.reshape(-1, *(1,) * (patches.ndim - 1))
+    return weight * patches + (1 - weight) * patches[mix.partner]
+
+
+def draw_object_mix(
+    key: Array, boxes_zyxdhw: Float[Array, "b m 6"], valid: Bool[Array, "b m"], *, side: int, eta: float
+) -> ObjectMix:
+    """For each object another object of the batch, any with equal chance.
+
+    Boxes cut by the border of their patch neither give nor take. An object that is alone in the batch stays as it is.
+    """
+    usable = (valid & whole_boxes(boxes_zyxdhw, side)).reshape(-1)
+    donor_key, weight_key = jax.random.split(key)
+    candidates = usable[None, :] & ~jnp.eye(usable.size, dtype=bool)
+    donor = jax.random.categorical(donor_key, jnp.where(candidates, 0.0, -jnp.inf))
+    active = usable & candidates.any(1)
+    weight = _draw_weights(weight_key, (usable.size,), eta)
+    return ObjectMix(donor.reshape(valid.shape), weight.reshape(valid.shape), active.reshape(valid.shape))
+
+
+def mix_objects(
+    patches: Float[Array, "b s s s c"], boxes_zyxdhw: Float[Array, "b m 6"], mix: ObjectMix, *, window: int
+) -> Float[Array, "b s s s c"]:
+    """Blends each donor, rescaled to the host's box, into the host's box; no voxel outside a box changes.
+
+    Donors are read before any object is mixed. `window` is the side of the cube, in voxels, that is read and
+    written round an object: boxes must fit into it, larger ones are left alone.
+    """
+    side = patches.shape[1]
+    window = min(window, side)
+    fits = (boxes_zyxdhw[..., 3:] <= window - 2).all(-1)
+    active = mix.active & fits & fits.reshape(-1)[mix.donor]
+    objects_per_patch = boxes_zyxdhw.shape[1]
+    donor_boxes = boxes_zyxdhw.reshape(-1, 6)[mix.donor]
+
+    def read_donor(donor, donor_box, host_box):
+        start = _window_start(donor_box, window, side)
+        voxels = _read_window(patches[donor // objects_per_patch], start, window)
+        return _resample(voxels, donor_box[:3] - start, donor_box[3:], host_box, side)
+
+    donors = jax.vmap(jax.vmap(read_donor))(mix.donor, donor_boxes, boxes_zyxdhw)
+
+    def blend_into(patch, item):
+        box, donor, weight, is_active = item
+        start = _window_start(box, window, side)
+        host = _read_window(patch, start, window)
+        axes = [jnp.abs(start[axis] + jnp.arange(window) - box[axis]) <= box[3 + axis] / 2 for axis in range(3)]
+        inside = axes[0][:, None, None] & axes[1][None, :, None] & axes[2][None, None, :]
+        blended = jnp.where((inside & is_active)[..., None], weight * host + (1 - weight) * donor, host)
+        return jax.lax.dynamic_update_slice(patch, blended, (*start, 0)), None
+
+    def blend_all(patch, boxes, donors, weights, active):
+        return jax.lax.scan(blend_into, patch, (boxes, donors, weights, active))[0]
+
+    return jax.vmap(blend_all)(patches, boxes_zyxdhw, donors, mix.weight, active)
+
+
+def _draw_weights(key, shape, eta):
+    weight = jax.random.beta(key, eta, eta, shape)
+    return jnp.maximum(weight, 1 - weight)
+
+
+def _window_start(box, window, side):
+    return jnp.clip(jnp.round(box[:3] - (window - 1) / 2), 0, side - window).astype(jnp.int32)
+
+
+def _read_window(patch, start, window):
+    return jax.lax.dynamic_slice(patch, (*start, 0), (window, window, window, patch.shape[-1]))
+
+
+def _resample(donor, donor_centre, donor_extent, host_box, side):
+    """The donor's window seen from the host's window: linear along each axis, as three small matrix products."""
+    window = donor.shape[0]
+    start = _window_start(host_box, window, side)
+    for axis in range(3):
+        host_extent = jnp.maximum(host_box[3 + axis], 1e-3)
+        relative = (start[axis] + jnp.arange(window) - host_box[axis]) / host_extent
+        source = jnp.clip(donor_centre[axis] + relative * donor_extent[axis], 0, window - 1)
+        weights = jnp.clip(1 - jnp.abs(source[:, None] - jnp.arange(window)[None, :]), 0)
+        donor = jnp.moveaxis(jnp.tensordot(weights, donor, axes=(1, axis)), 0, axis)
+    return donor

@@ -1,0 +1,47 @@
+"""Soft targets for unlabelled patches: the model's own guess, agreed on by several views."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logit
+from jaxtyping import Array, Float
+
+from medssl_jax.detection import symmetries
+from medssl_jax.detection.anchors import AnchorGrid
+
+Patches = Float[Array, "b s s s c"]
+
+
+class Prediction(NamedTuple):
+    """What the detector says of each anchor: the logit of a nodule, and the code of its box."""
+
+    logits: Float[Array, "*b anchors"]
+    codes: Float[Array, "*b anchors 4"]
+
+
+def sharpen(probability: Float[Array, "*n"], temperature: float) -> Float[Array, "*n"]:
+    """q^(1/T) / (q^(1/T) + (1-q)^(1/T)): pushes a probability away from 1/2 where T < 1 (FocalMix, as MixMatch)."""
+    return jax.nn.sigmoid(logit(probability) / temperature)
+
+
+def average_views(
+    predict: Callable[[Patches], Prediction], patches: Patches, views: symmetries.Symmetry, grid: AnchorGrid
+) -> tuple[Float[Array, "b anchors"], Float[Array, "b anchors 4"]]:
+    """Mean probability and mean box code of each anchor over the views of each patch.
+
+    `views` holds one symmetry per row. Each view is predicted, brought back to the anchors of the patch as it came,
+    and averaged: probabilities, not logits (FocalMix, figure 2). One view at a time is held in memory.
+    """
+
+    def add_view(totals, view):
+        prediction = predict(symmetries.apply_to_voxels(patches, view))
+        codes = symmetries.undo_on_codes(prediction.codes, view)
+        values = jnp.concatenate([jax.nn.sigmoid(prediction.logits)[..., None], codes], -1)
+        return totals + symmetries.undo_on_anchors(values, view, grid), None
+
+    totals = jnp.zeros((patches.shape[0], len(grid), 5), jnp.float32)
+    totals, _ = jax.lax.scan(add_view, totals, views)
+    mean = totals / views.flips.shape[0]
+    return mean[..., 0], mean[..., 1:]
