@@ -1,0 +1,1 @@
+"""One file per experiment; a child changes a few fields of `focalmix.py`."""

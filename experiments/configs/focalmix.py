@@ -1,0 +1,101 @@
+"""Every setting of FocalMix, with the paper's training set-up at full size; the parent of the configs beside it.
+
+Marks: (p) stated by the paper (arXiv 2003.09108), (c) a convention of LUNA16 code, (o) our choice, because the paper's
+value is not known to us. Lengths are in mm, which are voxels after resampling.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(_: str = "") -> ConfigDict:
+    """The paper's setting with 100 labelled and 400 unlabelled scans."""
+    config = ConfigDict()
+    config.seed = 0
+    config.steps = 30_000  # (o)
+
+    data = config.data = ConfigDict()
+    data.manual_dir = "data/LUNA16"  # the unpacked download
+    data.data_dir = "data/tfds"  # the prepared data set
+    data.cache_dir = "data/cache"  # memory-mapped arrays for crops
+    data.mask_lungs = True  # (c) 170/255 outside the dilated lungs
+
+    split = config.split = ConfigDict()
+    split.seed = 0
+    split.train_subsets = (0, 1, 2, 3, 4, 9)  # 533 scans (p); which ones: (o)
+    split.test_subsets = (5, 6, 7, 8)  # 355 scans (p); which ones: (o)
+    split.labelled = 100  # (p) 25, 50 or 100; -1: every training scan that is not unlabelled
+    split.unlabelled = 400  # (p)
+
+    patches = config.patches = ConfigDict()
+    patches.side = 160  # (p)
+    patches.labelled_batch = 8  # (p)
+    patches.unlabelled_batch = 8  # (p); 0 trains the supervised baseline
+    patches.max_objects = 8  # (o) boxes kept a patch
+    patches.nodule_share = 0.7  # (o) labelled patches drawn round a nodule, the others anywhere in the lungs
+    patches.jitter = 48  # (o) how far from the centre of the patch that nodule may lie
+    patches.scale_range = (0.75, 1.25)  # (c)
+    patches.symmetry_group = "flips"  # (c) `flips` (8) or `cube` (48)
+    patches.loader_threads = 8
+
+    model = config.model = ConfigDict()  # (p) a 3-D FPN; (o) all sizes
+    model.stem_features = 24  # channels at full resolution; 0: space-to-depth instead
+    model.features = (32, 64, 128, 256)  # at strides 2, 4, 8, 16
+    model.blocks = (2, 2, 3, 3)
+    model.pyramid_features = 64
+    model.head_depth = 2
+    model.prior = 0.01
+    model.remat = True
+    model.dtype = "float32"
+
+    anchors = config.anchors = ConfigDict()
+    anchors.strides = (4, 8, 16)  # (p) figure 2
+    anchors.sides_mm = ((4.5, 7.0, 10.0), (14.0, 20.0), (28.0, 40.0))  # (o)
+    anchors.positive_iou = 0.35  # (o) or the best anchor of a nodule
+    anchors.ignored_iou = 0.1  # (o)
+
+    loss = config.loss = ConfigDict()
+    loss.negative_weight = 0.05  # (o) a0
+    loss.positive_weight = 0.95  # (o) a1; (p) the larger one
+    loss.gamma = 2.0  # (o)
+    loss.box_weight = 1.0  # (o)
+
+    ssl = config.ssl = ConfigDict()
+    ssl.views = 4  # (o) K
+    ssl.view_group = "flips"  # (p) flips; `cube` adds the quarter turns
+    ssl.temperature = 0.7  # (p) figure 2 fits only 0.69 to 0.73
+    ssl.ramp_start_share = 0.0  # (o) share of the steps before unlabelled patches count
+    ssl.ramp_share = 0.15  # (o) share of the steps in which their weight grows to 1
+
+    mixup = config.mixup = ConfigDict()
+    mixup.image = True  # (p)
+    mixup.object = True  # (p)
+    mixup.eta = 0.2  # (o)
+    mixup.object_window = 48  # (o) objects that do not fit are left alone
+    mixup.object_score = 0.9  # (o) from which a guessed box counts as an object
+    mixup.object_nms_iou = 0.1  # (o)
+
+    optimiser = config.optimiser = ConfigDict()  # (o) all of it
+    optimiser.learning_rate = 1e-3
+    optimiser.warmup_share = 0.05
+    optimiser.b1 = 0.9
+    optimiser.b2 = 0.999
+    optimiser.weight_decay = 1e-4
+    optimiser.clip_norm = 10.0
+    optimiser.ema_decay = 0.0  # (p) current weights; above 0 an average is kept and evaluated
+
+    inference = config.inference = ConfigDict()  # (o) but for the number of marks
+    inference.overlap = 32
+    inference.window_batch = 4
+    inference.candidates = 256  # best anchors a window that enter NMS
+    inference.window_detections = 32
+    inference.scan_candidates = 1024
+    inference.score_threshold = 0.02
+    inference.nms_iou = 0.1
+    inference.marks = 100  # LUNA16's limit
+
+    logging = config.logging = ConfigDict()
+    logging.log_every = 50
+    logging.save_every = 500  # a multiple of log_every
+    logging.keep_checkpoints = 2
+    logging.bootstraps = 1000
+    return config

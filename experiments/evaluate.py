@@ -1,0 +1,50 @@
+r"""Scores a submission by LUNA16's official procedure.
+
+python -m experiments.evaluate --submission=submission.csv --annotations=annotations.csv \
+    --excluded=annotations_excluded.csv --seriesuids=seriesuids.csv --output=DIR
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from experiments import command
+from medssl_jax.atomic import writable_directory
+from medssl_jax.metrics.froc import score
+from medssl_jax.metrics.luna16_files import read_annotations, read_series_uids
+from medssl_jax.metrics.marks import read_submission
+from medssl_jax.report.froc_figure import write_froc_figure
+from medssl_jax.report.tables import result_table, scored_lines
+
+SUBMISSION = flags.DEFINE_string(
+    "submission", None, "marks to score: seriesuid,coordX,coordY,coordZ,probability", required=True
+)
+ANNOTATIONS = flags.DEFINE_string("annotations", None, "LUNA16's annotations.csv", required=True)
+EXCLUDED = flags.DEFINE_string("excluded", None, "LUNA16's annotations_excluded.csv; without it nothing is excluded")
+SERIESUIDS = flags.DEFINE_string(
+    "seriesuids", None, "every scan that was searched, one series UID a line", required=True
+)
+OUTPUT = flags.DEFINE_string("output", None, "folder for froc.json and froc.png", required=True)
+BOOTSTRAPS = flags.DEFINE_integer("bootstraps", 1000, "resamples of the scans behind the 95 % intervals", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "seed of the resamples", lower_bound=0)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads, scores, prints and writes."""
+    del argv
+    output = writable_directory(OUTPUT.value)
+    series_uids = read_series_uids(SERIESUIDS.value)
+    marks = read_submission(SUBMISSION.value, known_series=series_uids)
+    annotations = read_annotations(ANNOTATIONS.value)
+    excluded = read_annotations(EXCLUDED.value) if EXCLUDED.value else None
+    result = score(marks, annotations, excluded, series_uids, bootstraps=BOOTSTRAPS.value, seed=SEED.value)
+    print(scored_lines(result, marks, annotations))
+    print(result_table(result))
+    result.to_json(output / "froc.json")
+    write_froc_figure(output / "froc.png", {Path(SUBMISSION.value).stem: result})
+    print(f"written: {output / 'froc.json'} and {output / 'froc.png'}")
+
+
+if __name__ == "__main__":
+    command.run(main)

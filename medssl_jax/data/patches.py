@@ -1,0 +1,117 @@
+"""Patches cut from scans: where to cut on the host, scaling and normalisation on the device."""
+
+import dataclasses
+import math
+from typing import TypedDict
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int16
+
+from medssl_jax.data.crop_cache import OUTSIDE_HU, CachedScan
+from medssl_jax.detection.symmetries import GROUPS
+
+HU_WINDOW = (-1200.0, 600.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchSettings:
+    """How patches are drawn; sides and jitter in voxels of 1 mm."""
+
+    side: int
+    max_objects: int
+    nodule_share: float
+    jitter: int
+    scale_range: tuple[float, float]
+    symmetry_group: str
+
+    @property
+    def window(self) -> int:
+        """Side of the window that is read: what the strongest shrinking still fills the patch with."""
+        return math.ceil(self.side / self.scale_range[0])
+
+
+class PatchBatch(TypedDict):
+    """Windows of scans with the boxes as they lie in the scaled patch; rows that are not `valid` are padding."""
+
+    window_hu: Int16[Array, "b w w w"]
+    scale: Float[Array, "b"]
+    boxes_zyxdhw: Float[Array, "b m 6"]
+    valid: Bool[Array, "b m"]
+
+
+def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, np.ndarray]:
+    """A patch round a random nodule, off-centre by up to `jitter`, or (and where there is none) in the lungs."""
+    if len(scan.boxes_zyxdhw_voxel) and rng.random() < settings.nodule_share:
+        nodule = scan.boxes_zyxdhw_voxel[rng.integers(len(scan.boxes_zyxdhw_voxel)), :3]
+        return _cut(scan, nodule + rng.uniform(-settings.jitter, settings.jitter, 3), rng, settings)
+    return _cut(scan, _place_in_lungs(scan, rng), rng, settings)
+
+
+def draw_unlabelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, np.ndarray]:
+    """A patch anywhere in the lungs; no label of the scan is looked at."""
+    hidden = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.zeros((0, 6), np.float32))
+    return _cut(hidden, _place_in_lungs(scan, rng), rng, settings)
+
+
+def cut_window(hu_zyx: Int16[np.ndarray, "z y x"], start_zyx: np.ndarray, side: int) -> Int16[np.ndarray, "s s s"]:
+    """The cube of `side` voxels that begins at `start_zyx`; `OUTSIDE_HU` where it leaves the scan."""
+    window = np.full((side,) * 3, OUTSIDE_HU, np.int16)
+    low = np.clip(start_zyx, 0, hu_zyx.shape)
+    high = np.clip(start_zyx + side, 0, hu_zyx.shape)
+    source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    target = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start_zyx, strict=True))
+    window[target] = hu_zyx[source]
+    return window
+
+
+def normalise_hu(hu: Int16[Array, "*n"] | Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """Maps -1200..600 HU to -1..1."""
+    low, high = HU_WINDOW
+    return 2 * (jnp.clip(hu.astype(jnp.float32), low, high) - low) / (high - low) - 1
+
+
+def scale_windows(window_hu: Int16[Array, "b w w w"], scale: Float[Array, "b"], side: int) -> Float[Array, "b s s s 1"]:
+    """Magnifies each window about its centre by `scale` and keeps the middle `side` voxels, normalised to -1..1.
+
+    Linear interpolation along each axis in turn, as matrix products: no gathers, any scale, one compilation.
+    """
+    window = window_hu.shape[-1]
+    steps = (jnp.arange(side) - (side - 1) / 2) / scale[:, None] + (window - 1) / 2
+    weights = jnp.clip(1 - jnp.abs(steps[..., None] - jnp.arange(window)), 0)
+    voxels = normalise_hu(window_hu)
+    for _ in range(3):
+        # The first axis is contracted and comes back last: after three turns the order is the old one.
+        voxels = jnp.einsum("bzyx,bsz->byxs", voxels, weights)
+    return voxels[..., None]
+
+
+def _place_in_lungs(scan, rng):
+    # Half a lattice of jitter makes every voxel of the lungs as likely as any other.
+    return scan.places_zyx[rng.integers(len(scan.places_zyx))] + rng.uniform(-2, 2, 3)
+
+
+def _cut(scan, centre_zyx, rng, settings):
+    window = settings.window
+    start = np.round(centre_zyx - (window - 1) / 2).astype(int)
+    scale = rng.uniform(*settings.scale_range)
+    group = GROUPS[settings.symmetry_group]
+    member = rng.integers(len(group.flips))
+    permutation, flips = group.permutation[member], group.flips[member]
+    voxels = cut_window(scan.hu_zyx, start, window).transpose(permutation)
+    voxels = voxels[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    centres = (scan.boxes_zyxdhw_voxel[:, :3] - start - (window - 1) / 2)[:, permutation] * np.where(flips, -1, 1)
+    extents = scan.boxes_zyxdhw_voxel[:, 3:][:, permutation]
+    boxes = np.hstack([centres * scale + (settings.side - 1) / 2, extents * scale]).astype(np.float32)
+    touches = (np.abs(centres * scale) < settings.side / 2 + extents * scale / 2).all(1)
+    # Nearest first, so that the one the patch was drawn for is kept where there are too many.
+    order = np.argsort(np.abs(centres).max(1), kind="stable")
+    kept = [index for index in order if touches[index]][: settings.max_objects]
+    padded = np.zeros((settings.max_objects, 6), np.float32)
+    padded[: len(kept)] = boxes[kept]
+    return {
+        "window_hu": np.ascontiguousarray(voxels),
+        "scale": np.float32(scale),
+        "boxes_zyxdhw": padded,
+        "valid": np.arange(settings.max_objects) < len(kept),
+    }

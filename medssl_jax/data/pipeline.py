@@ -1,0 +1,41 @@
+"""The stream of training batches: labelled and unlabelled patches side by side.
+
+Every row is a function of (seed, stream, position in the global shuffle): neither threads nor hosts change it, and
+the stream resumes anywhere at no cost.
+"""
+
+from collections.abc import Sequence
+
+import grain
+import numpy as np
+
+from medssl_jax.data.crop_cache import CropCache
+from medssl_jax.data.patches import PatchSettings, draw_labelled, draw_unlabelled
+
+
+def patch_batches(
+    cache: CropCache,
+    labelled: Sequence[str],
+    unlabelled: Sequence[str],
+    *,
+    labelled_batch: int,
+    unlabelled_batch: int,
+    settings: PatchSettings,
+    seed: int,
+) -> grain.MapDataset:
+    """Batch i holds `{"labelled": PatchBatch, "unlabelled": PatchBatch}`; without an unlabelled batch, only the first.
+
+    Each stream goes through its scans in a new order every time round, one patch a scan.
+    """
+    streams = {"labelled": _stream(cache, labelled, labelled_batch, draw_labelled, settings, 2 * seed)}
+    if unlabelled_batch:
+        streams["unlabelled"] = _stream(cache, unlabelled, unlabelled_batch, draw_unlabelled, settings, 2 * seed + 1)
+    zipped = grain.experimental.ZipMapDataset(list(streams.values()))
+    return zipped.map(lambda batches: dict(zip(streams, batches, strict=True)))
+
+
+def _stream(cache, series_uids, batch, draw, settings: PatchSettings, seed: int) -> grain.MapDataset:
+    def cut(series_uid: str, rng: np.random.Generator):
+        return draw(cache.scan(series_uid), rng, settings)
+
+    return grain.MapDataset.source(list(series_uids)).seed(seed).shuffle().repeat().random_map(cut).batch(batch)

@@ -1,0 +1,158 @@
+"""Detection in a whole scan: windows of the training patch's size, joined by suppression over the scan.
+
+Whole volumes at once would be faster, but GroupNorm's statistics are those of a patch, and a network that learned on
+patches loses over ten points of CPM on volumes of another size.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int16, UInt8
+
+from medssl_jax.data.patches import cut_window, normalise_hu
+from medssl_jax.detection.anchors import AnchorGrid
+from medssl_jax.detection.boxes import decode_boxes
+from medssl_jax.detection.nms import suppress, top_detections
+from medssl_jax.errors import InputError
+from medssl_jax.ssl.targets import Prediction
+
+
+@dataclasses.dataclass(frozen=True)
+class SlidingSettings:
+    """How a scan is gone through; `experiments/configs/focalmix.py` explains each field."""
+
+    overlap: int
+    window_batch: int
+    candidates: int
+    window_detections: int
+    scan_candidates: int
+    score_threshold: float
+    nms_iou: float
+    marks: int
+
+
+class ScanDetections(NamedTuple):
+    """Boxes in voxels of the scan, best first."""
+
+    boxes_zyxdhw_voxel: Float[np.ndarray, "n 6"]
+    probability: Float[np.ndarray, "n"]
+
+
+class Window(NamedTuple):
+    """A cube that the network sees, and the part of it, from `core_low` up to `core_high`, that it answers for."""
+
+    start_zyx: np.ndarray
+    core_low_zyx: np.ndarray
+    core_high_zyx: np.ndarray
+
+
+class SlidingDetector:
+    """Finds nodules in scans of any size. The network, top-k and NMS of a window compile together, once."""
+
+    def __init__(self, predict: Callable[[Any, Array], Prediction], grid: AnchorGrid, settings: SlidingSettings):
+        if not 0 <= settings.overlap < grid.patch_side:
+            raise InputError(
+                f"inference.overlap is {settings.overlap}, expected 0 to less than the patch side {grid.patch_side}"
+            )
+        self._side, self._settings = grid.patch_side, settings
+        anchors = grid.boxes_zyxdhw()
+
+        def detect(params, windows_hu, core_low, core_high):
+            prediction = predict(params, normalise_hu(windows_hu)[..., None])
+            boxes = decode_boxes(prediction.codes, jnp.asarray(anchors))
+            centre = boxes[..., :3]
+            in_core = ((centre >= core_low[:, None]) & (centre < core_high[:, None])).all(-1)
+            logits = jnp.where(in_core, prediction.logits, -jnp.inf)
+            return jax.vmap(find_best)(logits, boxes)
+
+        def find_best(logits, boxes):
+            return top_detections(
+                logits,
+                boxes,
+                candidates=settings.candidates,
+                iou_threshold=settings.nms_iou,
+                score_threshold=settings.score_threshold,
+                count=settings.window_detections,
+            )
+
+        def join(boxes, scores):
+            return suppress(
+                boxes,
+                scores,
+                iou_threshold=settings.nms_iou,
+                score_threshold=settings.score_threshold,
+                count=settings.marks,
+            )
+
+        self._detect, self._join = jax.jit(detect), jax.jit(join)
+
+    def __call__(
+        self, params: Any, hu_zyx: Int16[np.ndarray, "z y x"], lungs_zyx: UInt8[np.ndarray, "z y x"]
+    ) -> ScanDetections:
+        """Boxes centred in the (dilated) lungs of one scan at 1 mm, prepared as the training scans were."""
+        windows = [w for w in plan_windows(hu_zyx.shape, self._side, self._settings.overlap) if _has_lung(w, lungs_zyx)]
+        boxes, scores = np.zeros((0, 6), np.float32), np.zeros(0, np.float32)
+        for first in range(0, len(windows), self._settings.window_batch):
+            found_boxes, found_scores = self._detect_batch(
+                params, hu_zyx, windows[first : first + self._settings.window_batch]
+            )
+            boxes, scores = np.concatenate([boxes, found_boxes]), np.concatenate([scores, found_scores])
+        inside = _in_mask(boxes, lungs_zyx)
+        return self._suppress_over_scan(boxes[inside], scores[inside])
+
+    def _detect_batch(self, params, hu_zyx, windows: list[Window]):
+        # The last batch is filled up with its first window, whose answers are then dropped.
+        padded = windows + windows[:1] * (self._settings.window_batch - len(windows))
+        found = self._detect(
+            params,
+            np.stack([cut_window(hu_zyx, window.start_zyx, self._side) for window in padded]),
+            np.stack([window.core_low_zyx for window in padded]).astype(np.float32),
+            np.stack([window.core_high_zyx for window in padded]).astype(np.float32),
+        )
+        boxes, scores, valid = (np.asarray(leaf)[: len(windows)] for leaf in found)
+        starts = np.stack([window.start_zyx for window in windows])
+        boxes = boxes + np.pad(starts, ((0, 0), (0, 3)))[:, None].astype(np.float32)
+        return boxes[valid], scores[valid]
+
+    def _suppress_over_scan(self, boxes, scores) -> ScanDetections:
+        best = np.argsort(-scores, kind="stable")[: self._settings.scan_candidates]
+        missing = self._settings.scan_candidates - len(best)
+        kept = self._join(np.pad(boxes[best], ((0, missing), (0, 0))), np.pad(scores[best], (0, missing)))
+        valid = np.asarray(kept.valid)
+        return ScanDetections(np.asarray(kept.boxes_zyxdhw)[valid], np.asarray(kept.scores)[valid])
+
+
+def plan_windows(shape_zyx: tuple[int, ...], side: int, overlap: int) -> list[Window]:
+    """Windows that cover a scan; their cores, cut half-way through each overlap, cover every place exactly once.
+
+    A scan smaller than a window lies in the middle of one.
+    """
+    axes = [_plan_axis(length, side, overlap) for length in shape_zyx]
+    return [Window(*(np.array(part) for part in zip(*spans, strict=True))) for spans in itertools.product(*axes)]
+
+
+def _plan_axis(length, side, overlap):
+    if length <= side:
+        return [(-((side - length) // 2), -np.inf, np.inf)]
+    count = 1 + -(-(length - side) // (side - overlap))
+    starts = np.round(np.linspace(0, length - side, count)).astype(int)
+    ends = [-np.inf, *((starts[:-1] + side + starts[1:] - 1) / 2), np.inf]
+    return [(start, ends[i] - start, ends[i + 1] - start) for i, start in enumerate(starts)]
+
+
+def _has_lung(window: Window, lungs_zyx) -> bool:
+    low = np.maximum(window.start_zyx + np.maximum(window.core_low_zyx, -1e6), 0).astype(int)
+    high = np.minimum(window.start_zyx + np.minimum(window.core_high_zyx, 1e6), lungs_zyx.shape)
+    return bool(lungs_zyx[tuple(slice(a, b + 1) for a, b in zip(low, high.astype(int), strict=True))].any())
+
+
+def _in_mask(boxes, mask_zyx):
+    index = np.round(boxes[:, :3]).astype(int)
+    inside = ((index >= 0) & (index < mask_zyx.shape)).all(1)
+    z, y, x = np.where(inside[:, None], index, 0).T
+    return inside & (mask_zyx[z, y, x] > 0)

@@ -1,0 +1,87 @@
+"""Checkpoints of a run: state, place in the data and config as one. The only file that knows orbax."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import orbax.checkpoint as ocp
+
+from medssl_jax.errors import InputError
+
+
+class Restored(NamedTuple):
+    """A run as it was saved: its state, and the place in the stream of batches."""
+
+    state: Any
+    data_position: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints below one folder. Saving happens in the background: call `close`, or the last may be lost."""
+
+    def __init__(self, directory: Path, *, keep: int = 2):
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+        try:
+            self._manager = ocp.CheckpointManager(Path(directory).absolute(), options=options)
+        except OSError as error:
+            raise InputError(
+                f"{directory}: checkpoints cannot be written there ({error.strerror}): choose another --workdir"
+            ) from error
+        self.directory = directory
+
+    @property
+    def latest_step(self) -> int | None:
+        """The newest step that is whole on disk."""
+        return self._manager.latest_step()
+
+    def save(self, state: Any, data_position: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Saves all three together under the state's step, which must be new."""
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            data=ocp.args.JsonSave(dict(data_position)),
+            config=ocp.args.JsonSave(dict(config)),
+        )
+        self._manager.save(int(state.step), args=items)
+
+    def config(self) -> dict[str, Any]:
+        """The config the newest checkpoint was trained with. Raises `InputError` where there is no checkpoint."""
+        if self.latest_step is None:
+            raise InputError(
+                f"{self.directory}: no checkpoint found, expected the folder `checkpoints` of a training run"
+            )
+        return self._manager.restore(self.latest_step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
+
+    def restore(self, like: Any) -> Restored:
+        """The newest checkpoint, in the shapes and shardings of `like`.
+
+        Raises `InputError` where the parameters on disk are not those of this model.
+        """
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore())
+        saved = self._manager.item_metadata(self.latest_step).state
+        _check_same_arrays(saved, abstract, f"{self.directory}/{self.latest_step}")
+        restored = self._manager.restore(self.latest_step, args=items)
+        return Restored(restored.state, restored.data)
+
+    def close(self) -> None:
+        """Waits until the last checkpoint is whole on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def _check_same_arrays(saved, expected, where) -> None:
+    def shapes(tree):
+        return {
+            jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+            if hasattr(leaf, "shape")
+        }
+
+    found, wanted = shapes(getattr(saved, "tree", saved)), shapes(expected)
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise InputError(
+                f"{where}: a checkpoint of another architecture: {name} is {found.get(name, 'absent')}, this config makes "
+                f"it {wanted.get(name, 'absent')}; use the config it was trained with, or a new --workdir"
+            )

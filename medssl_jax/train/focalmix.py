@@ -1,0 +1,232 @@
+"""One training step of FocalMix, and of its supervised baseline: the same code without unlabelled patches.
+
+Read `focalmix_step` first; the functions above it are its sentences.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float
+
+from medssl_jax.data.patches import PatchBatch, scale_windows
+from medssl_jax.detection import symmetries
+from medssl_jax.detection.anchors import AnchorGrid
+from medssl_jax.detection.assignment import AnchorTargets, assign_anchors
+from medssl_jax.detection.boxes import decode_boxes
+from medssl_jax.detection.nms import Detections, top_detections
+from medssl_jax.losses.focal import soft_target_focal_loss
+from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
+from medssl_jax.ssl.targets import Prediction, average_views, sharpen
+from medssl_jax.train.rng import stream_key
+from medssl_jax.train.state import TrainState
+
+Predict = Callable[[Any, Float[Array, "b s s s 1"]], Prediction]
+Metrics = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class FocalMixSettings:
+    """What the config says of the method; `experiments/configs/focalmix.py` explains each field."""
+
+    seed: int
+    positive_iou: float
+    ignored_iou: float
+    negative_weight: float
+    positive_weight: float
+    gamma: float
+    box_weight: float
+    views: int
+    view_group: str
+    temperature: float
+    ramp_start: int
+    ramp_steps: int
+    image_mixup: bool
+    object_mixup: bool
+    eta: float
+    object_window: int
+    object_score: float
+    object_nms_iou: float
+    ema_decay: float
+
+
+class Patches(NamedTuple):
+    """Patches with everything the loss needs to know of them, labelled ones first.
+
+    `weight` is what a patch counts in the loss; `boxes` are the objects that object MixUp may move.
+    """
+
+    voxels: Float[Array, "b s s s 1"]
+    targets: AnchorTargets
+    labelled: Bool[Array, "b"]
+    weight: Float[Array, "b"]
+    boxes: Float[Array, "b m 6"]
+    box_valid: Bool[Array, "b m"]
+
+
+def label_patches(batch: PatchBatch, grid: AnchorGrid, settings: FocalMixSettings) -> Patches:
+    """Patches of annotated scans, with 0/1 targets from their boxes."""
+    anchors = jnp.asarray(grid.boxes_zyxdhw())
+
+    def assign(boxes, valid):
+        return assign_anchors(
+            anchors,
+            boxes,
+            valid,
+            patch_side=grid.patch_side,
+            positive_iou=settings.positive_iou,
+            ignored_iou=settings.ignored_iou,
+        )
+
+    voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
+    everything = jnp.ones(len(voxels))
+    targets = jax.vmap(assign)(batch["boxes_zyxdhw"], batch["valid"])
+    return Patches(voxels, targets, everything > 0, everything, batch["boxes_zyxdhw"], batch["valid"])
+
+
+def guess_patches(
+    predict: Callable[[Array], Prediction],
+    batch: PatchBatch,
+    key: Array,
+    weight: Float[Array, ""],
+    grid: AnchorGrid,
+    settings: FocalMixSettings,
+) -> Patches:
+    """Patches of scans without labels, with the model's own sharpened guess as targets; no gradient passes."""
+    voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
+    views = symmetries.draw_views(key, settings.views, symmetries.GROUPS[settings.view_group])
+    probability, codes = jax.lax.stop_gradient(average_views(predict, voxels, views, grid))
+    probability = sharpen(probability, settings.temperature)
+    objects = _confident_objects(probability, codes, grid, settings, batch["valid"].shape[1])
+    nobody = jnp.zeros(len(voxels))
+    targets = AnchorTargets(probability, jnp.zeros(probability.shape, bool), jnp.zeros_like(codes))
+    return Patches(voxels, targets, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
+
+
+def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Patches:
+    """Image-level MixUp of everything, then object-level MixUp of the voxels."""
+    image_key, object_key = jax.random.split(key)
+    voxels, targets, weight = patches.voxels, patches.targets, patches.weight
+    if settings.image_mixup:
+        mix = draw_image_mix(image_key, len(voxels), settings.eta)
+        voxels, weight = mix_images(voxels, mix), mix_images(weight, mix)
+        targets = targets._replace(
+            probability=mix_images(targets.probability, mix), ignored=targets.ignored | targets.ignored[mix.partner]
+        )
+    if settings.object_mixup:
+        side = voxels.shape[1]
+        mix = draw_object_mix(object_key, patches.boxes, patches.box_valid, side=side, eta=settings.eta)
+        voxels = mix_objects(voxels, patches.boxes, mix, window=settings.object_window)
+    return patches._replace(voxels=voxels, targets=targets, weight=weight)
+
+
+def detection_loss(
+    prediction: Prediction, mixed: Patches, before_mixing: Patches, settings: FocalMixSettings
+) -> tuple[Float[Array, ""], Metrics]:
+    """Soft-target focal loss on all anchors and smooth L1 on labelled positives, with the parts as metrics.
+
+    The focal loss is divided by the weighted number of anchors whose target before mixing is at least 1/2, not by the sum
+    of targets: the faint background of all anchors together would count as hundreds of positives.
+    """
+    targets = before_mixing.targets
+    counts = ~targets.ignored * before_mixing.weight[:, None]
+    positives = jnp.maximum(1, (counts * (targets.probability >= 0.5)).sum())
+    focal = soft_target_focal_loss(
+        prediction.logits,
+        mixed.targets.probability,
+        negative_weight=settings.negative_weight,
+        positive_weight=settings.positive_weight,
+        gamma=settings.gamma,
+    )
+    focal = (focal * ~mixed.targets.ignored * mixed.weight[:, None]).sum(1)
+    class_loss = focal.sum() / positives
+
+    regressed = mixed.labelled[:, None] & (targets.probability == 1)
+    smooth_l1 = optax.huber_loss(prediction.codes, targets.codes).sum(-1)
+    box_loss = (smooth_l1 * regressed).sum() / jnp.maximum(1, regressed.sum())
+    loss = class_loss + settings.box_weight * box_loss
+    labelled_share = (focal * mixed.labelled).sum() / positives
+    metrics = {
+        "loss": _gauge(loss),
+        "loss_class": _gauge(class_loss),
+        "loss_class_labelled": _gauge(labelled_share),
+        "loss_class_unlabelled": _gauge(class_loss - labelled_share),
+        "loss_box": _gauge(box_loss),
+    }
+    return loss, metrics
+
+
+def target_metrics(patches: Patches) -> Metrics:
+    """What the targets look like; watch them for collapse (all towards 0) and explosion.
+
+    `unlabelled_positive` is to be compared with `labelled_positive`: anchors with a target of at least 1/2 a patch.
+    """
+    labelled = patches.labelled.astype(jnp.float32)
+    probability = patches.targets.probability
+    confident = (probability >= 0.5) & ~patches.targets.ignored
+    metrics = {}
+    for name, chosen in (("labelled", labelled), ("unlabelled", 1 - labelled)):
+        rows = chosen[:, None]
+        metrics[f"{name}_positive"] = ((confident * rows).sum(), chosen.sum())
+        metrics[f"{name}_target_sum"] = ((probability * rows).sum(), chosen.sum())
+        metrics[f"{name}_target_largest"] = ((probability * rows).max(1).sum(), chosen.sum())
+        metrics[f"{name}_confident_mean"] = ((probability * confident * rows).sum(), (confident * rows).sum())
+        metrics[f"{name}_confident_share"] = ((confident * rows).sum(), chosen.sum() * probability.shape[1])
+    return metrics
+
+
+def unlabelled_weight(step: Array, settings: FocalMixSettings) -> Float[Array, ""]:
+    """0 up to `ramp_start`, then linearly to 1 in `ramp_steps`: early guesses are background or wrong."""
+    return jnp.clip((step + 1 - settings.ramp_start) / max(1, settings.ramp_steps), 0, 1)
+
+
+def focalmix_step(
+    state: TrainState,
+    batch: Mapping[str, PatchBatch],
+    *,
+    predict: Predict,
+    optimiser: optax.GradientTransformation,
+    grid: AnchorGrid,
+    settings: FocalMixSettings,
+) -> tuple[TrainState, Metrics]:
+    """Targets, MixUp, loss, one optimiser step (FocalMix, arXiv 2003.09108). Metrics are (sum, count)."""
+    patches = label_patches(batch["labelled"], grid, settings)
+    if "unlabelled" in batch:
+        key = stream_key(settings.seed, "views", state.step)
+        weight = unlabelled_weight(state.step, settings)
+        guess = guess_patches(
+            lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight, grid, settings
+        )
+        patches = jax.tree.map(lambda *parts: jnp.concatenate(parts), patches, guess)
+    mixed = mix_patches(patches, stream_key(settings.seed, "mixup", state.step), settings)
+
+    def loss(params):
+        return detection_loss(predict(params, mixed.voxels), mixed, patches, settings)
+
+    gradients, metrics = jax.grad(loss, has_aux=True)(state.params)
+    state = state.update(gradients, optimiser, ema_decay=settings.ema_decay)
+    return state, metrics | target_metrics(patches) | {"gradient_norm": _gauge(optax.global_norm(gradients))}
+
+
+def _confident_objects(probability, codes, grid, settings, count) -> Detections:
+    boxes = decode_boxes(codes, jnp.asarray(grid.boxes_zyxdhw()))
+    logits = jax.scipy.special.logit(probability)
+
+    def find(logits, boxes):
+        return top_detections(
+            logits,
+            boxes,
+            candidates=16 * count,
+            iou_threshold=settings.object_nms_iou,
+            score_threshold=settings.object_score,
+            count=count,
+        )
+
+    return jax.vmap(find)(logits, boxes)
+
+
+def _gauge(value):
+    return value, jnp.ones(())

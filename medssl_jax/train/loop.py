@@ -1,0 +1,91 @@
+"""The training loop, the same for every method."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from medssl_jax.errors import InputError
+from medssl_jax.train.checkpoint import Checkpoints
+
+Metrics = Mapping[str, tuple[Any, Any]]
+
+
+class Batches(Protocol):
+    """A stream of batches that can tell and resume its place."""
+
+    def __next__(self) -> Any: ...
+    def get_state(self) -> dict[str, Any]: ...
+    def set_state(self, state: dict[str, Any]) -> None: ...
+
+
+def train(
+    state: Any,
+    batches: Batches,
+    step_function: Callable[[Any, Any], tuple[Any, Metrics]],
+    *,
+    steps: int,
+    checkpoints: Checkpoints,
+    config: Mapping[str, Any],
+    write_metrics: Callable[[int, Mapping[str, float]], None],
+    log_every: int,
+    save_every: int,
+) -> Any:
+    """Trains up to `steps` steps, from the newest checkpoint if there is one, and returns the final state.
+
+    `step_function(state, batch)` gives the next state and metrics as (sum, count), which are added up between log
+    steps. State and place in the data are saved together, before the next batch is drawn. A loss that is not finite
+    stops the run with an `InputError` that names the step and the parts of the loss.
+    """
+    if checkpoints.latest_step is not None:
+        restored = checkpoints.restore(state)
+        state = restored.state
+        batches.set_state(dict(restored.data_position))
+        print(f"resumed at step {int(state.step)} of {steps}", flush=True)
+    step = int(state.step)
+    pending: list[Metrics] = []
+    pace = _Pace(step, steps)
+    while step < steps:
+        state, metrics = step_function(state, next(batches))
+        step += 1
+        pending.append(metrics)
+        if step % log_every == 0 or step == steps:
+            means = _means(jax.device_get(pending))
+            pending = []
+            _stop_unless_finite(step, means)
+            write_metrics(step, means)
+            print(pace.line(step, means), flush=True)
+        if step % save_every == 0 or step == steps:
+            checkpoints.save(state, batches.get_state(), config)
+    return state
+
+
+class _Pace:
+    """Steps per second since the last line and the time left at that rate."""
+
+    def __init__(self, step: int, steps: int):
+        self._steps, self._last_step, self._last_time = steps, step, time.monotonic()
+
+    def line(self, step: int, means: Mapping[str, float]) -> str:
+        now = time.monotonic()
+        rate = (step - self._last_step) / (now - self._last_time)
+        self._last_step, self._last_time = step, now
+        minutes, seconds = divmod(round((self._steps - step) / rate), 60)
+        parts = "  ".join(f"{name} {means[name]:.4f}" for name in means if name.startswith("loss"))
+        return f"step {step}/{self._steps}  {parts}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left"
+
+
+def _means(pending: list[Metrics]) -> dict[str, float]:
+    totals = {name: np.sum([np.asarray(metrics[name]) for metrics in pending], 0) for name in pending[0]}
+    return {name: float(total / count) for name, (total, count) in totals.items() if count}
+
+
+def _stop_unless_finite(step: int, means: Mapping[str, float]) -> None:
+    if not np.isfinite(means["loss"]):
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in means.items() if name.startswith("loss"))
+        raise InputError(
+            f"the loss is not finite at or shortly before step {step} ({parts}): lower optimiser.learning_rate or "
+            "check the data; the last checkpoint is untouched"
+        )

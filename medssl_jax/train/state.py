@@ -1,0 +1,37 @@
+"""Everything a training run changes, as one immutable tree."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+
+@flax.struct.dataclass
+class TrainState:
+    """`step` counts finished steps; `ema` is a moving average of `params`, or None where it is not kept."""
+
+    step: Int[Array, ""]
+    params: Any
+    opt_state: optax.OptState
+    ema: Any = None
+
+    @classmethod
+    def create(cls, params: Any, optimiser: optax.GradientTransformation, *, keep_ema: bool) -> "TrainState":
+        """The state before the first step."""
+        ema = jax.tree.map(jnp.copy, params) if keep_ema else None
+        return cls(jnp.zeros((), jnp.int32), params, optimiser.init(params), ema)
+
+    def update(self, gradients: Any, optimiser: optax.GradientTransformation, *, ema_decay: float) -> "TrainState":
+        """The state one optimiser step later."""
+        updates, opt_state = optimiser.update(gradients, self.opt_state, self.params)
+        params = optax.apply_updates(self.params, updates)
+        ema = None if self.ema is None else optax.incremental_update(params, self.ema, 1 - ema_decay)
+        return TrainState(self.step + 1, params, opt_state, ema)
+
+    @property
+    def params_to_evaluate(self) -> Any:
+        """The average where one is kept, else the parameters."""
+        return self.params if self.ema is None else self.ema
