@@ -1,13 +1,18 @@
 """How every command starts: flags parsed strictly, an `InputError` shown as one line, exit status 2."""
 
+import difflib
+import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from absl import app
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
 
 from medssl_jax.errors import InputError
 
 BAD_INPUT_STATUS = 2
+EXPERIMENTS = Path(__file__).parent
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -21,10 +26,74 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except InputError as error:
             fail(str(error))
 
-    app.run(guarded)
+    # Orbax and TFDS report every step of theirs at the default level.
+    logging.set_verbosity(logging.WARNING)
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def define_config_flag() -> flags.FlagHolder:
+    """`--config=FILE.py[:argument]`, looked up in the working directory, then in `experiments/`.
+
+    Any field is overridden as in `--config.steps=100`.
+    """
+    return config_flags.DEFINE_config_file("config", None, "A config, such as configs/phantom.py.", lock_config=True)
 
 
 def fail(message: str) -> None:
     """Prints `message` as the one line a user sees and exits with status 2."""
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(BAD_INPUT_STATUS)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """Absl's parser, but a config is also found in `experiments/`, and what is wrong is said in one line."""
+    try:
+        argv = [_find_config(argument) for argument in argv]
+        return flags.FLAGS(argv)
+    except InputError as error:
+        fail(str(error))
+    except (AttributeError, KeyError) as error:  # ml_collections: a field that the config does not have
+        fail(_unknown_field(argv, error))
+    except (flags.Error, TypeError, ValueError) as error:
+        fail(" ".join(str(error).split()))
+    raise AssertionError("fail() exits")
+
+
+def _find_config(argument: str) -> str:
+    if not argument.startswith(("--config=", "-config=")):
+        return argument
+    name, path = argument.split("=", 1)
+    file, colon, extra = path.partition(":")
+    for folder in (Path(), EXPERIMENTS):
+        if (folder / file).is_file():
+            return f"{name}={folder / file}{colon}{extra}"
+    known = sorted(str(path.relative_to(EXPERIMENTS)) for path in EXPERIMENTS.glob("configs/**/[!_]*.py"))
+    nearest = difflib.get_close_matches(file, known, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else "there are: " + ", ".join(known)
+    raise InputError(f"--config={file}: no such file here or in the folder experiments; {hint}")
+
+
+def _unknown_field(argv: Sequence[str], error: Exception) -> str:
+    path = next((argument.partition("=")[2] for argument in argv if argument.lstrip("-").startswith("config=")), None)
+    fields = [] if path is None else list(_field_names(_load_config(path)))
+    for argument in argv:
+        field = argument.lstrip("-").partition("=")[0].removeprefix("config.")
+        if argument.lstrip("-").startswith("config.") and field not in fields:
+            nearest = difflib.get_close_matches(field, fields, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else "see the config file for the fields there are"
+            return f"--config.{field}: the config has no such field; {hint}"
+    return " ".join(str(error).split())
+
+
+def _load_config(path: str) -> ConfigDict:
+    file, _, extra = path.partition(":")
+    get_config = runpy.run_path(file)["get_config"]
+    return get_config(extra) if extra else get_config()
+
+
+def _field_names(config: ConfigDict, prefix: str = "") -> Iterator[str]:
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _field_names(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"

@@ -1,25 +1,35 @@
 """A FocalMix run from its config: data, detector, training, inference, score."""
 
 import functools
+import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import jax
 import ml_collections
 import numpy as np
 
-from medssl_jax.data.crop_cache import CropCache
+from data_builders.luna16.files import read_findings
+from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.data.crop_cache import CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import patch_batches
-from medssl_jax.data.splits import Split, draw_split
+from medssl_jax.data.sources import open_luna16, prepare_luna16
+from medssl_jax.data.splits import Split, as_json, draw_split
+from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings
-from medssl_jax.metrics.marks import Marks
+from medssl_jax.metrics.froc import FrocResult, score
+from medssl_jax.metrics.marks import Marks, write_submission
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.models.detector import Detector, make_detector
+from medssl_jax.progress import with_progress
+from medssl_jax.report.froc_figure import write_froc_figure
+from medssl_jax.report.tables import paper_rows, result_row, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix import FocalMixSettings, focalmix_step
 from medssl_jax.train.loop import train
@@ -27,22 +37,83 @@ from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 
+# A run may go on with other values of these: they change what is shown and where data lies, not what is learnt.
+FREE_TO_CHANGE = frozenset({"logging", "inference", "data"})
+
+
+class LoadedDetector(NamedTuple):
+    """A trained detector: `detector(params, hu_zyx, lungs_zyx)` finds nodules in a prepared scan."""
+
+    config: ml_collections.ConfigDict
+    step: int
+    params: Any
+    detector: SlidingDetector
+
+
+def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
+    """Everything from the files on disk to the score; what an earlier run of the same config finished is kept.
+
+    Below `workdir`: `config.json`, `split.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
+    `submission.csv`, `froc.json`, `froc.png`. Raises `InputError` for a bad config, absent data, or a `workdir` that
+    belongs to another config or cannot be written.
+    """
+    check_config(config)
+    writable_directory(workdir)
+    _claim(config, workdir)
+    cache = open_scans(config.data)
+    split = split_of(config, cache)
+    _write_json(workdir / "split.json", as_json(split) | {"data_fingerprint": cache.fingerprint})
+    state = train_focalmix(config, cache, split, workdir)
+    detector = sliding_detector(config, make_detector(config))
+    marks = find_marks(detector, state.params_to_evaluate, cache, split.test, with_progress("detecting", "scans"))
+    write_submission(workdir / "submission.csv", marks)
+    annotations, excluded = read_findings(Path(config.data.manual_dir))
+    result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
+    result.to_json(workdir / "froc.json")
+    name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
+    write_froc_figure(workdir / "froc.png", {name: result})
+    rows = [result_row(name, result)]
+    if "phantom" not in config.data:
+        rows += paper_rows(config.split.labelled)
+    print(f"\n{_data_name(config)}, {len(split.test)} test scans\n{sensitivity_table(rows)}\nwritten to {workdir}")
+    return result
+
+
+def open_scans(data: ml_collections.ConfigDict) -> CropCache:
+    """The scans of `config.data`: makes the phantom if there is to be one, the prepared data set and the crop cache."""
+    if "phantom" in data:
+        from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
+
+        spec = Luna16Phantom(**data.phantom)
+        write_luna16_phantom(spec, data.manual_dir, workers=os.cpu_count() or 1, progress=True)
+    prepare_luna16(data.manual_dir, data.data_dir)
+    source = open_luna16(data.data_dir)
+    return build_crop_cache(
+        source,
+        Path(data.cache_dir),
+        fingerprint=source.fingerprint,
+        mask_lungs=data.mask_lungs,
+        progress=with_progress("unpacking", "scans"),
+    )
+
 
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raises `InputError` for settings that would fail or mislead only later."""
     log_every, save_every = config.logging.log_every, config.logging.save_every
+    ssl, patches, anchors, model = config.ssl, config.patches, config.anchors, config.model
+    views = {"flips": 8, "cube": 48}.get(ssl.view_group, 0)
     expectations = (
         ("steps", config.steps, config.steps >= 1, "1 or more"),
-        ("loss.gamma", config.loss.gamma, config.loss.gamma >= 1, "1 or more: below, the gradient at p = y is infinite"),
-        ("ssl.temperature", config.ssl.temperature, config.ssl.temperature > 0, "more than 0"),
-        ("ssl.views", config.ssl.views, 1 <= config.ssl.views <= {"flips": 8, "cube": 48}.get(config.ssl.view_group, 0),
-         "1 to 8 of view_group flips, or 1 to 48 of cube"),
-        ("patches.symmetry_group", config.patches.symmetry_group, config.patches.symmetry_group in ("flips", "cube"), "flips or cube"),
-        ("patches.labelled_batch", config.patches.labelled_batch, config.patches.labelled_batch >= 1, "1 or more"),
+        ("loss.gamma", config.loss.gamma, config.loss.gamma >= 1, "1 or more (below, gradients at p = y are infinite)"),
+        ("ssl.temperature", ssl.temperature, ssl.temperature > 0, "more than 0"),
+        ("ssl.view_group", ssl.view_group, views, "flips or cube"),
+        ("ssl.views", ssl.views, 1 <= ssl.views <= views, f"1 to {views}"),
+        ("patches.symmetry_group", patches.symmetry_group, patches.symmetry_group in GROUPS, "flips or cube"),
+        ("patches.labelled_batch", patches.labelled_batch, patches.labelled_batch >= 1, "1 or more"),
+        ("model.features", model.features, len(model.features) == len(model.blocks), "as many as model.blocks"),
+        ("anchors.sides_mm", anchors.sides_mm, len(anchors.strides) == len(anchors.sides_mm), "as many as strides"),
         ("logging.save_every", save_every, save_every % log_every == 0, f"a multiple of log_every ({log_every})"),
-        ("model.features", config.model.features, len(config.model.features) == len(config.model.blocks), "as many as model.blocks"),
-        ("anchors.strides", config.anchors.strides, len(config.anchors.strides) == len(config.anchors.sides_mm), "as many as anchors.sides_mm"),
-    )  # fmt: skip
+    )
     for field, found, holds, expected in expectations:
         if not holds:
             raise InputError(f"config field {field} is {found}, expected {expected}")
@@ -64,15 +135,11 @@ def split_of(config: ml_collections.ConfigDict, cache: CropCache) -> Split:
 def train_focalmix(config: ml_collections.ConfigDict, cache: CropCache, split: Split, workdir: Path) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one."""
     detector = make_detector(config)
-    optimiser = make_optimiser(config.optimiser, config.steps)
-    keep_ema = config.optimiser.ema_decay > 0
-    params = detector.init(stream_key(config.seed, "init", 0))
-    state = TrainState.create(params, optimiser, keep_ema=keep_ema)
     step_function = jax.jit(
         functools.partial(
             focalmix_step,
             predict=detector.predict,
-            optimiser=optimiser,
+            optimiser=make_optimiser(config.optimiser, config.steps),
             grid=detector.grid,
             settings=_method_settings(config),
         ),
@@ -93,7 +160,7 @@ def train_focalmix(config: ml_collections.ConfigDict, cache: CropCache, split: S
     writer = MetricsWriter(workdir, resume_step=checkpoints.latest_step or 0)
     try:
         return train(
-            state,
+            _fresh_state(config),
             iter(batches.to_iter_dataset(options)),
             step_function,
             steps=config.steps,
@@ -131,6 +198,51 @@ def find_marks(
         probability=np.concatenate(probabilities),
         diameter_mm=np.concatenate(diameters),
     )
+
+
+def load_detector(checkpoint: Path) -> LoadedDetector:
+    """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it."""
+    folder = checkpoint / "checkpoints" if (checkpoint / "checkpoints").is_dir() else checkpoint
+    if not folder.is_dir():
+        raise InputError(f"{checkpoint}: no such folder, expected the --workdir of a training run")
+    checkpoints = Checkpoints(folder, read_only=True)
+    config = ml_collections.ConfigDict(checkpoints.config())
+    detector, state = make_detector(config), _fresh_state(config)
+    state = checkpoints.restore(state).state
+    checkpoints.close()
+    return LoadedDetector(config, int(state.step), state.params_to_evaluate, sliding_detector(config, detector))
+
+
+def _fresh_state(config) -> TrainState:
+    params = make_detector(config).init(stream_key(config.seed, "init", 0))
+    return TrainState.create(
+        params, make_optimiser(config.optimiser, config.steps), keep_ema=config.optimiser.ema_decay > 0
+    )
+
+
+def _claim(config, workdir: Path) -> None:
+    """Writes `config.json`, or makes sure that the run in `workdir` may go on with this config."""
+    path = workdir / "config.json"
+    wanted = json.loads(config.to_json())
+    if not path.exists():
+        _write_json(path, wanted)
+        return
+    found = json.loads(path.read_text())
+    for part in sorted((found.keys() | wanted.keys()) - FREE_TO_CHANGE):
+        if found.get(part) != wanted.get(part):
+            raise InputError(
+                f"{path}: this run was started with {part} = {found.get(part)}, now it is {wanted.get(part)}: "
+                "choose another --workdir, or go on with the config it was started with"
+            )
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _data_name(config) -> str:
+    return "phantom (synthetic scans, not LUNA16)" if "phantom" in config.data else "LUNA16"
 
 
 def _patch_settings(config) -> PatchSettings:

@@ -10,8 +10,8 @@ import functools
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int16, UInt8
@@ -25,6 +25,13 @@ from medssl_jax.geometry import Grid
 OUTSIDE_HU = 0
 # A lattice finer than this would only hold more places, none that a jittered crop could tell apart.
 PLACE_LATTICE_VOXEL = 4
+
+
+class ScanSource(Protocol):
+    """Prepared scans by number: a list, or a data set on disk."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> PreparedScan: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +85,7 @@ class CropCache:
 
 
 def build_crop_cache(
-    scans: Sequence[PreparedScan], cache_dir: Path, *, fingerprint: str, mask_lungs: bool, progress=iter
+    scans: ScanSource, cache_dir: Path, *, fingerprint: str, mask_lungs: bool, progress=iter
 ) -> CropCache:
     """Unpacks `scans` under `cache_dir`, unless they are there already; what a killed run finished is kept.
 
@@ -98,6 +105,11 @@ def build_crop_cache(
     return CropCache(directory)
 
 
+def masked_hu(scan: PreparedScan) -> Int16[np.ndarray, "z y x"]:
+    """The voxels of a scan with everything outside the dilated lungs at `OUTSIDE_HU`."""
+    return np.where(scan.lungs > 0, scan.hu, np.int16(OUTSIDE_HU))
+
+
 def _write_scan(scan: PreparedScan, folder: Path, mask_lungs: bool) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
     needed = scan.hu.nbytes + scan.lungs.nbytes
@@ -110,7 +122,7 @@ def _write_scan(scan: PreparedScan, folder: Path, mask_lungs: bool) -> None:
                 f"{folder.parent}: {free / 2**20:.0f} MB free, a scan needs {needed / 2**20:.0f}: make room"
             )
         places = PLACE_LATTICE_VOXEL * np.argwhere(scan.lungs[(slice(None, None, PLACE_LATTICE_VOXEL),) * 3])
-        np.save(partial / "hu.npy", np.where(scan.lungs > 0, scan.hu, OUTSIDE_HU) if mask_lungs else scan.hu)
+        np.save(partial / "hu.npy", masked_hu(scan) if mask_lungs else scan.hu)
         np.save(partial / "lungs.npy", scan.lungs)
         np.save(partial / "places.npy", places.astype(np.int16))
         header = {

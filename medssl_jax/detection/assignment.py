@@ -19,7 +19,7 @@ class AnchorTargets(NamedTuple):
 def assign_anchors(
     anchors_zyxdhw: Float[Array, "anchors 6"],
     boxes_zyxdhw: Float[Array, "m 6"],
-    valid: Bool[Array, "m"],
+    valid: Bool[Array, " m"],
     *,
     patch_side: int,
     positive_iou: float,

@@ -19,7 +19,7 @@ class Detections(NamedTuple):
 
 def suppress(
     boxes_zyxdhw: Float[Array, "n 6"],
-    scores: Float[Array, "n"],
+    scores: Float[Array, " n"],
     *,
     iou_threshold: float,
     score_threshold: float,
@@ -44,7 +44,7 @@ def suppress(
 
 
 def top_detections(
-    logits: Float[Array, "anchors"],
+    logits: Float[Array, " anchors"],
     boxes_zyxdhw: Float[Array, "anchors 6"],
     *,
     candidates: int,

@@ -20,8 +20,8 @@ _PERMUTATIONS = tuple(itertools.permutations(range(3)))
 class Symmetry(NamedTuple):
     """Axis i of the result is axis `permutation[i]` of the source, reversed where `flips[i]`."""
 
-    permutation: Int[Array, "*n 3"]
-    flips: Bool[Array, "*n 3"]
+    permutation: Int[Array | np.ndarray, "*n 3"]
+    flips: Bool[Array | np.ndarray, "*n 3"]
 
 
 CUBE_SYMMETRIES = Symmetry(

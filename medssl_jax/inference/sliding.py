@@ -40,7 +40,7 @@ class ScanDetections(NamedTuple):
     """Boxes in voxels of the scan, best first."""
 
     boxes_zyxdhw_voxel: Float[np.ndarray, "n 6"]
-    probability: Float[np.ndarray, "n"]
+    probability: Float[np.ndarray, " n"]
 
 
 class Window(NamedTuple):

@@ -27,7 +27,8 @@ class Detector:
 
     def predict(self, params: Any, patches: Float[Array, "b s s s 1"]) -> Prediction:
         """Logits and box codes of normalised patches."""
-        return self.network.apply({"params": params}, patches)
+        prediction: Any = self.network.apply({"params": params}, patches)
+        return prediction
 
 
 def make_detector(config: ml_collections.ConfigDict) -> Detector:

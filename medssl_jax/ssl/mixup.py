@@ -12,8 +12,8 @@ from medssl_jax.detection.boxes import whole_boxes
 class ImageMix(NamedTuple):
     """Patch i becomes `weight[i]` of itself and the rest of patch `partner[i]`; it stays the dominant one."""
 
-    partner: Int[Array, "b"]
-    weight: Float[Array, "b"]
+    partner: Int[Array, " b"]
+    weight: Float[Array, " b"]
 
 
 class ObjectMix(NamedTuple):

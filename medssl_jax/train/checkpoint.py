@@ -20,8 +20,8 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints below one folder. Saving happens in the background: call `close`, or the last may be lost."""
 
-    def __init__(self, directory: Path, *, keep: int = 2):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+    def __init__(self, directory: Path, *, keep: int = 2, read_only: bool = False):
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=not read_only, read_only=read_only)
         try:
             self._manager = ocp.CheckpointManager(Path(directory).absolute(), options=options)
         except OSError as error:

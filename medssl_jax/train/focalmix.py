@@ -61,8 +61,8 @@ class Patches(NamedTuple):
 
     voxels: Float[Array, "b s s s 1"]
     targets: AnchorTargets
-    labelled: Bool[Array, "b"]
-    weight: Float[Array, "b"]
+    labelled: Bool[Array, " b"]
+    weight: Float[Array, " b"]
     boxes: Float[Array, "b m 6"]
     box_valid: Bool[Array, "b m"]
 
@@ -111,15 +111,15 @@ def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Pat
     image_key, object_key = jax.random.split(key)
     voxels, targets, weight = patches.voxels, patches.targets, patches.weight
     if settings.image_mixup:
-        mix = draw_image_mix(image_key, len(voxels), settings.eta)
-        voxels, weight = mix_images(voxels, mix), mix_images(weight, mix)
+        images = draw_image_mix(image_key, len(voxels), settings.eta)
+        voxels, weight = mix_images(voxels, images), mix_images(weight, images)
         targets = targets._replace(
-            probability=mix_images(targets.probability, mix), ignored=targets.ignored | targets.ignored[mix.partner]
+            probability=mix_images(targets.probability, images),
+            ignored=targets.ignored | targets.ignored[images.partner],
         )
     if settings.object_mixup:
-        side = voxels.shape[1]
-        mix = draw_object_mix(object_key, patches.boxes, patches.box_valid, side=side, eta=settings.eta)
-        voxels = mix_objects(voxels, patches.boxes, mix, window=settings.object_window)
+        objects = draw_object_mix(object_key, patches.boxes, patches.box_valid, side=voxels.shape[1], eta=settings.eta)
+        voxels = mix_objects(voxels, patches.boxes, objects, window=settings.object_window)
     return patches._replace(voxels=voxels, targets=targets, weight=weight)
 
 

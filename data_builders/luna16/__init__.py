@@ -1,0 +1,3 @@
+"""LUNA16: 888 chest CTs with 1,186 nodules, and what its phantom writes."""
+
+VERSION = "1.0.0"  # raise it when what is stored changes, so that old data sets are not taken for new ones

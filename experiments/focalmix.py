@@ -1,0 +1,24 @@
+"""Trains FocalMix or its supervised baseline and scores it: python -m experiments.focalmix --config=configs/phantom.py.
+
+Everything is written below --workdir; started again, the run goes on from its last checkpoint.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import command
+from medssl_jax import focalmix
+
+_CONFIG = command.define_config_flag()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, marks and score.", required=True)
+
+
+def main(_) -> None:
+    """Data, training, evaluation."""
+    focalmix.run(_CONFIG.value, Path(_WORKDIR.value))
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    command.run(main)

@@ -1,0 +1,85 @@
+"""One scan, from what a reader returns to what a network looks at: 1 mm voxels, clipped HU, lungs, boxes."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Float32, Int16, UInt8
+
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
+from medssl_jax.resampling import resample_linear, resample_nearest
+from medssl_jax.volumes import Volume
+
+HU_RANGE = (-1200, 600)  # LUNA16 code's convention
+SPACING_MM = 1.0
+LUNA16_LUNG_LABELS = (3, 4)  # 5 is the trachea
+LUNG_DILATION_MM = 5.0  # our choice: enough for a nodule on the pleura, whose centre a mask may leave out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedScan:
+    """A scan at 1 mm; boxes are `z, y, x, depth, height, width` in voxels of `grid`, `subset` is -1 outside LUNA16."""
+
+    series_uid: str
+    subset: int
+    hu: Int16[np.ndarray, "z y x"]
+    lungs: UInt8[np.ndarray, "z y x"]
+    boxes_zyxdhw_voxel: Float32[np.ndarray, "n 6"]
+    grid: Grid
+    source_spacing_zyx_mm: tuple[float, float, float]
+
+
+def prepare_scan(
+    volume: Volume,
+    lungs: Volume,
+    centres_xyz_mm: Float[np.ndarray, "n 3"],
+    diameters_mm: Float[np.ndarray, " n"],
+    *,
+    subset: int = -1,
+    lung_labels: tuple[int, ...] | None = None,
+    lung_dilation_mm: float = LUNG_DILATION_MM,
+) -> PreparedScan:
+    """Clips HU to `HU_RANGE`, turns flipped axes back, resamples to 1 mm, and puts lungs and nodules on that grid.
+
+    HU are clipped first, or padding (-2048, -3024) would bleed into the skin. Interpolation is linear, nearest for
+    `lungs`, which may lie on a grid of its own; `lung_labels` are its lungs (every label but 0 if None), dilated by
+    `lung_dilation_mm`. No nodules is normal: boxes of shape (0, 6).
+
+    Raises:
+      InputError: a nodule outside the volume or without a diameter; a mask without lungs.
+    """
+    grid = isotropic_grid(upright_grid(volume.grid), SPACING_MM)
+    hu = resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid)
+    return PreparedScan(
+        series_uid=volume.series_uid,
+        subset=subset,
+        hu=np.rint(hu).astype(np.int16),
+        lungs=_dilated_lungs(lungs, grid, lung_labels, lung_dilation_mm),
+        boxes_zyxdhw_voxel=_boxes(volume.series_uid, centres_xyz_mm, diameters_mm, grid),
+        grid=grid,
+        source_spacing_zyx_mm=volume.grid.spacing_zyx_mm,
+    )
+
+
+def _dilated_lungs(lungs, grid, labels, dilation_mm):
+    import SimpleITK as sitk
+
+    mask = lungs.array_zyx != 0 if labels is None else np.isin(lungs.array_zyx, labels)
+    on_grid = resample_nearest(mask.astype(np.uint8), lungs.grid, grid)
+    if not on_grid.any():
+        wanted = "other than 0" if labels is None else "in " + ", ".join(map(str, labels))
+        raise InputError(f"{lungs.series_uid}: its lung mask has no label {wanted} inside the scan, expected two lungs")
+    radius = round(dilation_mm / SPACING_MM)
+    dilated = sitk.BinaryDilate(sitk.GetImageFromArray(on_grid), [radius] * 3, sitk.sitkBall)
+    return sitk.GetArrayFromImage(dilated)
+
+
+def _boxes(series_uid, centres_xyz_mm, diameters_mm, grid):
+    boxes = boxes_from_points(centres_xyz_mm, diameters_mm, grid)
+    for box, centre_xyz_mm, diameter_mm in zip(boxes, centres_xyz_mm, diameters_mm, strict=True):
+        if not (np.isfinite(diameter_mm) and diameter_mm > 0):
+            raise InputError(f"{series_uid}: a nodule's diameter is {diameter_mm} mm, expected more than 0")
+        if not ((box[:3] >= -0.5) & (box[:3] < np.array(grid.size_zyx) - 0.5)).all():
+            centre = tuple(round(float(each), 3) for each in centre_xyz_mm)
+            raise InputError(f"{series_uid}: a nodule at x, y, z = {centre} mm lies outside the scan")
+    return boxes.astype(np.float32)

@@ -1,0 +1,197 @@
+"""LUNA16's official score: the FROC curve, its seven sensitivities, their mean (CPM) and what scans leave open.
+
+Rules and script: Setio et al., "Validation, comparison, and combination of algorithms for automatic detection of
+pulmonary nodules in computed tomography images: the LUNA16 challenge", Medical Image Analysis 42 (2017).
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from medssl_jax.atomic import atomic_path
+from medssl_jax.errors import InputError
+from medssl_jax.metrics.bootstrap import draw_scan_counts, interval_95
+from medssl_jax.metrics.luna16_files import Findings
+from medssl_jax.metrics.marks import Marks
+from medssl_jax.metrics.matching import Outcome, match
+
+FPS_PER_SCAN = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+_STEPS_PER_OCTAVE = 24
+CURVE_FPS_PER_SCAN = np.exp2(np.arange(-3 * _STEPS_PER_OCTAVE, 3 * _STEPS_PER_OCTAVE + 1) / _STEPS_PER_OCTAVE)
+
+
+class Interval(NamedTuple):
+    """The two ends of a 95 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Sensitivity at CURVE_FPS_PER_SCAN, with the 95 % band of the bootstrap."""
+
+    sensitivity: Float[np.ndarray, " points"]
+    low: Float[np.ndarray, " points"]
+    high: Float[np.ndarray, " points"]
+
+
+@dataclass(frozen=True)
+class FrocResult:
+    """One scored submission; the first eleven fields and the two intervals are what `froc.json` holds."""
+
+    scans: int
+    nodules: int
+    candidates_after_cap: int
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    ignored_on_excluded: int
+    ignored_double_detections: int
+    fps_per_scan: tuple[float, ...]
+    sensitivity: tuple[float, ...]
+    cpm: float
+    cpm_interval_95: Interval
+    sensitivity_interval_95: tuple[Interval, ...]
+    curve: Curve
+    outcome: Outcome
+
+    def to_json(self, path: str | os.PathLike) -> None:
+        """Writes `froc.json`, whole or not at all."""
+        beyond_json = ("curve", "outcome")
+        fields = {name: value for name, value in vars(self).items() if name not in beyond_json}
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+class CpmDifference(NamedTuple):
+    """CPM of a minus CPM of b, with the ends of its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def score(
+    marks: Marks,
+    annotations: Findings,
+    excluded: Findings | None,
+    series_uids: Sequence[str],
+    *,
+    bootstraps: int = 1000,
+    seed: int = 0,
+) -> FrocResult:
+    """Scores marks by LUNA16's official procedure; false positives per scan divide by all of `series_uids`.
+
+    Raises InputError as `matching.match` does: marks outside the list, an empty list, no nodule in the listed scans.
+    """
+    outcome = match(marks, annotations, Findings.none() if excluded is None else excluded, series_uids)
+    once = np.ones((1, len(series_uids)), np.int64)
+    curve = sensitivities(outcome, once, CURVE_FPS_PER_SCAN)[0]
+    counts = draw_scan_counts(outcome.nodules_per_scan, bootstraps, seed)
+    resampled = sensitivities(outcome, counts, CURVE_FPS_PER_SCAN)
+    band = interval_95(resampled)
+    seven = slice(None, None, _STEPS_PER_OCTAVE)
+    nodules = int(outcome.nodules_per_scan.sum())
+    hits = int(outcome.entry_is_hit.sum())
+    return FrocResult(
+        scans=len(series_uids),
+        nodules=nodules,
+        candidates_after_cap=outcome.candidates_after_cap,
+        true_positives=hits,
+        false_positives=len(outcome.entry_is_hit) - hits,
+        false_negatives=nodules - hits,
+        ignored_on_excluded=outcome.ignored_on_excluded,
+        ignored_double_detections=outcome.ignored_double_detections,
+        fps_per_scan=FPS_PER_SCAN,
+        sensitivity=tuple(curve[seven].tolist()),
+        cpm=float(curve[seven].mean()),
+        cpm_interval_95=Interval(*interval_95(resampled[:, seven].mean(axis=1)).tolist()),
+        sensitivity_interval_95=tuple(Interval(*ends) for ends in band[:, seven].T.tolist()),
+        curve=Curve(curve, band[0], band[1]),
+        outcome=outcome,
+    )
+
+
+def sensitivities(
+    outcome: Outcome, scan_counts: Int[np.ndarray, "resamples scans"], fps_per_scan: Float[np.ndarray, " points"]
+) -> Float[np.ndarray, "resamples points"]:
+    """Sensitivity at `fps_per_scan` where scan s is in a resample `scan_counts[:, s]` times.
+
+    The curve has one point for every distinct probability, begins at (0, 0), is linear in between and flat beyond its
+    end; where it rises vertically the upper end counts. Every resample must hold a nodule.
+    """
+    ends = _last_of_equal(outcome.entry_probability)
+    asked = np.asarray(fps_per_scan) * len(outcome.series_uids)
+    found = np.empty((len(scan_counts), len(asked)))
+    # One resample at a time stays in the cache; all at once is slower and takes gigabytes.
+    for row, counts in enumerate(scan_counts.astype(np.int32)):
+        weight = counts[outcome.entry_scan]
+        hits = np.cumsum(weight * outcome.entry_is_hit)[ends]
+        false = np.cumsum(weight * ~outcome.entry_is_hit)[ends]
+        # Counts, not rates, are interpolated: whole numbers meet the seven points without rounding.
+        found[row] = np.interp(asked, np.append(0, false), np.append(0, hits))
+    return found / (scan_counts @ outcome.nodules_per_scan)[:, None]
+
+
+class PooledResult(NamedTuple):
+    """The mean of several runs scored on the same scans."""
+
+    sensitivity: tuple[float, ...]
+    cpm: float
+    cpm_interval_95: Interval
+
+
+def pooled_over_runs(results: Sequence[FrocResult], *, bootstraps: int = 1000, seed: int = 0) -> PooledResult:
+    """Mean sensitivities and CPM of `results`, say of several seeds; the interval is over scans, not over seeds.
+
+    Raises InputError where the runs were not scored on the same scans and nodules.
+    """
+    counts = _shared_resamples(results, bootstraps, seed)
+    sensitivity = np.mean([result.sensitivity for result in results], axis=0)
+    resampled = np.mean([_cpms(result.outcome, counts) for result in results], axis=0)
+    return PooledResult(
+        tuple(sensitivity.tolist()), float(sensitivity.mean()), Interval(*interval_95(resampled).tolist())
+    )
+
+
+def paired_cpm_difference(
+    results_a: Sequence[FrocResult], results_b: Sequence[FrocResult], *, bootstraps: int = 1000, seed: int = 0
+) -> CpmDifference:
+    """Mean CPM of `results_a` minus that of `results_b`, both on the same resamples of the same scans.
+
+    Each side is one run or several (seeds), averaged within each resample. The interval is over scans: it does not
+    tell how much another seed would change. Raises InputError where the runs differ in their scans or nodules.
+    """
+    counts = _shared_resamples([*results_a, *results_b], bootstraps, seed)
+    cpm_a, cpm_b = (np.mean([result.cpm for result in side]) for side in (results_a, results_b))
+    of_a, of_b = (
+        np.mean([_cpms(result.outcome, counts) for result in side], axis=0) for side in (results_a, results_b)
+    )
+    return CpmDifference(float(cpm_a - cpm_b), *interval_95(of_a - of_b).tolist())
+
+
+def _cpms(outcome: Outcome, scan_counts: Int[np.ndarray, "resamples scans"]) -> Float[np.ndarray, " resamples"]:
+    return sensitivities(outcome, scan_counts, np.array(FPS_PER_SCAN)).mean(axis=1)
+
+
+def _shared_resamples(results: Sequence[FrocResult], bootstraps: int, seed: int) -> Int[np.ndarray, "resamples scans"]:
+    first, *others = (result.outcome for result in results)
+    for other in others:
+        if first.series_uids != other.series_uids or (first.nodules_per_scan != other.nodules_per_scan).any():
+            raise InputError(
+                f"results: found {len(first.series_uids)} scans with {first.nodules_per_scan.sum()} nodules and "
+                f"{len(other.series_uids)} scans with {other.nodules_per_scan.sum()}, expected the same scans in the "
+                "same order with the same nodules; score every run with one scan list and one annotation file"
+            )
+    return draw_scan_counts(first.nodules_per_scan, bootstraps, seed)
+
+
+def _last_of_equal(falling: Float[np.ndarray, " n"]) -> Int[np.ndarray, " groups"]:
+    """Where each run of equal values ends: marks of one probability cross a threshold together."""
+    return np.flatnonzero(np.append(falling[1:] != falling[:-1], True)[: len(falling)])

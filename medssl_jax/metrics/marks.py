@@ -1,0 +1,72 @@
+"""A detector's marks, and LUNA16's submission format for them.
+
+World coordinates in mm, x y z. A probability may be any finite score: only its order counts.
+"""
+
+import csv
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from medssl_jax.atomic import atomic_path
+from medssl_jax.errors import InputError
+from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS, known_series_cell, number_cell, read_table
+
+SUBMISSION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "probability")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Points a detector reports, row by row; InputError at a number that is not finite."""
+
+    series_uid: tuple[str, ...]
+    centre_xyz_mm: Float[np.ndarray, "n 3"]
+    probability: Float[np.ndarray, " n"]
+    diameter_mm: Float[np.ndarray, " n"] | None = None
+
+    def __post_init__(self):
+        for name in ("centre_xyz_mm", "probability", "diameter_mm"):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            if len(values) != len(self.series_uid):
+                raise ValueError(f"{len(self.series_uid)} series but {len(values)} rows of {name}")
+            finite = np.isfinite(values)
+            if not finite.all():
+                row = int(np.argwhere(~finite)[0, 0])
+                raise InputError(
+                    f"marks: {name} of mark {row} (series {self.series_uid[row]}): found {values[row]}, "
+                    "expected finite numbers; look at what produced the marks"
+                )
+
+    def __len__(self) -> int:
+        return len(self.series_uid)
+
+
+def write_submission(path: str | os.PathLike, marks: Marks) -> None:
+    """Writes LUNA16's five columns, digits enough to read the same numbers back; the file appears whole or not at all.
+
+    Diameters are left out: the format has no column for them.
+    """
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(SUBMISSION_COLUMNS)
+        numbers = np.column_stack([marks.centre_xyz_mm, marks.probability]).astype(np.float64).tolist()
+        writer.writerows([uid, *row] for uid, row in zip(marks.series_uid, numbers, strict=True))
+
+
+def read_submission(path: str | os.PathLike, *, known_series: Collection[str] | None = None) -> Marks:
+    """Reads a submission, plain or as `.csv.gz`; further columns are ignored.
+
+    Raises InputError at the first bad cell, and at a series outside `known_series` where that is given.
+    """
+    known = None if known_series is None else frozenset(known_series)
+    series_uid, numbers = [], []
+    for row, (uid, *cells) in read_table(path, SUBMISSION_COLUMNS):
+        series_uid.append(known_series_cell(path, row, uid, known))
+        numbers.append([number_cell(path, row, *pair) for pair in zip(SUBMISSION_COLUMNS[1:], cells, strict=True)])
+    table = np.array(numbers, np.float64).reshape(-1, 4)
+    return Marks(tuple(series_uid), table[:, :3].copy(), table[:, 3].copy())

@@ -1,0 +1,181 @@
+"""A synthetic LUNA16 on disk, in the real one's layout.
+
+spec.json                          what it was made from
+subset0 .. subset9/<uid>.mhd .raw  int16 HU
+seg-lungs-LUNA16/<uid>.mhd .zraw   3 left lung, 4 right lung, 5 windpipe
+annotations.csv  annotations_excluded.csv  seriesuids.csv
+phantom/<uid>.json                 the truth about one scan; written last, so it also says: this scan is finished
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.errors import InputError
+from medssl_jax.phantoms.scan import PlacedFinding, render_scan
+from medssl_jax.phantoms.spec import SUBSETS, Luna16Phantom
+from medssl_jax.volumes import Volume, write_metaimage
+
+# Raised when the same spec would give other bytes, so that two makes never mix in one folder.
+MAKE = 1
+SPEC_FILE, LUNGS_FOLDER, TRUTH_FOLDER = "spec.json", "seg-lungs-LUNA16", "phantom"
+ANNOTATIONS_FILE, EXCLUDED_FILE, SERIES_FILE = "annotations.csv", "annotations_excluded.csv", "seriesuids.csv"
+HEADER = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScanTruth:
+    """What is known of a written scan."""
+
+    series_uid: str
+    subset: int
+    nodules: tuple[PlacedFinding, ...]
+    excluded: tuple[PlacedFinding, ...]
+
+
+def write_luna16_phantom(
+    spec: Luna16Phantom, directory: str | os.PathLike, *, workers: int = 1, progress: bool = False
+) -> None:
+    """Makes the data set; scans that are there already are kept, so an interrupted call is simply made again.
+
+    Raises:
+      InputError: `directory` cannot be written, holds a phantom of another spec, or something that is no phantom.
+    """
+    directory = writable_directory(directory)
+    _claim(spec, directory)
+    for folder in (*(f"subset{k}" for k in range(SUBSETS)), LUNGS_FOLDER, TRUTH_FOLDER):
+        (directory / folder).mkdir(exist_ok=True)
+    missing = [index for index in range(spec.scans) if not _is_finished(spec, directory, index)]
+    finished: Iterable[int] = _write_scans(spec, directory, missing, workers)
+    for _ in _with_progress(finished, len(missing)) if progress else finished:
+        pass
+    _write_tables(spec, directory)
+
+
+def scan_path(spec: Luna16Phantom, directory: str | os.PathLike, index: int) -> Path:
+    """Where the header of scan `index` lies."""
+    return Path(directory) / f"subset{spec.subset(index)}" / f"{spec.series_uid(index)}.mhd"
+
+
+def read_truth(spec: Luna16Phantom, directory: str | os.PathLike, index: int) -> ScanTruth:
+    """What is known of scan `index` of a written phantom."""
+    record = json.loads(_truth_path(spec, Path(directory), index).read_text())
+    nodules, excluded = (
+        tuple(PlacedFinding(tuple(row["centre_xyz_mm"]), row["diameter_mm"], row["kind"]) for row in record[kind])
+        for kind in ("nodules", "excluded")
+    )
+    return ScanTruth(record["series_uid"], record["subset"], nodules, excluded)
+
+
+def write_scan(spec: Luna16Phantom, directory: str | os.PathLike, index: int) -> int:
+    """Makes and writes scan `index`, and returns `index`."""
+    directory = Path(directory)
+    scan = render_scan(spec, index)
+    write_metaimage(scan_path(spec, directory, index), Volume(scan.hu, scan.grid, scan.series_uid))
+    write_metaimage(_lungs_path(spec, directory, index), Volume(scan.lungs, scan.grid, scan.series_uid), compress=True)
+    truth = ScanTruth(scan.series_uid, scan.subset, scan.nodules, scan.excluded)
+    _write_text(_truth_path(spec, directory, index), json.dumps(dataclasses.asdict(truth), indent=1) + "\n")
+    return index
+
+
+def _claim(spec, directory):
+    """Writes spec.json, or makes sure that the one there is the same."""
+    path = directory / SPEC_FILE
+    wanted = json.loads(json.dumps({"make": MAKE, "kind": "luna16", **dataclasses.asdict(spec)}))
+    if not path.exists():
+        stranger = next(
+            (name for name in (ANNOTATIONS_FILE, "subset0", LUNGS_FOLDER) if (directory / name).exists()), None
+        )
+        if stranger:
+            raise InputError(
+                f"{directory}: holds {stranger} but no {SPEC_FILE}, so it is not a phantom: choose another folder"
+            )
+        _write_text(path, json.dumps(wanted, indent=1) + "\n")
+        return
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        raise InputError(f"{path}: not valid JSON: delete the folder or choose another one") from None
+    differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
+    if differing:
+        key = differing[0]
+        value = found.get(key) if isinstance(found, dict) else found
+        raise InputError(
+            f"{path}: this phantom was made with {key} = {value}, asked for is {wanted[key]}: "
+            "choose another folder, or delete this one to make it anew"
+        )
+
+
+def _is_finished(spec, directory, index):
+    image, lungs = scan_path(spec, directory, index), _lungs_path(spec, directory, index)
+    files = (_truth_path(spec, directory, index), image, image.with_suffix(".raw"), lungs, lungs.with_suffix(".zraw"))
+    return all(file.is_file() for file in files)
+
+
+def _lungs_path(spec, directory, index):
+    return directory / LUNGS_FOLDER / f"{spec.series_uid(index)}.mhd"
+
+
+def _truth_path(spec, directory, index):
+    return directory / TRUTH_FOLDER / f"{spec.series_uid(index)}.json"
+
+
+def _write_scans(spec, directory, indices, workers) -> Iterator[int]:
+    if workers <= 1 or len(indices) <= 1:
+        for index in indices:
+            yield write_scan(spec, directory, index)
+        return
+    # Spawned, not forked: the caller may have JAX's threads running.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(indices)), mp_context=context) as pool:
+        futures = [pool.submit(write_scan, spec, directory, index) for index in indices]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _with_progress(finished, total):
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = ("phantom", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("", total=total, rate="")
+        for index in finished:
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+            bar.update(task, advance=1, rate=f"{speed:.2f} scans/s" if speed else "")
+            yield index
+
+
+def _write_tables(spec, directory):
+    truths = sorted((read_truth(spec, directory, index) for index in range(spec.scans)), key=lambda t: t.series_uid)
+    for name, kind in ((ANNOTATIONS_FILE, "nodules"), (EXCLUDED_FILE, "excluded")):
+        rows = [(truth.series_uid, *_digits(finding)) for truth in truths for finding in getattr(truth, kind)]
+        _write_text(directory / name, _csv([HEADER, *rows]))
+    _write_text(directory / SERIES_FILE, _csv([(truth.series_uid,) for truth in truths]))
+
+
+def _digits(finding):
+    return tuple(f"{number:.10g}" for number in (*finding.centre_xyz_mm, finding.diameter_mm))
+
+
+def _csv(rows):
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def _write_text(path, text):
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode())

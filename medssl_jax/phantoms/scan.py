@@ -1,0 +1,106 @@
+"""One synthetic scan, from its number to voxels and truth, in memory."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Int16, UInt8
+
+from medssl_jax.geometry import Grid
+from medssl_jax.phantoms.anatomy import build_anatomy
+from medssl_jax.phantoms.canvas import Canvas, capsule_corners, capsule_distance_mm, window
+from medssl_jax.phantoms.fields import PlaneSampler
+from medssl_jax.phantoms.findings import (
+    NO_DIAMETER_MM,
+    SHARE_WITHOUT_DIAMETER,
+    draw_finding,
+    inside_finding,
+    plan_findings,
+)
+from medssl_jax.phantoms.scanner import as_stored, draw_scanner, reconstruct
+from medssl_jax.phantoms.spec import Luna16Phantom
+from medssl_jax.phantoms.tissue import paint_tissues, paint_tubes
+
+LEFT_LUNG, RIGHT_LUNG, TRACHEA = 3, 4, 5  # LUNA16's labels
+STREAMS = ("scanner", "anatomy", "findings", "noise", "diameters")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlacedFinding:
+    """A row of annotations.csv or annotations_excluded.csv, and what it is; a diameter of -1 is unknown."""
+
+    centre_xyz_mm: tuple[float, float, float]
+    diameter_mm: float
+    kind: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PhantomScan:
+    """A synthetic scan and the truth about it. Voxels of `nodule_labels` at i + 1 lie inside `nodules[i]`."""
+
+    series_uid: str
+    subset: int
+    hu: Int16[np.ndarray, "z y x"]
+    lungs: UInt8[np.ndarray, "z y x"]
+    nodule_labels: UInt8[np.ndarray, "z y x"]
+    nodules: tuple[PlacedFinding, ...]
+    excluded: tuple[PlacedFinding, ...]
+    grid: Grid
+
+
+def render_scan(spec: Luna16Phantom, index: int) -> PhantomScan:
+    """Makes scan `index`: the same for the same spec, whatever else is made, in whatever order."""
+    streams = {
+        name: np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(index, number)))
+        for number, name in enumerate(STREAMS)
+    }
+    scanner = draw_scanner(spec, streams["scanner"])
+    anatomy = build_anatomy(spec, streams["anatomy"])
+    nodules, confounders = plan_findings(spec, anatomy, streams["findings"])
+
+    _, y_mm, x_mm = scanner.axes_mm
+    z_mm = scanner.plane_z_mm
+    canvas = Canvas(np.empty((len(z_mm), len(y_mm), len(x_mm)), np.float32), z_mm, y_mm, x_mm)
+    paint_tissues(anatomy, canvas)
+    paint_tubes(anatomy, canvas)
+    for finding in (*confounders, *nodules):
+        draw_finding(canvas, finding)
+
+    def placed(finding, diameter_mm):
+        centre_xyz = np.array(scanner.centre_xyz_mm) + finding.centre_zyx_mm[::-1]
+        return PlacedFinding(tuple(np.round(centre_xyz, 6).tolist()), round(diameter_mm, 6), finding.kind)
+
+    unknown = streams["diameters"].random(len(confounders)) < SHARE_WITHOUT_DIAMETER
+    return PhantomScan(
+        series_uid=spec.series_uid(index),
+        subset=spec.subset(index),
+        hu=reconstruct(scanner, canvas.hu, streams["noise"]),
+        lungs=as_stored(scanner, _lung_labels(anatomy, scanner.axes_mm)),
+        nodule_labels=as_stored(scanner, _nodule_labels(nodules, scanner.axes_mm)),
+        nodules=tuple(placed(nodule, nodule.diameter_mm) for nodule in nodules),
+        excluded=tuple(
+            placed(each, NO_DIAMETER_MM if hidden else each.diameter_mm)
+            for each, hidden in zip(confounders, unknown, strict=True)
+        ),
+        grid=scanner.grid,
+    )
+
+
+def _lung_labels(anatomy, axes_mm):
+    z_mm, y_mm, x_mm = axes_mm
+    sample = PlaneSampler(anatomy.grid, y_mm, x_mm)
+    side = np.where(x_mm < 0, np.uint8(RIGHT_LUNG), np.uint8(LEFT_LUNG))
+    labels = np.stack([np.where(sample(anatomy.lungs, z) < 0, side, np.uint8(0)) for z in z_mm])
+    pipes = anatomy.windpipe
+    for start, end, radius in zip(pipes.start_zyx_mm, pipes.end_zyx_mm, pipes.end_radius_mm, strict=True):
+        slices, coordinates = window(axes_mm, *capsule_corners(start, end, radius))
+        inside = capsule_distance_mm(coordinates, start, end, radius, radius) < 0
+        labels[slices][inside & (labels[slices] == 0)] = TRACHEA
+    return labels
+
+
+def _nodule_labels(nodules, axes_mm):
+    labels = np.zeros([len(axis) for axis in axes_mm], np.uint8)
+    for number, nodule in enumerate(nodules, start=1):
+        slices, inside = inside_finding(nodule, axes_mm)
+        labels[slices][inside] = number
+    return labels

@@ -1,0 +1,109 @@
+"""What a synthetic LUNA16 is made of: one frozen record, complete enough to make the same bytes again."""
+
+import dataclasses
+import hashlib
+import json
+import math
+
+from medssl_jax.errors import InputError
+from medssl_jax.phantoms.diameters import LUNA16_DIAMETER_RANGE_MM
+
+# LUNA16: 287 of 888 scans hold no nodule, 1,186 nodules lie in the other 601.
+LUNA16_SHARE_WITHOUT_NODULES = 287 / 888
+LUNA16_NODULES_PER_SCAN = 1186 / 601
+
+SMALLEST_CHEST_MM = 64.0
+SUBSETS = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Luna16Phantom:
+    """A synthetic LUNA16. Scan `i` depends on every field but `scans`.
+
+    Chests smaller than (300, 300, 360) mm are miniature patients: the same organs, scaled down, with vessels and
+    nodules of true size. Raises InputError for a field out of range.
+    """
+
+    seed: int = 0
+    scans: int = 10
+    chest_zyx_mm: tuple[float, float, float] = (300.0, 300.0, 360.0)
+    in_plane_spacing_mm: tuple[float, float] = (0.55, 0.85)
+    slice_spacing_mm: tuple[float, float] = (0.7, 2.5)
+    share_flipped: float = 0.1  # TransformMatrix -1 0 0 0 -1 0 0 0 1
+    share_padded: float = 0.5  # -2048 or -3024 outside the circular field of view
+
+    share_without_nodules: float = LUNA16_SHARE_WITHOUT_NODULES
+    nodules_per_scan: float = LUNA16_NODULES_PER_SCAN  # mean over the scans that have some
+    share_solid: float = 0.7
+    share_part_solid: float = 0.1
+    share_ground_glass: float = 0.2
+    largest_diameter_mm: float | None = None  # None: a fifth of the shortest side, at most LUNA16's largest
+
+    nodule_contrast: float = 1.0  # 1: solid nodules as dense as vessels; 0: as the lung around them
+    noise_hu: float = 25.0  # standard deviation; single scans vary round it
+    vessel_density: float = 1.0  # 1: as in real scans
+    confounders_per_scan: float = 6.0  # look-alikes, listed in annotations_excluded.csv
+    share_contrast_enhanced: float = 0.3  # iodine in heart and vessels
+
+    def __post_init__(self):
+        for field, value in self._numbers():
+            if not math.isfinite(value):
+                raise InputError(f"phantom {field}: found {value}, expected a finite number")
+        _check(self.seed >= 0, "seed", self.seed, "0 or more")
+        _check(self.scans >= 1, "scans", self.scans, "1 or more")
+        if len(self.chest_zyx_mm) != 3 or min(self.chest_zyx_mm) < SMALLEST_CHEST_MM:
+            expected = f"three sides of {SMALLEST_CHEST_MM:g} mm or more"
+            raise InputError(f"phantom chest_zyx_mm: found {self.chest_zyx_mm}, expected {expected}")
+        for field in ("in_plane_spacing_mm", "slice_spacing_mm"):
+            spacing = getattr(self, field)
+            ordered = len(spacing) == 2 and 0.3 <= spacing[0] <= spacing[1] <= 5
+            _check(ordered, field, spacing, "a range lowest,highest between 0.3 and 5 mm")
+        for field in (
+            "share_flipped",
+            "share_padded",
+            "share_without_nodules",
+            "share_solid",
+            "share_part_solid",
+            "share_ground_glass",
+            "share_contrast_enhanced",
+        ):
+            _check(0 <= getattr(self, field) <= 1, field, getattr(self, field), "a share between 0 and 1")
+        kinds = self.share_solid + self.share_part_solid + self.share_ground_glass
+        _check(abs(kinds - 1) < 1e-6, "share_solid + share_part_solid + share_ground_glass", kinds, "1")
+        _check(self.nodules_per_scan >= 1, "nodules_per_scan", self.nodules_per_scan, "1 or more")
+        for field in ("nodule_contrast", "noise_hu", "vessel_density", "confounders_per_scan"):
+            _check(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
+        smallest = LUNA16_DIAMETER_RANGE_MM[0]
+        if self.largest_diameter_mm is not None:
+            fits = smallest < self.largest_diameter_mm <= min(self.chest_zyx_mm) / 3
+            expected = f"more than {smallest} and at most a third of the shortest side of the chest"
+            _check(fits, "largest_diameter_mm", self.largest_diameter_mm, expected)
+
+    @property
+    def diameter_limit_mm(self) -> float:
+        """No nodule is larger, so that each fits its lung."""
+        if self.largest_diameter_mm is not None:
+            return min(self.largest_diameter_mm, LUNA16_DIAMETER_RANGE_MM[1])
+        return min(min(self.chest_zyx_mm) / 5, LUNA16_DIAMETER_RANGE_MM[1])
+
+    def series_uid(self, index: int) -> str:
+        """UID of scan `index`: under 2.25, the root for UUIDs, so never one of a real scan."""
+        appearance = dataclasses.asdict(dataclasses.replace(self, scans=1))
+        text = json.dumps([appearance, index], sort_keys=True)
+        return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big')}"
+
+    def subset(self, index: int) -> int:
+        """The folder subset0..subset9 that scan `index` lies in."""
+        return index % SUBSETS
+
+    def _numbers(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None:
+                    yield field.name, number
+
+
+def _check(holds, field, found, expected):
+    if not holds:
+        raise InputError(f"phantom {field}: found {found}, expected {expected}")

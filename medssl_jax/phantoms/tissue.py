@@ -1,0 +1,81 @@
+"""From a patient's shapes to densities in HU on a fine grid, before any scanner has looked."""
+
+import numpy as np
+
+from medssl_jax.phantoms.anatomy import Anatomy
+from medssl_jax.phantoms.canvas import Canvas, coverage, draw_air_tube, draw_dense_tube
+from medssl_jax.phantoms.fields import PlaneSampler
+from medssl_jax.phantoms.vessels import Tubes, join
+
+AIR_HU, FAT_HU, MUSCLE_HU, ORGAN_HU = -1000.0, -100.0, 50.0, 42.0
+MARROW_HU, CORTEX_HU, CORTEX_MM = 110.0, 750.0, 1.1
+AIRWAY_WALL_HU = -60.0
+FISSURE_HU, FISSURE_MM = 120.0, 0.55  # what a fissure adds to the lung's density
+
+
+def paint_tissues(anatomy: Anatomy, canvas: Canvas) -> None:
+    """Fills the canvas, plane by plane, with everything but tubes."""
+    sample = PlaneSampler(anatomy.grid, canvas.y_mm, canvas.x_mm)
+    edge = float(canvas.x_mm[1] - canvas.x_mm[0])
+    for plane, z in zip(canvas.hu, canvas.z_mm, strict=True):
+        texture = sample(anatomy.tissue_texture, z)
+        plane[:] = AIR_HU
+        _cover(plane, sample(anatomy.body, z) + np.float32(1.5), FAT_HU + 6 * texture, edge)
+        # A skin as dense as muscle.
+        skin = np.abs(sample(anatomy.body, z) + np.float32(0.8)) - np.float32(0.8)
+        _cover(plane, skin, 10.0, edge)
+        _cover(plane, sample(anatomy.muscle, z) + 1.2 * texture, MUSCLE_HU + 5 * texture, edge)
+        _cover(plane, sample(anatomy.cage, z), 10 + 30 * np.clip(2 * texture, -3, 1), 2 * edge)
+        _cover(plane, sample(anatomy.organs, z), ORGAN_HU + 5 * texture, 2 * edge)
+        bones = sample(anatomy.bones, z)
+        cortex = np.exp(np.minimum(bones, 0) / np.float32(CORTEX_MM))
+        _cover(plane, bones, MARROW_HU + 40 * texture + (CORTEX_HU - MARROW_HU) * cortex, edge)
+        lungs = sample(anatomy.lungs, z)
+        if lungs.min() < edge:
+            _cover(plane, lungs, _lung_hu(anatomy, sample, z), edge)
+
+
+def paint_tubes(anatomy: Anatomy, canvas: Canvas) -> None:
+    """Draws great vessels, vessels, and airways with their walls, in this order."""
+    edge = 1.1 * float(canvas.x_mm[1] - canvas.x_mm[0])
+    _dense(canvas, anatomy.great_vessels, anatomy.great_vessel_hu, edge)
+    _dense(canvas, anatomy.vessels, anatomy.blood_hu, edge)
+    walls = anatomy.airways
+    wall_mm = 0.5 + 0.12 * walls.start_radius_mm
+    _dense(
+        canvas,
+        Tubes(walls.start_zyx_mm, walls.end_zyx_mm, walls.start_radius_mm + wall_mm, walls.end_radius_mm + wall_mm),
+        AIRWAY_WALL_HU,
+        edge,
+    )
+    for start, end, start_radius, end_radius in _rows(join(anatomy.airways, anatomy.stomach_air)):
+        draw_air_tube(canvas, start, end, start_radius, end_radius, edge)
+
+
+def _cover(plane, distance_mm, hu, edge_mm):
+    share = coverage(distance_mm, edge_mm)
+    plane += share * (np.asarray(hu, np.float32) - plane)
+
+
+def _lung_hu(anatomy, sample, z):
+    hu = sample(anatomy.lung_texture_hu, z)
+    for fissure in (anatomy.oblique_fissures, anatomy.horizontal_fissure):
+        distance = sample(fissure, z) / np.float32(FISSURE_MM)
+        hu += np.float32(FISSURE_HU) * np.exp(-np.minimum(distance * distance, 50))
+    return hu
+
+
+def _dense(canvas, tubes, hu, edge):
+    for start, end, start_radius, end_radius in _rows(tubes):
+        draw_dense_tube(canvas, start, end, start_radius, end_radius, hu, edge)
+
+
+def _rows(tubes):
+    # Plain floats: indexing single NumPy values would cost more than drawing a small vessel.
+    return zip(
+        tubes.start_zyx_mm.tolist(),
+        tubes.end_zyx_mm.tolist(),
+        tubes.start_radius_mm.tolist(),
+        tubes.end_radius_mm.tolist(),
+        strict=True,
+    )

@@ -1,0 +1,114 @@
+"""Branching trees that fill a lung: arteries, veins, and the airways that run along the arteries.
+
+A tree is grown from the hilum towards points spread through the lung. At each fork the points still to be served are
+divided in two, and each branch heads for the middle of its share (after Kitaoka et al., J Appl Physiol 1999, and Tawhai
+et al., Ann Biomed Eng 2000). Radii follow Murray's law with the exponent 3.2: that power of a radius counts the ends it
+serves.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+LONGEST_PIECE_MM = 6.0
+MURRAY_EXPONENT = 3.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Tubes:
+    """Tapering tubes with round ends, in the body's frame."""
+
+    start_zyx_mm: Float[np.ndarray, "n 3"]
+    end_zyx_mm: Float[np.ndarray, "n 3"]
+    start_radius_mm: Float[np.ndarray, " n"]
+    end_radius_mm: Float[np.ndarray, " n"]
+
+    def __len__(self):
+        return len(self.start_radius_mm)
+
+    def __getitem__(self, chosen) -> "Tubes":
+        return Tubes(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+
+
+def join(*parts: Tubes) -> Tubes:
+    """All tubes of several trees as one."""
+    return Tubes(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Tubes)))
+
+
+def grow_tree(
+    rng: np.random.Generator,
+    root_zyx_mm: Float[np.ndarray, " 3"],
+    ends_zyx_mm: Float[np.ndarray, "n 3"],
+    end_radius_mm: float,
+) -> Tubes:
+    """Grows a tree from `root_zyx_mm` to every point of `ends_zyx_mm`, of radius `end_radius_mm` at its ends."""
+    starts, stops, start_radii, stop_radii = [], [], [], []
+    waiting = [(np.asarray(root_zyx_mm, float), np.asarray(ends_zyx_mm, float))]
+    while waiting:
+        start, points = waiting.pop()
+        radius = end_radius_mm * len(points) ** (1 / MURRAY_EXPONENT)
+        if len(points) == 1:
+            stop, next_radius = points[0], 0.6 * end_radius_mm
+        else:
+            stop = start + rng.uniform(0.32, 0.5) * (points.mean(axis=0) - start)
+            first, second = _divide(rng, points, stop)
+            waiting += [(stop, first), (stop, second)]
+            next_radius = end_radius_mm * max(len(first), len(second)) ** (1 / MURRAY_EXPONENT)
+        starts.append(start)
+        stops.append(stop)
+        start_radii.append(radius)
+        stop_radii.append(next_radius)
+    if not starts:
+        return Tubes(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
+    return _bend(rng, Tubes(np.array(starts), np.array(stops), np.array(start_radii), np.array(stop_radii)))
+
+
+def along(tubes: Tubes, offset_zyx: Float[np.ndarray, " 3"], smallest_radius_mm: float, scale: float) -> Tubes:
+    """Tubes beside the thick part of a tree, touching it on the side of `offset_zyx`: bronchi beside their arteries."""
+    thick = tubes[tubes.end_radius_mm >= smallest_radius_mm]
+    start_shift = thick.start_radius_mm[:, None] * (1 + scale) * offset_zyx
+    end_shift = thick.end_radius_mm[:, None] * (1 + scale) * offset_zyx
+    return Tubes(
+        thick.start_zyx_mm + start_shift,
+        thick.end_zyx_mm + end_shift,
+        scale * thick.start_radius_mm,
+        scale * thick.end_radius_mm,
+    )
+
+
+def _divide(rng, points, fork):
+    """Divides points by a plane through the branch's heading, across their longest extent."""
+    centred = points - points.mean(axis=0)
+    heading = points.mean(axis=0) - fork
+    heading = heading / (np.linalg.norm(heading) + 1e-9)
+    across = centred - np.outer(centred @ heading, heading)
+    _, axes = np.linalg.eigh(across.T @ across)
+    # A main stem with side branches where the shares are uneven, a plain fork where they are even.
+    share = rng.uniform(0.2, 0.5) if len(points) > 4 else 0.5
+    order = np.argsort(across @ axes[:, -1] * rng.choice([-1, 1]), kind="stable")
+    cut = min(max(round(share * len(points)), 1), len(points) - 1)
+    return points[order[:cut]], points[order[cut:]]
+
+
+def _bend(rng, tubes: Tubes) -> Tubes:
+    """Breaks long branches into pieces along a gentle arc: vessels are never straight."""
+    direction = tubes.end_zyx_mm - tubes.start_zyx_mm
+    length = np.linalg.norm(direction, axis=1)
+    pieces = np.clip(np.ceil(length / LONGEST_PIECE_MM).astype(int), 1, 12)
+    sideways = np.cross(direction, rng.standard_normal(direction.shape))
+    sideways /= np.linalg.norm(sideways, axis=1, keepdims=True) + 1e-9
+    sag = (0.12 * length * rng.uniform(-1, 1, len(length)))[:, None] * sideways
+
+    which = np.repeat(np.arange(len(tubes)), pieces)
+    step = np.concatenate([np.arange(n) for n in pieces])
+    from_share, to_share = step / pieces[which], (step + 1) / pieces[which]
+
+    def point(share):
+        share = share[:, None]
+        return tubes.start_zyx_mm[which] + share * direction[which] + 4 * share * (1 - share) * sag[which]
+
+    def radius(share):
+        return tubes.start_radius_mm[which] + share * (tubes.end_radius_mm - tubes.start_radius_mm)[which]
+
+    return Tubes(point(from_share), point(to_share), radius(from_share), radius(to_share))

@@ -1,0 +1,110 @@
+"""A contact sheet: for each scan one axial, one coronal and one sagittal slice, with boxes round its findings.
+
+Slices are drawn as radiologists hang them: the patient's right on the left, the front above in the axial slice, the
+head above in the others; every millimetre is as long as any other.
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Num, UInt8
+
+from medssl_jax.atomic import atomic_path
+from medssl_jax.geometry import world_xyz_mm_to_voxel_zyx
+from medssl_jax.volumes import Volume
+
+LUNG_WINDOW_HU = (-1350.0, 150.0)  # width 1500, level -600
+NODULE_COLOUR, EXCLUDED_COLOUR, TEXT_COLOUR = (255, 210, 0), (80, 160, 255), (255, 255, 255)
+BOX_MARGIN_MM = 1.5
+GAP_PIXELS, TITLE_PIXELS = 4, 16
+NO_POINTS = np.zeros((0, 3))
+DEFAULT_EXCLUDED_DIAMETER_MM = 10.0  # what LUNA16 takes for a diameter of -1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SheetScan:
+    """One row of the sheet. The slices go through the middle of the largest nodule, else of the right lung."""
+
+    title: str
+    volume: Volume
+    nodules_xyz_mm: Float[np.ndarray, "n 3"] = dataclasses.field(default_factory=NO_POINTS.copy)
+    nodule_diameters_mm: Float[np.ndarray, " n"] = dataclasses.field(default_factory=lambda: np.zeros(0))
+    excluded_xyz_mm: Float[np.ndarray, "m 3"] = dataclasses.field(default_factory=NO_POINTS.copy)
+    excluded_diameters_mm: Float[np.ndarray, " m"] = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+
+def draw_contact_sheet(
+    scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5, window_hu: tuple[float, float] = LUNG_WINDOW_HU
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draws the sheet as an RGB image: nodules in yellow, excluded findings in blue."""
+    rows = [_row(scan, pixels_per_mm, window_hu) for scan in scans]
+    width = max(row.shape[1] for row in rows)
+    return np.concatenate([np.pad(row, ((0, GAP_PIXELS), (0, width - row.shape[1]), (0, 0))) for row in rows])
+
+
+def write_contact_sheet(path: str | os.PathLike, scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5) -> None:
+    """Writes the sheet as a PNG."""
+    from PIL import Image
+
+    image = Image.fromarray(draw_contact_sheet(scans, pixels_per_mm=pixels_per_mm))
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def _row(scan, pixels_per_mm, window_hu):
+    from PIL import Image, ImageDraw
+
+    array, boxes = _upright(scan)
+    grey = np.clip((array.astype(np.float32) - window_hu[0]) / (window_hu[1] - window_hu[0]), 0, 1)
+    middle = _middle(boxes, array.shape)
+    spacing = scan.volume.grid.spacing_zyx_mm
+    views = []
+    for axis in range(3):
+        rows_axis, columns_axis = (k for k in range(3) if k != axis)
+        plane = np.take(grey, middle[axis], axis)
+        scale = [spacing[rows_axis] * pixels_per_mm, spacing[columns_axis] * pixels_per_mm]
+        size = [max(1, round(n * s)) for n, s in zip(plane.shape, scale, strict=True)]
+        image = Image.fromarray((plane * 255).astype(np.uint8)).resize(size[::-1], Image.Resampling.BILINEAR)
+        image = image.convert("RGB")
+        draw = ImageDraw.Draw(image)
+        for box, colour in boxes:
+            if box[0][axis] <= middle[axis] <= box[1][axis]:
+                top, left = ((box[0][k] + 0.5) * s for k, s in zip((rows_axis, columns_axis), scale, strict=True))
+                bottom, right = ((box[1][k] + 0.5) * s for k, s in zip((rows_axis, columns_axis), scale, strict=True))
+                draw.rectangle((left, top, right, bottom), outline=colour)
+        views.append(np.asarray(image))
+    height = max(view.shape[0] for view in views)
+    padded = [np.pad(view, ((TITLE_PIXELS, height - view.shape[0]), (0, GAP_PIXELS), (0, 0))) for view in views]
+    row = Image.fromarray(np.concatenate(padded, axis=1))
+    ImageDraw.Draw(row).text((2, 2), scan.title, fill=TEXT_COLOUR)
+    return np.asarray(row)
+
+
+def _upright(scan) -> tuple[Num[np.ndarray, "z y x"], list]:
+    """The array with the head first, then front, then the patient's right; and (low, high) corners of boxes in it."""
+    grid = scan.volume.grid
+    # Display runs towards the feet, the back and the patient's left, that is towards -z, +y, +x.
+    turned = [axis for axis, sign in enumerate((-1, 1, 1)) if sign * grid.direction_matrix[2 - axis, 2 - axis] < 0]
+    array = np.flip(scan.volume.array_zyx, tuple(turned))
+    boxes = []
+    for points, diameters, colour in (
+        (scan.nodules_xyz_mm, scan.nodule_diameters_mm, NODULE_COLOUR),
+        (scan.excluded_xyz_mm, scan.excluded_diameters_mm, EXCLUDED_COLOUR),
+    ):
+        diameters = np.where(diameters > 0, diameters, DEFAULT_EXCLUDED_DIAMETER_MM)
+        for centre, diameter in zip(world_xyz_mm_to_voxel_zyx(points, grid), diameters, strict=True):
+            for axis in turned:
+                centre[axis] = grid.size_zyx[axis] - 1 - centre[axis]
+            half = (diameter / 2 + BOX_MARGIN_MM) / np.array(grid.spacing_zyx_mm)
+            boxes.append(((centre - half, centre + half), colour))
+    return array, boxes
+
+
+def _middle(boxes, size):
+    nodules = [(low, high) for (low, high), colour in boxes if colour == NODULE_COLOUR]
+    if not nodules:
+        return [size[0] // 2, size[1] // 2, size[2] // 3]  # x: through the right lung, not along the spine
+    low, high = max(nodules, key=lambda box: box[1][2] - box[0][2])
+    return [int(np.clip(round(float(m)), 0, n - 1)) for m, n in zip((low + high) / 2, size, strict=True)]

@@ -1,0 +1,111 @@
+"""Tables of sensitivities, as aligned text and as Markdown, with the paper's rows to set beside ours.
+
+All values are fractions, as in `froc.json`; the columns are false positives per scan, then their mean (CPM).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, Interval, PooledResult
+from medssl_jax.metrics.luna16_files import Findings
+from medssl_jax.metrics.marks import Marks
+from medssl_jax.metrics.matching import MARKS_PER_SCAN
+
+
+@dataclass(frozen=True)
+class Row:
+    """One detector's seven sensitivities and CPM; the paper's rows have no interval."""
+
+    name: str
+    sensitivity: tuple[float, ...]
+    cpm: float
+    cpm_interval_95: Interval | None = None
+
+
+# Wang et al., FocalMix, CVPR 2020, Table 1, by (labelled scans, unlabelled scans).
+PAPER_TABLE_1: dict[tuple[int, int], tuple[tuple[float, ...], float]] = {
+    (25, 0): ((0.467, 0.540, 0.606, 0.686, 0.744, 0.791, 0.824), 0.666),
+    (25, 400): ((0.576, 0.645, 0.746, 0.805, 0.870, 0.901, 0.921), 0.781),
+    (50, 0): ((0.572, 0.657, 0.714, 0.779, 0.826, 0.856, 0.872), 0.754),
+    (50, 400): ((0.641, 0.710, 0.787, 0.852, 0.893, 0.923, 0.935), 0.820),
+    (100, 0): ((0.649, 0.738, 0.797, 0.852, 0.890, 0.923, 0.945), 0.828),
+    (100, 400): ((0.734, 0.809, 0.848, 0.886, 0.923, 0.947, 0.961), 0.872),
+}
+
+
+def result_row(name: str, result: FrocResult | PooledResult) -> Row:
+    """Our row: one scored run, or the mean of several."""
+    return Row(name, result.sensitivity, result.cpm, result.cpm_interval_95)
+
+
+def paper_rows(labelled: int) -> tuple[Row, ...]:
+    """The paper's supervised and FocalMix rows for 25, 50 or 100 labelled scans; none for another number."""
+    return tuple(
+        Row(f"paper: {scans} labelled" + (f" + {unlabelled} unlabelled" if unlabelled else ""), sensitivity, cpm)
+        for (scans, unlabelled), (sensitivity, cpm) in PAPER_TABLE_1.items()
+        if scans == labelled
+    )
+
+
+def sensitivity_table(rows: Sequence[Row], *, markdown: bool = False) -> str:
+    """One line a detector: sensitivity at the seven rates, CPM and its 95 % interval where there is one."""
+    header = ["FP/scan", *(f"{rate:g}" for rate in FPS_PER_SCAN), "CPM", "95 % interval"]
+    lines = [
+        [row.name, *(f"{value:.3f}" for value in (*row.sensitivity, row.cpm)), _interval(row.cpm_interval_95)]
+        for row in rows
+    ]
+    return _markdown([header, *lines]) if markdown else _aligned([header, *lines])
+
+
+def result_table(result: FrocResult) -> str:
+    """One result in full: each sensitivity and CPM above the two ends of its 95 % interval."""
+    intervals = (*result.sensitivity_interval_95, result.cpm_interval_95)
+    return _aligned(
+        [
+            ["FP/scan", *(f"{rate:g}" for rate in FPS_PER_SCAN), "CPM"],
+            ["sensitivity", *(f"{value:.3f}" for value in (*result.sensitivity, result.cpm))],
+            ["95 % low", *(f"{interval.low:.3f}" for interval in intervals)],
+            ["95 % high", *(f"{interval.high:.3f}" for interval in intervals)],
+        ]
+    )
+
+
+def scored_lines(result: FrocResult, marks: Marks, annotations: Findings) -> str:
+    """What was scored, so that a scan list that does not fit the submission is seen at once."""
+    with_nodules = int((result.outcome.nodules_per_scan > 0).sum())
+    without_marks = result.scans - len(set(marks.series_uid))
+    lines = [
+        f"{result.scans} scans: {with_nodules} with nodules, {without_marks} without a mark",
+        f"{result.nodules} nodules: {result.true_positives} found, {result.false_negatives} missed",
+        f"{len(marks)} marks, {result.candidates_after_cap} of them within {MARKS_PER_SCAN} a scan: "
+        f"{result.false_positives} false positives, {result.ignored_on_excluded} on excluded findings, "
+        f"{result.ignored_double_detections} further hits on a nodule",
+    ]
+    if left_out := len(annotations) - result.nodules:
+        lines.append(f"{left_out} annotated nodules of series outside the list left out")
+    return "\n".join(lines)
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _padded(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        [
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        for line in lines
+    ]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("  ".join(line).rstrip() for line in _padded(lines))
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    header, *body = (f"| {' | '.join(line)} |" for line in _padded(lines))
+    rule = "|" + "|".join(["---", *["---:"] * (len(lines[0]) - 1)]) + "|"
+    return "\n".join([header, rule, *body])

@@ -1,0 +1,22 @@
+"""What every test stands on: one CPU device without surprises, and strict promotion of types."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+
+jax.config.update("jax_numpy_dtype_promotion", "standard")
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real reference data kept beside the repository; skips where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs ../shared/data (real reference files), which is not part of the repository")
+    return SHARED_DATA

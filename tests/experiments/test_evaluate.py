@@ -1,0 +1,90 @@
+"""The command as a person starts it: a table and two files, or one line that says what is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three scans, two nodules: one found, one missed, one false positive, one mark on an excluded finding."""
+    contents = {
+        "submission": "seriesuid,coordX,coordY,coordZ,probability\na,0,0,0,.9\nb,50,0,0,.8\nb,70,0,0,.7\n",
+        "annotations": "seriesuid,coordX,coordY,coordZ,diameter_mm\na,1,0,0,6\nb,0,0,0,6\nother,0,0,0,6\n",
+        "excluded": "seriesuid,coordX,coordY,coordZ,diameter_mm\nb,71,0,0,-1\n",
+        "seriesuids": "a\nb\nc\n",
+    }
+    paths = {}
+    for name, text in contents.items():
+        paths[name] = tmp_path / f"{name}.csv"
+        paths[name].write_text(text)
+    return {**paths, "output": tmp_path / "result", "bootstraps": 20}
+
+
+def evaluate(cwd, **flags):
+    command = [sys.executable, "-m", "experiments.evaluate", *(f"--{name}={value}" for name, value in flags.items())]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_prints_the_table_and_writes_both_files(files, tmp_path):
+    done = evaluate(tmp_path, **files)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "3 scans: 2 with nodules, 1 without a mark"
+    assert "1 false positives, 1 on excluded findings" in lines[2]
+    assert lines[4].split() == ["FP/scan", "0.125", "0.25", "0.5", "1", "2", "4", "8", "CPM"]
+    assert lines[5].split() == ["sensitivity", *["0.500"] * 8]
+    assert lines[6].startswith("95 % low")
+    written = json.loads((files["output"] / "froc.json").read_text())
+    assert (written["scans"], written["nodules"], written["cpm"]) == (3, 2, 0.5)
+    assert sorted(path.name for path in files["output"].iterdir()) == ["froc.json", "froc.png"]
+
+
+def test_wrong_ids_are_refused_by_the_first_of_them(tmp_path):
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real LUNA16 files are not at ../shared/data")
+    folder = (SHARED_DATA / "submissions" / "deepseed_fold9").resolve()
+    done = evaluate(
+        tmp_path,
+        submission=folder / "submission_with_wrong_ids.csv",
+        annotations=SHARED_DATA.resolve() / "luna16" / "annotations.csv",
+        seriesuids=folder / "seriesuids.csv",
+        output=tmp_path / "result",
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"error: {folder}/submission_with_wrong_ids.csv: row 2, column seriesuid: found '222', expected one of the "
+        "88 listed series; correct the id, take the row out, or list its scan"
+    ]
+    assert list((tmp_path / "result").iterdir()) == []
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_read(files, tmp_path):
+    files["output"].write_text("a result of another day")
+    files["submission"].unlink()
+    done = evaluate(tmp_path, **files)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {files['output']}: cannot be used as the output folder")
+    assert files["output"].read_text() == "a result of another day"
+
+
+def test_a_bad_cell_leaves_an_earlier_result_as_it_was(files, tmp_path):
+    files["output"].mkdir()
+    (files["output"] / "froc.json").write_text("earlier")
+    files["annotations"].write_text("seriesuid,coordX,coordY,coordZ,diameter_mm\na,NaN,0,0,6\n")
+    done = evaluate(tmp_path, **files)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "annotations.csv: row 2, column coordX: found 'NaN'" in done.stderr
+    assert (files["output"] / "froc.json").read_text() == "earlier"
+
+
+def test_missing_flags_are_named(tmp_path):
+    done = evaluate(tmp_path, submission="x.csv")
+    assert done.returncode != 0
+    for name in ("annotations", "seriesuids", "output"):
+        assert f"--{name}" in done.stderr

@@ -1,0 +1,108 @@
+"""MixUp by hand, its laws, and an object moved the slow way as an oracle."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from medssl_jax.ssl.mixup import ImageMix, ObjectMix, draw_image_mix, draw_object_mix, mix_images, mix_objects
+
+SIDE = 24
+
+
+def noise(seed, batch=2):
+    return jax.random.normal(jax.random.key(seed), (batch, SIDE, SIDE, SIDE, 1))
+
+
+def object_mix(donor, weight, active=True):
+    shape = np.shape(donor)
+    return ObjectMix(jnp.array(donor), jnp.full(shape, weight), jnp.broadcast_to(jnp.array(active), shape))
+
+
+def test_a_weight_of_08_takes_the_minor_target_of_092_to_0184():
+    targets = jnp.array([[0.0, 1.0], [0.92, 0.0]])
+    mixed = mix_images(targets, ImageMix(jnp.array([1, 0]), jnp.array([0.8, 0.8])))
+    np.testing.assert_allclose(mixed[0], [0.184, 0.8], rtol=1e-6)
+
+
+def test_full_weight_changes_nothing():
+    patches = noise(0)
+    mix = ImageMix(jnp.array([1, 0]), jnp.ones(2))
+    np.testing.assert_array_equal(mix_images(patches, mix), patches)
+
+
+def test_drawn_mixes_permute_and_leave_each_patch_dominant():
+    weights = []
+    for seed in range(200):
+        mix = draw_image_mix(jax.random.key(seed), 5, 0.2)
+        assert sorted(np.asarray(mix.partner)) == [0, 1, 2, 3, 4]
+        weights.append(np.asarray(mix.weight))
+    weights = np.concatenate(weights)
+    assert ((weights >= 0.5) & (weights <= 1)).all()
+    # Beta(0.2, 0.2) folded at 1/2: its mean, by SciPy.
+    assert weights.mean() == pytest.approx(0.8986, abs=0.015)
+
+
+BOXES = jnp.array([[[8.0, 8, 8, 6, 6, 6]], [[14.0, 12, 15, 9, 9, 9]]])
+
+
+def test_objects_change_nothing_outside_their_boxes():
+    patches = noise(1)
+    mixed = mix_objects(patches, BOXES, object_mix([[1], [0]], 0.6), window=16)
+    for patch, before, box in zip(np.asarray(mixed), np.asarray(patches), np.asarray(BOXES[:, 0]), strict=True):
+        inside = (np.abs(np.moveaxis(np.indices((SIDE,) * 3), 0, -1) - box[:3]) <= box[3:] / 2).all(-1)
+        np.testing.assert_array_equal(patch[~inside], before[~inside])
+        assert (patch[inside] != before[inside]).mean() > 0.99
+
+
+def test_a_donor_arrives_rescaled_to_the_host():
+    patches = noise(2)
+    mixed = np.asarray(mix_objects(patches, BOXES, object_mix([[1], [1]], 0.7), window=16))[0, ..., 0]
+    host, donor = np.asarray(BOXES[0, 0]), np.asarray(BOXES[1, 0])
+    places = np.argwhere((np.abs(np.moveaxis(np.indices((SIDE,) * 3), 0, -1) - host[:3]) <= host[3:] / 2).all(-1))
+    source = donor[:3] + (places - host[:3]) / host[3:] * donor[3:]
+    sampled = map_coordinates(np.asarray(patches[1, ..., 0]), source.T, order=1)
+    expected = 0.7 * np.asarray(patches[0, ..., 0])[tuple(places.T)] + 0.3 * sampled
+    np.testing.assert_allclose(mixed[tuple(places.T)], expected, atol=1e-5)
+
+
+def test_donors_are_read_before_anything_is_mixed():
+    patches = noise(3)
+    both = mix_objects(patches, BOXES, object_mix([[1], [0]], 0.6), window=16)
+    first = mix_objects(patches, BOXES, object_mix([[1], [0]], 0.6, [[True], [False]]), window=16)
+    second = mix_objects(patches, BOXES, object_mix([[1], [0]], 0.6, [[False], [True]]), window=16)
+    np.testing.assert_array_equal(both[0], first[0])
+    np.testing.assert_array_equal(both[1], second[1])
+
+
+def test_objects_too_large_for_the_window_are_left_alone():
+    patches = noise(4)
+    np.testing.assert_array_equal(mix_objects(patches, BOXES, object_mix([[1], [0]], 0.6), window=10), patches)
+
+
+def test_another_object_is_drawn_and_never_padding_or_a_cut_box():
+    boxes = jnp.array([[[8.0, 8, 8, 6, 6, 6], [1.0, 8, 8, 6, 6, 6]], [[12.0, 12, 12, 6, 6, 6], [0.0] * 6]])
+    valid = jnp.array([[True, True], [True, False]])
+    for seed in range(20):
+        mix = draw_object_mix(jax.random.key(seed), boxes, valid, side=SIDE, eta=0.2)
+        np.testing.assert_array_equal(mix.active, [[True, False], [True, False]])
+        assert int(mix.donor[0, 0]) == 2
+        assert int(mix.donor[1, 0]) == 0
+
+
+def test_donors_come_with_equal_chance():
+    boxes = jnp.tile(jnp.array([12.0, 12, 12, 6, 6, 6]), (4, 1, 1))
+    donors = [
+        int(draw_object_mix(jax.random.key(s), boxes, jnp.ones((4, 1), bool), side=SIDE, eta=0.2).donor[0, 0])
+        for s in range(300)
+    ]
+    assert np.bincount(donors, minlength=4)[0] == 0
+    assert (np.bincount(donors, minlength=4)[1:] > 70).all()
+
+
+def test_an_object_alone_stays_as_it_is():
+    mix = draw_object_mix(jax.random.key(0), BOXES[:1], jnp.ones((1, 1), bool), side=SIDE, eta=0.2)
+    patches = noise(5, batch=1)
+    assert not mix.active.any()
+    np.testing.assert_array_equal(mix_objects(patches, BOXES[:1], mix, window=16), patches)

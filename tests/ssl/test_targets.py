@@ -1,0 +1,71 @@
+"""Sharpening by hand, and averaging over views with a detector whose answer is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from medssl_jax.detection import symmetries
+from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
+from medssl_jax.ssl.targets import Prediction, average_views, sharpen
+
+GRID = AnchorGrid(8, (AnchorLevel(4, (4.5, 7.0)),))
+
+
+def blockwise(voxels):
+    """Reads the logit of each anchor off the voxels of its place; commutes with every symmetry."""
+    means = voxels.reshape(-1, 2, 4, 2, 4, 2, 4).mean((2, 4, 6))
+    logits = GRID.flatten([jnp.stack([means, 2 * means], -1)[..., None]])[..., 0]
+    return Prediction(logits, jnp.zeros((*logits.shape, 4)))
+
+
+def corner_loving(voxels):
+    """Says the same of every patch, so its views disagree: only the anchors at low z are ever likely."""
+    places = jnp.arange(len(GRID)) < len(GRID) // 2
+    logits = jnp.broadcast_to(jnp.where(places, 2.0, -2.0), (len(voxels), len(GRID)))
+    return Prediction(logits, jnp.ones((*logits.shape, 4)))
+
+
+def test_sharpening_by_hand():
+    # Figure 2 of the paper: 0.9 and 0.8 average to 0.85, which sharpens to 0.92.
+    assert float(sharpen(jnp.array(0.85), 0.7)) == pytest.approx(0.9226, abs=5e-5)
+
+
+def test_sharpening_keeps_the_middle_and_the_ends():
+    np.testing.assert_allclose(sharpen(jnp.array([0.0, 0.5, 1.0]), 0.7), [0, 0.5, 1])
+
+
+def test_temperature_one_changes_nothing():
+    probability = jnp.linspace(0.01, 0.99, 20)
+    np.testing.assert_allclose(sharpen(probability, 1.0), probability, rtol=1e-5)
+
+
+def test_sharpening_agrees_with_the_powers():
+    q = np.linspace(0.05, 0.95, 19)
+    expected = q ** (1 / 0.4) / (q ** (1 / 0.4) + (1 - q) ** (1 / 0.4))
+    np.testing.assert_allclose(sharpen(jnp.asarray(q, jnp.float32), 0.4), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("group", ["flips", "cube"])
+def test_views_of_an_equivariant_detector_agree(group):
+    patches = jax.random.normal(jax.random.key(0), (2, 8, 8, 8, 1))
+    views = symmetries.draw_views(jax.random.key(1), 4, symmetries.GROUPS[group])
+    probability, _ = average_views(blockwise, patches, views, GRID)
+    np.testing.assert_allclose(probability, jax.nn.sigmoid(blockwise(patches).logits), atol=1e-6)
+
+
+def test_one_view_is_the_plain_prediction():
+    patches = jnp.zeros((1, 8, 8, 8, 1))
+    views = symmetries.draw_views(jax.random.key(1), 1, symmetries.FLIPS)
+    probability, codes = average_views(corner_loving, patches, views, GRID)
+    np.testing.assert_allclose(probability, jax.nn.sigmoid(corner_loving(patches).logits), rtol=1e-6)
+    np.testing.assert_array_equal(codes, 1)
+
+
+def test_probabilities_are_averaged_not_logits_and_offsets_change_sign():
+    patches = jnp.zeros((1, 8, 8, 8, 1))
+    views = symmetries.Symmetry(jnp.array([[0, 1, 2]] * 2), jnp.array([[False] * 3, [True, False, False]]))
+    probability, codes = average_views(corner_loving, patches, views, GRID)
+    expected = (jax.nn.sigmoid(2.0) + jax.nn.sigmoid(-2.0)) / 2
+    np.testing.assert_allclose(probability, jnp.full_like(probability, expected), rtol=1e-6)
+    np.testing.assert_allclose(codes[0, 0], [0, 1, 1, 1], atol=1e-6)

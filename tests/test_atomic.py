@@ -1,0 +1,82 @@
+"""A file is whole or as it was before; what goes wrong is one line for a person."""
+
+import errno
+
+import pytest
+
+from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.errors import InputError
+
+
+def write(path, text, error=None):
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+        if error is not None:
+            raise error
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_replaces_the_file_only_at_the_end(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == tmp_path
+        assert temporary.name.endswith("a.nii.gz")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names_in(tmp_path) == ["a.nii.gz"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])
+def test_any_exception_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)):
+        write(path, "half", error)
+    assert path.read_text() == "old"
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(errno.ENOSPC, "No space left on device"), (errno.EROFS, "Read-only file system")]
+)
+def test_full_or_read_only_disk_is_named(tmp_path, code, reason):
+    path = tmp_path / "a.txt"
+    with pytest.raises(InputError, match=rf"a\.txt: cannot be written: {reason}"):
+        write(path, "half", OSError(code, reason))
+    assert names_in(tmp_path) == []
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"absent/a\.txt: cannot be written: No such file"):
+        write(tmp_path / "absent" / "a.txt", "x")
+
+
+def test_a_file_that_cannot_be_read_is_not_blamed_on_the_one_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text((tmp_path / "elsewhere").read_text())
+
+
+def test_writable_directory_makes_the_folder_and_leaves_nothing_in_it(tmp_path):
+    folder = writable_directory(tmp_path / "new" / "folder")
+    assert folder.is_dir()
+    assert names_in(folder) == []
+
+
+def test_writable_directory_refuses_a_file(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be used as the output folder"):
+        writable_directory(tmp_path / "file")
+
+
+def test_writable_directory_refuses_a_read_only_disk(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(InputError, match="Read-only file system"):
+        writable_directory(tmp_path)
