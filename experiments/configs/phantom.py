@@ -15,7 +15,9 @@ def get_config(_: str = "") -> ConfigDict:
     config = focalmix.get_config()
     config.steps = 600
 
-    config.data.phantom = ConfigDict(dict(seed=1, scans=100, chest_zyx_mm=(80.0, 112.0, 128.0)))
+    config.data.phantom = ConfigDict(
+        dict(seed=1, scans=100, chest_zyx_mm=(80.0, 112.0, 128.0), nodules_per_scan=3.0, share_without_nodules=0.2)
+    )
     config.data.manual_dir = "data/phantom/LUNA16"
     config.data.data_dir = "data/phantom/tfds"
     config.data.cache_dir = "data/phantom/cache"

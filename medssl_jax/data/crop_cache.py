@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int16, UInt8
@@ -27,6 +27,7 @@ OUTSIDE_HU = 0
 PLACE_LATTICE_VOXEL = 4
 
 
+@runtime_checkable
 class ScanSource(Protocol):
     """Prepared scans by number: a list, or a data set on disk."""
 

@@ -32,7 +32,7 @@ def whole_boxes(boxes_zyxdhw: Float[Array, "*n 6"], side: int) -> Bool[Array, "*
     return ((low >= -0.5) & (high <= side - 0.5)).all(-1)
 
 
-def encode_boxes(boxes_zyxdhw: Float[Array, "*n 6"], anchors_zyxdhw: Float[Array, "*n 6"]) -> Float[Array, "*n 4"]:
+def encode_boxes(boxes_zyxdhw: Float[Array, "*n 6"], anchors_zyxdhw: Float[Array, "*#n 6"]) -> Float[Array, "*n 4"]:
     """Codes each box against its anchor as `(dz, dy, dx) / a, log(d / a)`, a the side of the anchor.
 
     The side d of a box that is no cube is the geometric mean of its extents. Boxes must have a volume.
@@ -43,7 +43,7 @@ def encode_boxes(boxes_zyxdhw: Float[Array, "*n 6"], anchors_zyxdhw: Float[Array
     return jnp.concatenate([offset, log_side - jnp.log(anchor_side)], -1)
 
 
-def decode_boxes(codes: Float[Array, "*n 4"], anchors_zyxdhw: Float[Array, "*n 6"]) -> Float[Array, "*n 6"]:
+def decode_boxes(codes: Float[Array, "*n 4"], anchors_zyxdhw: Float[Array, "*#n 6"]) -> Float[Array, "*n 6"]:
     """The cubes that `codes` stand for: the inverse of `encode_boxes`.
 
     The logarithm is held within +-2 (a factor of 7.4), so that an untrained network cannot overflow a box.

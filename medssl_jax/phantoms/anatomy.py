@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float32
 
+from medssl_jax.phantoms.canvas import capsule_distance_mm
 from medssl_jax.phantoms.fields import CoarseGrid, distance_from_level, smooth_max, smooth_min, smooth_noise
 from medssl_jax.phantoms.spec import Luna16Phantom
 from medssl_jax.phantoms.vessels import Tubes, along, grow_tree, join
@@ -17,6 +18,7 @@ ADULT_HALF_SIDES_ZYX_MM = (150.0, 150.0, 180.0)
 ENDS_PER_ML = 1.6  # of each tree, at a vessel density of 1
 END_RADIUS_MM = 0.42
 SMALLEST_AIRWAY_MM = 0.9
+THINNEST_WALL_MM = 11.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,10 @@ def build_anatomy(spec: Luna16Phantom, rng: np.random.Generator) -> Anatomy:
     cage = patient.cage(grid, z, y, x, rng)
     muscle = body + patient.fat_mm(grid, y, rng)
     mediastinum, heart, spine = patient.middle(grid, z, y, x, rng)
+    windpipe, great_vessels = patient.windpipe(), patient.great_vessels()
+    for tubes in (windpipe, great_vessels):
+        # The pleura is draped over them: no large vessel runs bare through a lung.
+        mediastinum = smooth_min(mediastinum, _distance_to(tubes, grid) - 2 * scale, 10 * scale)
     diaphragm = patient.diaphragm(z, y, x)
     lungs = smooth_max(cage, -mediastinum, 7 * scale)
     lungs = smooth_max(lungs, diaphragm, 5 * scale)
@@ -67,7 +73,6 @@ def build_anatomy(spec: Luna16Phantom, rng: np.random.Generator) -> Anatomy:
     great_vessel_hu = rng.uniform(180, 350) if enhanced else rng.uniform(35, 50)
     blood_hu = rng.uniform(100, 200) if enhanced else rng.uniform(20, 50)
     vessels, airways = _trees(spec, grid, lungs, patient, rng)
-    windpipe = patient.windpipe()
     return Anatomy(
         grid=grid,
         scale=scale,
@@ -81,7 +86,7 @@ def build_anatomy(spec: Luna16Phantom, rng: np.random.Generator) -> Anatomy:
         horizontal_fissure=horizontal,
         lung_texture_hu=_lung_texture_hu(grid, y, half_zyx, rng),
         tissue_texture=smooth_noise(rng, grid, 3.0) * 0.6 + smooth_noise(rng, grid, 9.0) * 0.8,
-        great_vessels=patient.great_vessels(),
+        great_vessels=great_vessels,
         vessels=vessels,
         airways=join(windpipe, airways),
         windpipe=windpipe,
@@ -97,29 +102,32 @@ class _Patient:
     def __init__(self, spec, half_zyx, scale, rng):
         s = scale
         self.s = s
-        self.half_z, half_y, half_x = half_zyx
+        # Plain floats: a NumPy float64 would turn every field into float64.
+        self.half_z, half_y, half_x = half_zyx.tolist()
         self.unit_z = self.half_z / ADULT_HALF_SIDES_ZYX_MM[0]
         self.body_x = half_x * rng.uniform(0.93, 0.97)
         self.body_y = half_y * rng.uniform(0.80, 0.88)
         self.body_middle_y = -half_y * rng.uniform(0.02, 0.05)
         self.middle_y = self.body_middle_y - 9 * s  # the wall is thicker behind
         self.fat = rng.uniform(6, 16) * s
-        wall = self.fat + rng.uniform(12, 16) * s
+        # A miniature's wall is not scaled down all the way: lung segmentation must find a body round the lungs.
+        wall = max(self.fat + rng.uniform(12, 16) * s, THINNEST_WALL_MM)
         self.cage_x = self.body_x - wall
         self.cage_y = self.body_y - wall - 7 * s
-        self.apex_z = self.half_z * rng.uniform(0.84, 0.94)
+        self.apex_z = min(self.half_z * rng.uniform(0.84, 0.94), self.half_z - THINNEST_WALL_MM)
         self.heart_x = rng.uniform(18, 30) * s
         self.heart_size = rng.uniform(0.9, 1.1)
-        self.dome_z = self.half_z * np.array([rng.uniform(-0.46, -0.30), rng.uniform(-0.54, -0.38)])  # right, left
+        right_dome, left_dome = rng.uniform((-0.46, -0.54), (-0.30, -0.38)).tolist()
+        self.dome_z = (self.half_z * right_dome, self.half_z * left_dome)
         self.rib_phase = rng.uniform(0, 1)
         self.rib_period = max(24 * self.unit_z, 13.0)
         self.carina_z = self.half_z * rng.uniform(0.08, 0.2)
         self.spine_y = self.middle_y + self.cage_y * 0.78
         self.bone_scale = max(s, 0.5)
-        self.wobble = rng.uniform(-1, 1, 8)
+        self.wobble = rng.uniform(-1, 1, 5).tolist()
 
     def body(self, grid, z, y, x):
-        bulge = 1 + 0.03 * np.float32(self.wobble[0]) * z / self.half_z
+        bulge = 1 + 0.03 * self.wobble[0] * z / self.half_z
         level = (
             np.abs(x / (self.body_x * bulge)) ** 2.4 + np.abs((y - self.body_middle_y) / (self.body_y * bulge)) ** 2.4
         ) ** (1 / 2.4) - 1
@@ -318,6 +326,14 @@ def _trees(spec, grid, lungs, patient, rng):
     return join(nothing, *vessels), join(nothing, *airways)
 
 
+def _distance_to(tubes, grid):
+    distance = np.full(grid.size_zyx, np.inf, np.float32)
+    for start, end, radius in zip(tubes.start_zyx_mm, tubes.end_zyx_mm, tubes.start_radius_mm, strict=True):
+        tube = capsule_distance_mm(grid.coordinates(), start.tolist(), end.tolist(), float(radius), float(radius))
+        np.minimum(distance, tube, out=distance)
+    return distance
+
+
 def _within_lungs(tubes, grid, lungs):
     """Leaves out what a tree, which knows no walls, drew through the heart."""
     middle = (tubes.start_zyx_mm + tubes.end_zyx_mm) / 2
@@ -334,5 +350,5 @@ def _points_in(rng, grid, inside, count):
 def _lung_texture_hu(grid, y, half_zyx, rng):
     """Density of the parenchyma: denser where the patient lies on it, mottled at every scale."""
     lying = np.float32(22) * y / np.float32(half_zyx[1])
-    mottle = 9 * smooth_noise(rng, grid, 2.5) + 8 * smooth_noise(rng, grid, 7) + 9 * smooth_noise(rng, grid, 25)
+    mottle = 9 * smooth_noise(rng, grid, 2.5) + 8 * smooth_noise(rng, grid, 7.0) + 9 * smooth_noise(rng, grid, 25.0)
     return (rng.uniform(-890, -850) + lying + mottle).astype(np.float32)

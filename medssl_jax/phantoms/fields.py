@@ -4,6 +4,7 @@ A distance is nearly linear between grid points, so a grid of 2 mm holds surface
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -18,7 +19,7 @@ class CoarseGrid:
     size_zyx: tuple[int, int, int]
 
     @classmethod
-    def covering(cls, extent_zyx_mm: tuple[float, float, float], step_mm: float) -> "CoarseGrid":
+    def covering(cls, extent_zyx_mm: Sequence[float], step_mm: float) -> "CoarseGrid":
         """The grid that covers a scan of this size and one step more."""
         z, y, x = (int(np.ceil(extent / step_mm)) + 3 for extent in extent_zyx_mm)
         return cls(step_mm, (z, y, x))
@@ -54,17 +55,27 @@ class PlaneSampler:
         self._grid = grid
         self._y, self._x = _steps(grid, y_mm, 1), _steps(grid, x_mm, 2)
 
-    def __call__(self, field: Float32[np.ndarray, "z y x"], z_mm: float | np.floating) -> Float32[np.ndarray, "y x"]:
+    def __call__(
+        self, field: Float32[np.ndarray, "z y x"], z_mm: float | np.floating
+    ) -> Float32[np.ndarray, "rows columns"]:
         """The field on the plane at `z_mm`."""
         position = self._grid.index(float(z_mm), 0)
         below = min(max(int(position), 0), len(field) - 2)
         share = np.float32(position - below)
         plane = field[below] * (1 - share) + field[below + 1] * share
         lower, share = self._y
-        plane = plane[lower] + (plane[lower + 1] - plane[lower]) * share[:, None]
+        plane = _blend(plane, lower, share[:, None], axis=0)
         lower, share = self._x
-        left = plane[:, lower]
-        return left + (plane[:, lower + 1] - left) * share
+        return _blend(plane, lower, share, axis=1)
+
+
+def _blend(plane, lower, share, axis):
+    blended = np.take(plane, lower + 1, axis)
+    low = np.take(plane, lower, axis)
+    blended -= low
+    blended *= share
+    blended += low
+    return blended
 
 
 def _steps(grid, positions_mm, axis):

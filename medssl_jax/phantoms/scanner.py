@@ -63,7 +63,7 @@ def draw_scanner(spec: Luna16Phantom, rng: np.random.Generator) -> Scanner:
     low = min(max(low, max(spec.chest_zyx_mm[1:]) / MATRIX), high)
     in_plane = round(float(rng.uniform(low, high)), 6)
     slices = round(float(np.exp(rng.uniform(*np.log(spec.slice_spacing_mm)))), 2)
-    slices = float(np.clip(slices, *spec.slice_spacing_mm))
+    slices = min(max(slices, spec.slice_spacing_mm[0]), spec.slice_spacing_mm[1])
     spacing = (slices, in_plane, in_plane)
     planes, rows, columns = (int(side / step) for side, step in zip(spec.chest_zyx_mm, spacing, strict=True))
     centre_x, centre_y, centre_z = rng.uniform((-30, -200, -400), (30, -100, 100)).round(3).tolist()

@@ -15,6 +15,8 @@ LUNA16_NODULES_PER_SCAN = 1186 / 601
 SMALLEST_CHEST_MM = 64.0
 SUBSETS = 10
 
+Number = int | float  # 80 and 80.0 make the same phantom under the same UID
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Luna16Phantom:
@@ -26,26 +28,27 @@ class Luna16Phantom:
 
     seed: int = 0
     scans: int = 10
-    chest_zyx_mm: tuple[float, float, float] = (300.0, 300.0, 360.0)
-    in_plane_spacing_mm: tuple[float, float] = (0.55, 0.85)
-    slice_spacing_mm: tuple[float, float] = (0.7, 2.5)
-    share_flipped: float = 0.1  # TransformMatrix -1 0 0 0 -1 0 0 0 1
-    share_padded: float = 0.5  # -2048 or -3024 outside the circular field of view
+    chest_zyx_mm: tuple[Number, ...] = (300.0, 300.0, 360.0)
+    in_plane_spacing_mm: tuple[Number, ...] = (0.55, 0.85)
+    slice_spacing_mm: tuple[Number, ...] = (0.7, 2.5)
+    share_flipped: Number = 0.1  # TransformMatrix -1 0 0 0 -1 0 0 0 1
+    share_padded: Number = 0.5  # -2048 or -3024 outside the circular field of view
 
-    share_without_nodules: float = LUNA16_SHARE_WITHOUT_NODULES
-    nodules_per_scan: float = LUNA16_NODULES_PER_SCAN  # mean over the scans that have some
-    share_solid: float = 0.7
-    share_part_solid: float = 0.1
-    share_ground_glass: float = 0.2
-    largest_diameter_mm: float | None = None  # None: a fifth of the shortest side, at most LUNA16's largest
+    share_without_nodules: Number = LUNA16_SHARE_WITHOUT_NODULES
+    nodules_per_scan: Number = LUNA16_NODULES_PER_SCAN  # mean over the scans that have some
+    share_solid: Number = 0.7
+    share_part_solid: Number = 0.1
+    share_ground_glass: Number = 0.2
+    largest_diameter_mm: Number | None = None  # None: a fifth of the shortest side, at most LUNA16's largest
 
-    nodule_contrast: float = 1.0  # 1: solid nodules as dense as vessels; 0: as the lung around them
-    noise_hu: float = 25.0  # standard deviation; single scans vary round it
-    vessel_density: float = 1.0  # 1: as in real scans
-    confounders_per_scan: float = 6.0  # look-alikes, listed in annotations_excluded.csv
-    share_contrast_enhanced: float = 0.3  # iodine in heart and vessels
+    nodule_contrast: Number = 1.0  # 1: solid nodules as dense as vessels; 0: as the lung around them
+    noise_hu: Number = 25.0  # standard deviation; single scans vary round it
+    vessel_density: Number = 1.0  # 1: as in real scans
+    confounders_per_scan: Number = 6.0  # look-alikes, listed in annotations_excluded.csv
+    share_contrast_enhanced: Number = 0.3  # iodine in heart and vessels
 
     def __post_init__(self):
+        self._make_floats()
         for field, value in self._numbers():
             if not math.isfinite(value):
                 raise InputError(f"phantom {field}: found {value}, expected a finite number")
@@ -95,6 +98,14 @@ class Luna16Phantom:
     def subset(self, index: int) -> int:
         """The folder subset0..subset9 that scan `index` lies in."""
         return index % SUBSETS
+
+    def _make_floats(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, tuple):
+                object.__setattr__(self, field.name, tuple(float(number) for number in value))
+            elif field.type is not int and value is not None:
+                object.__setattr__(self, field.name, float(value))
 
     def _numbers(self):
         for field in dataclasses.fields(self):

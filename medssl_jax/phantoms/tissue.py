@@ -9,6 +9,7 @@ from medssl_jax.phantoms.vessels import Tubes, join
 
 AIR_HU, FAT_HU, MUSCLE_HU, ORGAN_HU = -1000.0, -100.0, 50.0, 42.0
 MARROW_HU, CORTEX_HU, CORTEX_MM = 110.0, 750.0, 1.1
+SKIN_HU, SKIN_MM = 10.0, 1.5
 AIRWAY_WALL_HU = -60.0
 FISSURE_HU, FISSURE_MM = 120.0, 0.55  # what a fissure adds to the lung's density
 
@@ -20,10 +21,9 @@ def paint_tissues(anatomy: Anatomy, canvas: Canvas) -> None:
     for plane, z in zip(canvas.hu, canvas.z_mm, strict=True):
         texture = sample(anatomy.tissue_texture, z)
         plane[:] = AIR_HU
-        _cover(plane, sample(anatomy.body, z) + np.float32(1.5), FAT_HU + 6 * texture, edge)
-        # A skin as dense as muscle.
-        skin = np.abs(sample(anatomy.body, z) + np.float32(0.8)) - np.float32(0.8)
-        _cover(plane, skin, 10.0, edge)
+        body = sample(anatomy.body, z)
+        _cover(plane, body, SKIN_HU, edge)
+        _cover(plane, body + np.float32(SKIN_MM), FAT_HU + 6 * texture, edge)
         _cover(plane, sample(anatomy.muscle, z) + 1.2 * texture, MUSCLE_HU + 5 * texture, edge)
         _cover(plane, sample(anatomy.cage, z), 10 + 30 * np.clip(2 * texture, -3, 1), 2 * edge)
         _cover(plane, sample(anatomy.organs, z), ORGAN_HU + 5 * texture, 2 * edge)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from medssl_jax.train.checkpoint import Checkpoints
 Metrics = Mapping[str, tuple[Any, Any]]
 
 
+@runtime_checkable
 class Batches(Protocol):
     """A stream of batches that can tell and resume its place."""
 

@@ -1,0 +1,137 @@
+"""The cache holds what was prepared, whole or not at all; batches depend on seed and position alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from medssl_jax.data.crop_cache import OUTSIDE_HU, build_crop_cache
+from medssl_jax.data.patches import PatchSettings
+from medssl_jax.data.pipeline import patch_batches
+from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid
+
+SETTINGS = PatchSettings(
+    side=16, max_objects=2, nodule_share=0.7, jitter=4, scale_range=(0.75, 1.25), symmetry_group="flips"
+)
+
+
+def prepared(number):
+    rng = np.random.default_rng(number)
+    shape = (20, 24, 28)
+    lungs = np.zeros(shape, np.uint8)
+    lungs[4:16, 4:20, 4:24] = 1
+    return PreparedScan(
+        series_uid=f"1.2.{number}",
+        subset=number % 10,
+        hu=rng.integers(-1200, 600, shape).astype(np.int16),
+        lungs=lungs,
+        boxes_zyxdhw_voxel=np.array([[10, 12, 14, 5, 5, 5]] * (number % 2), np.float32).reshape(-1, 6),
+        grid=Grid(shape, (1.0, 1.0, 1.0), (-10.0, 20.0, 30.5)),
+        source_spacing_zyx_mm=(1.0, 1.0, 1.0),
+    )
+
+
+class Interrupted(list):
+    """A source that fails at its third scan."""
+
+    def __getitem__(self, index):
+        if index == 2:
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
+SCANS = [prepared(number) for number in range(6)]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return build_crop_cache(SCANS, tmp_path_factory.mktemp("cache"), fingerprint="f", mask_lungs=True)
+
+
+def test_a_scan_comes_back_masked(cache):
+    for scan in SCANS:
+        cached = cache.scan(scan.series_uid)
+        np.testing.assert_array_equal(cached.hu_zyx, np.where(scan.lungs, scan.hu, OUTSIDE_HU))
+        np.testing.assert_array_equal(cached.lungs_zyx, scan.lungs)
+        np.testing.assert_array_equal(cached.boxes_zyxdhw_voxel, scan.boxes_zyxdhw_voxel)
+        assert cached.grid == scan.grid
+        assert isinstance(cached.hu_zyx, np.memmap)
+
+
+def test_places_lie_in_the_lungs(cache):
+    scan = cache.scan("1.2.0")
+    assert len(scan.places_zyx)
+    assert scan.lungs_zyx[tuple(scan.places_zyx.T)].all()
+
+
+def test_mask_and_fingerprint_name_the_cache(tmp_path):
+    settings = [("a", True), ("a", False), ("b", True)]
+    caches = [build_crop_cache(SCANS[:1], tmp_path, fingerprint=f, mask_lungs=m) for f, m in settings]
+    assert len({cache.fingerprint for cache in caches}) == 3
+    np.testing.assert_array_equal(caches[1].scan("1.2.0").hu_zyx, SCANS[0].hu)
+
+
+def test_an_interrupted_build_goes_on_and_ends_the_same(tmp_path, cache):
+    with pytest.raises(KeyboardInterrupt):
+        build_crop_cache(Interrupted(SCANS), tmp_path, fingerprint="f", mask_lungs=True)
+    assert not list(tmp_path.glob("*/index.json"))
+    finished = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True)
+    assert finished.subset_of == cache.subset_of
+    np.testing.assert_array_equal(finished.scan("1.2.5").hu_zyx, cache.scan("1.2.5").hu_zyx)
+
+
+def test_a_full_disk_is_said_before_writing(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(InputError, match="0 MB free, a scan needs"):
+        build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True)
+
+
+def batches(cache, seed=0, unlabelled_batch=2):
+    uids = [scan.series_uid for scan in SCANS]
+    return patch_batches(
+        cache, uids[:3], uids[3:], labelled_batch=2, unlabelled_batch=unlabelled_batch, settings=SETTINGS, seed=seed
+    )
+
+
+def flat(batch):
+    return np.concatenate([np.ravel(value).astype(float) for part in batch.values() for value in part.values()])
+
+
+def test_batches_are_a_function_of_seed_and_position(cache):
+    one, two, other = batches(cache), batches(cache), batches(cache, seed=1)
+    for position in (3, 0, 17):
+        np.testing.assert_array_equal(flat(one[position]), flat(two[position]))
+        assert not np.array_equal(flat(one[position]), flat(other[position]))
+
+
+def test_rows_of_a_batch_and_batches_differ(cache):
+    stream = batches(cache)
+    windows = [window.tobytes() for position in range(4) for window in stream[position]["labelled"]["window_hu"]]
+    assert len(set(windows)) == len(windows)
+
+
+def test_the_stream_resumes_where_it_was(cache):
+    first = iter(batches(cache).to_iter_dataset())
+    for _ in range(5):
+        next(first)
+    state, expected = first.get_state(), flat(next(first))
+    second = iter(batches(cache).to_iter_dataset())
+    second.set_state(state)
+    np.testing.assert_array_equal(flat(next(second)), expected)
+
+
+def test_a_supervised_stream_has_labelled_patches_only_and_the_same_ones(cache):
+    both, supervised = batches(cache)[4], batches(cache, unlabelled_batch=0)[4]
+    assert list(supervised) == ["labelled"]
+    np.testing.assert_array_equal(flat(supervised), flat({"labelled": both["labelled"]}))
+
+
+def test_every_labelled_scan_is_seen_equally_often(cache):
+    # A scan is recognised by whether it has a nodule: of the three labelled ones, only 1.2.1 does.
+    always = dataclasses.replace(SETTINGS, nodule_share=1.0, jitter=0)
+    uids = [scan.series_uid for scan in SCANS[:3]]
+    stream = patch_batches(cache, uids, (), labelled_batch=3, unlabelled_batch=0, settings=always, seed=0)
+    for position in range(5):
+        assert stream[position]["labelled"]["valid"].any(1).sum() == 1

@@ -1,0 +1,108 @@
+"""Crops whose truth is painted into the voxels: a box must lie on what was drawn, however the crop was turned."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from medssl_jax.data.crop_cache import OUTSIDE_HU, CachedScan
+from medssl_jax.data.patches import (
+    PatchSettings,
+    cut_window,
+    draw_labelled,
+    draw_unlabelled,
+    normalise_hu,
+    scale_windows,
+)
+from medssl_jax.geometry import Grid
+
+SETTINGS = PatchSettings(
+    side=32, max_objects=4, nodule_share=1.0, jitter=6, scale_range=(0.75, 1.25), symmetry_group="cube"
+)
+
+
+def bright_nodules(*boxes, shape=(60, 70, 80)):
+    """A scan of air in which the cube of each box is at 600 HU."""
+    hu = np.full(shape, -1200, np.int16)
+    for z, y, x, *extent in boxes:
+        low = [round(c - (e - 1) / 2) for c, e in zip((z, y, x), extent, strict=True)]
+        hu[tuple(slice(a, a + int(e)) for a, e in zip(low, extent, strict=True))] = 600
+    return CachedScan(
+        series_uid="made",
+        subset=0,
+        grid=Grid(shape, (1.0, 1.0, 1.0)),
+        boxes_zyxdhw_voxel=np.array(boxes, np.float32).reshape(-1, 6),
+        hu_zyx=hu,
+        lungs_zyx=np.ones(shape, np.uint8),
+        places_zyx=np.argwhere(np.ones((3, 3, 3))).astype(np.int16) * 20 + 5,
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_box_lies_on_the_nodule(seed):
+    scan = bright_nodules((30.0, 36.0, 41.0, 9.0, 9.0, 9.0))
+    patch = draw_labelled(scan, np.random.default_rng(seed), SETTINGS)
+    voxels = np.asarray(scale_windows(jnp.array(patch["window_hu"])[None], jnp.array(patch["scale"])[None], 32))
+    weight = (voxels[0, ..., 0] + 1) / 2
+    centre = [(weight * index).sum() / weight.sum() for index in np.indices(weight.shape)]
+    assert patch["valid"].sum() == 1
+    np.testing.assert_allclose(patch["boxes_zyxdhw"][0, :3], centre, atol=0.15)
+    assert patch["boxes_zyxdhw"][0, 3] == pytest.approx(weight.sum() ** (1 / 3), rel=0.03)
+
+
+def test_the_jitter_is_bounded():
+    scan = bright_nodules((30.0, 36.0, 41.0, 5.0, 5.0, 5.0))
+    for seed in range(50):
+        box = draw_labelled(scan, np.random.default_rng(seed), SETTINGS)["boxes_zyxdhw"][0]
+        assert (np.abs(box[:3] - 15.5) <= (6 + 1) * 1.25).all()
+
+
+def test_a_scan_without_nodules_is_normal():
+    patch = draw_labelled(bright_nodules(), np.random.default_rng(0), SETTINGS)
+    assert not patch["valid"].any()
+    assert not patch["boxes_zyxdhw"].any()
+
+
+def test_the_nearest_nodules_are_kept_where_there_are_too_many():
+    boxes = [(30.0 + dz, 36.0, 41.0, 3.0, 3.0, 3.0) for dz in (-8, -4, 0, 4, 8)]
+    scan = bright_nodules(*boxes)
+    settings = dataclasses.replace(SETTINGS, max_objects=2, jitter=0, scale_range=(1.0, 1.0))
+    patch = draw_labelled(scan, np.random.default_rng(1), settings)
+    assert patch["valid"].all()
+    distances = np.abs(patch["boxes_zyxdhw"][:, :3] - 15.5).max(1)
+    assert (distances <= 4.6).all()
+
+
+def test_no_label_of_an_unlabelled_scan_is_seen():
+    scan = bright_nodules((30.0, 36.0, 41.0, 9.0, 9.0, 9.0))
+    poisoned = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.full((1, 6), np.nan, np.float32))
+    for seed in range(5):
+        plain, other = (draw_unlabelled(each, np.random.default_rng(seed), SETTINGS) for each in (scan, poisoned))
+        assert not plain["valid"].any()
+        for name in plain:
+            np.testing.assert_array_equal(plain[name], other[name])
+
+
+def test_a_window_that_leaves_the_scan_is_filled():
+    volume = np.arange(27, dtype=np.int16).reshape(3, 3, 3) + 1
+    window = cut_window(volume, np.array([-1, 1, 2]), 3)
+    expected = np.full((3, 3, 3), OUTSIDE_HU)
+    expected[1:, :2, :1] = volume[:2, 1:, 2:]
+    np.testing.assert_array_equal(window, expected)
+    np.testing.assert_array_equal(cut_window(volume, np.array([50, 0, 0]), 3), OUTSIDE_HU)
+
+
+def test_normalisation_by_hand():
+    hu = jnp.array([-3024, -1200, -300, 0, 600, 3000], jnp.int16)
+    np.testing.assert_allclose(normalise_hu(hu), [-1, -1, 0, 1 / 3, 1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.75, 1.0, 1.2])
+def test_scaling_agrees_with_scipy(scale):
+    window = np.random.default_rng(3).integers(-1100, 500, (2, 16, 16, 16)).astype(np.int16)
+    scaled = scale_windows(jnp.asarray(window), jnp.full(2, scale), 12)[..., 0]
+    places = (np.indices((12, 12, 12)) - 5.5) / scale + 7.5
+    for before, after in zip(np.asarray(normalise_hu(jnp.asarray(window))), scaled, strict=True):
+        np.testing.assert_allclose(after, map_coordinates(before, places, order=1), atol=1e-5)

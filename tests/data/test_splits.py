@@ -1,0 +1,63 @@
+"""The lists a run trains and tests on."""
+
+import pytest
+
+from medssl_jax.data.splits import as_json, draw_split
+from medssl_jax.errors import InputError
+
+SUBSET_OF = {f"1.2.{index}": index % 10 for index in range(888)}
+PAPER = {"train_subsets": (0, 1, 2, 3, 4, 9), "test_subsets": (5, 6, 7, 8)}
+
+
+def draw(labelled, unlabelled=400, seed=0, subset_of=SUBSET_OF, **subsets):
+    return draw_split(subset_of, **(PAPER | subsets), labelled=labelled, unlabelled=unlabelled, seed=seed)
+
+
+def test_the_papers_counts():
+    split = draw(25)
+    assert (len(split.labelled), len(split.unlabelled), len(split.test)) == (25, 400, 355)
+    assert len(draw(None, unlabelled=0).labelled) == 533
+
+
+def test_the_real_subsets_give_533_and_355(shared_data):
+    rows = (shared_data / "luna16" / "subsets.csv").read_text().split()[1:]
+    subset_of = {row.split(",")[0]: int(row.split(",")[1]) for row in rows}
+    assert len(draw(None, unlabelled=0, subset_of=subset_of).labelled) == 533
+    assert len(draw(None, unlabelled=0, subset_of=subset_of).test) == 355
+
+
+def test_labelled_lists_are_nested_beside_the_same_unlabelled():
+    splits = [draw(count) for count in (25, 50, 100)]
+    assert set(splits[0].labelled) < set(splits[1].labelled) < set(splits[2].labelled)
+    assert splits[0].unlabelled == splits[1].unlabelled == splits[2].unlabelled
+
+
+def test_no_scan_is_in_two_parts():
+    split = draw(133)
+    parts = [set(part) for part in (split.labelled, split.unlabelled, split.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 888
+
+
+def test_the_seed_and_nothing_else_decides():
+    shuffled = dict(sorted(SUBSET_OF.items(), reverse=True))
+    assert draw(25) == draw(25, subset_of=shuffled)
+    assert draw(25) != draw(25, seed=1)
+
+
+def test_too_few_scans_are_an_error():
+    with pytest.raises(InputError, match=r"200 labelled and 400 unlabelled scans asked for.*hold 533"):
+        draw(200)
+
+
+def test_a_subset_on_both_sides_is_an_error():
+    with pytest.raises(InputError, match=r"subsets \[5\] are in train_subsets and in test_subsets"):
+        draw(25, train_subsets=(0, 5))
+
+
+def test_absent_test_subsets_are_an_error():
+    with pytest.raises(InputError, match=r"split.test_subsets \(11,\) hold no scan"):
+        draw(25, test_subsets=(11,))
+
+
+def test_lists_are_written_as_they_are():
+    assert list(as_json(draw(25))) == ["labelled", "unlabelled", "test"]

@@ -1,0 +1,101 @@
+"""Windows cover a scan once; a detector that finds painted cubes finds each of them once, where it is."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
+from medssl_jax.errors import InputError
+from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings, plan_windows
+from medssl_jax.ssl.targets import Prediction
+
+SIDE = 16
+GRID = AnchorGrid(SIDE, (AnchorLevel(4, (4.0,)),))
+SETTINGS = SlidingSettings(
+    overlap=8,
+    window_batch=3,
+    candidates=32,
+    window_detections=8,
+    scan_candidates=64,
+    score_threshold=0.1,
+    nms_iou=0.1,
+    marks=100,
+)
+
+
+def bright_places(params, patches):
+    """Each anchor's logit is the brightness of its 4 x 4 x 4 place: +4 for 600 HU, -4 for -1200 HU."""
+    means = patches[..., 0].reshape(-1, 4, 4, 4, 4, 4, 4).mean((2, 4, 6))
+    logits = GRID.flatten([4 * params * means[..., None, None]])[..., 0]
+    return Prediction(logits, jnp.zeros((*logits.shape, 4)))
+
+
+def scan_with(*places, shape=(24, 40, 32)):
+    hu = np.full(shape, -1200, np.int16)
+    for z, y, x in places:
+        hu[z : z + 4, y : y + 4, x : x + 4] = 600
+    return hu, np.ones(shape, np.uint8)
+
+
+def detect(hu, lungs, settings=SETTINGS):
+    return SlidingDetector(bright_places, GRID, settings)(jnp.array(1.0), hu, lungs)
+
+
+@pytest.mark.parametrize("shape", [(10, 16, 17), (40, 50, 23), (16, 16, 16), (31, 33, 64)])
+@pytest.mark.parametrize("overlap", [0, 4, 8])
+def test_every_place_is_answered_for_by_one_window_that_sees_it(shape, overlap):
+    windows = plan_windows(shape, SIDE, overlap)
+    places = np.random.default_rng(0).uniform(-0.5, np.array(shape) - 0.5, (200, 3))
+    answers = np.zeros(len(places), int)
+    for window in windows:
+        inside = places - window.start_zyx
+        in_core = ((inside >= window.core_low_zyx) & (inside < window.core_high_zyx)).all(1)
+        assert ((inside[in_core] >= -0.5) & (inside[in_core] <= SIDE - 0.5)).all()
+        answers += in_core
+    assert (answers == 1).all()
+
+
+def test_neighbours_overlap_by_at_least_what_was_asked():
+    starts = sorted({window.start_zyx[0] for window in plan_windows((100, 16, 16), SIDE, 6)})
+    assert (np.diff(starts) <= SIDE - 6).all()
+
+
+def test_every_cube_is_found_once_where_it_is():
+    # Windows of this shape start at multiples of 8, so that these cubes fill places of the windows that see them.
+    places = [(0, 0, 0), (12, 20, 8), (20, 36, 28), (4, 12, 24)]
+    found = detect(*scan_with(*places))
+    strong = found.probability > 0.9
+    expected = np.array(sorted(places)) + 1.5
+    centres = found.boxes_zyxdhw_voxel[strong, :3]
+    np.testing.assert_allclose(centres[np.lexsort(centres.T[::-1])], expected, atol=1e-4)
+    assert (np.diff(found.probability) <= 0).all()
+
+
+def test_marks_outside_the_lungs_are_dropped():
+    hu, lungs = scan_with((12, 20, 8), (4, 12, 24))
+    lungs[:, :, 16:] = 0
+    found = detect(hu, lungs)
+    np.testing.assert_allclose(found.boxes_zyxdhw_voxel[:, :3], [[13.5, 21.5, 9.5]], atol=1e-4)
+
+
+def test_a_scan_without_lungs_has_no_marks():
+    hu, lungs = scan_with((12, 20, 8))
+    assert len(detect(hu, 0 * lungs).probability) == 0
+
+
+def test_a_scan_smaller_than_a_window():
+    # It lies 2 voxels inside the window, so this cube fills one place of the window.
+    found = detect(*scan_with((2, 2, 2), shape=(12, 12, 12)))
+    np.testing.assert_allclose(found.boxes_zyxdhw_voxel[0, :3], 3.5, atol=1e-4)
+
+
+def test_the_number_of_marks_is_limited():
+    places = [(z, y, x) for z in (0, 8, 16) for y in (0, 8, 16, 24, 32) for x in (0, 8, 16, 24)]
+    hu, lungs = scan_with(*places)
+    settings = SlidingSettings(**(vars(SETTINGS) | {"marks": 7, "window_detections": 16}))
+    assert len(detect(hu, lungs, settings).probability) == 7
+
+
+def test_an_overlap_as_large_as_the_window_is_refused():
+    with pytest.raises(InputError, match=r"inference.overlap is 16, expected 0 to less than the patch side 16"):
+        SlidingDetector(bright_places, GRID, SlidingSettings(**(vars(SETTINGS) | {"overlap": 16})))

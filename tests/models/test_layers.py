@@ -1,0 +1,67 @@
+"""The CPU's way to convolve against the plain one, and the layers' small promises."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from medssl_jax.models import layers
+from medssl_jax.models.layers import Conv3D, GroupNorm, draw_flat, he_normal, space_to_depth, upsample_twice
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_stacked_convolution_is_the_plain_one(kernel, stride, monkeypatch):
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 8, 3))
+    layer = Conv3D(5, kernel=kernel, stride=stride, use_bias=True)
+    params = layer.init(jax.random.key(1), x)
+
+    def value_and_gradients():
+        return jax.value_and_grad(lambda p, x: (layer.apply(p, x) ** 2).sum(), argnums=(0, 1))(params, x)
+
+    on_cpu = value_and_gradients()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    plain = value_and_gradients()
+    for a, b in zip(jax.tree.leaves(on_cpu), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-3)
+
+
+def test_flat_draws_are_the_same_draws():
+    shape = (3, 3, 3, 4, 5)
+    flat = draw_flat(nn.initializers.normal(0.3))(jax.random.key(3), shape)
+    np.testing.assert_array_equal(flat, nn.initializers.normal(0.3)(jax.random.key(3), shape))
+
+
+def test_he_normal_keeps_the_variance_of_rectified_inputs():
+    draws = he_normal(200)(jax.random.key(0), (200, 400))
+    assert float(draws.var()) == pytest.approx(2 / 200, rel=0.02)
+
+
+def test_upsampling_repeats():
+    x = jax.random.normal(jax.random.key(0), (1, 2, 3, 4, 2))
+    expected = np.repeat(np.repeat(np.repeat(x, 2, 1), 2, 2), 2, 3)
+    np.testing.assert_array_equal(upsample_twice(x), expected)
+
+
+def test_space_to_depth_keeps_every_voxel_of_a_block():
+    x = jnp.arange(64.0).reshape(1, 4, 4, 4, 1)
+    blocks = space_to_depth(x)
+    np.testing.assert_array_equal(np.sort(blocks[0, 1, 0, 1]), np.sort(np.ravel(x[0, 2:4, 0:2, 2:4])))
+
+
+def test_group_norm_sees_one_patch_at_a_time():
+    x = jax.random.normal(jax.random.key(0), (3, 4, 4, 4, 6)) * jnp.arange(1, 4.0)[:, None, None, None, None]
+    layer = GroupNorm()
+    params = layer.init(jax.random.key(0), x)
+    together = layer.apply(params, x)
+    np.testing.assert_allclose(together[1:2], layer.apply(params, x[1:2]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(together.std((1, 2, 3)), 1, atol=0.3)
+
+
+def test_the_cpu_path_is_taken_on_the_cpu(monkeypatch):
+    calls = []
+    stacked = layers._stacked_convolution
+    monkeypatch.setattr(layers, "_stacked_convolution", lambda *args: calls.append(1) or stacked(*args))
+    Conv3D(2).init(jax.random.key(0), jnp.zeros((1, 4, 4, 4, 1)))
+    assert calls

@@ -1,0 +1,30 @@
+"""The command, started as a user starts it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_phantom(*arguments):
+    command = [sys.executable, "-m", "experiments.make_phantom", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_writes_a_phantom_and_its_contact_sheet(tmp_path):
+    sheet = tmp_path / "sheet.png"
+    done = make_phantom(
+        f"--output={tmp_path / 'data'}", "--scans=1", "--chest_mm=64,64,64", "--workers=1", f"--contact_sheet={sheet}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data" / "annotations.csv").is_file()
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path):
+    for flag, name in (("--chest_mm=64,x,64", "chest_mm"), ("--chest_mm=1,2,3", "chest_zyx_mm")):
+        done = make_phantom(f"--output={tmp_path}", flag)
+        assert done.returncode == 2
+        assert name in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1

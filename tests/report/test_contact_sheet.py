@@ -1,0 +1,93 @@
+"""Slices hang upright whatever the direction on disk, in true proportions, with boxes where the findings are."""
+
+import numpy as np
+import pytest
+
+from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.report.contact_sheet import (
+    EXCLUDED_COLOUR,
+    GAP_PIXELS,
+    NODULE_COLOUR,
+    TITLE_PIXELS,
+    SheetScan,
+    draw_contact_sheet,
+    write_contact_sheet,
+)
+from medssl_jax.volumes import Volume
+
+SIZE, SPACING = (20, 40, 60), (2.0, 1.0, 0.5)
+GRID = Grid(SIZE, SPACING, (-10.0, -20.0, -30.0))
+
+
+def volume():
+    """Bright at the patient's head, and brighter still in front on the right."""
+    hu = np.full(SIZE, -1350, np.int16)
+    hu[:, :10, :15] = 150
+    hu[15:] = 150
+    return Volume(hu, GRID, "1")
+
+
+def turned(original):
+    """The same patient stored the other way round in rows and columns."""
+    corner = voxel_zyx_to_world_xyz_mm(np.array([[0.0, SIZE[1] - 1, SIZE[2] - 1]]), original.grid)[0]
+    grid = Grid(SIZE, SPACING, tuple(corner), (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
+    return Volume(np.ascontiguousarray(original.array_zyx[:, ::-1, ::-1]), grid, "1")
+
+
+def views(sheet, pixels_per_mm=1.0):
+    """The axial, coronal and sagittal slices cut out of a sheet of one scan."""
+    depth, height, width = (round(n * s * pixels_per_mm) for n, s in zip(SIZE, SPACING, strict=True))
+    cut, left = [], 0
+    for rows, columns in ((height, width), (depth, width), (depth, height)):
+        cut.append(sheet[TITLE_PIXELS : TITLE_PIXELS + rows, left : left + columns])
+        left += columns + GAP_PIXELS
+    return cut
+
+
+def test_slices_are_upright_and_proportioned():
+    # The slices go through voxel (10, 20, 20): below the head, behind the front, left of the right side.
+    sheet = draw_contact_sheet([SheetScan("", volume())], pixels_per_mm=1.0)
+    axial, coronal, sagittal = views(sheet)
+    assert axial[3, 2].min() > 200  # front, right
+    assert axial[3, -3].max() < 10
+    assert axial[-3, 2].max() < 10
+    assert coronal[3, 15].min() > 200  # head
+    assert coronal[-3, 15].max() < 10
+    assert sagittal[3, 20].min() > 200
+    assert sagittal[-3, 20].max() < 10
+
+
+def test_direction_on_disk_does_not_matter():
+    centre = voxel_zyx_to_world_xyz_mm(np.array([[8.0, 25.0, 40.0]]), GRID)
+    sheets = [
+        draw_contact_sheet([SheetScan("scan", each, centre, np.array([5.0]))]) for each in (volume(), turned(volume()))
+    ]
+    np.testing.assert_array_equal(sheets[0], sheets[1])
+
+
+@pytest.mark.parametrize("view", [0, 1, 2])
+def test_boxes_are_centred_on_their_findings(view):
+    voxel = np.array([8.0, 25.0, 40.0])
+    centre = voxel_zyx_to_world_xyz_mm(voxel[None], GRID)
+    sheet = draw_contact_sheet([SheetScan("", volume(), centre, np.array([5.0]))], pixels_per_mm=1.0)
+    drawn = np.argwhere((views(sheet)[view] == NODULE_COLOUR).all(axis=-1))
+    upright = np.array([SIZE[0] - 1 - voxel[0], voxel[1], voxel[2]])
+    expected = np.delete((upright + 0.5) * SPACING, view)
+    np.testing.assert_allclose((drawn.min(axis=0) + drawn.max(axis=0)) / 2, expected, atol=1)
+    np.testing.assert_allclose(np.ptp(drawn, axis=0), 8, atol=1.5)
+
+
+def test_excluded_findings_without_diameter_are_drawn():
+    centre = voxel_zyx_to_world_xyz_mm(np.array([[10.0, 20.0, 20.0]]), GRID)
+    scan = SheetScan("", volume(), excluded_xyz_mm=centre, excluded_diameters_mm=np.array([-1.0]))
+    assert (draw_contact_sheet([scan]) == EXCLUDED_COLOUR).all(axis=-1).any()
+
+
+def test_png_holds_every_scan(tmp_path):
+    from PIL import Image
+
+    scans = [SheetScan("one", volume()), SheetScan("two", turned(volume()))]
+    write_contact_sheet(tmp_path / "sheet.png", scans)
+    with Image.open(tmp_path / "sheet.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), draw_contact_sheet(scans))
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
