@@ -65,8 +65,8 @@ def read_series(folder: Path) -> Series:
         grid = Grid(
             (len(headers), int(first.Rows), int(first.Columns)),
             (slice_distance_mm, spacing_y_mm, spacing_x_mm),
-            tuple(positions[0]),
-            tuple(np.stack([row_axis, column_axis, normal], axis=1).ravel()),
+            tuple(positions[0].tolist()),
+            tuple(np.stack([row_axis, column_axis, normal], axis=1).ravel().tolist()),
         )
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None

@@ -109,8 +109,8 @@ def upright_grid(grid: Grid) -> Grid:
     return Grid(
         (size_xyz[z], size_xyz[y], size_xyz[x]),
         (spacing_xyz_mm[z], spacing_xyz_mm[y], spacing_xyz_mm[x]),
-        tuple(voxel_zyx_to_world_xyz_mm(np.array([first_corner_xyz[::-1]]), grid)[0]),
-        tuple((axes[:, [x, y, z]] * signs).ravel()),
+        tuple(voxel_zyx_to_world_xyz_mm(np.array([first_corner_xyz[::-1]], float), grid)[0].tolist()),
+        tuple((axes[:, [x, y, z]] * signs).ravel().tolist()),
     )
 
 
@@ -120,8 +120,8 @@ def isotropic_grid(grid: Grid, spacing_mm: float) -> Grid:
     size_zyx = np.maximum(1, np.rint(np.array(grid.size_zyx) * spacing_zyx_mm / spacing_mm)).astype(int)
     between_first_centres_xyz_mm = (spacing_mm - spacing_zyx_mm[::-1]) / 2
     return Grid(
-        tuple(size_zyx),
+        tuple(size_zyx.tolist()),
         (spacing_mm,) * 3,
-        tuple(grid.origin_xyz_mm + grid.direction_matrix @ between_first_centres_xyz_mm),
+        tuple((grid.origin_xyz_mm + grid.direction_matrix @ between_first_centres_xyz_mm).tolist()),
         grid.direction,
     )

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.errors import InputError
+from medssl_jax.metaimage import check_metaimage
 from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_series_uids
-from medssl_jax.volumes import check_metaimage
 
 SUBSETS = tuple(range(10))
 LUNGS_FOLDER = "seg-lungs-LUNA16"
@@ -82,9 +82,9 @@ def check_is_luna16(folder: Path) -> None:
     if not is_there(folder):
         raise InputError(
             f"{folder}: LUNA16 is not here. Download it from luna16.grand-challenge.org (Zenodo records "
-            f"'LUNA16 Part 1/2' and 'LUNA16 Part 2/2': subset0.zip to subset9.zip, {LUNGS_FOLDER}.zip, annotations.csv, "
-            f"evaluationScript.zip), unzip all of it into {folder}, so that {folder / 'subset0'} is there, then run "
-            f"`python -m experiments.prepare --dataset=luna16 --manual_dir={folder} --data_dir=DIR`"
+            f"'LUNA16 Part 1/2' and 'LUNA16 Part 2/2': subset0.zip to subset9.zip, {LUNGS_FOLDER}.zip, "
+            f"annotations.csv, evaluationScript.zip), unzip it all into {folder}, so that {folder}/subset0 is there, "
+            f"then run `python -m experiments.prepare --dataset=luna16 --manual_dir={folder} --data_dir=DIR`"
         )
     expected = [*(f"subset{number}" for number in SUBSETS), LUNGS_FOLDER]
     absent = [name for name in expected if not (folder / name).is_dir()]
@@ -141,7 +141,7 @@ def _scan_files(folder, scan_path, annotations):
         subset=int(scan_path.parent.name.removeprefix("subset")),
         scan_path=scan_path,
         lungs_path=lungs_path,
-        data_paths=(check_metaimage(scan_path), check_metaimage(lungs_path)),
+        data_paths=(check_metaimage(scan_path).path, check_metaimage(lungs_path).path),
         centres_xyz_mm=nodules.centre_xyz_mm,
         diameters_mm=nodules.diameter_mm,
     )

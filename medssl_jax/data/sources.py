@@ -19,6 +19,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 
 SPLIT = "scans"
+GRID_FIELDS = ("spacing_zyx_mm", "origin_xyz_mm", "direction")
 
 
 class Luna16Source(Sequence[PreparedScan]):
@@ -47,7 +48,7 @@ class Luna16Source(Sequence[PreparedScan]):
             hu=record["hu"],
             lungs=record["lungs"],
             boxes_zyxdhw_voxel=np.asarray(record["boxes_zyxdhw_voxel"], np.float32).reshape(-1, 6),
-            grid=Grid(record["hu"].shape, record["spacing_zyx_mm"], record["origin_xyz_mm"], record["direction"]),
+            grid=Grid(record["hu"].shape, *(tuple(record[name].tolist()) for name in GRID_FIELDS)),
             source_spacing_zyx_mm=tuple(record["source_spacing_zyx_mm"].tolist()),
         )
 

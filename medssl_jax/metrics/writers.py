@@ -40,6 +40,6 @@ class MetricsWriter:
 def _step_of(line: str) -> float:
     # A line cut short by a crash belongs to no step that was saved.
     try:
-        return json.loads(line)["step"]
+        return float(json.loads(line)["step"])
     except json.JSONDecodeError:
         return float("inf")

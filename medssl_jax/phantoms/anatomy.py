@@ -18,7 +18,6 @@ ADULT_HALF_SIDES_ZYX_MM = (150.0, 150.0, 180.0)
 ENDS_PER_ML = 1.6  # of each tree, at a vessel density of 1
 END_RADIUS_MM = 0.42
 SMALLEST_AIRWAY_MM = 0.9
-THINNEST_WALL_MM = 11.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +109,10 @@ class _Patient:
         self.body_middle_y = -half_y * rng.uniform(0.02, 0.05)
         self.middle_y = self.body_middle_y - 9 * s  # the wall is thicker behind
         self.fat = rng.uniform(6, 16) * s
-        # A miniature's wall is not scaled down all the way: lung segmentation must find a body round the lungs.
-        wall = max(self.fat + rng.uniform(12, 16) * s, THINNEST_WALL_MM)
+        wall = self.fat + rng.uniform(12, 16) * s
         self.cage_x = self.body_x - wall
         self.cage_y = self.body_y - wall - 7 * s
-        self.apex_z = min(self.half_z * rng.uniform(0.84, 0.94), self.half_z - THINNEST_WALL_MM)
+        self.apex_z = self.half_z * rng.uniform(0.84, 0.94)
         self.heart_x = rng.uniform(18, 30) * s
         self.heart_size = rng.uniform(0.9, 1.1)
         right_dome, left_dome = rng.uniform((-0.46, -0.54), (-0.30, -0.38)).tolist()

@@ -54,7 +54,7 @@ def write_luna16_phantom(
         (directory / folder).mkdir(exist_ok=True)
     missing = [index for index in range(spec.scans) if not _is_finished(spec, directory, index)]
     finished: Iterable[int] = _write_scans(spec, directory, missing, workers)
-    for _ in _with_progress(finished, len(missing)) if progress else finished:
+    for _ in _with_progress(finished, len(missing)) if progress and missing else finished:
         pass
     _write_tables(spec, directory)
 

@@ -1,6 +1,7 @@
 """Checkpoints of a run: state, place in the data and config as one. The only file that knows orbax."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,12 +23,16 @@ class Checkpoints:
 
     def __init__(self, directory: Path, *, keep: int = 2, read_only: bool = False):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=not read_only, read_only=read_only)
-        try:
-            self._manager = ocp.CheckpointManager(Path(directory).absolute(), options=options)
-        except OSError as error:
-            raise InputError(
-                f"{directory}: checkpoints cannot be written there ({error.strerror}): choose another --workdir"
-            ) from error
+        with _named(directory):
+            self._manager = ocp.CheckpointManager(
+                Path(directory).absolute(),
+                options=options,
+                item_handlers={
+                    "state": ocp.StandardCheckpointHandler(),
+                    "data": ocp.JsonCheckpointHandler(),
+                    "config": ocp.JsonCheckpointHandler(),
+                },
+            )
         self.directory = directory
 
     @property
@@ -36,13 +41,17 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: Any, data_position: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Saves all three together under the state's step, which must be new."""
+        """Saves all three together under the state's step, which must be new.
+
+        Raises `InputError` where the disk does not take them; earlier checkpoints stay.
+        """
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             data=ocp.args.JsonSave(dict(data_position)),
             config=ocp.args.JsonSave(dict(config)),
         )
-        self._manager.save(int(state.step), args=items)
+        with _named(self.directory):
+            self._manager.save(int(state.step), args=items)
 
     def config(self) -> dict[str, Any]:
         """The config the newest checkpoint was trained with. Raises `InputError` where there is no checkpoint."""
@@ -60,17 +69,30 @@ class Checkpoints:
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore())
         saved = self._manager.item_metadata(self.latest_step).state
-        _check_same_arrays(saved, abstract, f"{self.directory}/{self.latest_step}")
+        _check_same_parameters(saved["params"], abstract.params, f"{self.directory}/{self.latest_step}")
         restored = self._manager.restore(self.latest_step, args=items)
         return Restored(restored.state, restored.data)
 
     def close(self) -> None:
-        """Waits until the last checkpoint is whole on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits until the last checkpoint is whole on disk. Raises `InputError` where the disk does not take it."""
+        with _named(self.directory):
+            self._manager.wait_until_finished()
+            self._manager.close()
 
 
-def _check_same_arrays(saved, expected, where) -> None:
+@contextlib.contextmanager
+def _named(directory: Path) -> Iterator[None]:
+    """What the disk refuses, as an error that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{directory}: checkpoints cannot be written there ({error.strerror or error}): make room or choose another "
+            "--workdir; earlier checkpoints are untouched"
+        ) from error
+
+
+def _check_same_parameters(saved, expected, where) -> None:
     def shapes(tree):
         return {
             jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
@@ -78,7 +100,7 @@ def _check_same_arrays(saved, expected, where) -> None:
             if hasattr(leaf, "shape")
         }
 
-    found, wanted = shapes(getattr(saved, "tree", saved)), shapes(expected)
+    found, wanted = shapes(saved), shapes(expected)
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
             raise InputError(

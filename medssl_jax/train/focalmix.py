@@ -208,7 +208,7 @@ def focalmix_step(
 
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params)
     state = state.update(gradients, optimiser, ema_decay=settings.ema_decay)
-    return state, metrics | target_metrics(patches) | {"gradient_norm": _gauge(optax.global_norm(gradients))}
+    return state, metrics | target_metrics(patches) | {"gradient_norm": _gauge(optax.tree.norm(gradients))}
 
 
 def _confident_objects(probability, codes, grid, settings, count) -> Detections:

@@ -6,14 +6,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
 
 
 @flax.struct.dataclass
 class TrainState:
-    """`step` counts finished steps; `ema` is a moving average of `params`, or None where it is not kept."""
+    """`step` counts finished steps, an int32; `ema` is a moving average of `params`, or None where it is not kept."""
 
-    step: Int[Array, ""]
+    step: Any
     params: Any
     opt_state: optax.OptState
     ema: Any = None

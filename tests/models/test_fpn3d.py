@@ -41,7 +41,7 @@ def test_starts_from_the_prior(detector, params):
     assert float(probability.mean()) == pytest.approx(0.01, rel=0.3)
 
 
-@pytest.mark.parametrize("level", range(3))
+@pytest.mark.parametrize("level", [0, 1])  # the coarsest has 2 x 2 x 2 places, which all see everything
 def test_each_anchor_looks_at_its_own_place(detector, params, level):
     """Ties the order of the network's output to that of `AnchorGrid`: what an anchor depends on lies round it."""
     patch = jax.random.normal(jax.random.key(2), (1, 32, 32, 32, 1))

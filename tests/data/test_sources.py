@@ -1,0 +1,214 @@
+"""A tiny LUNA16 tree through the builder and back, and every way its files can be incomplete."""
+
+import csv
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, prepare_scan
+from medssl_jax.data.sources import open_luna16, prepare_luna16
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.volumes import Volume, read_labels, read_volume, write_metaimage
+
+FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+NODULES_OF_SCAN = (0, 1, 2, 1)
+SUBSET_OF_SCAN = (3, 0, 0, 9)
+ANNOTATION_COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
+
+
+def uid(scan):
+    return f"1.3.6.{scan}"
+
+
+def write_tiny_luna16(folder):
+    rng = np.random.default_rng(0)
+    for subset in range(10):
+        (folder / f"subset{subset}").mkdir(parents=True)
+    (folder / "seg-lungs-LUNA16").mkdir()
+    rows = [ANNOTATION_COLUMNS]
+    for scan, (subset, nodules) in enumerate(zip(SUBSET_OF_SCAN, NODULES_OF_SCAN, strict=True)):
+        grid = Grid(
+            (8, 20, 20 + scan), (2.5, 0.7, 0.7), (-100.123456789, 7.0, -300.0), *([FLIPPED] if scan == 2 else [])
+        )
+        hu = rng.integers(-2048, 700, grid.size_zyx).astype(np.int16)
+        write_metaimage(folder / f"subset{subset}" / f"{uid(scan)}.mhd", Volume(hu, grid, uid(scan)))
+        labels = rng.integers(0, 6, grid.size_zyx).astype(np.uint8)
+        mask_path = folder / "seg-lungs-LUNA16" / f"{uid(scan)}.mhd"
+        write_metaimage(mask_path, Volume(labels, grid, uid(scan)), compress=True)
+        centres = voxel_zyx_to_world_xyz_mm(rng.uniform(1, 7, (nodules, 3)), grid)
+        rows += [(uid(scan), *centre, 4.5) for centre in centres.tolist()]
+    with (folder / "annotations.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    (folder / "seriesuids.csv").write_text("".join(f"{uid(scan)}\r\n" for scan in range(len(NODULES_OF_SCAN))))
+
+
+@pytest.fixture
+def luna16(tmp_path):
+    write_tiny_luna16(tmp_path / "luna16")
+    return tmp_path / "luna16"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    root = tmp_path_factory.mktemp("prepared")
+    write_tiny_luna16(root / "raw")
+    prepare_luna16(root / "raw", root / "data")
+    return root
+
+
+class TestRoundTrip:
+    def test_every_scan_is_what_prepare_scan_makes_of_its_files(self, prepared):
+        source = open_luna16(prepared / "data")
+        with (prepared / "raw" / "annotations.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(source) == 4
+        for scan in source:
+            centres = [
+                [float(row[f"coord{axis}"]) for axis in "XYZ"] for row in rows if row["seriesuid"] == scan.series_uid
+            ]
+            expected = prepare_scan(
+                read_volume(prepared / "raw" / f"subset{scan.subset}" / f"{scan.series_uid}.mhd"),
+                read_labels(prepared / "raw" / "seg-lungs-LUNA16" / f"{scan.series_uid}.mhd"),
+                np.array(centres).reshape(-1, 3),
+                np.full(len(centres), 4.5),
+                subset=scan.subset,
+                lung_labels=LUNA16_LUNG_LABELS,
+            )
+            for name in ("hu", "lungs", "boxes_zyxdhw_voxel"):
+                np.testing.assert_array_equal(getattr(scan, name), getattr(expected, name))
+                assert getattr(scan, name).dtype == getattr(expected, name).dtype
+            assert scan.grid == expected.grid
+            assert scan.source_spacing_zyx_mm == expected.source_spacing_zyx_mm
+
+    def test_order_is_by_subset_then_series(self, prepared):
+        source = open_luna16(prepared / "data")
+        assert source.series_uids == (uid(1), uid(2), uid(0), uid(3))
+        assert source.subsets == (0, 0, 3, 9)
+        assert [scan.series_uid for scan in source] == list(source.series_uids)
+        assert source[-1].series_uid == uid(3)
+        with pytest.raises(IndexError):
+            source[4]
+
+    def test_order_holds_where_tfds_spills_to_disk(self, prepared, tmp_path, monkeypatch):
+        monkeypatch.setattr("tensorflow_datasets.core.shuffle.MAX_MEM_BUFFER_SIZE", 1)
+        buckets = set()
+        number_of = __import__("tensorflow_datasets.core.shuffle", fromlist=["x"]).get_bucket_number
+        monkeypatch.setattr(
+            "tensorflow_datasets.core.shuffle.get_bucket_number",
+            lambda **options: buckets.add(number_of(**options)) or number_of(**options),
+        )
+        prepare_luna16(prepared / "raw", tmp_path)
+        for one, other in zip(open_luna16(tmp_path), open_luna16(prepared / "data"), strict=True):
+            np.testing.assert_array_equal(one.hu, other.hu)
+        assert len(buckets) == 4  # one bucket would hold all of LUNA16 in memory
+
+    def test_listing_needs_no_records(self, prepared, tmp_path):
+        shutil.copytree(prepared / "data", tmp_path / "data", ignore=shutil.ignore_patterns("*array_record*"))
+        assert open_luna16(tmp_path / "data").subsets == (0, 0, 3, 9)
+
+    def test_travels_to_another_process(self, prepared):
+        source = open_luna16(prepared / "data")
+        first = source[0]
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(source))[0].hu, first.hu)
+
+
+class TestPreparedOnce:
+    def test_the_second_call_does_nothing(self, prepared):
+        before = {path: path.stat().st_mtime_ns for path in (prepared / "data").rglob("*")}
+        prepare_luna16(prepared / "raw", prepared / "data")
+        assert {path: path.stat().st_mtime_ns for path in (prepared / "data").rglob("*")} == before
+
+    def test_the_data_set_is_enough_without_the_raw_files(self, prepared, tmp_path):
+        prepare_luna16(tmp_path / "nowhere", prepared / "data")
+
+    def test_the_fingerprint_does_not_depend_on_the_place(self, prepared, luna16, tmp_path):
+        prepare_luna16(luna16, tmp_path / "data")
+        assert open_luna16(tmp_path / "data").fingerprint == open_luna16(prepared / "data").fingerprint
+
+    @pytest.mark.parametrize("change", ["voxels", "annotation"])
+    def test_other_raw_files_are_refused(self, prepared, luna16, change):
+        if change == "voxels":
+            path = luna16 / "subset3" / f"{uid(0)}.raw"
+            path.write_bytes(path.read_bytes()[::-1])
+        else:
+            path = luna16 / "annotations.csv"
+            path.write_text(path.read_text().replace(",4.5", ",4.6"))
+        with pytest.raises(InputError, match="was prepared from other files"):
+            prepare_luna16(luna16, prepared / "data")
+
+    def test_other_settings_are_refused(self, prepared, monkeypatch):
+        monkeypatch.setattr("data_builders.luna16.luna16_dataset_builder.SETTINGS", ((-1000, 400),))
+        with pytest.raises(InputError, match="or by other settings"):
+            prepare_luna16(prepared / "raw", prepared / "data")
+
+
+class TestIncomplete:
+    def refused(self, folder, said):
+        with pytest.raises(InputError, match=said) as caught:
+            prepare_luna16(folder, folder.parent / "data")
+        assert "\n" not in str(caught.value)
+        with pytest.raises(InputError, match="no prepared LUNA16"):
+            open_luna16(folder.parent / "data")
+
+    def test_nothing_there(self, tmp_path):
+        self.refused(tmp_path / "nowhere", r"LUNA16 is not here.*subset0\.zip.*python -m experiments\.prepare")
+
+    def test_a_subset_folder(self, luna16):
+        shutil.rmtree(luna16 / "subset4")
+        shutil.rmtree(luna16 / "subset9")
+        self.refused(luna16, r"subset4, subset9 not found")
+
+    def test_the_list_of_scans(self, luna16):
+        (luna16 / "seriesuids.csv").unlink()
+        self.refused(luna16, r"no seriesuids\.csv")
+
+    def test_csv_files_may_lie_where_the_evaluation_script_has_them(self, luna16):
+        (luna16 / "evaluationScript" / "annotations").mkdir(parents=True)
+        shutil.move(luna16 / "seriesuids.csv", luna16 / "evaluationScript" / "annotations")
+        prepare_luna16(luna16, luna16.parent / "data")
+        assert len(open_luna16(luna16.parent / "data")) == 4
+
+    def test_a_listed_scan(self, luna16):
+        (luna16 / "subset3" / f"{uid(0)}.mhd").unlink()
+        self.refused(luna16, r"lists 1\.3\.6\.0, but no subset folder")
+
+    def test_a_scan_that_is_not_listed(self, luna16):
+        (luna16 / "seriesuids.csv").write_text("\n".join([uid(0), uid(1), uid(2)]))
+        self.refused(luna16, r"1\.3\.6\.3\.mhd: this scan is not listed")
+
+    def test_a_scan_twice(self, luna16):
+        for suffix in (".mhd", ".raw"):
+            shutil.copy(luna16 / "subset3" / f"{uid(0)}{suffix}", luna16 / "subset5")
+        self.refused(luna16, r"subset5/1\.3\.6\.0\.mhd: the same series is also .*subset3")
+
+    def test_an_annotation_of_an_unknown_series(self, luna16):
+        with (luna16 / "annotations.csv").open("a") as file:
+            file.write("9.9.9,1,2,3,4\r\n")
+        self.refused(luna16, r"annotations\.csv: .*9\.9\.9")
+
+    def test_a_nan_coordinate(self, luna16):
+        with (luna16 / "annotations.csv").open("a") as file:
+            file.write(f"{uid(0)},nan,2,3,4\r\n")
+        self.refused(luna16, r"annotations\.csv: row 6, column coordX")
+
+    def test_an_annotation_outside_its_scan(self, luna16):
+        with (luna16 / "annotations.csv").open("a") as file:
+            file.write(f"{uid(0)},1000,2,3,4\r\n")
+        self.refused(luna16, r"1\.3\.6\.0: a nodule at x, y, z = \(1000\.0, 2\.0, 3\.0\) mm lies outside")
+
+    def test_a_mask(self, luna16):
+        (luna16 / "seg-lungs-LUNA16" / f"{uid(0)}.mhd").unlink()
+        self.refused(luna16, r"seg-lungs-LUNA16/1\.3\.6\.0\.mhd: no such file, expected the lung mask")
+
+    def test_the_voxels_of_a_scan(self, luna16):
+        (luna16 / "subset3" / f"{uid(0)}.raw").unlink()
+        self.refused(luna16, r"data file 1\.3\.6\.0\.raw is missing")
+
+    def test_a_damaged_mask_found_in_the_middle_of_the_work(self, luna16):
+        path = luna16 / "seg-lungs-LUNA16" / f"{uid(3)}.zraw"
+        path.write_bytes(path.read_bytes()[:100] + bytes(path.stat().st_size - 100))
+        self.refused(luna16, r"1\.3\.6\.3\.zraw: does not decompress")
+        assert not list((luna16.parent / "data").rglob("*incomplete*"))

@@ -1,0 +1,109 @@
+"""A hand-made chest with known lungs, whole, cut and lying flipped, and two real CTs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
+from medssl_jax.lungs import segment_lungs
+from medssl_jax.volumes import Volume, read_volume
+
+REAL_CT = Path("../shared/data/ct")
+needs_real_ct = pytest.mark.skipif(not REAL_CT.is_dir(), reason=f"no real CT in {REAL_CT}")
+SPACING_ZYX_MM = (3.0, 2.0, 2.0)
+SIZE_ZYX = (84, 120, 150)
+
+
+def ellipsoid(centre_zyx_mm, radii_zyx_mm):
+    indices = np.indices(SIZE_ZYX).T * np.array(SPACING_ZYX_MM)
+    return (((indices - centre_zyx_mm) / radii_zyx_mm) ** 2).sum(-1).T < 1
+
+
+@pytest.fixture(scope="module")
+def chest():
+    """HU and the true lungs: a trachea opens between them, a couch lies behind, padding around."""
+    body = ellipsoid((126, 110, 150), (1000, 85, 135))
+    right = ellipsoid((120, 110, 90), (100, 60, 45))
+    left = ellipsoid((120, 110, 210), (100, 60, 45))
+    trachea = ellipsoid((250, 110, 150), (130, 9, 9))
+    bowel_gas = ellipsoid((20, 70, 150), (14, 14, 30))
+    hu = np.where(body, 40, -1000)
+    hu[right | left] = -850
+    hu[trachea | bowel_gas] = -1000
+    hu[:, 98:110, 20:130] = -200  # the couch's shell, touching the back, with foam in it
+    hu[:, 100:108, 22:128] = -950
+    hu[ellipsoid((120, 110, 48), (8, 8, 8))] = 40  # a nodule on the chest wall
+    hu[ellipsoid((120, 100, 95), (15, 15, 15))] = 40  # and one inside
+    rows, columns = np.indices(SIZE_ZYX[1:])
+    hu[:, (rows - 60) ** 2 + (columns - 75) ** 2 > 74**2] = -3024
+    hu = hu + np.random.default_rng(0).normal(0, 20, SIZE_ZYX)
+    return hu.astype(np.int16), right | left
+
+
+def dice(one, other):
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+def segmented(hu, direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)):
+    mask = segment_lungs(Volume(hu, Grid(hu.shape, SPACING_ZYX_MM, (0.0, 0.0, 0.0), direction), "1"))
+    assert mask.dtype == np.uint8
+    assert mask.shape == hu.shape
+    assert set(np.unique(mask)) <= {0, 1}
+    return mask.astype(bool)
+
+
+def test_finds_both_lungs_with_their_nodules_and_nothing_else(chest):
+    hu, lungs = chest
+    mask = segmented(hu)
+    assert dice(mask, lungs) > 0.97
+    assert mask[40, 50, 47]  # inside the nodule in the lung
+    assert mask[40, 55, 24]  # inside the nodule on the wall
+    assert not mask[75:, 55, 75].any()  # the trachea
+    assert not mask[6, 35, 75]  # the bowel
+    assert not mask[:, 98:].any()  # the couch
+
+
+@pytest.mark.parametrize("slices", [slice(30, 41), slice(40, None), slice(None, 40)])
+def test_cut_faces_may_go_through_the_lungs(chest, slices):
+    hu, lungs = chest
+    assert dice(segmented(hu[slices]), lungs[slices]) > 0.95
+
+
+def test_a_crop_may_hold_one_lung(chest):
+    hu, lungs = chest
+    assert dice(segmented(hu[:, :, 4:75]), lungs[:, :, 4:75]) > 0.95
+
+
+def test_a_flipped_scan_has_a_flipped_mask(chest):
+    hu, _ = chest
+    flipped = segmented(hu[:, ::-1, ::-1].copy(), (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
+    np.testing.assert_array_equal(flipped[:, ::-1, ::-1], segmented(hu))
+
+
+@pytest.mark.parametrize("hu", [40, -1000])
+def test_no_lung_is_an_empty_mask(hu):
+    assert not segmented(np.full((20, 30, 30), hu, np.int16)).any()
+
+
+@needs_real_ct
+def test_real_slices_through_both_lungs():
+    volume = read_volume(REAL_CT / "lidc_idri_0003")
+    mask = segment_lungs(volume).astype(bool)
+    nodule = np.rint(world_xyz_mm_to_voxel_zyx(np.array([[72.287, 76.900, -190.459]]), volume.grid)[0]).astype(int)
+    assert mask[tuple(nodule)]
+    left, right = mask[:, :, 256:].mean(), mask[:, :, :256].mean()
+    assert 0.15 < left < 0.3
+    assert 0.15 < right < 0.3
+    assert np.median(volume.array_zyx[mask]) < -750
+
+
+@needs_real_ct
+def test_a_real_crop_round_one_emphysematous_lung():
+    volume = read_volume(REAL_CT / "right_lung.mha")
+    mask = segment_lungs(volume).astype(bool)
+    litres = mask.sum() * np.prod(volume.grid.spacing_zyx_mm) / 1e6
+    assert 3 < litres < 3.6
+    assert np.median(volume.array_zyx[mask]) < -850
+    assert mask[64, 80, 60]
+    assert not mask[:, :3, :3].any()  # the air outside

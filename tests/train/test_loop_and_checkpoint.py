@@ -1,0 +1,153 @@
+"""The loop resumes to the bit, stops at a loss that is not finite, and refuses checkpoints of another network."""
+
+import errno
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from medssl_jax.errors import InputError
+from medssl_jax.metrics.writers import MetricsWriter
+from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.loop import train
+from medssl_jax.train.rng import stream_key
+from medssl_jax.train.state import TrainState
+
+OPTIMISER = optax.adam(0.1)
+
+
+class Numbers:
+    """Batches that are a function of their position; can be made to break off."""
+
+    def __init__(self, break_at=None, poison_at=None):
+        self.position, self.break_at, self.poison_at = 0, break_at, poison_at
+
+    def __next__(self):
+        if self.position == self.break_at:
+            raise KeyboardInterrupt
+        self.position += 1
+        value = np.nan if self.position == self.poison_at else np.sin(self.position)
+        return jnp.full(3, value, jnp.float32)
+
+    def get_state(self):
+        return {"position": self.position}
+
+    def set_state(self, state):
+        self.position = state["position"]
+
+
+@jax.jit
+def step_function(state, batch):
+    noise = jax.random.normal(stream_key(0, "noise", state.step), (3,))
+    loss, gradient = jax.value_and_grad(lambda p: ((p["w"] - batch - noise) ** 2).sum())(state.params)
+    return state.update(gradient, OPTIMISER, ema_decay=0.0), {"loss": (loss, jnp.ones(()))}
+
+
+def fresh(size=3):
+    return TrainState.create({"w": jnp.zeros(size)}, OPTIMISER, keep_ema=False)
+
+
+def run(directory, batches, steps=12, state=None):
+    checkpoints = Checkpoints(directory / "checkpoints")
+    writer = MetricsWriter(directory, resume_step=checkpoints.latest_step or 0)
+    try:
+        return train(
+            state or fresh(),
+            batches,
+            step_function,
+            steps=steps,
+            checkpoints=checkpoints,
+            config={"steps": steps},
+            write_metrics=writer,
+            log_every=2,
+            save_every=4,
+        )
+    finally:
+        writer.close()
+        checkpoints.close()
+
+
+@pytest.mark.parametrize("break_at", [3, 4, 7, 9, 11])
+def test_an_interrupted_run_ends_in_the_same_bits_and_metrics(tmp_path, break_at):
+    whole = run(tmp_path / "whole", Numbers())
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", Numbers(break_at=break_at))
+    resumed = run(tmp_path / "cut", Numbers())
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
+    assert metrics[0] == metrics[1]
+    assert [json.loads(line)["step"] for line in metrics[0].splitlines()] == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_finished_run_is_not_run_again(tmp_path, capsys):
+    first = run(tmp_path, Numbers())
+    second = run(tmp_path, Numbers(break_at=0))
+    np.testing.assert_array_equal(first.params["w"], second.params["w"])
+    assert "resumed at step 12 of 12" in capsys.readouterr().out
+
+
+def test_the_line_shows_progress(tmp_path, capsys):
+    run(tmp_path, Numbers())
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("step 2/12  loss ")
+    assert "steps/s" in line
+    assert line.endswith(" left")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
+    with pytest.raises(InputError, match=r"not finite at or shortly before step 8 \(loss nan\)"):
+        run(tmp_path, Numbers(poison_at=7))
+    assert Checkpoints(tmp_path / "checkpoints").latest_step == 4
+
+
+def test_another_architecture_is_refused_by_name(tmp_path):
+    run(tmp_path, Numbers())
+    with pytest.raises(InputError, match=r"another architecture: .*w is \(3,\), this config makes it \(5,\)"):
+        run(tmp_path, Numbers(), state=fresh(size=5))
+
+
+def test_the_config_comes_with_the_checkpoint(tmp_path):
+    run(tmp_path, Numbers())
+    assert Checkpoints(tmp_path / "checkpoints").config() == {"steps": 12}
+
+
+def test_no_checkpoint_is_said(tmp_path):
+    with pytest.raises(InputError, match="no checkpoint found"):
+        Checkpoints(tmp_path / "empty").config()
+
+
+def test_a_workdir_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="checkpoints cannot be written there"):
+        Checkpoints(tmp_path / "file" / "checkpoints")
+
+
+def test_a_full_disk_while_saving_is_said(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints._manager, "save", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        checkpoints.save(fresh(), {}, {})
+
+
+def test_metrics_after_the_last_save_are_dropped_even_half_a_line(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 0.5}\n{"step": 6, "lo')
+    writer = MetricsWriter(tmp_path, resume_step=2)
+    writer(4, {"loss": 0.25})
+    writer.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 0.25}\n'
+    assert list(tmp_path.glob("events.out.tfevents*"))
+
+
+def test_streams_are_unrelated_and_repeatable():
+    keys = [stream_key(0, "a", 0), stream_key(0, "b", 0), stream_key(0, "a", 1), stream_key(1, "a", 0)]
+    draws = [float(jax.random.normal(key)) for key in keys]
+    assert len(set(draws)) == 4
+    assert float(jax.random.normal(stream_key(0, "a", 0))) == draws[0]
