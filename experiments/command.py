@@ -45,6 +45,13 @@ def fail(message: str) -> None:
     sys.exit(BAD_INPUT_STATUS)
 
 
+def load_config(path: str) -> ConfigDict:
+    """The config in `FILE.py[:argument]`, looked up as `--config` is. Raises `InputError` where there is none."""
+    file, _, argument = _resolve(path).partition(":")
+    get_config = runpy.run_path(file)["get_config"]
+    return get_config(argument) if argument else get_config()
+
+
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Absl's parser, but a config is also found in `experiments/`, and what is wrong is said in one line."""
     try:
@@ -63,19 +70,23 @@ def _find_config(argument: str) -> str:
     if not argument.startswith(("--config=", "-config=")):
         return argument
     name, path = argument.split("=", 1)
+    return f"{name}={_resolve(path)}"
+
+
+def _resolve(path: str) -> str:
     file, colon, extra = path.partition(":")
     for folder in (Path(), EXPERIMENTS):
         if (folder / file).is_file():
-            return f"{name}={folder / file}{colon}{extra}"
+            return f"{folder / file}{colon}{extra}"
     known = sorted(str(path.relative_to(EXPERIMENTS)) for path in EXPERIMENTS.glob("configs/**/[!_]*.py"))
     nearest = difflib.get_close_matches(file, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else "there are: " + ", ".join(known)
-    raise InputError(f"--config={file}: no such file here or in the folder experiments; {hint}")
+    raise InputError(f"config {file}: no such file here or in the folder experiments; {hint}")
 
 
 def _unknown_field(argv: Sequence[str], error: Exception) -> str:
     path = next((argument.partition("=")[2] for argument in argv if argument.lstrip("-").startswith("config=")), None)
-    fields = [] if path is None else list(_field_names(_load_config(path)))
+    fields = [] if path is None else list(_field_names(load_config(path)))
     for argument in argv:
         field = argument.lstrip("-").partition("=")[0].removeprefix("config.")
         if argument.lstrip("-").startswith("config.") and field not in fields:
@@ -83,12 +94,6 @@ def _unknown_field(argv: Sequence[str], error: Exception) -> str:
             hint = f"did you mean {nearest[0]}?" if nearest else "see the config file for the fields there are"
             return f"--config.{field}: the config has no such field; {hint}"
     return " ".join(str(error).split())
-
-
-def _load_config(path: str) -> ConfigDict:
-    file, _, extra = path.partition(":")
-    get_config = runpy.run_path(file)["get_config"]
-    return get_config(extra) if extra else get_config()
 
 
 def _field_names(config: ConfigDict, prefix: str = "") -> Iterator[str]:

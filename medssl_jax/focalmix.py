@@ -110,6 +110,12 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         ("ssl.views", ssl.views, 1 <= ssl.views <= views, f"1 to {views}"),
         ("patches.symmetry_group", patches.symmetry_group, patches.symmetry_group in GROUPS, "flips or cube"),
         ("patches.labelled_batch", patches.labelled_batch, patches.labelled_batch >= 1, "1 or more"),
+        (
+            "patches.unlabelled_batch",
+            patches.unlabelled_batch,
+            (patches.unlabelled_batch > 0) == (config.split.unlabelled > 0),
+            f"0 just where split.unlabelled ({config.split.unlabelled}) is 0",
+        ),
         ("model.features", model.features, len(model.features) == len(model.blocks), "as many as model.blocks"),
         ("anchors.sides_mm", anchors.sides_mm, len(anchors.strides) == len(anchors.sides_mm), "as many as strides"),
         ("logging.save_every", save_every, save_every % log_every == 0, f"a multiple of log_every ({log_every})"),

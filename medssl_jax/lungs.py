@@ -40,7 +40,7 @@ def segment_lungs(volume: Volume) -> UInt8[np.ndarray, "z y x"]:
     for lung in _one_or_two_lungs(sitk.And(air, sitk.Not(_large_airways(image, air)))):
         # One lung at a time, or closing would bridge the mediastinum.
         closed = sitk.BinaryMorphologicalClosing(lung, [round(CLOSING_MM / WORKING_SPACING_MM)] * 3)
-        mask |= sitk.GetArrayViewFromImage(sitk.BinaryFillhole(closed))
+        mask |= sitk.GetArrayFromImage(sitk.BinaryFillhole(closed))
     return resample_nearest(mask, grid, volume.grid)
 
 
