@@ -123,6 +123,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     for field, found, holds, expected in expectations:
         if not holds:
             raise InputError(f"config field {field} is {found}, expected {expected}")
+    make_detector(config)
 
 
 def split_of(config: ml_collections.ConfigDict, cache: CropCache) -> Split:

@@ -2,8 +2,10 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from medssl_jax.volumes import read_labels, read_volume
 
 SPLIT = "scans"
 THREADS = 2
-KEY_BITS = 128
+SCANS_PER_SHARD = 4  # TFDS holds the scans of one shard in memory
 SETTINGS = (
     preparation.HU_RANGE,
     preparation.SPACING_MM,
@@ -27,8 +29,11 @@ SETTINGS = (
 )
 
 
-class Luna16(tfds.core.GeneratorBasedBuilder):
-    """One split; records are ordered by subset, then by series UID, and `metadata.json` lists both in that order."""
+class Luna16(tfds.core.ShardBasedBuilder):
+    """One split; records are ordered by subset, then by series UID, and `metadata.json` lists both in that order.
+
+    Shard-based, because a generator-based builder sorts its records, and needs TensorFlow for it above 1 GB.
+    """
 
     VERSION = tfds.core.Version(luna16.VERSION)
     RELEASE_NOTES = {luna16.VERSION: "First release."}  # noqa: RUF012 - as TFDS declares it
@@ -62,20 +67,17 @@ class Luna16(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[Callable]]:
         scans = files.find_scans(Path(dl_manager.manual_dir))
         self.info.metadata.update(
             fingerprint=fingerprint(scans),
             series_uids=[scan.series_uid for scan in scans],
             subsets=[scan.subset for scan in scans],
         )
-        return {SPLIT: self._generate_examples(scans)}
-
-    def _generate_examples(self, scans: tuple[files.ScanFiles, ...]) -> Iterator[tuple[int, dict]]:
-        for index, scan in enumerate(_prepared(scans)):
-            # TFDS sorts by key in 1,000 buckets over the range of 128 bits; small keys would put all scans in one
-            # bucket, which it then holds in memory.
-            yield (index << KEY_BITS) // len(scans), _record(scan)
+        records = ((scan.series_uid, _record(scan)) for scan in _prepared(scans))
+        one_shard = partial(itertools.islice, records, SCANS_PER_SHARD)
+        shards = math.ceil(len(scans) / SCANS_PER_SHARD)
+        return {SPLIT: [one_shard] * (shards - 1) + [lambda: records]}
 
 
 def fingerprint(scans: tuple[files.ScanFiles, ...]) -> str:

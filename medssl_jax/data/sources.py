@@ -22,7 +22,7 @@ SPLIT = "scans"
 GRID_FIELDS = ("spacing_zyx_mm", "origin_xyz_mm", "direction")
 
 
-class Luna16Source(Sequence[PreparedScan]):
+class Luna16Source(Sequence):
     """The scans of a prepared LUNA16, by subset, then by series UID; a random-access source for grain.
 
     `series_uids`, `subsets` and `fingerprint`, a short name of exactly this data, are there without decoding a volume.

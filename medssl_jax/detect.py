@@ -1,0 +1,52 @@
+"""One scan of any origin: from a volume to marks in the world, the way the test scans of a run go."""
+
+import os
+
+import numpy as np
+
+from medssl_jax.data.crop_cache import masked_hu
+from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
+from medssl_jax.errors import InputError
+from medssl_jax.focalmix import LoadedDetector
+from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
+from medssl_jax.lungs import segment_lungs
+from medssl_jax.metrics.marks import Marks
+from medssl_jax.volumes import Volume, read_labels
+
+LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})
+
+
+def prepare_for_search(volume: Volume, lungs_file: str | os.PathLike | None = None) -> PreparedScan:
+    """The scan at 1 mm with its lungs: those of the mask file, else segmented from the HU.
+
+    A mask of LUNA16 is known by its labels, and its windpipe (5) left out; of any other, every label but 0 is lung.
+
+    Raises:
+      InputError: an unreadable mask, a mask that holds no lung within the scan, no lung to be found in the scan.
+    """
+    if lungs_file is None:
+        lungs, labels = Volume(segment_lungs(volume), volume.grid, volume.series_uid), None
+        if not lungs.array_zyx.any():
+            raise InputError(
+                f"{volume.series_uid}: no lungs found in this volume, expected a CT of the chest in HU; "
+                "if it is one, give a lung mask with --lungs"
+            )
+    else:
+        lungs = read_labels(lungs_file)
+        is_luna16 = LUNA16_MASK_LABELS.issuperset(np.unique(lungs.array_zyx).tolist())
+        labels = LUNA16_LUNG_LABELS if is_luna16 else None
+    return prepare_scan(volume, lungs, np.zeros((0, 3)), np.zeros(0), lung_labels=labels)
+
+
+def find_nodules(loaded: LoadedDetector, scan: PreparedScan) -> Marks:
+    """Marks in world mm, best first; all that the config's `inference` lets through."""
+    hu_zyx = masked_hu(scan) if loaded.config.data.mask_lungs else scan.hu
+    found = loaded.detector(loaded.params, hu_zyx, scan.lungs)
+    best_first = np.argsort(-found.probability, kind="stable")
+    boxes_zyxdhw = found.boxes_zyxdhw_voxel[best_first].astype(np.float64)
+    return Marks(
+        series_uid=(scan.series_uid,) * len(boxes_zyxdhw),
+        centre_xyz_mm=voxel_zyx_to_world_xyz_mm(boxes_zyxdhw[:, :3], scan.grid),
+        probability=found.probability[best_first].astype(np.float64),
+        diameter_mm=boxes_zyxdhw[:, 3:].mean(1),
+    )
