@@ -2,7 +2,7 @@
 
     python -m experiments.prepare --dataset=luna16 --manual_dir=DIR --data_dir=DIR
 
-On two cores LUNA16 takes 4 to 5 seconds a scan, a good hour for all 888. A data set that is there already is kept.
+On two cores LUNA16 takes 4 to 6 seconds a scan, 60 to 90 minutes for all 888. A data set that is there already is kept.
 """
 
 from collections.abc import Sequence

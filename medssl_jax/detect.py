@@ -1,19 +1,46 @@
-"""One scan of any origin: from a volume to marks in the world, the way the test scans of a run go."""
+"""One scan of any origin: from its file to marks in the world, the way the test scans of a run go."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from medssl_jax.data.crop_cache import masked_hu
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
 from medssl_jax.errors import InputError
-from medssl_jax.focalmix import LoadedDetector
+from medssl_jax.focalmix import LoadedDetector, load_detector
 from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks
-from medssl_jax.volumes import Volume, read_labels
+from medssl_jax.phantoms.luna16 import TRUTH_FOLDER
+from medssl_jax.report.detections import Detections, DetectorCard
+from medssl_jax.volumes import Volume, read_labels, read_volume
 
 LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})
+
+
+def detect_in_file(
+    checkpoint: str | os.PathLike, scan_file: str | os.PathLike, lungs_file: str | os.PathLike | None = None
+) -> tuple[Detections, PreparedScan]:
+    """Reads a scan and finds its nodules; also returns the scan as the detector saw it, for pictures.
+
+    Raises:
+      InputError: see `read_volume`, `load_detector` and `prepare_for_search`.
+    """
+    scan_path = Path(scan_file).absolute()
+    volume = read_volume(scan_path)
+    loaded = load_detector(Path(checkpoint))
+    scan = prepare_for_search(volume, lungs_file)
+    detections = Detections(
+        input_name=scan_path.name,
+        lungs_name=None if lungs_file is None else Path(lungs_file).name,
+        series_uid=volume.series_uid,
+        is_phantom_scan=_is_phantom_scan(scan_path, volume.series_uid),
+        grid=volume.grid,
+        detector=DetectorCard(_run_name(Path(checkpoint)), loaded.step, loaded.config.to_dict()),
+        marks=find_nodules(loaded, scan),
+    )
+    return detections, scan
 
 
 def prepare_for_search(volume: Volume, lungs_file: str | os.PathLike | None = None) -> PreparedScan:
@@ -24,22 +51,22 @@ def prepare_for_search(volume: Volume, lungs_file: str | os.PathLike | None = No
     Raises:
       InputError: an unreadable mask, a mask that holds no lung within the scan, no lung to be found in the scan.
     """
-    if lungs_file is None:
-        lungs, labels = Volume(segment_lungs(volume), volume.grid, volume.series_uid), None
-        if not lungs.array_zyx.any():
-            raise InputError(
-                f"{volume.series_uid}: no lungs found in this volume, expected a CT of the chest in HU; "
-                "if it is one, give a lung mask with --lungs"
-            )
-    else:
+    if lungs_file is not None:
         lungs = read_labels(lungs_file)
         is_luna16 = LUNA16_MASK_LABELS.issuperset(np.unique(lungs.array_zyx).tolist())
         labels = LUNA16_LUNG_LABELS if is_luna16 else None
+    else:
+        lungs, labels = Volume(segment_lungs(volume), volume.grid, volume.series_uid), None
+        if not lungs.array_zyx.any():
+            raise InputError(
+                f"{volume.series_uid}: no lungs found in this scan, expected a CT of the chest in HU; "
+                "if it is one, give its lung mask with --lungs"
+            )
     return prepare_scan(volume, lungs, np.zeros((0, 3)), np.zeros(0), lung_labels=labels)
 
 
 def find_nodules(loaded: LoadedDetector, scan: PreparedScan) -> Marks:
-    """Marks in world mm, best first; all that the config's `inference` lets through."""
+    """Marks in world mm, best first: all that the config's `inference` lets through."""
     hu_zyx = masked_hu(scan) if loaded.config.data.mask_lungs else scan.hu
     found = loaded.detector(loaded.params, hu_zyx, scan.lungs)
     best_first = np.argsort(-found.probability, kind="stable")
@@ -50,3 +77,13 @@ def find_nodules(loaded: LoadedDetector, scan: PreparedScan) -> Marks:
         probability=found.probability[best_first].astype(np.float64),
         diameter_mm=boxes_zyxdhw[:, 3:].mean(1),
     )
+
+
+def _run_name(checkpoint: Path) -> str:
+    folder = checkpoint.absolute()
+    return folder.parent.name if folder.name == "checkpoints" else folder.name
+
+
+def _is_phantom_scan(scan_path: Path, series_uid: str) -> bool:
+    """Whether the file lies in a phantom, which keeps the truth about each of its scans beside them."""
+    return (scan_path.parent.parent / TRUTH_FOLDER / f"{series_uid}.json").is_file()

@@ -1,7 +1,7 @@
 """The lungs of a CT from its HU, for scans that come without a mask.
 
 Rough on purpose: the mask says where to look for nodules and is dilated by its users. All numbers here are our choice,
-tried on two real CTs, on a phantom and on hand-made chests.
+tried on two real CTs, on phantoms and on a hand-made chest.
 """
 
 import numpy as np
@@ -12,16 +12,17 @@ from medssl_jax.resampling import resample_linear, resample_nearest, to_image
 from medssl_jax.volumes import Volume
 
 HU_RANGE = (-1200, 600)  # the padding outside the field of view is air here
-
-WORKING_SPACING_MM = 2.0
 TISSUE_ABOVE_HU = -400
 AIRWAY_BELOW_HU = -940
-BODY_OPENING_MM = 4  # takes the couch off the back, keeps the thinnest chest wall
+# The work is done in voxels of 2 mm for an adult, and in smaller ones where chest and walls are smaller.
+WORKING_SPACING_MM = (0.8, 2.0)
+WORKING_VOXELS_ACROSS = 160
+BODY_OPENING_VOXELS = 2  # takes the couch off the back, keeps the thinnest chest wall
 CLOSING_MM = 10  # nodules on the pleura and vessels at the hilum belong to the lungs
-OUTSIDE_CONTACT = 0.3
-SMALLER_LUNG_SHARE = 0.1
-LARGE_AIRWAY_ML = 1.0
+LARGE_AIRWAY_VOXELS = 125
 MOST_AIRWAY_SHARE = 0.1
+SMALLER_LUNG_SHARE = 0.1
+OUTSIDE_CONTACT = 0.3
 
 
 def segment_lungs(volume: Volume) -> UInt8[np.ndarray, "z y x"]:
@@ -31,17 +32,23 @@ def segment_lungs(volume: Volume) -> UInt8[np.ndarray, "z y x"]:
     """
     import SimpleITK as sitk
 
-    grid = isotropic_grid(upright_grid(volume.grid), WORKING_SPACING_MM)
+    grid = _working_grid(volume.grid)
     image = to_image(resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid), grid)
     tissue = image > TISSUE_ABOVE_HU
-    body = _largest_part(sitk.BinaryMorphologicalOpening(tissue, [round(BODY_OPENING_MM / WORKING_SPACING_MM)] * 3))
+    body = _largest_part(sitk.BinaryMorphologicalOpening(tissue, [BODY_OPENING_VOXELS] * 3))
     air = sitk.And(sitk.Not(tissue), _inner_parts(sitk.Not(body)))
     mask = np.zeros(grid.size_zyx, np.uint8)
     for lung in _one_or_two_lungs(sitk.And(air, sitk.Not(_large_airways(image, air)))):
         # One lung at a time, or closing would bridge the mediastinum.
-        closed = sitk.BinaryMorphologicalClosing(lung, [round(CLOSING_MM / WORKING_SPACING_MM)] * 3)
+        closed = sitk.BinaryMorphologicalClosing(lung, [round(CLOSING_MM / grid.spacing_zyx_mm[0])] * 3)
         mask |= sitk.GetArrayFromImage(sitk.BinaryFillhole(closed))
     return resample_nearest(mask, grid, volume.grid)
+
+
+def _working_grid(grid):
+    upright = upright_grid(grid)
+    across_mm = max(np.multiply(upright.size_zyx, upright.spacing_zyx_mm)[1:])
+    return isotropic_grid(upright, float(np.clip(across_mm / WORKING_VOXELS_ACROSS, *WORKING_SPACING_MM)))
 
 
 def _one_or_two_lungs(air):
@@ -76,8 +83,7 @@ def _large_airways(image, air):
     if _voxels(dark) > MOST_AIRWAY_SHARE * _voxels(air):
         return dark * 0  # emphysema is as dark as an airway; better an airway too many than half a lung
     labels = sitk.ConnectedComponent(sitk.BinaryMorphologicalOpening(dark, [1, 1, 1]))
-    least = round(LARGE_AIRWAY_ML * 1000 / WORKING_SPACING_MM**3)
-    large = sitk.RelabelComponent(labels, minimumObjectSize=least) > 0
+    large = sitk.RelabelComponent(labels, minimumObjectSize=LARGE_AIRWAY_VOXELS) > 0
     # The wall's partial volume goes with the airway, or it would stay as a hollow tube.
     return sitk.BinaryDilate(large, [1, 1, 1])
 

@@ -1,6 +1,7 @@
 """Prepared data sets: made once from the downloaded files, read scan by scan. The only file that knows TFDS."""
 
 import contextlib
+import errno
 import io
 import json
 import operator
@@ -110,7 +111,10 @@ def prepare_luna16(manual_dir: str | os.PathLike, data_dir: str | os.PathLike) -
         config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
         try:
             builder.download_and_prepare(download_dir=unused, download_config=config)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            # ArrayRecord says by RuntimeError that the disk is full.
+            if isinstance(error, RuntimeError) and os.strerror(errno.ENOSPC) not in str(error):
+                raise
             raise InputError(f"{data_dir}: cannot be written: {error}: free some space and start again") from error
 
 

@@ -137,3 +137,16 @@ def detections_as_json(detections: Detections) -> dict[str, Any]:
             )
         ],
     }
+
+
+def summary(detections: Detections, *, min_probability: float) -> str:
+    """What was found, in a few lines for the terminal."""
+    likely = int((detections.marks.probability >= min_probability).sum())
+    lines = [
+        f"{detections.input_name}: {len(detections.marks)} marks, {likely} of probability {min_probability:g} or more",
+        f"detector: {detections.detector.run}, step {detections.detector.step}, "
+        f"trained on {detections.detector.trained_on}",
+    ]
+    if detections.detector.trained_on_phantom and not detections.is_phantom_scan:
+        lines.append("a detector trained on synthetic scans only: its marks say nothing about a patient")
+    return "\n".join([*lines, RESEARCH_USE])

@@ -115,7 +115,7 @@ def png_data_uri(picture: UInt8[np.ndarray, "height width 2"]) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(picture, mode="LA").save(buffer, format="PNG", optimize=True)
+    Image.fromarray(picture).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

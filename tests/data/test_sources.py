@@ -212,3 +212,18 @@ class TestIncomplete:
         path.write_bytes(path.read_bytes()[:100] + bytes(path.stat().st_size - 100))
         self.refused(luna16, r"1\.3\.6\.3\.zraw: does not decompress")
         assert not list((luna16.parent / "data").rglob("*incomplete*"))
+
+
+def test_a_full_disk_leaves_nothing_that_opens(luna16, tmp_path, monkeypatch):
+    class FullDisk:
+        def __init__(self, path, options):
+            self.path = path
+
+        def write(self, record):
+            raise RuntimeError(f"write() failed: No space left on device; writing {self.path}")
+
+    monkeypatch.setattr("array_record.python.array_record_module.ArrayRecordWriter", FullDisk)
+    with pytest.raises(InputError, match=r"cannot be written: .*No space left on device"):
+        prepare_luna16(luna16, tmp_path / "data")
+    with pytest.raises(InputError, match="no prepared LUNA16"):
+        open_luna16(tmp_path / "data")

@@ -1,0 +1,52 @@
+"""Finds nodules in one CT scan: python -m experiments.detect --checkpoint=WORKDIR --input=SCAN --output=DIR.
+
+Writes detections.csv, detections.json and detections.html, a page with slices through each mark. Research software,
+not a medical device.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments import command
+from medssl_jax.atomic import writable_directory
+from medssl_jax.detect import detect_in_file
+from medssl_jax.report.detections import summary, write_detections_csv, write_detections_json
+from medssl_jax.report.scan_page import write_scan_page
+
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
+)
+INPUT = flags.DEFINE_string(
+    "input", None, "a CT: .mhd, .mha, .nii, .nii.gz, .nrrd or a folder with the DICOM slices of a series", required=True
+)
+OUTPUT = flags.DEFINE_string(
+    "output", None, "folder for detections.csv, detections.json and detections.html", required=True
+)
+LUNGS = flags.DEFINE_string(
+    "lungs", None, "a lung mask of this scan, a file as for --input; without it the lungs are segmented from the scan"
+)
+MIN_PROBABILITY = flags.DEFINE_float(
+    "min_probability",
+    0.3,
+    "the page shows the marks of this probability or more; detections.csv and detections.json hold all that the "
+    "detector's config lets through (inference.score_threshold and inference.marks)",
+    lower_bound=0,
+    upper_bound=1,
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Detects, writes three files and prints what was found."""
+    del argv
+    output = writable_directory(OUTPUT.value)
+    detections, scan = detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
+    write_detections_csv(output / "detections.csv", detections)
+    write_detections_json(output / "detections.json", detections)
+    write_scan_page(output / "detections.html", detections, scan, min_probability=MIN_PROBABILITY.value)
+    print(summary(detections, min_probability=MIN_PROBABILITY.value))
+    print(f"written: detections.csv, detections.json and detections.html in {output}")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,139 @@
+"""The training command: bad input in one line; killed in the middle, it ends in the same bits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.configs import phantom
+from medssl_jax import focalmix
+from medssl_jax.errors import InputError
+
+TINY = (
+    "--config.steps=24",
+    "--config.data.phantom.scans=12",
+    "--config.data.phantom.chest_zyx_mm=(64.0,64.0,64.0)",
+    "--config.split.labelled=3",
+    "--config.split.unlabelled=3",
+    "--config.patches.side=32",
+    "--config.patches.jitter=8",
+    "--config.inference.overlap=0",
+    "--config.ssl.ramp_start_share=0.2",
+    "--config.logging.log_every=4",
+    "--config.logging.save_every=8",
+    "--config.logging.bootstraps=20",
+)
+
+
+def command(*flags, config="configs/phantom.py"):
+    return [sys.executable, "-m", "experiments.focalmix", f"--config={config}", *flags]
+
+
+def one_line_error(folder, *flags, config="configs/phantom.py"):
+    """What the command says of bad input: one line, status 2, no traceback."""
+    done = subprocess.run(command(*flags, config=config), cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def test_luna16_not_on_disk(tmp_path):
+    message = one_line_error(tmp_path, "--workdir=w", config="configs/luna_25.py")
+    for part in ("data/LUNA16", "luna16.grand-challenge.org", "subset0.zip", "seg-lungs-LUNA16", "python -m "):
+        assert part in message
+
+
+def test_a_missing_config(tmp_path):
+    message = one_line_error(tmp_path, "--workdir=w", config="configs/phantm.py")
+    assert "no such file" in message
+    assert "did you mean configs/phantom" in message
+
+
+def test_a_wrong_field(tmp_path):
+    assert "did you mean loss.gamma?" in one_line_error(tmp_path, "--workdir=w", "--config.loss.gama=2")
+
+
+def test_a_config_of_the_working_directory_comes_first(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "phantom.py").write_text(
+        "from experiments.configs import phantom\n\n\ndef get_config():\n"
+        "    config = phantom.get_config()\n    config.steps = 0\n    return config\n"
+    )
+    assert "config field steps is 0, expected 1 or more" in one_line_error(tmp_path, "--workdir=w")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("loss.gamma", 0.5, r"loss\.gamma is 0\.5, expected 1 or more"),
+        ("ssl.temperature", 0.0, r"ssl\.temperature is 0\.0, expected more than 0"),
+        ("ssl.views", 9, r"ssl\.views is 9, expected 1 to 8"),
+        ("ssl.view_group", "rotations", r"ssl\.view_group is rotations, expected flips or cube"),
+        ("patches.side", 50, r"patch side 50 is not a multiple of the stride 4"),
+        ("patches.unlabelled_batch", 0, r"patches\.unlabelled_batch is 0, expected 0 just where split\.unlabelled"),
+        ("logging.save_every", 75, r"logging\.save_every is 75, expected a multiple of log_every"),
+    ],
+)
+def test_values_that_cannot_be(field, value, message):
+    config = phantom.get_config()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=message):
+        focalmix.check_config(config)
+
+
+def test_a_workdir_of_another_config_is_refused(tmp_path):
+    config = phantom.get_config()
+    (tmp_path / "config.json").write_text(json.dumps(json.loads(config.to_json()) | {"seed": 5}))
+    with pytest.raises(InputError, match="this run was started with seed = 5, now it is 0"):
+        focalmix.run(config, tmp_path)
+
+
+def test_a_workdir_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used as the output folder"):
+        focalmix.run(phantom.get_config(), tmp_path / "file" / "w")
+
+
+def test_the_supervised_twin_differs_in_nothing_but_the_unlabelled_scans():
+    from experiments.configs import luna_25, luna_25_supervised, phantom_supervised
+
+    for method, twin in ((phantom, phantom_supervised), (luna_25, luna_25_supervised)):
+        ours, theirs = (json.loads(each.get_config().to_json()) for each in (method, twin))
+        ours["split"]["unlabelled"] = ours["patches"]["unlabelled_batch"] = 0
+        assert ours == theirs
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_ends_in_the_same_bits(tmp_path):
+    """SIGKILL between two checkpoints, then the same command again: parameters, metrics and marks are equal."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(command(*TINY, "--workdir=whole"), cwd=tmp_path, check=True, **quiet)
+
+    process = subprocess.Popen(command(*TINY, "--workdir=cut"), cwd=tmp_path, **quiet)
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    deadline = time.monotonic() + 300
+    while not (metrics.exists() and '{"step": 12,' in metrics.read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "froc.json").exists()
+    again = subprocess.run(command(*TINY, "--workdir=cut"), cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "resumed at step 8 of 24" in again.stdout
+
+    whole, cut = (focalmix.load_detector(Path(tmp_path / name)) for name in ("whole", "cut"))
+    assert whole.step == cut.step == 24
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(cut.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name in ("metrics.jsonl", "submission.csv", "split.json", "froc.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()

@@ -1,0 +1,113 @@
+"""The CSV and the JSON hold every mark, to the digit that matters, and the place it has in the scan as read."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid
+from medssl_jax.metrics.marks import Marks, read_submission
+from medssl_jax.report.detections import (
+    DETECTION_COLUMNS,
+    Detections,
+    DetectorCard,
+    summary,
+    write_detections_csv,
+    write_detections_json,
+)
+
+# A quarter turned grid: index x runs to the back, y to the right.
+GRID = Grid((50, 60, 70), (2.5, 0.8, 0.7), (10.0, 20.0, -300.0), (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+PROBABILITIES = np.array([0.9, np.nextafter(np.float32(0.5), np.float32(1)), 0.5], np.float32).astype(np.float64)
+
+
+def config(labelled=12, unlabelled=48, phantom=True):
+    data = {"manual_dir": "/home/someone/LUNA16", "mask_lungs": True} | ({"phantom": {"seed": 1}} if phantom else {})
+    return {
+        "data": data,
+        "split": {"labelled": labelled, "unlabelled": unlabelled},
+        "inference": {"score_threshold": 0.02},
+    }
+
+
+def detections(count=3, **changes):
+    marks = Marks(
+        ("1.2.3",) * count,
+        np.array([[72.287, 76.9, -190.459], [10, 20, -300], [2, 27, -297.5]])[:count],
+        PROBABILITIES[:count],
+        np.array([21.45, 5, 4])[:count],
+    )
+    card = DetectorCard("phantom", 600, config())
+    return Detections(
+        **(
+            dict(input_name="scan.mhd", lungs_name=None, series_uid="1.2.3", is_phantom_scan=False)
+            | dict(grid=GRID, detector=card, marks=marks)
+            | changes
+        )
+    )
+
+
+def test_csv_is_a_submission_with_diameters(tmp_path):
+    found = detections()
+    write_detections_csv(tmp_path / "detections.csv", found)
+    with open(tmp_path / "detections.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == DETECTION_COLUMNS
+    assert [float(row["diameter_mm"]) for row in rows] == [21.45, 5, 4]
+    read = read_submission(tmp_path / "detections.csv")
+    np.testing.assert_allclose(read.centre_xyz_mm, found.marks.centre_xyz_mm, atol=1e-4)
+    np.testing.assert_array_equal(read.probability.astype(np.float32), PROBABILITIES.astype(np.float32))
+
+
+def test_no_mark_is_a_header_and_an_empty_list(tmp_path):
+    write_detections_csv(tmp_path / "d.csv", detections(0))
+    write_detections_json(tmp_path / "d.json", detections(0))
+    assert (tmp_path / "d.csv").read_text() == ",".join(DETECTION_COLUMNS) + "\n"
+    assert json.loads((tmp_path / "d.json").read_text())["marks"] == []
+
+
+def test_json_says_where_a_mark_lies_in_the_scan_as_read(tmp_path):
+    write_detections_json(tmp_path / "d.json", detections())
+    written = json.loads((tmp_path / "d.json").read_text())
+    assert written["marks"][0]["centre_xyz_mm"] == [72.287, 76.9, -190.459]
+    assert written["marks"][1]["centre_voxel_zyx"] == [0, 0, 0]
+    assert written["marks"][2]["centre_voxel_zyx"] == [1, 10, 10]  # 2.5 mm up, 8 mm to the right, 7 mm to the back
+    assert written["grid"]["direction"] == list(GRID.direction)
+    assert (written["input"], written["series_uid"], written["detector"]["step"]) == ("scan.mhd", "1.2.3", 600)
+    assert written["detector"]["trained_on_phantom"] is True
+    assert "jax" in written["versions"]
+    assert "someone" not in json.dumps(written)
+
+
+def test_the_config_is_named_by_its_settings():
+    assert DetectorCard("a", 1, config()).config_sha256 == DetectorCard("b", 2, config()).config_sha256
+    assert DetectorCard("a", 1, config()).config_sha256 != DetectorCard("a", 1, config(labelled=25)).config_sha256
+
+
+@pytest.mark.parametrize(
+    ("labelled", "unlabelled", "phantom", "words"),
+    [
+        (25, 0, False, "25 labelled scans of LUNA16"),
+        (25, 400, False, "25 labelled and 400 unlabelled scans of LUNA16"),
+        (-1, 0, True, "all labelled scans of a phantom (synthetic scans)"),
+        (-1, 5, True, "all other labelled and 5 unlabelled scans of a phantom (synthetic scans)"),
+    ],
+)
+def test_training_scans_in_words(labelled, unlabelled, phantom, words):
+    assert DetectorCard("run", 1, config(labelled, unlabelled, phantom)).trained_on == words
+
+
+def test_summary_counts_and_warns_of_a_phantom_on_a_real_scan():
+    lines = summary(detections(), min_probability=0.6).splitlines()
+    assert lines[0] == "scan.mhd: 3 marks, 1 of probability 0.6 or more"
+    assert any("synthetic scans only" in line for line in lines)
+    assert "not a medical device" in lines[-1]
+    real = detections(detector=DetectorCard("luna", 1, config(phantom=False)))
+    assert "synthetic" not in summary(real, min_probability=0.6)
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"absent/detections\.csv: cannot be written"):
+        write_detections_csv(tmp_path / "absent" / "detections.csv", detections())

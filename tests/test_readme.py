@@ -1,0 +1,76 @@
+"""README's commands, run as a newcomer would run them."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+
+
+def run(command, folder):
+    """Runs a command of the README in `folder` with this Python; installing is left to whoever runs the tests."""
+    _, _, job = command.rpartition("&& ")
+    job = job.replace("python -m", f"{sys.executable} -m", 1)
+    return subprocess.run(job, shell=True, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def command_with(part):
+    (found,) = [command for command in COMMANDS if part in command]
+    return found.strip()
+
+
+def test_every_command_is_run_here_or_is_the_test_command():
+    parts = ("configs/phantom.py", "pytest", "experiments.detect", "configs/luna_25.py", "experiments.evaluate")
+    assert len(COMMANDS) == len(parts)
+    assert all(command_with(part) for part in parts)
+
+
+def test_the_test_command_is_what_ci_runs():
+    assert "<!-- tests -->" in (ROOT / ".ci" / "run").read_text()
+    assert re.search(r"<!-- tests -->\s*```sh\n.*pytest", README)
+
+
+def test_files_and_configs_that_the_readme_names_are_there():
+    for name in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`(luna_\w+\.py|phantom\w*\.py)`", README):
+        assert (ROOT / "experiments" / "configs" / name).exists(), name
+
+
+def test_luna16_without_luna16_says_what_to_download(tmp_path):
+    done = run(command_with("configs/luna_25.py"), tmp_path)
+    assert done.returncode == 2
+    assert "LUNA16 is not here. Download it" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_main_job_then_detection_then_scoring(tmp_path):
+    """Main job on the phantom; its detector on one of the scans; its submission scored once more from the files."""
+    done = run(command_with("configs/phantom.py"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = next(line for line in done.stdout.splitlines() if line.startswith("12 labelled + 48 unlabelled"))
+    assert 0.2 < float(table.split()[-4]) < 1
+    assert (tmp_path / "runs/phantom/froc.png").stat().st_size > 10_000
+
+    scan = next((tmp_path / "data/phantom/LUNA16/subset6").glob("*.mhd"))
+    done = run(command_with("experiments.detect").replace("SCAN", str(scan)), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "found/index.html").exists()
+
+    phantom = tmp_path / "data/phantom/LUNA16"
+    test_uids = sorted(path.stem for subset in (6, 7, 8, 9) for path in phantom.glob(f"subset{subset}/*.mhd"))
+    (tmp_path / "seriesuids.csv").write_text("".join(f"{uid}\n" for uid in test_uids))
+    luna16 = tmp_path / "data/LUNA16"
+    (luna16 / "evaluationScript/annotations").mkdir(parents=True)
+    shutil.copy(phantom / "annotations.csv", luna16)
+    shutil.copy(phantom / "annotations_excluded.csv", luna16 / "evaluationScript/annotations")
+    (tmp_path / "runs/luna_25").symlink_to(tmp_path / "runs/phantom")
+    done = run(command_with("experiments.evaluate"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "score/froc.json").read_text() == (tmp_path / "runs/phantom/froc.json").read_text()
