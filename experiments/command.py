@@ -26,8 +26,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except InputError as error:
             fail(str(error))
 
-    # Orbax and TFDS report every step of theirs at the default level.
-    logging.set_verbosity(logging.WARNING)
+    # Orbax and TFDS tell of their own doings; what concerns the user we say ourselves.
+    logging.set_verbosity(logging.ERROR)
     app.run(guarded, flags_parser=_parse_flags)
 
 

@@ -12,6 +12,7 @@ from absl import flags
 from experiments import command
 from medssl_jax.errors import InputError
 from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
+from medssl_jax.progress import progress_bar
 
 FLAGS = flags.FLAGS
 RENAMED = {"chest_zyx_mm": "chest_mm"}
@@ -53,7 +54,7 @@ def _numbers(name):
 def main(argv: Sequence[str]) -> None:
     """Writes the phantom, then the contact sheet."""
     spec = spec_from_flags()
-    write_luna16_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=True)
+    write_luna16_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", "scans"))
     print(f"{FLAGS.output}: {spec.scans} scans")
     if FLAGS.contact_sheet:
         from medssl_jax.phantoms.sheet import read_sheet_scans

@@ -9,10 +9,11 @@ from medssl_jax.data.crop_cache import masked_hu
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
 from medssl_jax.errors import InputError
 from medssl_jax.focalmix import LoadedDetector, load_detector
-from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
+from medssl_jax.inference.world import marks_in_world
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks
 from medssl_jax.phantoms.luna16 import TRUTH_FOLDER
+from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.detections import Detections, DetectorCard
 from medssl_jax.volumes import Volume, read_labels, read_volume
 
@@ -38,7 +39,7 @@ def detect_in_file(
         is_phantom_scan=_is_phantom_scan(scan_path, volume.series_uid),
         grid=volume.grid,
         detector=DetectorCard(_run_name(Path(checkpoint)), loaded.step, loaded.config.to_dict()),
-        marks=find_nodules(loaded, scan),
+        marks=find_nodules(loaded, scan, progress_bar("detecting", "batches")),
     )
     return detections, scan
 
@@ -65,18 +66,11 @@ def prepare_for_search(volume: Volume, lungs_file: str | os.PathLike | None = No
     return prepare_scan(volume, lungs, np.zeros((0, 3)), np.zeros(0), lung_labels=labels)
 
 
-def find_nodules(loaded: LoadedDetector, scan: PreparedScan) -> Marks:
+def find_nodules(loaded: LoadedDetector, scan: PreparedScan, progress: Progress = silent) -> Marks:
     """Marks in world mm, best first: all that the config's `inference` lets through."""
     hu_zyx = masked_hu(scan) if loaded.config.data.mask_lungs else scan.hu
-    found = loaded.detector(loaded.params, hu_zyx, scan.lungs)
-    best_first = np.argsort(-found.probability, kind="stable")
-    boxes_zyxdhw = found.boxes_zyxdhw_voxel[best_first].astype(np.float64)
-    return Marks(
-        series_uid=(scan.series_uid,) * len(boxes_zyxdhw),
-        centre_xyz_mm=voxel_zyx_to_world_xyz_mm(boxes_zyxdhw[:, :3], scan.grid),
-        probability=found.probability[best_first].astype(np.float64),
-        diameter_mm=boxes_zyxdhw[:, 3:].mean(1),
-    )
+    found = loaded.detector(loaded.params, hu_zyx, scan.lungs, progress)
+    return marks_in_world(scan.series_uid, found, scan.grid)
 
 
 def _run_name(checkpoint: Path) -> str:

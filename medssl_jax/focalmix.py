@@ -3,14 +3,13 @@
 import functools
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grain
 import jax
 import ml_collections
-import numpy as np
 
 from data_builders.luna16.files import read_findings
 from medssl_jax.atomic import atomic_path, writable_directory
@@ -21,13 +20,13 @@ from medssl_jax.data.sources import open_luna16, prepare_luna16
 from medssl_jax.data.splits import Split, as_json, draw_split
 from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.errors import InputError
-from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings
+from medssl_jax.inference.world import join_marks, marks_in_world
 from medssl_jax.metrics.froc import FrocResult, score
 from medssl_jax.metrics.marks import Marks, write_submission
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.models.detector import Detector, make_detector
-from medssl_jax.progress import with_progress
+from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.froc_figure import write_froc_figure
 from medssl_jax.report.tables import paper_rows, result_row, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
@@ -65,7 +64,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     _write_json(workdir / "split.json", as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir)
     detector = sliding_detector(config, make_detector(config))
-    marks = find_marks(detector, state.params_to_evaluate, cache, split.test, with_progress("detecting", "scans"))
+    marks = find_marks(detector, state.params_to_evaluate, cache, split.test, progress_bar("detecting", "scans"))
     write_submission(workdir / "submission.csv", marks)
     annotations, excluded = read_findings(Path(config.data.manual_dir))
     result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
@@ -85,7 +84,9 @@ def open_scans(data: ml_collections.ConfigDict) -> CropCache:
         from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
 
         spec = Luna16Phantom(**data.phantom)
-        write_luna16_phantom(spec, data.manual_dir, workers=os.cpu_count() or 1, progress=True)
+        write_luna16_phantom(
+            spec, data.manual_dir, workers=os.cpu_count() or 1, progress=progress_bar("phantom", "scans")
+        )
     prepare_luna16(data.manual_dir, data.data_dir)
     source = open_luna16(data.data_dir)
     return build_crop_cache(
@@ -93,7 +94,7 @@ def open_scans(data: ml_collections.ConfigDict) -> CropCache:
         Path(data.cache_dir),
         fingerprint=source.fingerprint,
         mask_lungs=data.mask_lungs,
-        progress=with_progress("unpacking", "scans"),
+        progress=progress_bar("unpacking", "scans"),
     )
 
 
@@ -188,23 +189,15 @@ def sliding_detector(config: ml_collections.ConfigDict, detector: Detector) -> S
 
 
 def find_marks(
-    detector: SlidingDetector, params: Any, cache: CropCache, series_uids: Sequence[str], progress: Callable = iter
+    detector: SlidingDetector, params: Any, cache: CropCache, series_uids: Sequence[str], progress: Progress = silent
 ) -> Marks:
     """Marks on scans of the cache, in world mm; `progress` wraps the iteration."""
-    uids, centres, probabilities, diameters = [], [np.zeros((0, 3))], [np.zeros(0)], [np.zeros(0)]
+    marks = []
     for series_uid in progress(series_uids):
         scan = cache.scan(series_uid)
         found = detector(params, scan.hu_zyx, scan.lungs_zyx)
-        uids += [series_uid] * len(found.probability)
-        centres.append(voxel_zyx_to_world_xyz_mm(found.boxes_zyxdhw_voxel[:, :3], scan.grid))
-        probabilities.append(found.probability.astype(np.float64))
-        diameters.append(found.boxes_zyxdhw_voxel[:, 3:].mean(1).astype(np.float64))
-    return Marks(
-        series_uid=tuple(uids),
-        centre_xyz_mm=np.concatenate(centres),
-        probability=np.concatenate(probabilities),
-        diameter_mm=np.concatenate(diameters),
-    )
+        marks.append(marks_in_world(series_uid, found, scan.grid))
+    return join_marks(marks)
 
 
 def load_detector(checkpoint: Path) -> LoadedDetector:

@@ -1,18 +1,42 @@
 """Progress of long work: how much is done, how fast, and how long it will still take."""
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar, runtime_checkable
+
+Item = TypeVar("Item")
 
 
-def with_progress(doing: str, unit: str) -> Callable[[Collection[Any]], Iterator[Any]]:
-    """A wrapper for the collection of a long loop: shows count, rate and time left while it is gone through."""
+@runtime_checkable
+class Progress(Protocol):
+    """Wraps what a long loop goes through; `total` is needed where it has no length."""
 
-    def wrap(items: Collection[Any]) -> Iterator[Any]:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def __call__(self, items: Iterable[Item], total: int | None = None) -> Iterator[Item]: ...  # noqa: D102
 
-        rate = TextColumn("{task.fields[rate]}")
-        with Progress(doing, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()) as bar:
-            task = bar.add_task("", total=len(items), rate="")
+
+def silent(items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
+    """No progress shown."""
+    del total
+    return iter(items)
+
+
+def progress_bar(doing: str, unit: str) -> Progress:
+    """A bar on stderr with count, rate in `unit`/s and time left."""
+
+    def wrap(items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
+        from rich import progress
+        from rich.console import Console
+
+        rate = progress.TextColumn("{task.fields[rate]}")
+        columns = (
+            doing,
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            rate,
+            "left",
+            progress.TimeRemainingColumn(),
+        )
+        with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=len(items) if total is None else total, rate="")  # type: ignore[arg-type]
             for item in items:
                 yield item
                 speed = bar.tasks[0].finished_speed or bar.tasks[0].speed

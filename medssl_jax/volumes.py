@@ -84,6 +84,8 @@ def _read(path, dtype):
     extension = next((each for each in EXTENSIONS if path.name.lower().endswith(each)), None)
     if extension is None:
         kinds = ", ".join(EXTENSIONS)
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder, expected one of {kinds} or a folder of DICOM slices")
         raise InputError(f"{path}: unknown kind of file, expected one of {kinds} or a folder of DICOM slices")
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")

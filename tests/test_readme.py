@@ -61,7 +61,7 @@ def test_the_main_job_then_detection_then_scoring(tmp_path):
     scan = next((tmp_path / "data/phantom/LUNA16/subset6").glob("*.mhd"))
     done = run(command_with("experiments.detect").replace("SCAN", str(scan)), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "found/index.html").exists()
+    assert (tmp_path / "found/detections.html").exists()
 
     phantom = tmp_path / "data/phantom/LUNA16"
     test_uids = sorted(path.stem for subset in (6, 7, 8, 9) for path in phantom.glob(f"subset{subset}/*.mhd"))

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from data_builders import luna16
 from data_builders.luna16 import files
 from medssl_jax.data import preparation
+from medssl_jax.progress import progress_bar
 from medssl_jax.volumes import read_labels, read_volume
 
 SPLIT = "scans"
@@ -74,7 +73,8 @@ class Luna16(tfds.core.ShardBasedBuilder):
             series_uids=[scan.series_uid for scan in scans],
             subsets=[scan.subset for scan in scans],
         )
-        records = ((scan.series_uid, _record(scan)) for scan in _prepared(scans))
+        prepared = progress_bar("preparing", "scans")(_prepared(scans), total=len(scans))
+        records = ((scan.series_uid, _record(scan)) for scan in prepared)
         one_shard = partial(itertools.islice, records, SCANS_PER_SHARD)
         shards = math.ceil(len(scans) / SCANS_PER_SHARD)
         return {SPLIT: [one_shard] * (shards - 1) + [lambda: records]}
@@ -87,25 +87,13 @@ def fingerprint(scans: tuple[files.ScanFiles, ...]) -> str:
 
 def _prepared(scans: tuple[files.ScanFiles, ...]) -> Iterator[preparation.PreparedScan]:
     """Prepares scans in order, `THREADS` at a time; SimpleITK lets threads run while it computes."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
     waiting = iter(scans)
-    with Progress(*columns, console=Console(stderr=True)) as progress, ThreadPoolExecutor(THREADS) as pool:
-        task = progress.add_task("preparing LUNA16", total=len(scans), rate="")
+    with ThreadPoolExecutor(THREADS) as pool:
         running = [pool.submit(_prepare, scan) for scan in itertools.islice(waiting, THREADS)]
         while running:
             prepared = running.pop(0).result()
             running.extend(pool.submit(_prepare, scan) for scan in itertools.islice(waiting, 1))
             yield prepared
-            speed = progress.tasks[task].speed
-            progress.update(task, advance=1, rate=f"{speed:.2f} scans/s" if speed else "")
 
 
 def _prepare(scan):

@@ -1,7 +1,8 @@
-"""FocalMix on the phantom: the README's job. Figures of a synthetic data set, never to be set beside LUNA16's.
+"""FocalMix on the phantom: README's job. Its figures are those of synthetic chests, never to be set beside LUNA16's.
 
     python -m experiments.focalmix --config=configs/phantom.py --workdir=runs/phantom
 
+Hardware: two CPU cores. Time: about 8 minutes, 3 of them to make and prepare the chests. Expected: a CPM near 0.7.
 Everything here is our choice (o): the paper has no phantom.
 """
 
@@ -11,12 +12,24 @@ from experiments.configs import focalmix
 
 
 def get_config(_: str = "") -> ConfigDict:
-    """A small FPN, small patches and small chests, so that two CPU cores are enough."""
+    """Small chests, small patches, a small network."""
     config = focalmix.get_config()
     config.steps = 600
 
+    # Settled on supervised runs of other seeds, before any semi-supervised one: hard enough that labels are worth much.
     config.data.phantom = ConfigDict(
-        dict(seed=1, scans=100, chest_zyx_mm=(80.0, 112.0, 128.0), nodules_per_scan=3.0, share_without_nodules=0.2)
+        dict(
+            seed=1,
+            scans=100,
+            chest_zyx_mm=(80.0, 112.0, 128.0),
+            nodules_per_scan=2.0,
+            share_without_nodules=0.3,
+            share_solid=0.4,
+            share_part_solid=0.1,
+            share_ground_glass=0.5,
+            nodule_contrast=0.75,
+            noise_hu=35.0,
+        )
     )
     config.data.manual_dir = "data/phantom/LUNA16"
     config.data.data_dir = "data/phantom/tfds"
@@ -27,10 +40,11 @@ def get_config(_: str = "") -> ConfigDict:
     config.split.labelled = 12
     config.split.unlabelled = 48
 
-    config.patches.side = 48
-    config.patches.labelled_batch = 2
-    config.patches.unlabelled_batch = 2
-    config.patches.jitter = 16
+    # Nodules of 16 mm at most fit: supervised training gained 20 points of CPM over patches of 48 in the same time.
+    config.patches.side = 32
+    config.patches.jitter = 10
+    config.patches.labelled_batch = 4
+    config.patches.unlabelled_batch = 4
     config.patches.loader_threads = 2
 
     config.model.stem_features = 0
@@ -40,6 +54,16 @@ def get_config(_: str = "") -> ConfigDict:
     config.model.head_depth = 1
     config.model.remat = False
 
-    config.inference.overlap = 16
+    # Chosen by the supervised baseline, which gained 5 points over .05 and .95.
+    config.loss.negative_weight = 0.25
+    config.loss.positive_weight = 0.75
+    config.optimiser.learning_rate = 3e-3
+
+    # The run is short: guesses are worth something only after a third of it.
+    config.ssl.ramp_start_share = 0.3
+    config.ssl.ramp_share = 0.2
+
+    config.inference.overlap = 12
+    config.inference.window_batch = 8
     config.logging.save_every = 200
     return config

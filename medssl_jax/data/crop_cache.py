@@ -20,6 +20,7 @@ from medssl_jax.atomic import atomic_path
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
+from medssl_jax.progress import Progress, silent
 
 # What fills the space outside the lungs: 170 / 255 of the way from -1200 to 600 HU, as LUNA16 code has it.
 OUTSIDE_HU = 0
@@ -86,7 +87,7 @@ class CropCache:
 
 
 def build_crop_cache(
-    scans: ScanSource, cache_dir: Path, *, fingerprint: str, mask_lungs: bool, progress=iter
+    scans: ScanSource, cache_dir: Path, *, fingerprint: str, mask_lungs: bool, progress: Progress = silent
 ) -> CropCache:
     """Unpacks `scans` under `cache_dir`, unless they are there already; what a killed run finished is kept.
 

@@ -71,7 +71,9 @@ def normalise_hu(hu: Int16[Array, "*n"] | Float[Array, "*n"]) -> Float[Array, "*
     return 2 * (jnp.clip(hu.astype(jnp.float32), low, high) - low) / (high - low) - 1
 
 
-def scale_windows(window_hu: Int16[Array, "b w w w"], scale: Float[Array, " b"], side: int) -> Float[Array, "b s s s 1"]:
+def scale_windows(
+    window_hu: Int16[Array, "b w w w"], scale: Float[Array, " b"], side: int
+) -> Float[Array, "b s s s 1"]:
     """Magnifies each window about its centre by `scale` and keeps the middle `side` voxels, normalised to -1..1.
 
     Linear interpolation along each axis in turn, as matrix products: no gathers, any scale, one compilation.

@@ -19,6 +19,7 @@ from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import suppress, top_detections
 from medssl_jax.errors import InputError
+from medssl_jax.progress import Progress, silent
 from medssl_jax.ssl.targets import Prediction
 
 
@@ -92,12 +93,16 @@ class SlidingDetector:
         self._detect, self._join = jax.jit(detect), jax.jit(join)
 
     def __call__(
-        self, params: Any, hu_zyx: Int16[np.ndarray, "z y x"], lungs_zyx: UInt8[np.ndarray, "z y x"]
+        self,
+        params: Any,
+        hu_zyx: Int16[np.ndarray, "z y x"],
+        lungs_zyx: UInt8[np.ndarray, "z y x"],
+        progress: Progress = silent,
     ) -> ScanDetections:
         """Boxes centred in the (dilated) lungs of one scan at 1 mm, prepared as the training scans were."""
         windows = [w for w in plan_windows(hu_zyx.shape, self._side, self._settings.overlap) if _has_lung(w, lungs_zyx)]
         boxes, scores = np.zeros((0, 6), np.float32), np.zeros(0, np.float32)
-        for first in range(0, len(windows), self._settings.window_batch):
+        for first in progress(range(0, len(windows), self._settings.window_batch)):
             found_boxes, found_scores = self._detect_batch(
                 params, hu_zyx, windows[first : first + self._settings.window_batch]
             )

@@ -27,7 +27,7 @@ def draw_scan_counts(
     return counts
 
 
-def interval_95(values: Float[np.ndarray, "bootstraps *rest"]) -> Float[np.ndarray, "2 *rest"]:
+def interval_95(values: Float[np.ndarray, " bootstraps *rest"]) -> Float[np.ndarray, " 2 *rest"]:
     """The values at places floor(0.025 n) and floor(0.975 n) of the sorted resamples, as LUNA16's script takes them."""
     ordered = np.sort(values, axis=0)
     return ordered[[math.floor(0.025 * len(ordered)), math.floor(0.975 * len(ordered))]]

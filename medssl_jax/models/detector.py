@@ -34,7 +34,9 @@ class Detector:
 def make_detector(config: ml_collections.ConfigDict) -> Detector:
     """Reads `patches.side`, `anchors` and `model`. Raises `InputError` where side and strides do not fit."""
     anchors, model = config.anchors, config.model
-    levels = tuple(AnchorLevel(*level) for level in zip(anchors.strides, anchors.sides_mm, strict=True))
+    levels = tuple(
+        AnchorLevel(stride, tuple(sides)) for stride, sides in zip(anchors.strides, anchors.sides_mm, strict=True)
+    )
     network = FPN3D(
         levels=levels,
         stem_features=model.stem_features,

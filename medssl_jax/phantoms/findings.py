@@ -73,7 +73,7 @@ def plan_findings(
     kinds = rng.choice(NODULE_KINDS, size=count, p=shares)
     # Large ones first: they need the most room.
     diameters = np.sort(draw_diameters_mm(rng, count, spec.diameter_limit_mm))[::-1]
-    places = _Places(anatomy, rng)
+    places = _Places(spec, anatomy, rng)
     nodules = []
     for kind, diameter in zip(kinds, diameters, strict=True):
         centre = places.find(diameter / 2, rng.choice(("free", "vessel", "pleura"), p=(0.5, 0.25, 0.25)))
@@ -183,8 +183,10 @@ def _confounder(spec, anatomy, rng, kind, places):
 class _Places:
     """Finds room in the lungs, away from what was placed before."""
 
-    def __init__(self, anatomy, rng):
+    def __init__(self, spec, anatomy, rng):
         self._anatomy, self._rng = anatomy, rng
+        # Less than a slice may be missing at either end.
+        self._half_height_mm = (spec.chest_zyx_mm[0] - spec.slice_spacing_mm[1]) / 2
         self._taken: list[tuple[np.ndarray, float]] = []
         self._inside = np.flatnonzero(anatomy.lungs < -1.5)
 
@@ -193,10 +195,14 @@ class _Places:
             # A large nodule in a small lung may find no free place: it is let nearer to the pleura step by step.
             strict = 1 - attempt / attempts
             centre = {"free": self._free, "vessel": self._on_vessel, "pleura": self._on_pleura}[where](radius, strict)
-            if centre is not None and self._has_room(centre, radius):
+            if centre is not None and self._is_scanned(centre, radius) and self._has_room(centre, radius):
                 self._taken.append((centre, radius))
                 return centre
         return None
+
+    def _is_scanned(self, centre, radius):
+        """Whether the whole of it lies between the lowest and the highest slice."""
+        return abs(centre[0]) + radius <= self._half_height_mm
 
     def _has_room(self, centre, radius):
         return all(np.linalg.norm(centre - other) > radius + size + GAP_MM for other, size in self._taken)

@@ -21,10 +21,11 @@ from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.phantoms.scan import PlacedFinding, render_scan
 from medssl_jax.phantoms.spec import SUBSETS, Luna16Phantom
+from medssl_jax.progress import Progress, silent
 from medssl_jax.volumes import Volume, write_metaimage
 
 # Raised when the same spec would give other bytes, so that two makes never mix in one folder.
-MAKE = 1
+MAKE = 2
 SPEC_FILE, LUNGS_FOLDER, TRUTH_FOLDER = "spec.json", "seg-lungs-LUNA16", "phantom"
 ANNOTATIONS_FILE, EXCLUDED_FILE, SERIES_FILE = "annotations.csv", "annotations_excluded.csv", "seriesuids.csv"
 HEADER = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
@@ -41,7 +42,7 @@ class ScanTruth:
 
 
 def write_luna16_phantom(
-    spec: Luna16Phantom, directory: str | os.PathLike, *, workers: int = 1, progress: bool = False
+    spec: Luna16Phantom, directory: str | os.PathLike, *, workers: int = 1, progress: Progress = silent
 ) -> None:
     """Makes the data set; scans that are there already are kept, so an interrupted call is simply made again.
 
@@ -54,7 +55,7 @@ def write_luna16_phantom(
         (directory / folder).mkdir(exist_ok=True)
     missing = [index for index in range(spec.scans) if not _is_finished(spec, directory, index)]
     finished: Iterable[int] = _write_scans(spec, directory, missing, workers)
-    for _ in _with_progress(finished, len(missing)) if progress and missing else finished:
+    for _ in progress(finished, total=len(missing)) if missing else ():
         pass
     _write_tables(spec, directory)
 
@@ -142,18 +143,6 @@ def _write_scans(spec, directory, indices, workers) -> Iterator[int]:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _with_progress(finished, total):
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = ("phantom", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task("", total=total, rate="")
-        for index in finished:
-            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-            bar.update(task, advance=1, rate=f"{speed:.2f} scans/s" if speed else "")
-            yield index
 
 
 def _write_tables(spec, directory):

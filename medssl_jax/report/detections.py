@@ -43,9 +43,10 @@ class DetectorCard:
     def trained_on(self) -> str:
         """The training scans in words."""
         labelled, unlabelled = self.config["split"]["labelled"], self.config["split"]["unlabelled"]
-        scans = f"{'all other' if labelled < 0 < unlabelled else 'all' if labelled < 0 else labelled} labelled"
-        scans += f" and {unlabelled} unlabelled scans" if unlabelled else " scans"
-        return f"{scans} of {'a phantom (synthetic scans)' if self.trained_on_phantom else 'LUNA16'}"
+        parts = [f"{labelled} labelled"] if labelled >= 0 else []
+        parts += [f"{unlabelled} unlabelled"] if unlabelled else []
+        parts += [f"all {'other ' if unlabelled else ''}training scans labelled"] if labelled < 0 else []
+        return f"{'phantom (synthetic scans)' if self.trained_on_phantom else 'LUNA16'}: {', '.join(parts)}"
 
     @property
     def config_sha256(self) -> str:

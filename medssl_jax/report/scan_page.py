@@ -46,7 +46,7 @@ LEGEND = (
     "right."
 )
 WORLD = "World coordinates are DICOM LPS: x to the patient's left, y to the back, z to the head."
-EMPTY = "No mark is not a finding: it does not mean that the scan is free of nodules."
+EMPTY = "That does not mean that the scan is free of nodules."
 SIDES = (("patient's left", "patient's right"), ("back", "front"), ("head", "feet"))
 FROM_WHERE = {View.AXIAL: "from below", View.CORONAL: "from the front", View.SAGITTAL: "from the left"}
 
@@ -122,7 +122,7 @@ def _overview(scan: PreparedScan, boxes) -> str:
             overlays += [_number(frame, frame.rectangle(box), k) for k, box in enumerate(boxes[:NUMBERED_MARKS], 1)]
         picture = png_data_uri(draw_projection(scan.hu, frame))
         figures.append(_figure(frame, picture, alt, overlays, f"Seen {FROM_WHERE[view]}", bar_mm=50))
-    text = "Mean density along each direction, as an X-ray shows it. All at one scale."
+    text = "Mean density along each direction, as an X-ray shows it."
     return f'<p class="quiet">{text}</p>\n<div class="views scan">\n' + "\n".join(figures) + "\n</div>"
 
 
@@ -134,7 +134,7 @@ def _counted(detections: Detections, shown: int, min_probability: float) -> str:
         counted = f"No mark reaches a probability of {min_probability:g}; {total} below it stand in detections.csv."
         return f"<p>{counted} {EMPTY}</p>\n"
     if shown == total:
-        return f"<p>{_count(total, 'mark', 'marks')}, best first.</p>\n"
+        return f"<p>{_count(total, 'mark.', 'marks, best first.')}</p>\n"
     rest = f"the other {total - shown} are in detections.csv"
     return f"<p>{shown} of {total} marks, best first: a probability of {min_probability:g} or more; {rest}.</p>\n"
 

@@ -30,7 +30,7 @@ def draw_image_mix(key: Array, batch: int, eta: float) -> ImageMix:
     return ImageMix(jax.random.permutation(partner_key, batch), _draw_weights(weight_key, (batch,), eta))
 
 
-def mix_images(patches: Float[Array, "b *voxels"], mix: ImageMix) -> Float[Array, "b *voxels"]:
+def mix_images(patches: Float[Array, " b *voxels"], mix: ImageMix) -> Float[Array, " b *voxels"]:
     """l x_i + (1 - l) x_partner; serves voxels, targets and loss weights alike."""
     weight = mix.weight.reshape(-1, *(1,) * (patches.ndim - 1))
     return weight * patches + (1 - weight) * patches[mix.partner]

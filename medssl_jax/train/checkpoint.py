@@ -87,8 +87,8 @@ def _named(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{directory}: checkpoints cannot be written there ({error.strerror or error}): make room or choose another "
-            "--workdir; earlier checkpoints are untouched"
+            f"{directory}: checkpoints cannot be written there ({error.strerror or error}): make room or choose "
+            "another --workdir; earlier checkpoints are untouched"
         ) from error
 
 
@@ -104,6 +104,6 @@ def _check_same_parameters(saved, expected, where) -> None:
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
             raise InputError(
-                f"{where}: a checkpoint of another architecture: {name} is {found.get(name, 'absent')}, this config makes "
-                f"it {wanted.get(name, 'absent')}; use the config it was trained with, or a new --workdir"
+                f"{where}: a checkpoint of another architecture: {name} is {found.get(name, 'absent')}, this config "
+                f"makes it {wanted.get(name, 'absent')}; use the config it was trained with, or a new --workdir"
             )

@@ -128,8 +128,8 @@ def detection_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Soft-target focal loss on all anchors and smooth L1 on labelled positives, with the parts as metrics.
 
-    The focal loss is divided by the weighted number of anchors whose target before mixing is at least 1/2, not by the sum
-    of targets: the faint background of all anchors together would count as hundreds of positives.
+    The focal loss is divided by the weighted number of anchors whose target before mixing is at least 1/2, not by the
+    sum of targets: the faint background of all anchors together would count as hundreds of positives.
     """
     targets = before_mixing.targets
     counts = ~targets.ignored * before_mixing.weight[:, None]

@@ -18,8 +18,8 @@ class Batches(Protocol):
     """A stream of batches that can tell and resume its place."""
 
     def __next__(self) -> Any: ...
-    def get_state(self) -> dict[str, Any]: ...
-    def set_state(self, state: dict[str, Any]) -> None: ...
+    def get_state(self) -> dict[str, Any]: ...  # noqa: D102
+    def set_state(self, state: dict[str, Any]) -> None: ...  # noqa: D102
 
 
 def train(

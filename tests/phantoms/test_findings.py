@@ -60,6 +60,15 @@ def test_findings_keep_apart_and_in_the_lungs(plans, anatomy):
         assert (anatomy.grid.at_points(anatomy.lungs, centres) < 0).all()
 
 
+def test_findings_lie_whole_between_the_first_and_the_last_slice(anatomy):
+    # The lungs reach below the lowest slice; a nodule there would be annotated outside its scan.
+    highest = (SPEC.chest_zyx_mm[0] - SPEC.slice_spacing_mm[1]) / 2
+    for seed in range(100, 160):
+        for findings in plan_findings(SPEC, anatomy, np.random.default_rng(seed)):
+            for finding in findings:
+                assert abs(finding.centre_zyx_mm[0]) + finding.diameter_mm / 2 <= highest
+
+
 def test_numbers_follow_the_spec(anatomy):
     spec = dataclasses.replace(SPEC, share_without_nodules=0.3, nodules_per_scan=LUNA16_NODULES_PER_SCAN)
     plans = [plan_findings(spec, anatomy, np.random.default_rng(seed)) for seed in range(150)]

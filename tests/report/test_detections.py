@@ -89,10 +89,10 @@ def test_the_config_is_named_by_its_settings():
 @pytest.mark.parametrize(
     ("labelled", "unlabelled", "phantom", "words"),
     [
-        (25, 0, False, "25 labelled scans of LUNA16"),
-        (25, 400, False, "25 labelled and 400 unlabelled scans of LUNA16"),
-        (-1, 0, True, "all labelled scans of a phantom (synthetic scans)"),
-        (-1, 5, True, "all other labelled and 5 unlabelled scans of a phantom (synthetic scans)"),
+        (25, 0, False, "LUNA16: 25 labelled"),
+        (25, 400, False, "LUNA16: 25 labelled, 400 unlabelled"),
+        (-1, 0, True, "phantom (synthetic scans): all training scans labelled"),
+        (-1, 5, True, "phantom (synthetic scans): 5 unlabelled, all other training scans labelled"),
     ],
 )
 def test_training_scans_in_words(labelled, unlabelled, phantom, words):
