@@ -1,7 +1,6 @@
 """A FocalMix run from its config: data, detector, training, inference, score."""
 
 import functools
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ import jax
 import ml_collections
 
 from data_builders.luna16.files import read_findings
-from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.data.crop_cache import CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import patch_batches
@@ -35,9 +33,7 @@ from medssl_jax.train.loop import train
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
-
-# A run may go on with other values of these: they change what is shown and where data lies, not what is learnt.
-FREE_TO_CHANGE = frozenset({"logging", "inference", "data"})
+from medssl_jax.train.workdir import claim_workdir, record_split
 
 
 class LoadedDetector(NamedTuple):
@@ -57,16 +53,15 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     belongs to another config or cannot be written.
     """
     check_config(config)
-    writable_directory(workdir)
-    _claim(config, workdir)
+    claim_workdir(workdir, config)
     cache = open_scans(config.data)
+    annotations, excluded = read_findings(Path(config.data.manual_dir))
     split = split_of(config, cache)
-    _write_json(workdir / "split.json", as_json(split) | {"data_fingerprint": cache.fingerprint})
+    record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir)
     detector = sliding_detector(config, make_detector(config))
     marks = find_marks(detector, state.params_to_evaluate, cache, split.test, progress_bar("detecting", "scans"))
     write_submission(workdir / "submission.csv", marks)
-    annotations, excluded = read_findings(Path(config.data.manual_dir))
     result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
     result.to_json(workdir / "froc.json")
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
@@ -218,27 +213,6 @@ def _fresh_state(config) -> TrainState:
     return TrainState.create(
         params, make_optimiser(config.optimiser, config.steps), keep_ema=config.optimiser.ema_decay > 0
     )
-
-
-def _claim(config, workdir: Path) -> None:
-    """Writes `config.json`, or makes sure that the run in `workdir` may go on with this config."""
-    path = workdir / "config.json"
-    wanted = json.loads(config.to_json())
-    if not path.exists():
-        _write_json(path, wanted)
-        return
-    found = json.loads(path.read_text())
-    for part in sorted((found.keys() | wanted.keys()) - FREE_TO_CHANGE):
-        if found.get(part) != wanted.get(part):
-            raise InputError(
-                f"{path}: this run was started with {part} = {found.get(part)}, now it is {wanted.get(part)}: "
-                "choose another --workdir, or go on with the config it was started with"
-            )
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _data_name(config) -> str:

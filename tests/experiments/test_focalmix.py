@@ -90,19 +90,6 @@ def test_values_that_cannot_be(field, value, message):
         focalmix.check_config(config)
 
 
-def test_a_workdir_of_another_config_is_refused(tmp_path):
-    config = phantom.get_config()
-    (tmp_path / "config.json").write_text(json.dumps(json.loads(config.to_json()) | {"seed": 5}))
-    with pytest.raises(InputError, match="this run was started with seed = 5, now it is 0"):
-        focalmix.run(config, tmp_path)
-
-
-def test_a_workdir_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be used as the output folder"):
-        focalmix.run(phantom.get_config(), tmp_path / "file" / "w")
-
-
 def test_the_supervised_twin_differs_in_nothing_but_the_unlabelled_scans():
     from experiments.configs import luna_25, luna_25_supervised, phantom_supervised
 

@@ -1,0 +1,60 @@
+"""The folder of a run: it belongs to one config and one set of scans, or the run cannot go on in it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+from flax.traverse_util import flatten_dict
+
+from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.errors import InputError
+
+# A run may go on with other values of these: they change what is shown, where data lies and how fast it comes.
+FREE_TO_CHANGE = (
+    "logging.",
+    "inference.",
+    "data.manual_dir",
+    "data.data_dir",
+    "data.cache_dir",
+    "patches.loader_threads",
+)
+
+
+def claim_workdir(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Makes the folder with `config.json` in it.
+
+    Raises `InputError` where it cannot be written, or holds a run of a config that differs in what is learnt.
+    """
+    path = writable_directory(workdir) / "config.json"
+    wanted = json.loads(config.to_json())
+    if not path.exists():
+        _write_json(path, wanted)
+        return
+    old, new = (flatten_dict(each, sep=".") for each in (json.loads(path.read_text()), wanted))
+    for field in sorted(old.keys() | new.keys()):
+        if old.get(field) != new.get(field) and not field.startswith(FREE_TO_CHANGE):
+            raise InputError(
+                f"{path}: this run was started with {field} = {old.get(field)}, now it is {new.get(field)}: "
+                "choose another --workdir, or go on with the config it was started with"
+            )
+
+
+def record_split(workdir: Path, split: Mapping[str, Any]) -> None:
+    """Writes `split.json`: which scans are in which part, and the fingerprint of their data.
+
+    Raises `InputError` where the run was started with other scans.
+    """
+    path = workdir / "split.json"
+    if path.exists() and json.loads(path.read_text()) != split:
+        raise InputError(
+            f"{path}: this run was started with other scans than there are now: put the data back as it was, or choose "
+            "another --workdir"
+        )
+    _write_json(path, split)
+
+
+def _write_json(path, content):
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
