@@ -12,9 +12,9 @@ from experiments.configs import phantom
 
 
 def get_config(_: str = "") -> ConfigDict:
-    """The parent with three times the scans, so that intervals are narrower, trained until the baseline is flat."""
+    """The parent with three times the scans, so that intervals are narrower, and longer."""
     config = phantom.get_config()
-    config.steps = 2000
+    config.steps = 1500
     config.data.phantom.scans = 300
     config.data.manual_dir = "data/phantom_table/LUNA16"
     config.data.data_dir = "data/phantom_table/tfds"

@@ -24,10 +24,17 @@ class ObjectMix(NamedTuple):
     active: Bool[Array, "b m"]
 
 
-def draw_image_mix(key: Array, batch: int, eta: float) -> ImageMix:
-    """A random permutation as partners, and weights max(l, 1 - l) with l from Beta(eta, eta)."""
+def draw_image_mix(key: Array, usable: Bool[Array, " b"], eta: float) -> ImageMix:
+    """A random permutation of the usable patches as partners, and weights max(l, 1 - l) with l from Beta(eta, eta).
+
+    Patches that are not usable are their own partners, and nobody else's.
+    """
     partner_key, weight_key = jax.random.split(key)
-    return ImageMix(jax.random.permutation(partner_key, batch), _draw_weights(weight_key, (batch,), eta))
+    batch = usable.shape[0]
+    in_order = jnp.argsort(~usable)
+    shuffled = jnp.argsort(jnp.where(usable, jax.random.uniform(partner_key, (batch,)), 2.0))
+    partner = jnp.zeros(batch, in_order.dtype).at[in_order].set(shuffled)
+    return ImageMix(partner, _draw_weights(weight_key, (batch,), eta))
 
 
 def mix_images(patches: Float[Array, " b *voxels"], mix: ImageMix) -> Float[Array, " b *voxels"]:

@@ -107,18 +107,25 @@ def guess_patches(
 
 
 def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Patches:
-    """Image-level MixUp of everything, then object-level MixUp of the voxels."""
+    """Image-level MixUp of everything, then object-level MixUp of the voxels.
+
+    Patches that count nothing yet are left out, so that no early guess reaches a labelled patch. An anchor that is
+    ignored in either source is ignored, unless that source has no share in the mix.
+    """
+    usable = patches.weight > 0
     image_key, object_key = jax.random.split(key)
     voxels, targets, weight = patches.voxels, patches.targets, patches.weight
     if settings.image_mixup:
-        images = draw_image_mix(image_key, len(voxels), settings.eta)
+        images = draw_image_mix(image_key, usable, settings.eta)
         voxels, weight = mix_images(voxels, images), mix_images(weight, images)
         targets = targets._replace(
             probability=mix_images(targets.probability, images),
-            ignored=targets.ignored | targets.ignored[images.partner],
+            ignored=targets.ignored | (targets.ignored[images.partner] & (images.weight < 1)[:, None]),
         )
     if settings.object_mixup:
-        objects = draw_object_mix(object_key, patches.boxes, patches.box_valid, side=voxels.shape[1], eta=settings.eta)
+        objects = draw_object_mix(
+            object_key, patches.boxes, patches.box_valid & usable[:, None], side=voxels.shape[1], eta=settings.eta
+        )
         voxels = mix_objects(voxels, patches.boxes, objects, window=settings.object_window)
     return patches._replace(voxels=voxels, targets=targets, weight=weight)
 

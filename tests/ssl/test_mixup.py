@@ -35,13 +35,22 @@ def test_full_weight_changes_nothing():
 def test_drawn_mixes_permute_and_leave_each_patch_dominant():
     weights = []
     for seed in range(200):
-        mix = draw_image_mix(jax.random.key(seed), 5, 0.2)
+        mix = draw_image_mix(jax.random.key(seed), jnp.ones(5, bool), 0.2)
         assert sorted(np.asarray(mix.partner)) == [0, 1, 2, 3, 4]
         weights.append(np.asarray(mix.weight))
     weights = np.concatenate(weights)
     assert ((weights >= 0.5) & (weights <= 1)).all()
     # Beta(0.2, 0.2) folded at 1/2: its mean, by SciPy.
     assert weights.mean() == pytest.approx(0.8986, abs=0.015)
+
+
+def test_partners_are_found_among_the_usable_alone():
+    usable = jnp.array([True, False, True, True, False])
+    partners = np.array([draw_image_mix(jax.random.key(seed), usable, 0.2).partner for seed in range(60)])
+    assert (partners[:, [1, 4]] == [1, 4]).all()
+    assert (np.sort(partners[:, [0, 2, 3]], 1) == [0, 2, 3]).all()
+    # All six orders of three come up.
+    assert len({tuple(row) for row in partners}) == 6
 
 
 BOXES = jnp.array([[[8.0, 8, 8, 6, 6, 6]], [[14.0, 12, 15, 9, 9, 9]]])
