@@ -48,22 +48,30 @@ def fail(message: str) -> None:
 def load_config(path: str) -> ConfigDict:
     """The config in `FILE.py[:argument]`, looked up as `--config` is. Raises `InputError` where there is none."""
     file, _, argument = _resolve(path).partition(":")
-    get_config = runpy.run_path(file)["get_config"]
+    get_config = runpy.run_path(file).get("get_config")
+    if get_config is None:
+        raise InputError(f"config {file}: has no function get_config, expected one that returns a ConfigDict")
     return get_config(argument) if argument else get_config()
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Absl's parser, but a config is also found in `experiments/`, and what is wrong is said in one line."""
     try:
-        argv = [_find_config(argument) for argument in argv]
+        argv = [_find_config(argument) for argument in _joined(argv)]
         return flags.FLAGS(argv)
     except InputError as error:
         fail(str(error))
     except (AttributeError, KeyError) as error:  # ml_collections: a field that the config does not have
         fail(_unknown_field(argv, error))
-    except (flags.Error, TypeError, ValueError) as error:
+    except (flags.Error, TypeError, ValueError, OSError, ImportError) as error:
         fail(" ".join(str(error).split()))
     raise AssertionError("fail() exits")
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--config FILE` as `--config=FILE`."""
+    rest = iter(argv)
+    return [f"--config={next(rest, '')}" if each in ("--config", "-config") else each for each in rest]
 
 
 def _find_config(argument: str) -> str:

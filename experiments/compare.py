@@ -1,8 +1,8 @@
 """Runs several configs with several seeds and prints one table: means over seeds, intervals, differences.
 
-python -m experiments.compare --configs=configs/a.py,configs/b.py --seeds=0,1,2 --workdir=runs/compare
+python -m experiments.compare --configs=configs/a.py,configs/b.py --seed=0 --seed=1 --seed=2 --workdir=runs/compare
 
-A seed draws the labelled scans, the first parameters and the batches. Started again, finished runs are kept.
+A seed draws the labelled scans, the first parameters and the batches. Started again, training that is finished is kept.
 Differences are to the first config, paired over the same test scans.
 """
 
@@ -13,21 +13,29 @@ import jax
 from absl import flags
 
 from experiments import command
-from medssl_jax import focalmix
-from medssl_jax.atomic import atomic_path
+from medssl_jax import focalmix_run
+from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.errors import InputError
 from medssl_jax.metrics.froc import paired_cpm_difference, pooled_over_runs
 from medssl_jax.report.froc_figure import write_froc_figure
 from medssl_jax.report.tables import result_row, sensitivity_table
 
 _CONFIGS = flags.DEFINE_list("configs", None, "Configs of experiments.focalmix, the baseline first.", required=True)
-_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds to run each config with.")
+_SEEDS = flags.DEFINE_multi_integer(
+    "seed", [0, 1, 2], "A seed to run each config with; given several times.", lower_bound=0
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the runs and the table.", required=True)
 _STEPS = flags.DEFINE_integer("steps", None, "Instead of the configs' number of steps.", lower_bound=1)
 
 
 def main(_) -> None:
     """Every run, then the table."""
-    workdir = Path(_WORKDIR.value)
+    workdir = writable_directory(_WORKDIR.value)
+    names = [Path(path).stem for path in _CONFIGS.value]
+    if len(set(names)) < len(names) or len(set(_SEEDS.value)) < len(_SEEDS.value):
+        raise InputError(
+            f"--configs={','.join(_CONFIGS.value)} --seed={_SEEDS.value}: expected each name and seed once"
+        )
     results = {}
     for path in _CONFIGS.value:
         name = Path(path).stem
@@ -45,18 +53,19 @@ def main(_) -> None:
     table = "\n".join(lines) + "\n"
     with atomic_path(workdir / "table.md") as temporary:
         temporary.write_text(table)
-    write_froc_figure(workdir / "froc.png", {name: runs[0] for name, runs in results.items()})
+    first = _SEEDS.value[0]
+    write_froc_figure(workdir / "froc.png", {f"{name}, seed {first}": runs[0] for name, runs in results.items()})
     print(f"\n{table}\nwritten to {workdir}")
 
 
-def _run(path: str, seed: str, workdir: Path):
+def _run(path: str, seed: int, workdir: Path):
     config = command.load_config(path)
-    config.seed = config.split.seed = int(seed)
+    config.seed = config.split.seed = seed
     if _STEPS.value:
         config.steps = _STEPS.value
     start = time.monotonic()
     print(f"\n{path}, seed {seed}", flush=True)
-    result = focalmix.run(config, workdir)
+    result = focalmix_run.run(config, workdir)
     print(f"{(time.monotonic() - start) / 60:.1f} minutes", flush=True)
     jax.clear_caches()
     return result

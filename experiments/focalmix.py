@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command
-from medssl_jax import focalmix
+from medssl_jax import focalmix_run
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, marks and score.", required=True)
@@ -16,7 +16,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics
 
 def main(_) -> None:
     """Data, training, evaluation."""
-    focalmix.run(_CONFIG.value, Path(_WORKDIR.value))
+    focalmix_run.run(_CONFIG.value, Path(_WORKDIR.value))
 
 
 if __name__ == "__main__":

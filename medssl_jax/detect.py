@@ -8,7 +8,7 @@ import numpy as np
 from medssl_jax.data.crop_cache import masked_hu
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
 from medssl_jax.errors import InputError
-from medssl_jax.focalmix import LoadedDetector, load_detector
+from medssl_jax.focalmix_run import LoadedDetector, load_detector
 from medssl_jax.inference.world import marks_in_world
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks

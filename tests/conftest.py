@@ -1,4 +1,4 @@
-"""What every test stands on: one CPU device without surprises, and strict promotion of types."""
+"""What every test stands on: the CPU, and real reference files where they are at hand."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,6 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
-import jax
-
-jax.config.update("jax_numpy_dtype_promotion", "standard")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -10,7 +10,7 @@ from medssl_jax import detect
 from medssl_jax.data.crop_cache import OUTSIDE_HU
 from medssl_jax.detect import detect_in_file, find_nodules, prepare_for_search
 from medssl_jax.errors import InputError
-from medssl_jax.focalmix import LoadedDetector
+from medssl_jax.focalmix_run import LoadedDetector
 from medssl_jax.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm
 from medssl_jax.inference.sliding import ScanDetections
 from medssl_jax.volumes import Volume, read_volume, write_metaimage

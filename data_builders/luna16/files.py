@@ -52,12 +52,7 @@ def find_scans(folder: Path) -> tuple[ScanFiles, ...]:
     for series_uid, path in path_of.items():
         if series_uid not in listed:
             raise InputError(f"{path}: this scan is not listed in {list_path}: add it there or take it away")
-    annotations = read_annotations(annotations_path)
-    for series_uid in annotations.series_uid:
-        if series_uid not in path_of:
-            raise InputError(
-                f"{annotations_path}: annotates {series_uid}, which is neither in {list_path} nor a scan in {folder}"
-            )
+    annotations = read_annotations(annotations_path, known_series=listed)
     return tuple(
         sorted(
             (_scan_files(folder, path, annotations) for path in path_of.values()),

@@ -1,14 +1,14 @@
-"""Every setting of FocalMix, with the paper's training set-up at full size; the parent of the configs beside it.
+"""Every setting of FocalMix, at the size of the paper's patches; the parent of the configs beside it.
 
-Marks: (p) stated by the paper (arXiv 2003.09108), (c) a convention of LUNA16 code, (o) our choice, because the paper's
-value is not known to us. Lengths are in mm, which are voxels after resampling.
+Marks: (p) stated by the paper (arXiv 2003.09108), (f) read off its figure 2, (c) a convention of LUNA16 code, (o) our
+choice, because the paper's value is not known to us. Lengths are in mm, which are voxels after resampling.
 """
 
 from ml_collections import ConfigDict
 
 
 def get_config(_: str = "") -> ConfigDict:
-    """The paper's setting with 100 labelled and 400 unlabelled scans."""
+    """100 labelled and 400 unlabelled scans, patches of 160 mm."""
     config = ConfigDict()
     config.seed = 0
     config.steps = 30_000  # (o)
@@ -32,9 +32,9 @@ def get_config(_: str = "") -> ConfigDict:
     patches.unlabelled_batch = 8  # (p); 0 trains the supervised baseline
     patches.max_objects = 8  # (o) boxes kept a patch
     patches.nodule_share = 0.7  # (o) labelled patches drawn round a nodule, the others anywhere in the lungs
-    patches.jitter = 48  # (o) how far from the centre of the patch that nodule may lie
-    patches.scale_range = (0.75, 1.25)  # (c)
-    patches.symmetry_group = "flips"  # (c) `flips` (8) or `cube` (48)
+    patches.jitter = 48  # (o) how far from the centre that nodule may lie, before scaling
+    patches.scale_range = (0.75, 1.25)  # (o)
+    patches.symmetry_group = "flips"  # (o) `flips` (8) or `cube` (48)
     patches.loader_threads = 8
 
     model = config.model = ConfigDict()  # (p) a 3-D FPN; (o) all sizes
@@ -48,7 +48,7 @@ def get_config(_: str = "") -> ConfigDict:
     model.dtype = "float32"
 
     anchors = config.anchors = ConfigDict()
-    anchors.strides = (4, 8, 16)  # (p) figure 2
+    anchors.strides = (4, 8, 16)  # (f)
     anchors.sides_mm = ((4.5, 7.0, 10.0), (14.0, 20.0), (28.0, 40.0))  # (o)
     anchors.positive_iou = 0.35  # (o) or the best anchor of a nodule
     anchors.ignored_iou = 0.1  # (o)
@@ -61,8 +61,8 @@ def get_config(_: str = "") -> ConfigDict:
 
     ssl = config.ssl = ConfigDict()
     ssl.views = 4  # (o) K
-    ssl.view_group = "flips"  # (p) flips; `cube` adds the quarter turns
-    ssl.temperature = 0.7  # (p) figure 2 fits only 0.69 to 0.73
+    ssl.view_group = "flips"  # (o) `cube` adds the quarter turns
+    ssl.temperature = 0.7  # (f) only 0.69 to 0.73 fits
     ssl.ramp_start_share = 0.0  # (o) share of the steps before unlabelled patches count
     ssl.ramp_share = 0.15  # (o) share of the steps in which their weight grows to 1
 
@@ -74,14 +74,14 @@ def get_config(_: str = "") -> ConfigDict:
     mixup.object_score = 0.9  # (o) from which a guessed box counts as an object
     mixup.object_nms_iou = 0.1  # (o)
 
-    optimiser = config.optimiser = ConfigDict()  # (o) all of it
+    optimiser = config.optimiser = ConfigDict()  # (o) but for the last
     optimiser.learning_rate = 1e-3
     optimiser.warmup_share = 0.05
     optimiser.b1 = 0.9
     optimiser.b2 = 0.999
     optimiser.weight_decay = 1e-4
     optimiser.clip_norm = 10.0
-    optimiser.ema_decay = 0.0  # (p) current weights; above 0 an average is kept and evaluated
+    optimiser.ema_decay = 0.0  # (f) current weights; above 0 an average is kept and evaluated
 
     inference = config.inference = ConfigDict()  # (o) but for the number of marks
     inference.overlap = 32

@@ -2,8 +2,8 @@
 
     python -m experiments.focalmix --config=configs/luna_100.py --workdir=runs/luna_100
 
-Hardware: meant for one GPU of 80 GB, or several devices of less. Time: not measured, LUNA16 could not be fetched where
-this was written. Expected (FocalMix, table 1): CPM 87.2 %, against 82.8 % without the unlabelled scans.
+Hardware: meant for one GPU of 80 GB. Time: not measured, LUNA16 could not be fetched where this was written.
+Expected, as the paper's table 1 has it: CPM 87.2 %, against 82.8 % without the unlabelled scans.
 What is the paper's and what our choice is said beside each field of `focalmix.py`.
 """
 

@@ -70,7 +70,8 @@ class CropCache:
         """The subset of each series."""
         return dict(self._index)
 
-    @functools.cache  # noqa: B019 - a cache lives as long as the process
+    # Each open scan holds two file descriptors; systems allow a process about a thousand.
+    @functools.lru_cache(maxsize=128)  # noqa: B019 - a cache lives as long as the process
     def scan(self, series_uid: str) -> CachedScan:
         """Opens one scan; its volume stays on disk."""
         folder = self.directory / series_uid

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int16
 
 from medssl_jax.data.crop_cache import OUTSIDE_HU, CachedScan
+from medssl_jax.data.preparation import HU_RANGE
 from medssl_jax.detection.symmetries import GROUPS
-
-HU_WINDOW = (-1200.0, 600.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +66,7 @@ def cut_window(hu_zyx: Int16[np.ndarray, "z y x"], start_zyx: np.ndarray, side: 
 
 def normalise_hu(hu: Int16[Array, "*n"] | Float[Array, "*n"]) -> Float[Array, "*n"]:
     """Maps -1200..600 HU to -1..1."""
-    low, high = HU_WINDOW
+    low, high = map(float, HU_RANGE)
     return 2 * (jnp.clip(hu.astype(jnp.float32), low, high) - low) / (high - low) - 1
 
 

@@ -18,9 +18,9 @@ from medssl_jax.data.patches import cut_window, normalise_hu
 from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import suppress, top_detections
+from medssl_jax.detection.prediction import Prediction
 from medssl_jax.errors import InputError
 from medssl_jax.progress import Progress, silent
-from medssl_jax.ssl.targets import Prediction
 
 
 @dataclasses.dataclass(frozen=True)

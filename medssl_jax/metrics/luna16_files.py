@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from medssl_jax.atomic import atomic_path
 from medssl_jax.errors import InputError
 
 COORDINATE_COLUMNS = ("coordX", "coordY", "coordZ")
@@ -90,6 +91,12 @@ def read_series_uids(path: str | os.PathLike) -> tuple[str, ...]:
     if not first_row:
         raise InputError(f"{path}: found no series, expected one series UID a line; give LUNA16's seriesuids.csv")
     return tuple(first_row)
+
+
+def write_series_uids(path: str | os.PathLike, series_uids: Sequence[str]) -> None:
+    """Writes a list of series as LUNA16's own: one a line, no header."""
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{uid}\n" for uid in series_uids))
 
 
 def read_table(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -9,8 +9,8 @@ import ml_collections
 from jaxtyping import Array, Float
 
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
+from medssl_jax.detection.prediction import Prediction
 from medssl_jax.models.fpn3d import FPN3D
-from medssl_jax.ssl.targets import Prediction
 
 
 @dataclasses.dataclass(frozen=True)

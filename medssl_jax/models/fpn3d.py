@@ -1,4 +1,4 @@
-"""The detector: a 3-D feature pyramid network (Lin et al., arXiv 1612.03144) with one head for all levels."""
+"""The detector: a 3-D feature pyramid network (Lin et al., arXiv 1612.03144); all levels share the towers."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medssl_jax.detection.anchors import AnchorLevel
+from medssl_jax.detection.prediction import Prediction
 from medssl_jax.models.layers import Conv3D, GroupNorm, draw_flat, upsample_twice
 from medssl_jax.models.resnet import ResNet3D
-from medssl_jax.ssl.targets import Prediction
 
 
 class Tower(nn.Module):

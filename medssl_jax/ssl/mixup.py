@@ -76,7 +76,9 @@ def mix_objects(
 
     def read_donor(donor, donor_box, host_box):
         start = _window_start(donor_box, window, side)
-        voxels = _read_window(patches[donor // objects_per_patch], start, window)
+        # One slice of the batch, not a patch of it first: that would copy a whole patch for every object.
+        whole = (1, window, window, window, patches.shape[-1])
+        voxels = jax.lax.dynamic_slice(patches, (donor // objects_per_patch, *start, 0), whole)[0]
         return _resample(voxels, donor_box[:3] - start, donor_box[3:], host_box, side)
 
     donors = jax.vmap(jax.vmap(read_donor))(mix.donor, donor_boxes, boxes_zyxdhw)

@@ -1,7 +1,6 @@
 """Soft targets for unlabelled patches: the model's own guess, agreed on by several views."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +9,9 @@ from jaxtyping import Array, Float
 
 from medssl_jax.detection import symmetries
 from medssl_jax.detection.anchors import AnchorGrid
+from medssl_jax.detection.prediction import Prediction
 
 Patches = Float[Array, "b s s s c"]
-
-
-class Prediction(NamedTuple):
-    """What the detector says of each anchor: the logit of a nodule, and the code of its box."""
-
-    logits: Float[Array, "*b anchors"]
-    codes: Float[Array, "*b anchors 4"]
 
 
 def sharpen(probability: Float[Array, "*n"], temperature: float) -> Float[Array, "*n"]:

@@ -59,19 +59,29 @@ class Checkpoints:
             raise InputError(
                 f"{self.directory}: no checkpoint found, expected the folder `checkpoints` of a training run"
             )
-        return self._manager.restore(self.latest_step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
+        return self._read(ocp.args.Composite(config=ocp.args.JsonRestore())).config
 
     def restore(self, like: Any) -> Restored:
         """The newest checkpoint, in the shapes and shardings of `like`.
 
-        Raises `InputError` where the parameters on disk are not those of this model.
+        Raises `InputError` where the parameters on disk are not those of this model, or the checkpoint is damaged.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore())
         saved = self._manager.item_metadata(self.latest_step).state
-        _check_same_parameters(saved["params"], abstract.params, f"{self.directory}/{self.latest_step}")
-        restored = self._manager.restore(self.latest_step, args=items)
+        if saved is not None:
+            _check_same_parameters(saved["params"], abstract.params, f"{self.directory}/{self.latest_step}")
+        restored = self._read(items)
         return Restored(restored.state, restored.data)
+
+    def _read(self, items: ocp.args.Composite) -> Any:
+        try:
+            return self._manager.restore(self.latest_step, args=items)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{self.directory}/{self.latest_step}: not a whole checkpoint of a training run "
+                f"({str(error).partition(chr(10))[0]}): remove this folder to go on from the one before"
+            ) from error
 
     def close(self) -> None:
         """Waits until the last checkpoint is whole on disk. Raises `InputError` where the disk does not take it."""
@@ -85,9 +95,10 @@ def _named(directory: Path) -> Iterator[None]:
     """What the disk refuses, as an error that names the folder."""
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:  # TensorStore reports a full disk as a ValueError
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InputError(
-            f"{directory}: checkpoints cannot be written there ({error.strerror or error}): make room or choose "
+            f"{directory}: checkpoints cannot be written there ({reason}): make room or choose "
             "another --workdir; earlier checkpoints are untouched"
         ) from error
 

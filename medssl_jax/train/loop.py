@@ -33,12 +33,15 @@ def train(
     write_metrics: Callable[[int, Mapping[str, float]], None],
     log_every: int,
     save_every: int,
+    warn: Callable[[Mapping[str, float]], str | None] = lambda _: None,
 ) -> Any:
     """Trains up to `steps` steps, from the newest checkpoint if there is one, and returns the final state.
 
     `step_function(state, batch)` gives the next state and metrics as (sum, count), which are added up between log
-    steps. State and place in the data are saved together, before the next batch is drawn. A loss that is not finite
-    stops the run with an `InputError` that names the step and the parts of the loss.
+    steps. State and place in the data are saved together, before the next batch is drawn. A metric that is not
+    finite, such as the loss or the norm of the gradient, stops the run before anything is saved, with an `InputError`
+    that names the step and the parts of the loss. `warn` sees the
+    metrics of each log step and may answer with what a person should know.
     """
     if checkpoints.latest_step is not None:
         restored = checkpoints.restore(state)
@@ -58,6 +61,8 @@ def train(
             _stop_unless_finite(step, means)
             write_metrics(step, means)
             print(pace.line(step, means), flush=True)
+            if warning := warn(means):
+                print(f"warning: {warning}", flush=True)
         if step % save_every == 0 or step == steps:
             checkpoints.save(state, batches.get_state(), config)
     return state
@@ -84,9 +89,10 @@ def _means(pending: list[Metrics]) -> dict[str, float]:
 
 
 def _stop_unless_finite(step: int, means: Mapping[str, float]) -> None:
-    if not np.isfinite(means["loss"]):
-        parts = ", ".join(f"{name} {value:.4g}" for name, value in means.items() if name.startswith("loss"))
+    if not np.isfinite(list(means.values())).all():
+        shown = [name for name, value in means.items() if name.startswith("loss") or not np.isfinite(value)]
+        parts = ", ".join(f"{name} {means[name]:.4g}" for name in shown)
         raise InputError(
-            f"the loss is not finite at or shortly before step {step} ({parts}): lower optimiser.learning_rate or "
-            "check the data; the last checkpoint is untouched"
+            f"the loss or its gradient is not finite at or shortly before step {step} ({parts}): lower "
+            "optimiser.learning_rate or check the data; the last checkpoint is untouched"
         )

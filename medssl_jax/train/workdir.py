@@ -23,22 +23,21 @@ FREE_TO_CHANGE = (
 
 
 def claim_workdir(workdir: Path, config: ml_collections.ConfigDict) -> None:
-    """Makes the folder with `config.json` in it.
+    """Makes the folder with the config as `config.json` in it.
 
-    Raises `InputError` where it cannot be written, or holds a run of a config that differs in what is learnt.
+    Raises `InputError` where it cannot be written, or has checkpoints of a config that differs in what is learnt.
     """
     path = writable_directory(workdir) / "config.json"
     wanted = json.loads(config.to_json())
-    if not path.exists():
-        _write_json(path, wanted)
-        return
-    old, new = (flatten_dict(each, sep=".") for each in (json.loads(path.read_text()), wanted))
-    for field in sorted(old.keys() | new.keys()):
+    old = flatten_dict(json.loads(path.read_text()), sep=".") if _has_begun(workdir, path) else {}
+    new = flatten_dict(wanted, sep=".")
+    for field in sorted(old.keys() | new.keys()) if old else ():
         if old.get(field) != new.get(field) and not field.startswith(FREE_TO_CHANGE):
             raise InputError(
                 f"{path}: this run was started with {field} = {old.get(field)}, now it is {new.get(field)}: "
                 "choose another --workdir, or go on with the config it was started with"
             )
+    _write_json(path, wanted)
 
 
 def record_split(workdir: Path, split: Mapping[str, Any]) -> None:
@@ -47,12 +46,17 @@ def record_split(workdir: Path, split: Mapping[str, Any]) -> None:
     Raises `InputError` where the run was started with other scans.
     """
     path = workdir / "split.json"
-    if path.exists() and json.loads(path.read_text()) != split:
+    if _has_begun(workdir, path) and json.loads(path.read_text()) != split:
         raise InputError(
             f"{path}: this run was started with other scans than there are now: put the data back as it was, or choose "
             "another --workdir"
         )
     _write_json(path, split)
+
+
+def _has_begun(workdir, path):
+    """Whether there is a checkpoint: before the first, nothing was learnt from the config and the scans on record."""
+    return path.exists() and any((workdir / "checkpoints").glob("[0-9]*"))
 
 
 def _write_json(path, content):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax import focalmix
+from medssl_jax import focalmix_run
 from medssl_jax.errors import InputError
 
 TINY = (
@@ -87,7 +87,7 @@ def test_values_that_cannot_be(field, value, message):
     config = phantom.get_config()
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=message):
-        focalmix.check_config(config)
+        focalmix_run.check_config(config)
 
 
 def test_the_supervised_twin_differs_in_nothing_but_the_unlabelled_scans():
@@ -118,7 +118,7 @@ def test_killed_in_the_middle_it_ends_in_the_same_bits(tmp_path):
     again = subprocess.run(command(*TINY, "--workdir=cut"), cwd=tmp_path, check=True, capture_output=True, text=True)
     assert "resumed at step 8 of 24" in again.stdout
 
-    whole, cut = (focalmix.load_detector(Path(tmp_path / name)) for name in ("whole", "cut"))
+    whole, cut = (focalmix_run.load_detector(Path(tmp_path / name)) for name in ("whole", "cut"))
     assert whole.step == cut.step == 24
     for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(cut.params), strict=True):
         np.testing.assert_array_equal(a, b)

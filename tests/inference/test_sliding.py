@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
+from medssl_jax.detection.prediction import Prediction
 from medssl_jax.errors import InputError
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings, plan_windows
-from medssl_jax.ssl.targets import Prediction
 
 SIDE = 16
 GRID = AnchorGrid(SIDE, (AnchorLevel(4, (4.0,)),))

@@ -7,7 +7,8 @@ import pytest
 
 from medssl_jax.detection import symmetries
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
-from medssl_jax.ssl.targets import Prediction, average_views, sharpen
+from medssl_jax.detection.prediction import Prediction
+from medssl_jax.ssl.targets import average_views, sharpen
 
 GRID = AnchorGrid(8, (AnchorLevel(4, (4.5, 7.0)),))
 

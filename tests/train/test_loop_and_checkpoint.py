@@ -1,7 +1,8 @@
 """The loop resumes to the bit, stops at a loss that is not finite, and refuses checkpoints of another network."""
 
-import errno
 import json
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -104,6 +105,47 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
     assert Checkpoints(tmp_path / "checkpoints").latest_step == 4
 
 
+def test_a_gradient_that_is_not_finite_is_never_saved(tmp_path, monkeypatch):
+    plain = step_function
+
+    def with_norm(state, batch):
+        state, metrics = plain(state, batch)
+        exploded = jnp.where(state.step == 4, jnp.inf, 1.0)
+        return state, metrics | {"gradient_norm": (exploded, jnp.ones(()))}
+
+    monkeypatch.setitem(globals(), "step_function", with_norm)
+    with pytest.raises(InputError, match=r"before step 4 .*gradient_norm inf"):
+        run(tmp_path, Numbers())
+    assert Checkpoints(tmp_path / "checkpoints").latest_step is None
+
+
+def test_a_warning_is_shown(tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    train(
+        fresh(),
+        Numbers(),
+        step_function,
+        steps=2,
+        checkpoints=checkpoints,
+        config={},
+        write_metrics=lambda step, values: None,
+        log_every=2,
+        save_every=2,
+        warn=lambda means: "look here" if "loss" in means else None,
+    )
+    checkpoints.close()
+    assert "warning: look here" in capsys.readouterr().out
+
+
+def test_a_damaged_checkpoint_is_said(tmp_path):
+    run(tmp_path, Numbers())
+    for file in (tmp_path / "checkpoints" / "12" / "config").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with pytest.raises(InputError, match="not a whole checkpoint of a training run"):
+        Checkpoints(tmp_path / "checkpoints").config()
+
+
 def test_another_architecture_is_refused_by_name(tmp_path):
     run(tmp_path, Numbers())
     with pytest.raises(InputError, match=r"another architecture: .*w is \(3,\), this config makes it \(5,\)"):
@@ -126,15 +168,37 @@ def test_a_workdir_that_cannot_be_written(tmp_path):
         Checkpoints(tmp_path / "file" / "checkpoints")
 
 
-def test_a_full_disk_while_saving_is_said(tmp_path, monkeypatch):
-    checkpoints = Checkpoints(tmp_path)
+# A process whose files may not grow past 40 kB stands for a full disk; the state is noise, which does not compress.
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import jax
+from medssl_jax.errors import InputError
+from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.state import TrainState
 
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+def save(step):
+    checkpoints = Checkpoints(Path(sys.argv[1]))
+    noise = jax.random.normal(jax.random.key(step), (50_000,))
+    checkpoints.save(TrainState(jax.numpy.array(step), {"w": noise}, ()), {}, {})
+    checkpoints.close()
 
-    monkeypatch.setattr(checkpoints._manager, "save", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        checkpoints.save(fresh(), {}, {})
+save(1)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+try:
+    save(2)
+except InputError as error:
+    print("said:", error)
+print("left:", Checkpoints(Path(sys.argv[1]), read_only=True).latest_step)
+"""
+
+
+def test_a_full_disk_while_saving_is_said_and_the_one_before_stays(tmp_path):
+    script = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert f"said: {tmp_path}: checkpoints cannot be written there" in done.stdout, done.stderr
+    assert "left: 1" in done.stdout
 
 
 def test_metrics_after_the_last_save_are_dropped_even_half_a_line(tmp_path):

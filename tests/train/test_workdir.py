@@ -1,10 +1,19 @@
 """A run's folder keeps to one config and one set of scans."""
 
+import json
+
 import pytest
 
 from experiments.configs import phantom
 from medssl_jax.errors import InputError
 from medssl_jax.train.workdir import claim_workdir, record_split
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A workdir with a first checkpoint."""
+    (tmp_path / "checkpoints" / "50").mkdir(parents=True)
+    return tmp_path
 
 
 def config_with(**changes):
@@ -22,10 +31,17 @@ def test_the_same_config_may_go_on(tmp_path):
     ("field", "value"),
     [("seed", 5), ("loss.gamma", 1.5), ("data.mask_lungs", False), ("data.phantom.seed", 9), ("patches.side", 64)],
 )
-def test_another_config_is_refused_by_field(tmp_path, field, value):
-    claim_workdir(tmp_path, config_with())
+def test_another_config_is_refused_by_field(begun, field, value):
+    claim_workdir(begun, config_with())
     with pytest.raises(InputError, match=f"started with {field} = .*, now it is {value}"):
-        claim_workdir(tmp_path, config_with(**{field: value}))
+        claim_workdir(begun, config_with(**{field: value}))
+    assert json.loads((begun / "config.json").read_text()) == json.loads(config_with().to_json())
+
+
+def test_before_the_first_checkpoint_the_config_may_change(tmp_path):
+    claim_workdir(tmp_path, config_with())
+    claim_workdir(tmp_path, config_with(seed=5))
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 5
 
 
 @pytest.mark.parametrize(
@@ -37,16 +53,18 @@ def test_another_config_is_refused_by_field(tmp_path, field, value):
         ("patches.loader_threads", 1),
     ],
 )
-def test_what_does_not_change_what_is_learnt_may_change(tmp_path, field, value):
-    claim_workdir(tmp_path, config_with())
-    claim_workdir(tmp_path, config_with(**{field: value}))
+def test_what_does_not_change_what_is_learnt_may_change_and_is_recorded(begun, field, value):
+    claim_workdir(begun, config_with())
+    changed = config_with(**{field: value})
+    claim_workdir(begun, changed)
+    assert json.loads((begun / "config.json").read_text()) == json.loads(changed.to_json())
 
 
-def test_other_scans_are_refused(tmp_path):
-    record_split(tmp_path, {"test": ["a"], "data_fingerprint": "x"})
-    record_split(tmp_path, {"test": ["a"], "data_fingerprint": "x"})
+def test_other_scans_are_refused(begun):
+    record_split(begun, {"test": ["a"], "data_fingerprint": "x"})
+    record_split(begun, {"test": ["a"], "data_fingerprint": "x"})
     with pytest.raises(InputError, match="started with other scans"):
-        record_split(tmp_path, {"test": ["a"], "data_fingerprint": "y"})
+        record_split(begun, {"test": ["a"], "data_fingerprint": "y"})
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

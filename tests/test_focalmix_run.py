@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax import focalmix
+from medssl_jax import focalmix_run
 from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.splits import Split
@@ -64,9 +64,9 @@ def config_with(**changes):
 
 
 def cpm(config, cache, split, workdir):
-    state = focalmix.train_focalmix(config, cache, split, workdir)
-    detector = focalmix.sliding_detector(config, focalmix.make_detector(config))
-    marks = focalmix.find_marks(detector, state.params_to_evaluate, cache, split.test)
+    state = focalmix_run.train_focalmix(config, cache, split, workdir)
+    detector = focalmix_run.sliding_detector(config, focalmix_run.make_detector(config))
+    marks = focalmix_run.find_marks(detector, state.params_to_evaluate, cache, split.test)
     uids, centres, diameters = [], [], []
     for uid in split.test:
         scan = cache.scan(uid)

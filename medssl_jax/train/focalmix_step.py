@@ -18,9 +18,10 @@ from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.assignment import AnchorTargets, assign_anchors
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections, top_detections
+from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
-from medssl_jax.ssl.targets import Prediction, average_views, sharpen
+from medssl_jax.ssl.targets import average_views, sharpen
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 
@@ -183,6 +184,18 @@ def target_metrics(patches: Patches) -> Metrics:
         metrics[f"{name}_confident_mean"] = ((probability * confident * rows).sum(), (confident * rows).sum())
         metrics[f"{name}_confident_share"] = ((confident * rows).sum(), chosen.sum() * probability.shape[1])
     return metrics
+
+
+def collapse_warning(means: Mapping[str, float]) -> str | None:
+    """Whether guesses die out or feed on themselves, judged by confident anchors a patch beside the labelled rate.
+
+    Unlabelled patches lie anywhere in the lungs, so far fewer than the labelled rate are normal, and none are not.
+    """
+    guessed, labelled = means.get("unlabelled_positive"), means["labelled_positive"]
+    if guessed is None or labelled == 0 or 0.02 < guessed / labelled < 5:
+        return None
+    what = "few guesses are confident: targets may collapse" if guessed < labelled else "targets may explode"
+    return f"{guessed:.3f} confident anchors an unlabelled patch, {labelled:.3f} a labelled one: {what}"
 
 
 def unlabelled_weight(step: Array, settings: FocalMixSettings) -> Float[Array, ""]:

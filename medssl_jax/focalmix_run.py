@@ -1,5 +1,6 @@
 """A FocalMix run from its config: data, detector, training, inference, score."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings
 from medssl_jax.inference.world import join_marks, marks_in_world
 from medssl_jax.metrics.froc import FrocResult, score
+from medssl_jax.metrics.luna16_files import write_series_uids
 from medssl_jax.metrics.marks import Marks, write_submission
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.models.detector import Detector, make_detector
@@ -28,7 +30,7 @@ from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.froc_figure import write_froc_figure
 from medssl_jax.report.tables import paper_rows, result_row, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.focalmix import FocalMixSettings, focalmix_step
+from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
 from medssl_jax.train.loop import train
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
@@ -49,8 +51,10 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     """Everything from the files on disk to the score; what an earlier run of the same config finished is kept.
 
     Below `workdir`: `config.json`, `split.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
-    `submission.csv`, `froc.json`, `froc.png`. Raises `InputError` for a bad config, absent data, or a `workdir` that
-    belongs to another config or cannot be written.
+    `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`.
+
+    Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config or cannot be
+    written.
     """
     check_config(config)
     claim_workdir(workdir, config)
@@ -62,6 +66,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     detector = sliding_detector(config, make_detector(config))
     marks = find_marks(detector, state.params_to_evaluate, cache, split.test, progress_bar("detecting", "scans"))
     write_submission(workdir / "submission.csv", marks)
+    write_series_uids(workdir / "seriesuids.csv", split.test)
     result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
     result.to_json(workdir / "froc.json")
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
@@ -95,31 +100,50 @@ def open_scans(data: ml_collections.ConfigDict) -> CropCache:
 
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raises `InputError` for settings that would fail or mislead only later."""
-    log_every, save_every = config.logging.log_every, config.logging.save_every
-    ssl, patches, anchors, model = config.ssl, config.patches, config.anchors, config.model
-    views = {"flips": 8, "cube": 48}.get(ssl.view_group, 0)
+    ssl, patches, anchors, loss = config.ssl, config.patches, config.anchors, config.loss
+    mixup, inference, logging = config.mixup, config.inference, config.logging
+    stages = tuple(2 ** (stage + 1) for stage in range(len(config.model.features)))
+    views = len(GROUPS[ssl.view_group].flips) if ssl.view_group in GROUPS else 0
+    low, high = patches.scale_range
+    positive = "1 or more"
     expectations = (
-        ("steps", config.steps, config.steps >= 1, "1 or more"),
-        ("loss.gamma", config.loss.gamma, config.loss.gamma >= 1, "1 or more (below, gradients at p = y are infinite)"),
-        ("ssl.temperature", ssl.temperature, ssl.temperature > 0, "more than 0"),
-        ("ssl.view_group", ssl.view_group, views, "flips or cube"),
-        ("ssl.views", ssl.views, 1 <= ssl.views <= views, f"1 to {views}"),
-        ("patches.symmetry_group", patches.symmetry_group, patches.symmetry_group in GROUPS, "flips or cube"),
-        ("patches.labelled_batch", patches.labelled_batch, patches.labelled_batch >= 1, "1 or more"),
+        ("seed", config.seed >= 0, "0 or more"),
+        ("split.seed", config.split.seed >= 0, "0 or more"),
+        ("steps", config.steps >= 1, positive),
+        ("patches.labelled_batch", patches.labelled_batch >= 1, positive),
+        ("patches.max_objects", patches.max_objects >= 1, positive),
+        ("patches.scale_range", 0 < low <= high, "two numbers above 0, the smaller first"),
+        ("patches.symmetry_group", patches.symmetry_group in GROUPS, "flips or cube"),
         (
             "patches.unlabelled_batch",
-            patches.unlabelled_batch,
             (patches.unlabelled_batch > 0) == (config.split.unlabelled > 0),
             f"0 just where split.unlabelled ({config.split.unlabelled}) is 0",
         ),
-        ("model.features", model.features, len(model.features) == len(model.blocks), "as many as model.blocks"),
-        ("anchors.sides_mm", anchors.sides_mm, len(anchors.strides) == len(anchors.sides_mm), "as many as strides"),
-        ("logging.save_every", save_every, save_every % log_every == 0, f"a multiple of log_every ({log_every})"),
+        ("model.blocks", len(config.model.blocks) == len(stages), "as many as model.features"),
+        ("model.blocks", min(config.model.blocks) >= 1, "1 or more at each stage"),
+        ("model.dtype", config.model.dtype in ("float32", "bfloat16"), "float32 or bfloat16"),
+        ("anchors.sides_mm", len(anchors.strides) == len(anchors.sides_mm), "as many as anchors.strides"),
+        ("anchors.strides", len(set(anchors.strides)) == len(anchors.strides), "each stride once"),
+        ("anchors.strides", set(anchors.strides) <= set(stages), f"some of the backbone's strides {stages}"),
+        ("anchors.ignored_iou", 0 < anchors.ignored_iou <= anchors.positive_iou, "above 0, at most positive_iou"),
+        ("loss.gamma", loss.gamma >= 1, "1 or more (below, gradients at p = y are infinite)"),
+        ("ssl.temperature", ssl.temperature > 0, "more than 0"),
+        ("ssl.view_group", views > 0, "flips or cube"),
+        ("ssl.views", 1 <= ssl.views <= views, f"1 to {views}"),
+        ("mixup.eta", mixup.eta > 0, "more than 0"),
+        ("mixup.object_score", mixup.object_score > 0, "more than 0"),
+        ("optimiser.ema_decay", 0 <= config.optimiser.ema_decay < 1, "0 or more, below 1"),
+        ("inference.window_batch", inference.window_batch >= 1, positive),
+        ("inference.score_threshold", inference.score_threshold > 0, "more than 0"),
+        ("logging.log_every", logging.log_every >= 1, positive),
+        ("logging.save_every", logging.save_every % max(1, logging.log_every) == 0, "a multiple of log_every"),
+        ("logging.bootstraps", logging.bootstraps >= 1, positive),
     )
-    for field, found, holds, expected in expectations:
+    for field, holds, expected in expectations:
         if not holds:
+            found = functools.reduce(getattr, field.split("."), config)
             raise InputError(f"config field {field} is {found}, expected {expected}")
-    make_detector(config)
+    sliding_detector(config, make_detector(config))
 
 
 def split_of(config: ml_collections.ConfigDict, cache: CropCache) -> Split:
@@ -172,6 +196,7 @@ def train_focalmix(config: ml_collections.ConfigDict, cache: CropCache, split: S
             write_metrics=writer,
             log_every=config.logging.log_every,
             save_every=config.logging.save_every,
+            warn=collapse_warning,
         )
     finally:
         writer.close()
@@ -225,24 +250,13 @@ def _patch_settings(config) -> PatchSettings:
 
 
 def _method_settings(config) -> FocalMixSettings:
-    return FocalMixSettings(
-        seed=config.seed,
-        positive_iou=config.anchors.positive_iou,
-        ignored_iou=config.anchors.ignored_iou,
-        negative_weight=config.loss.negative_weight,
-        positive_weight=config.loss.positive_weight,
-        gamma=config.loss.gamma,
-        box_weight=config.loss.box_weight,
-        views=config.ssl.views,
-        view_group=config.ssl.view_group,
-        temperature=config.ssl.temperature,
-        ramp_start=round(config.ssl.ramp_start_share * config.steps),
-        ramp_steps=round(config.ssl.ramp_share * config.steps),
-        image_mixup=config.mixup.image,
-        object_mixup=config.mixup.object,
-        eta=config.mixup.eta,
-        object_window=config.mixup.object_window,
-        object_score=config.mixup.object_score,
-        object_nms_iou=config.mixup.object_nms_iou,
-        ema_decay=config.optimiser.ema_decay,
-    )
+    sections = {**config.anchors, **config.loss, **config.ssl, **config.mixup, **config.optimiser}
+    derived = {
+        "seed": config.seed,
+        "ramp_start": round(config.ssl.ramp_start_share * config.steps),
+        "ramp_steps": round(config.ssl.ramp_share * config.steps),
+        "image_mixup": config.mixup.image,
+        "object_mixup": config.mixup.object,
+    }
+    names = [field.name for field in dataclasses.fields(FocalMixSettings)]
+    return FocalMixSettings(**{name: derived[name] if name in derived else sections[name] for name in names})

@@ -9,12 +9,22 @@ import numpy as np
 import optax
 import pytest
 
+from medssl_jax.data.patches import scale_windows
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.assignment import assign_anchors
+from medssl_jax.detection.prediction import Prediction
+from medssl_jax.losses.focal import soft_target_focal_loss
 from medssl_jax.ssl import mixup
-from medssl_jax.ssl.targets import Prediction
-from medssl_jax.train import focalmix
-from medssl_jax.train.focalmix import FocalMixSettings, detection_loss, focalmix_step, unlabelled_weight
+from medssl_jax.train.focalmix_step import (
+    FocalMixSettings,
+    collapse_warning,
+    detection_loss,
+    focalmix_step,
+    guess_patches,
+    label_patches,
+    mix_patches,
+    unlabelled_weight,
+)
 from medssl_jax.train.state import TrainState
 
 SIDE, WINDOW = 16, 20
@@ -84,7 +94,7 @@ def step(batches, state=None, **changes):
 
 def plain_supervised_gradient(labelled):
     """Focal loss and smooth L1 written out with NumPy and optax, sharing only assignment with the code under test."""
-    voxels = focalmix.scale_windows(labelled["window_hu"], labelled["scale"], SIDE)
+    voxels = scale_windows(labelled["window_hu"], labelled["scale"], SIDE)
     targets = [
         assign_anchors(
             jnp.asarray(GRID.boxes_zyxdhw()), boxes, valid, patch_side=SIDE, positive_iou=0.35, ignored_iou=0.1
@@ -137,8 +147,8 @@ def test_unlabelled_patches_without_weight_change_nothing(mixing):
 
 
 def test_object_mixup_leaves_all_but_the_voxels():
-    patches = focalmix.label_patches(batch(0, count=4), GRID, SETTINGS)
-    mixed = focalmix.mix_patches(patches, jax.random.key(0), dataclasses.replace(SETTINGS, object_mixup=True))
+    patches = label_patches(batch(0, count=4), GRID, SETTINGS)
+    mixed = mix_patches(patches, jax.random.key(0), dataclasses.replace(SETTINGS, object_mixup=True))
     assert not np.array_equal(mixed.voxels, patches.voxels)
     assert_same(mixed._replace(voxels=patches.voxels), patches, rtol=0, atol=0)
 
@@ -148,8 +158,8 @@ def test_the_guess_is_a_constant():
     unlabelled, labelled = batch(1, labelled=False), batch(0)
     state, _ = step({"labelled": labelled, "unlabelled": unlabelled})
     settings = SETTINGS
-    patches = focalmix.label_patches(labelled, GRID, settings)
-    guess = focalmix.guess_patches(
+    patches = label_patches(labelled, GRID, settings)
+    guess = guess_patches(
         lambda voxels: predict(PARAMS, voxels), unlabelled, jax.random.key(0), jnp.array(1.0), GRID, settings
     )
     both = jax.tree.map(lambda *parts: jnp.concatenate(parts), patches, guess)
@@ -176,11 +186,11 @@ def test_no_box_is_learnt_from_unlabelled_patches():
 
 def test_the_normaliser_counts_targets_before_mixing():
     """Halving every target by mixing must not halve the divisor."""
-    patches = focalmix.label_patches(batch(0), GRID, SETTINGS)
+    patches = label_patches(batch(0), GRID, SETTINGS)
     prediction = predict(PARAMS, patches.voxels)
     halved = patches._replace(targets=patches.targets._replace(probability=patches.targets.probability * 0.4))
     _, metrics = detection_loss(prediction, halved, patches, SETTINGS)
-    focal = focalmix.soft_target_focal_loss(
+    focal = soft_target_focal_loss(
         prediction.logits, halved.targets.probability, negative_weight=0.05, positive_weight=0.95, gamma=2.0
     )
     positives = (patches.targets.probability == 1).sum()
@@ -189,13 +199,22 @@ def test_the_normaliser_counts_targets_before_mixing():
 
 
 def test_an_anchor_ignored_in_either_source_is_ignored():
-    patches = focalmix.label_patches(batch(0), GRID, SETTINGS)
-    mixed = focalmix.mix_patches(patches, jax.random.key(3), dataclasses.replace(SETTINGS, image_mixup=True))
+    patches = label_patches(batch(0), GRID, SETTINGS)
+    mixed = mix_patches(patches, jax.random.key(3), dataclasses.replace(SETTINGS, image_mixup=True))
     mix = mixup.draw_image_mix(jax.random.split(jax.random.key(3))[0], jnp.ones(2, bool), 0.2)
     assert (mix.weight < 1).all()
     expected = patches.targets.ignored | patches.targets.ignored[mix.partner]
     np.testing.assert_array_equal(mixed.targets.ignored, expected)
     assert expected.any()
+
+
+@pytest.mark.parametrize(
+    ("guessed", "expected"), [(0.5, None), (0.0, "may collapse"), (40.0, "may explode"), (None, None)]
+)
+def test_both_collapses_are_warned_of(guessed, expected):
+    means = {"labelled_positive": 2.0} | ({} if guessed is None else {"unlabelled_positive": guessed})
+    warning = collapse_warning(means)
+    assert warning is None if expected is None else expected in warning
 
 
 @pytest.mark.parametrize(("at", "expected"), [(0, 0), (9, 0), (10, 0.05), (19, 0.5), (29, 1), (500, 1)])
