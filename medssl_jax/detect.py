@@ -12,9 +12,9 @@ from medssl_jax.focalmix_run import LoadedDetector, load_detector
 from medssl_jax.inference.world import marks_in_world
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks
-from medssl_jax.phantoms.luna16 import TRUTH_FOLDER
+from medssl_jax.phantoms.spec import TRUTH_FOLDER
 from medssl_jax.progress import Progress, progress_bar, silent
-from medssl_jax.report.detections import Detections, DetectorCard
+from medssl_jax.report.scan_report import DetectorCard, ScanReport
 from medssl_jax.volumes import Volume, read_labels, read_volume
 
 LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})
@@ -22,7 +22,7 @@ LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})
 
 def detect_in_file(
     checkpoint: str | os.PathLike, scan_file: str | os.PathLike, lungs_file: str | os.PathLike | None = None
-) -> tuple[Detections, PreparedScan]:
+) -> tuple[ScanReport, PreparedScan]:
     """Reads a scan and finds its nodules; also returns the scan as the detector saw it, for pictures.
 
     Raises:
@@ -32,7 +32,7 @@ def detect_in_file(
     volume = read_volume(scan_path)
     loaded = load_detector(Path(checkpoint))
     scan = prepare_for_search(volume, lungs_file)
-    detections = Detections(
+    detections = ScanReport(
         input_name=scan_path.name,
         lungs_name=None if lungs_file is None else Path(lungs_file).name,
         series_uid=volume.series_uid,

@@ -9,7 +9,7 @@ from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.volumes import Volume, read_volume
 
-REAL_CT = Path("../shared/data/ct")
+REAL_CT = Path(__file__).parents[2] / "shared/data/ct"
 needs_real_ct = pytest.mark.skipif(not REAL_CT.is_dir(), reason=f"no real CT in {REAL_CT}")
 SPACING_ZYX_MM = (3.0, 2.0, 2.0)
 SIZE_ZYX = (84, 120, 150)

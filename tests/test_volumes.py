@@ -12,7 +12,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.volumes import Volume, read_labels, read_volume, write_metaimage
 
-REAL_CT = Path("../shared/data/ct")
+REAL_CT = Path(__file__).parents[2] / "shared/data/ct"
 needs_real_ct = pytest.mark.skipif(not REAL_CT.is_dir(), reason=f"no real CT in {REAL_CT}")
 
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)

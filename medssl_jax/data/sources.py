@@ -81,7 +81,7 @@ def open_luna16(data_dir: str | os.PathLike) -> Luna16Source:
 def prepare_luna16(manual_dir: str | os.PathLike, data_dir: str | os.PathLike) -> None:
     """Makes the TFDS data set of the LUNA16 in `manual_dir`, unless `data_dir` has it; shows progress.
 
-    Prepared data alone is enough: where `manual_dir` holds no LUNA16 any more, `data_dir` is taken as it is.
+    Where `manual_dir` holds no scans any more, `data_dir` is taken as it is; the score still needs LUNA16's CSV files.
 
     Raises:
       InputError: LUNA16 is incomplete or wrong (see `data_builders.luna16.files.find_scans`); `data_dir` was made from
@@ -115,6 +115,8 @@ def prepare_luna16(manual_dir: str | os.PathLike, data_dir: str | os.PathLike) -
             # ArrayRecord says by RuntimeError that the disk is full.
             if isinstance(error, RuntimeError) and os.strerror(errno.ENOSPC) not in str(error):
                 raise
+            if str(getattr(error, "filename", None) or data_dir).startswith(str(manual_dir)):
+                raise InputError(f"{error.filename}: cannot be read ({error.strerror}): copy the file again") from error
             raise InputError(f"{data_dir}: cannot be written: {error}: free some space and start again") from error
 
 

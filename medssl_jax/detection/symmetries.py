@@ -1,4 +1,4 @@
-"""The 48 symmetries of the cube, on voxels, on anchors, on boxes and on box codes.
+"""The 48 symmetries of the cube, on voxels, on anchors and on box codes.
 
 A symmetry first permutes the axes, then flips some of them. The first 8 of `CUBE_SYMMETRIES` are the flips, and
 the very first is the identity.
@@ -54,13 +54,6 @@ def undo_on_codes(codes: Float[Array, "*n 4"], symmetry: Symmetry) -> Float[Arra
     offset = jnp.where(symmetry.flips, -codes[..., :3], codes[..., :3])
     unturned = jnp.take(offset, jnp.argsort(jnp.asarray(symmetry.permutation)), axis=-1)
     return jnp.concatenate([unturned, codes[..., 3:]], -1)
-
-
-def apply_to_boxes(boxes_zyxdhw: Float[Array, "*n 6"], symmetry: Symmetry, side: int) -> Float[Array, "*n 6"]:
-    """Turns boxes in a cubic volume of `side` voxels."""
-    centre = jnp.take(boxes_zyxdhw[..., :3], jnp.asarray(symmetry.permutation), axis=-1)
-    extent = jnp.take(boxes_zyxdhw[..., 3:], jnp.asarray(symmetry.permutation), axis=-1)
-    return jnp.concatenate([jnp.where(symmetry.flips, side - 1 - centre, centre), extent], -1)
 
 
 def draw_views(key: Array, count: int, group: Symmetry) -> Symmetry:

@@ -20,13 +20,13 @@ from pathlib import Path
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.phantoms.scan import PlacedFinding, render_scan
-from medssl_jax.phantoms.spec import SUBSETS, Luna16Phantom
+from medssl_jax.phantoms.spec import SUBSETS, TRUTH_FOLDER, Luna16Phantom
 from medssl_jax.progress import Progress, silent
 from medssl_jax.volumes import Volume, write_metaimage
 
 # Raised when the same spec would give other bytes, so that two makes never mix in one folder.
 MAKE = 2
-SPEC_FILE, LUNGS_FOLDER, TRUTH_FOLDER = "spec.json", "seg-lungs-LUNA16", "phantom"
+SPEC_FILE, LUNGS_FOLDER = "spec.json", "seg-lungs-LUNA16"
 ANNOTATIONS_FILE, EXCLUDED_FILE, SERIES_FILE = "annotations.csv", "annotations_excluded.csv", "seriesuids.csv"
 HEADER = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 

@@ -14,6 +14,7 @@ LUNA16_NODULES_PER_SCAN = 1186 / 601
 
 SMALLEST_CHEST_MM = 64.0
 SUBSETS = 10
+TRUTH_FOLDER = "phantom"  # beside the subsets; what tells a phantom from LUNA16
 
 Number = int | float  # 80 and 80.0 make the same phantom under the same UID
 
@@ -72,7 +73,7 @@ class Luna16Phantom:
         ):
             _check(0 <= getattr(self, field) <= 1, field, getattr(self, field), "a share between 0 and 1")
         kinds = self.share_solid + self.share_part_solid + self.share_ground_glass
-        _check(abs(kinds - 1) < 1e-6, "share_solid + share_part_solid + share_ground_glass", kinds, "1")
+        _check(abs(kinds - 1) < 1e-9, "share_solid + share_part_solid + share_ground_glass", kinds, "1")
         _check(self.nodules_per_scan >= 1, "nodules_per_scan", self.nodules_per_scan, "1 or more")
         for field in ("nodule_contrast", "noise_hu", "vessel_density", "confounders_per_scan"):
             _check(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")

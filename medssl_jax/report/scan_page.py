@@ -16,7 +16,7 @@ import numpy as np
 from medssl_jax.atomic import atomic_path
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
-from medssl_jax.report.detections import RESEARCH_USE, Detections
+from medssl_jax.report.scan_report import RESEARCH_USE, ScanReport
 from medssl_jax.report.views import (
     Frame,
     Rectangle,
@@ -52,14 +52,14 @@ FROM_WHERE = {View.AXIAL: "from below", View.CORONAL: "from the front", View.SAG
 
 
 def write_scan_page(
-    path: str | os.PathLike, detections: Detections, scan: PreparedScan, *, min_probability: float
+    path: str | os.PathLike, detections: ScanReport, scan: PreparedScan, *, min_probability: float
 ) -> None:
     """Writes `scan_page` as UTF-8; the file appears whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(scan_page(detections, scan, min_probability=min_probability), encoding="utf-8")
 
 
-def scan_page(detections: Detections, scan: PreparedScan, *, min_probability: float) -> str:
+def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: float) -> str:
     """The page, with the marks of at least `min_probability`, each in three slices of the prepared scan."""
     shown = [k for k, probability in enumerate(detections.marks.probability) if probability >= min_probability]
     boxes = _boxes_zyxdhw(detections, scan.grid)[shown]
@@ -74,7 +74,7 @@ def scan_page(detections: Detections, scan: PreparedScan, *, min_probability: fl
     )
 
 
-def _notices(detections: Detections) -> str:
+def _notices(detections: ScanReport) -> str:
     notices = [f'<p class="notice">{RESEARCH_USE}</p>']
     if detections.is_phantom_scan:
         notices.append(f'<p class="notice warning">{PHANTOM_SCAN}</p>')
@@ -83,7 +83,7 @@ def _notices(detections: Detections) -> str:
     return "\n".join(notices)
 
 
-def _facts(detections: Detections) -> str:
+def _facts(detections: ScanReport) -> str:
     grid, card = detections.grid, detections.detector
     size_xyz, spacing_xyz_mm = grid.size_zyx[::-1], grid.spacing_zyx_mm[::-1]
     extent_xyz_mm = (n * mm for n, mm in zip(size_xyz, spacing_xyz_mm, strict=True))
@@ -126,7 +126,7 @@ def _overview(scan: PreparedScan, boxes) -> str:
     return f'<p class="quiet">{text}</p>\n<div class="views scan">\n' + "\n".join(figures) + "\n</div>"
 
 
-def _counted(detections: Detections, shown: int, min_probability: float) -> str:
+def _counted(detections: ScanReport, shown: int, min_probability: float) -> str:
     total = len(detections.marks)
     if total == 0:
         return f"<p>The detector made no mark. {EMPTY}</p>\n"
@@ -139,7 +139,7 @@ def _counted(detections: Detections, shown: int, min_probability: float) -> str:
     return f"<p>{shown} of {total} marks, best first: a probability of {min_probability:g} or more; {rest}.</p>\n"
 
 
-def _table(detections: Detections, shown: Sequence[int]) -> str:
+def _table(detections: ScanReport, shown: Sequence[int]) -> str:
     if not shown:
         return ""
     rows = "\n".join(
@@ -154,7 +154,7 @@ def _table(detections: Detections, shown: Sequence[int]) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="Table of marks">\n{table}\n</div>'
 
 
-def _marks(detections: Detections, shown: Sequence[int], boxes, scan: PreparedScan) -> str:
+def _marks(detections: ScanReport, shown: Sequence[int], boxes, scan: PreparedScan) -> str:
     if not shown:
         return ""
     articles = []
@@ -213,7 +213,7 @@ def _box(frame: Frame, rectangle: Rectangle, kind: str) -> str:
     return f'<span class="{kind}" style="{place}" aria-hidden="true"></span>'
 
 
-def _boxes_zyxdhw(detections: Detections, grid: Grid):
+def _boxes_zyxdhw(detections: ScanReport, grid: Grid):
     centres = world_xyz_mm_to_voxel_zyx(detections.marks.centre_xyz_mm, grid)
     return np.hstack([centres, np.repeat(detections.diameter_mm[:, None], 3, 1)])
 
@@ -231,7 +231,7 @@ def _hanging(view: View) -> str:
     return f"{above} above, {left} on the left"
 
 
-def _voxel(detections: Detections, k: int) -> str:
+def _voxel(detections: ScanReport, k: int) -> str:
     return ", ".join(f"{index:.0f}" for index in detections.centre_voxel_zyx[k, ::-1])
 
 

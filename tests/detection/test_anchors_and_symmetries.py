@@ -83,21 +83,21 @@ def test_flip_predict_unflip_is_the_identity(index):
 
 
 @pytest.mark.parametrize("index", range(48))
-def test_boxes_turn_with_the_voxels_and_codes_turn_back(index):
+def test_boxes_turn_with_the_voxels_and_codes_turn_back(index, turn_boxes):
     symmetry = member(index)
     box = jnp.array([[3.0, 9, 6, 5, 5, 5]])
     anchors = jnp.asarray(GRID.boxes_zyxdhw())
-    turned_box = symmetries.apply_to_boxes(box, symmetry, 16)
+    turned_box = turn_boxes(box, symmetry, 16)
     turned_codes = encode_boxes(jnp.broadcast_to(turned_box, anchors.shape), anchors)[None]
     codes = undo_on_anchors(undo_on_codes(turned_codes, symmetry), symmetry, GRID)
     np.testing.assert_allclose(decode_boxes(codes[0], anchors), jnp.broadcast_to(box, anchors.shape), atol=1e-4)
 
 
 @pytest.mark.parametrize("index", range(0, 48, 5))
-def test_a_marked_voxel_lies_in_its_turned_box(index):
+def test_a_marked_voxel_lies_in_its_turned_box(index, turn_boxes):
     voxels = jnp.zeros((1, 8, 8, 8)).at[0, 1, 4, 6].set(1)
     turned = apply_to_voxels(voxels, member(index))
-    box = symmetries.apply_to_boxes(jnp.array([1.0, 4, 6, 1, 1, 1]), member(index), 8)
+    box = turn_boxes(jnp.array([1.0, 4, 6, 1, 1, 1]), member(index), 8)
     assert turned[(0, *np.asarray(box[:3], int))] == 1
 
 

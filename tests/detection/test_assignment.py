@@ -67,11 +67,11 @@ def test_a_nodule_centred_outside_has_no_best_anchor():
 
 
 @pytest.mark.parametrize("index", [1, 6, 13, 30, 47])
-def test_assignment_turns_with_the_patch(index):
+def test_assignment_turns_with_the_patch(index, turn_boxes):
     symmetry = jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), symmetries.CUBE_SYMMETRIES)
     # Both lie as far from two anchors as from one, so ties must be kept together.
     boxes = [(13.5, 9.5, 21.5, 6.0, 6.0, 6.0), (7.5, 23.5, 15.5, 4.0, 4.0, 4.0)]
-    turned = [tuple(symmetries.apply_to_boxes(jnp.array(box), symmetry, 32)) for box in boxes]
+    turned = [tuple(turn_boxes(jnp.array(box), symmetry, 32)) for box in boxes]
     straight, back = assign(*boxes), assign(*turned)
     for name in ("probability", "ignored"):
         value = getattr(back, name).astype(float)[None, :, None]

@@ -3,11 +3,8 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-SHARED_DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
 @pytest.fixture
@@ -45,14 +42,12 @@ def test_prints_the_table_and_writes_both_files(files, tmp_path):
     assert sorted(path.name for path in files["output"].iterdir()) == ["froc.json", "froc.png"]
 
 
-def test_wrong_ids_are_refused_by_the_first_of_them(tmp_path):
-    if not SHARED_DATA.is_dir():
-        pytest.skip("the real LUNA16 files are not at ../shared/data")
-    folder = (SHARED_DATA / "submissions" / "deepseed_fold9").resolve()
+def test_wrong_ids_are_refused_by_the_first_of_them(tmp_path, shared_data):
+    folder = shared_data / "submissions" / "deepseed_fold9"
     done = evaluate(
         tmp_path,
         submission=folder / "submission_with_wrong_ids.csv",
-        annotations=SHARED_DATA.resolve() / "luna16" / "annotations.csv",
+        annotations=shared_data / "luna16" / "annotations.csv",
         seriesuids=folder / "seriesuids.csv",
         output=tmp_path / "result",
     )

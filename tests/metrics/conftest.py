@@ -1,21 +1,10 @@
-"""Small findings and marks, written as rows, and the real files where they are."""
-
-from pathlib import Path
+"""Small findings and marks, written as rows."""
 
 import numpy as np
 import pytest
 
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.metrics.marks import Marks
-
-SHARED_DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
-
-
-@pytest.fixture
-def shared_data():
-    if not SHARED_DATA.is_dir():
-        pytest.skip("the real LUNA16 files are not at ../shared/data")
-    return SHARED_DATA
 
 
 @pytest.fixture

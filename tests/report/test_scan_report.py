@@ -9,10 +9,10 @@ import pytest
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.metrics.marks import Marks, read_submission
-from medssl_jax.report.detections import (
+from medssl_jax.report.scan_report import (
     DETECTION_COLUMNS,
-    Detections,
     DetectorCard,
+    ScanReport,
     summary,
     write_detections_csv,
     write_detections_json,
@@ -40,7 +40,7 @@ def detections(count=3, **changes):
         np.array([21.45, 5, 4])[:count],
     )
     card = DetectorCard("phantom", 600, config())
-    return Detections(
+    return ScanReport(
         **(
             dict(input_name="scan.mhd", lungs_name=None, series_uid="1.2.3", is_phantom_scan=False)
             | dict(grid=GRID, detector=card, marks=marks)

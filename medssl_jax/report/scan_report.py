@@ -55,7 +55,7 @@ class DetectorCard:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Detections:
+class ScanReport:
     """The marks in one scan, best first, and where they come from.
 
     `input_name` and `lungs_name` (None: segmented from the scan) are names without folders; `grid` is that of the scan
@@ -83,7 +83,7 @@ class Detections:
         return world_xyz_mm_to_voxel_zyx(self.marks.centre_xyz_mm, self.grid)
 
 
-def write_detections_csv(path: str | os.PathLike, detections: Detections) -> None:
+def write_detections_csv(path: str | os.PathLike, detections: ScanReport) -> None:
     """Writes one line a mark; LUNA16's five columns are among them, so it is a submission for this scan as well."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -96,13 +96,13 @@ def write_detections_csv(path: str | os.PathLike, detections: Detections) -> Non
             writer.writerow([uid, *(f"{mm:.4f}" for mm in centre), f"{diameter:.3f}", f"{probability:.9g}"])
 
 
-def write_detections_json(path: str | os.PathLike, detections: Detections) -> None:
+def write_detections_json(path: str | os.PathLike, detections: ScanReport) -> None:
     """Writes `detections_as_json`."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(detections_as_json(detections), indent=1) + "\n", encoding="utf-8")
 
 
-def detections_as_json(detections: Detections) -> dict[str, Any]:
+def detections_as_json(detections: ScanReport) -> dict[str, Any]:
     """The marks with the scan, the detector and the software they come from; names of files, no folders."""
     card = detections.detector
     return {
@@ -140,7 +140,7 @@ def detections_as_json(detections: Detections) -> dict[str, Any]:
     }
 
 
-def summary(detections: Detections, *, min_probability: float) -> str:
+def summary(detections: ScanReport, *, min_probability: float) -> str:
     """What was found, in a few lines for the terminal."""
     likely = int((detections.marks.probability >= min_probability).sum())
     lines = [
