@@ -115,7 +115,7 @@ def prepare_luna16(manual_dir: str | os.PathLike, data_dir: str | os.PathLike) -
             # ArrayRecord says by RuntimeError that the disk is full.
             if isinstance(error, RuntimeError) and os.strerror(errno.ENOSPC) not in str(error):
                 raise
-            if str(getattr(error, "filename", None) or data_dir).startswith(str(manual_dir)):
+            if isinstance(error, OSError) and str(error.filename).startswith(str(manual_dir)):
                 raise InputError(f"{error.filename}: cannot be read ({error.strerror}): copy the file again") from error
             raise InputError(f"{data_dir}: cannot be written: {error}: free some space and start again") from error
 

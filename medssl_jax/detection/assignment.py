@@ -29,8 +29,9 @@ def assign_anchors(
 
     Anchors whose best overlap lies in `[ignored_iou, positive_iou)` are ignored. All anchors that share a nodule's
     best overlap are positive, so that the result turns with the patch. A nodule whose centre lies outside the patch
-    has no best anchor: its remains in the patch may be too small to see. Codes are zero where there is no nodule. The thresholds and the rule of the best
-    anchor are ours; matching by overlap is that of Faster R-CNN (arXiv 1506.01497).
+    has no best anchor: its remains in the patch may be too small to see. Codes are zero where there is no nodule.
+    The thresholds and the rule of the best anchor are ours; matching by overlap is that of Faster R-CNN (arXiv
+    1506.01497).
     """
     iou = jnp.where(valid, pairwise_iou_zyxdhw(anchors_zyxdhw, boxes_zyxdhw), 0)
     centre = boxes_zyxdhw[:, :3]

@@ -35,7 +35,8 @@ def whole_boxes(boxes_zyxdhw: Float[Array, "*n 6"], side: int) -> Bool[Array, "*
 def encode_boxes(boxes_zyxdhw: Float[Array, "*n 6"], anchors_zyxdhw: Float[Array, "*#n 6"]) -> Float[Array, "*n 4"]:
     """Codes each box against its anchor as `(dz, dy, dx) / a, log(d / a)`, a the side of the anchor.
 
-    The code of Faster R-CNN (arXiv 1506.01497), for cubes. The side d of a box that is no cube is the geometric mean of its extents. Boxes must have a volume.
+    The code of Faster R-CNN (arXiv 1506.01497), for cubes. The side d of a box that is no cube is the geometric
+    mean of its extents. Boxes must have a volume.
     """
     anchor_side = anchors_zyxdhw[..., 3:4]
     offset = (boxes_zyxdhw[..., :3] - anchors_zyxdhw[..., :3]) / anchor_side
