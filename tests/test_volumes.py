@@ -163,6 +163,8 @@ class TestBrokenFiles:
         self.refused(tmp_path / "1.mhd", "no such file")
 
     def test_unknown_extension(self, tmp_path):
+        self.refused(tmp_path / "1.jpg", "no such file or folder")
+        (tmp_path / "1.jpg").touch()
         self.refused(tmp_path / "1.jpg", "unknown kind of file")
 
     def test_missing_raw(self, metaimage):

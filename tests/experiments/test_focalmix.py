@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -116,7 +117,8 @@ def test_killed_in_the_middle_it_ends_in_the_same_bits(tmp_path):
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "cut" / "froc.json").exists()
     again = subprocess.run(command(*TINY, "--workdir=cut"), cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "resumed at step 8 of 24" in again.stdout
+    # On a busy machine the signal may come after the second checkpoint.
+    assert re.search(r"resumed at step (8|16) of 24", again.stdout)
 
     whole, cut = (focalmix_run.load_detector(Path(tmp_path / name)) for name in ("whole", "cut"))
     assert whole.step == cut.step == 24
