@@ -86,10 +86,17 @@ def fresh_state(step=0, **options):
     return state.replace(step=jnp.array(step, jnp.int32))
 
 
+@functools.cache
+def compiled_step(settings):
+    return jax.jit(functools.partial(focalmix_step, predict=predict, optimiser=OPTIMISER, grid=GRID, settings=settings))
+
+
 def step(batches, state=None, **changes):
-    settings = dataclasses.replace(SETTINGS, **changes)
-    run = functools.partial(focalmix_step, predict=predict, optimiser=OPTIMISER, grid=GRID, settings=settings)
-    return jax.jit(run)(state or fresh_state(), batches)
+    return compiled_step(dataclasses.replace(SETTINGS, **changes))(state or fresh_state(), batches)
+
+
+label = jax.jit(functools.partial(label_patches, grid=GRID, settings=SETTINGS))
+mix = jax.jit(mix_patches, static_argnums=2)
 
 
 def plain_supervised_gradient(labelled):
@@ -128,8 +135,10 @@ def test_without_unlabelled_patches_and_mixing_it_is_the_supervised_step():
 def test_mixing_with_full_weight_is_the_supervised_step(monkeypatch):
     labelled = batch(0, count=4)
     monkeypatch.setattr(mixup, "_draw_weights", lambda key, shape, eta: jnp.ones(shape))
+    compiled_step.cache_clear()
     plain, _ = step({"labelled": labelled})
     mixed, _ = step({"labelled": labelled}, image_mixup=True, object_mixup=True)
+    compiled_step.cache_clear()
     assert_same(mixed.params, plain.params)
 
 
@@ -147,8 +156,8 @@ def test_unlabelled_patches_without_weight_change_nothing(mixing):
 
 
 def test_object_mixup_leaves_all_but_the_voxels():
-    patches = label_patches(batch(0, count=4), GRID, SETTINGS)
-    mixed = mix_patches(patches, jax.random.key(0), dataclasses.replace(SETTINGS, object_mixup=True))
+    patches = label(batch(0, count=4))
+    mixed = mix(patches, jax.random.key(0), dataclasses.replace(SETTINGS, object_mixup=True))
     assert not np.array_equal(mixed.voxels, patches.voxels)
     assert_same(mixed._replace(voxels=patches.voxels), patches, rtol=0, atol=0)
 
@@ -158,7 +167,7 @@ def test_the_guess_is_a_constant():
     unlabelled, labelled = batch(1, labelled=False), batch(0)
     state, _ = step({"labelled": labelled, "unlabelled": unlabelled})
     settings = SETTINGS
-    patches = label_patches(labelled, GRID, settings)
+    patches = label(labelled)
     guess = guess_patches(
         lambda voxels: predict(PARAMS, voxels), unlabelled, jax.random.key(0), jnp.array(1.0), GRID, settings
     )
@@ -186,7 +195,7 @@ def test_no_box_is_learnt_from_unlabelled_patches():
 
 def test_the_normaliser_counts_targets_before_mixing():
     """Halving every target by mixing must not halve the divisor."""
-    patches = label_patches(batch(0), GRID, SETTINGS)
+    patches = label(batch(0))
     prediction = predict(PARAMS, patches.voxels)
     halved = patches._replace(targets=patches.targets._replace(probability=patches.targets.probability * 0.4))
     _, metrics = detection_loss(prediction, halved, patches, SETTINGS)
@@ -199,11 +208,11 @@ def test_the_normaliser_counts_targets_before_mixing():
 
 
 def test_an_anchor_ignored_in_either_source_is_ignored():
-    patches = label_patches(batch(0), GRID, SETTINGS)
-    mixed = mix_patches(patches, jax.random.key(3), dataclasses.replace(SETTINGS, image_mixup=True))
-    mix = mixup.draw_image_mix(jax.random.split(jax.random.key(3))[0], jnp.ones(2, bool), 0.2)
-    assert (mix.weight < 1).all()
-    expected = patches.targets.ignored | patches.targets.ignored[mix.partner]
+    patches = label(batch(0))
+    mixed = mix(patches, jax.random.key(3), dataclasses.replace(SETTINGS, image_mixup=True))
+    drawn = mixup.draw_image_mix(jax.random.split(jax.random.key(3))[0], jnp.ones(2, bool), 0.2)
+    assert (drawn.weight < 1).all()
+    expected = patches.targets.ignored | patches.targets.ignored[drawn.partner]
     np.testing.assert_array_equal(mixed.targets.ignored, expected)
     assert expected.any()
 
