@@ -30,7 +30,9 @@ def patch_batches(
     streams = {"labelled": _stream(cache, labelled, labelled_batch, draw_labelled, settings, 2 * seed)}
     if unlabelled_batch:
         streams["unlabelled"] = _stream(cache, unlabelled, unlabelled_batch, draw_unlabelled, settings, 2 * seed + 1)
-    zipped = grain.experimental.ZipMapDataset(list(streams.values()))
+    # Streams repeat for as many elements as Python can count, so the larger batch has fewer.
+    shortest = min(map(len, streams.values()))
+    zipped = grain.experimental.ZipMapDataset([stream.slice(slice(shortest)) for stream in streams.values()])
     return zipped.map(lambda batches: dict(zip(streams, batches, strict=True)))
 
 

@@ -190,9 +190,12 @@ def collapse_warning(means: Mapping[str, float]) -> str | None:
     """Whether guesses die out or feed on themselves, judged by confident anchors a patch beside the labelled rate.
 
     Unlabelled patches lie anywhere in the lungs, so far fewer than the labelled rate are normal, and none are not.
+    Guesses that do not count yet are not judged.
     """
-    guessed, labelled = means.get("unlabelled_positive"), means["labelled_positive"]
-    if guessed is None or labelled == 0 or 0.02 < guessed / labelled < 5:
+    if not means.get("unlabelled_weight") or not means["labelled_positive"]:
+        return None
+    guessed, labelled = means["unlabelled_positive"], means["labelled_positive"]
+    if 0.02 < guessed / labelled < 5:
         return None
     what = "few guesses are confident: targets may collapse" if guessed < labelled else "targets may explode"
     return f"{guessed:.3f} confident anchors an unlabelled patch, {labelled:.3f} a labelled one: {what}"
@@ -214,9 +217,9 @@ def focalmix_step(
 ) -> tuple[TrainState, Metrics]:
     """Targets, MixUp, loss, one optimiser step (FocalMix, arXiv 2003.09108). Metrics are (sum, count)."""
     patches = label_patches(batch["labelled"], grid, settings)
+    weight = unlabelled_weight(state.step, settings) if "unlabelled" in batch else jnp.zeros(())
     if "unlabelled" in batch:
         key = stream_key(settings.seed, "views", state.step)
-        weight = unlabelled_weight(state.step, settings)
         guess = guess_patches(
             lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight, grid, settings
         )
@@ -228,7 +231,10 @@ def focalmix_step(
 
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params)
     state = state.update(gradients, optimiser, ema_decay=settings.ema_decay)
-    return state, metrics | target_metrics(patches) | {"gradient_norm": _gauge(optax.tree.norm(gradients))}
+    return state, metrics | target_metrics(patches) | {
+        "gradient_norm": _gauge(optax.tree.norm(gradients)),
+        "unlabelled_weight": _gauge(weight),
+    }
 
 
 def _confident_objects(probability, codes, grid, settings, count) -> Detections:

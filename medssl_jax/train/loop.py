@@ -40,8 +40,8 @@ def train(
     `step_function(state, batch)` gives the next state and metrics as (sum, count), which are added up between log
     steps. State and place in the data are saved together, before the next batch is drawn. A metric that is not
     finite, such as the loss or the norm of the gradient, stops the run before anything is saved, with an `InputError`
-    that names the step and the parts of the loss. `warn` sees the
-    metrics of each log step and may answer with what a person should know.
+    that names the step and the parts of the loss. `warn` sees the metrics of each log step and may answer with what a
+    person should know.
     """
     if checkpoints.latest_step is not None:
         restored = checkpoints.restore(state)

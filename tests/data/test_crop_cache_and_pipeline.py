@@ -128,6 +128,11 @@ def test_a_supervised_stream_has_labelled_patches_only_and_the_same_ones(cache):
     np.testing.assert_array_equal(flat(supervised), flat({"labelled": both["labelled"]}))
 
 
+def test_the_two_batches_may_differ_in_size(cache):
+    batch = batches(cache, unlabelled_batch=5)[1]
+    assert [len(part["scale"]) for part in batch.values()] == [2, 5]
+
+
 def test_every_labelled_scan_is_seen_equally_often(cache):
     # A scan is recognised by whether it has a nodule: of the three labelled ones, only 1.2.1 does.
     always = dataclasses.replace(SETTINGS, nodule_share=1.0, jitter=0)

@@ -218,10 +218,11 @@ def test_an_anchor_ignored_in_either_source_is_ignored():
 
 
 @pytest.mark.parametrize(
-    ("guessed", "expected"), [(0.5, None), (0.0, "may collapse"), (40.0, "may explode"), (None, None)]
+    ("weight", "guessed", "expected"),
+    [(1.0, 0.5, None), (1.0, 0.0, "may collapse"), (0.1, 40.0, "may explode"), (0.0, 40.0, None)],
 )
-def test_both_collapses_are_warned_of(guessed, expected):
-    means = {"labelled_positive": 2.0} | ({} if guessed is None else {"unlabelled_positive": guessed})
+def test_both_collapses_are_warned_of_once_guesses_count(weight, guessed, expected):
+    means = {"labelled_positive": 2.0, "unlabelled_weight": weight, "unlabelled_positive": guessed}
     warning = collapse_warning(means)
     assert warning is None if expected is None else expected in warning
 
