@@ -1,7 +1,6 @@
 """The fitted law against LUNA16's own annotations, and its truncation."""
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,14 +8,10 @@ from scipy import stats
 
 from medssl_jax.phantoms.diameters import LUNA16_DIAMETER_RANGE_MM, draw_diameters_mm
 
-ANNOTATIONS = Path(__file__).parents[2] / "../shared/data/luna16/annotations.csv"
-
 
 @pytest.fixture(scope="module")
-def real_diameters_mm():
-    if not ANNOTATIONS.exists():
-        pytest.skip(f"LUNA16's annotations are not at {ANNOTATIONS}")
-    with ANNOTATIONS.open(newline="") as file:
+def real_diameters_mm(shared_data):
+    with (shared_data / "luna16" / "annotations.csv").open(newline="") as file:
         return np.array([float(row["diameter_mm"]) for row in csv.DictReader(file)])
 
 
