@@ -246,7 +246,8 @@ def _data_name(config) -> str:
 
 def _patch_settings(config) -> PatchSettings:
     names = ("side", "max_objects", "nodule_share", "jitter", "scale_range", "symmetry_group")
-    return PatchSettings(**{name: config.patches[name] for name in names})
+    chosen = {name: config.patches[name] for name in names}
+    return PatchSettings(**chosen, keep_hidden_boxes=config.ssl.judge_guesses)
 
 
 def _method_settings(config) -> FocalMixSettings:

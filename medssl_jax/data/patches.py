@@ -15,7 +15,10 @@ from medssl_jax.detection.symmetries import GROUPS
 
 @dataclasses.dataclass(frozen=True)
 class PatchSettings:
-    """How patches are drawn; sides and jitter in voxels of 1 mm."""
+    """How patches are drawn; sides and jitter in voxels of 1 mm.
+
+    `keep_hidden_boxes` leaves the boxes on patches that count as unlabelled, so that their targets can be judged.
+    """
 
     side: int
     max_objects: int
@@ -23,6 +26,7 @@ class PatchSettings:
     jitter: int
     scale_range: tuple[float, float]
     symmetry_group: str
+    keep_hidden_boxes: bool = False
 
     @property
     def window(self) -> int:
@@ -48,9 +52,10 @@ def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSet
 
 
 def draw_unlabelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, np.ndarray]:
-    """A patch anywhere in the lungs; no label of the scan is looked at."""
-    hidden = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.zeros((0, 6), np.float32))
-    return _cut(hidden, _place_in_lungs(scan, rng), rng, settings)
+    """A patch anywhere in the lungs; no label of the scan is looked at, and none handed on unless asked for."""
+    if not settings.keep_hidden_boxes:
+        scan = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.zeros((0, 6), np.float32))
+    return _cut(scan, _place_in_lungs(scan, rng), rng, settings)
 
 
 def cut_window(hu_zyx: Int16[np.ndarray, "z y x"], start_zyx: np.ndarray, side: int) -> Int16[np.ndarray, "s s s"]:

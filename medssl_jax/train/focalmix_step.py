@@ -52,6 +52,7 @@ class FocalMixSettings:
     object_score: float
     object_nms_iou: float
     ema_decay: float
+    judge_guesses: bool
 
 
 class Patches(NamedTuple):
@@ -186,6 +187,20 @@ def target_metrics(patches: Patches) -> Metrics:
     return metrics
 
 
+def guess_metrics(guess: Patches, truth: AnchorTargets) -> Metrics:
+    """How right the targets of unlabelled patches are, where their boxes are known after all, as on a phantom.
+
+    `guess_on_nodules` is the mean target of the anchors of true nodules, `guess_false_share` the share of confident
+    anchors that lie on none.
+    """
+    probability = guess.targets.probability
+    nodule, confident = truth.probability == 1, probability >= 0.5
+    return {
+        "guess_on_nodules": _mean_over(probability, nodule),
+        "guess_false_share": _mean_over((~nodule & ~truth.ignored).astype(jnp.float32), confident),
+    }
+
+
 def collapse_warning(means: Mapping[str, float]) -> str | None:
     """Whether guesses die out or feed on themselves, judged by confident anchors a patch beside the labelled rate.
 
@@ -218,11 +233,14 @@ def focalmix_step(
     """Targets, MixUp, loss, one optimiser step (FocalMix, arXiv 2003.09108). Metrics are (sum, count)."""
     patches = label_patches(batch["labelled"], grid, settings)
     weight = unlabelled_weight(state.step, settings) if "unlabelled" in batch else jnp.zeros(())
+    judged: Metrics = {}
     if "unlabelled" in batch:
         key = stream_key(settings.seed, "views", state.step)
         guess = guess_patches(
             lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight, grid, settings
         )
+        if settings.judge_guesses:
+            judged = guess_metrics(guess, label_patches(batch["unlabelled"], grid, settings).targets)
         patches = jax.tree.map(lambda *parts: jnp.concatenate(parts), patches, guess)
     mixed = mix_patches(patches, stream_key(settings.seed, "mixup", state.step), settings)
 
@@ -231,7 +249,7 @@ def focalmix_step(
 
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params)
     state = state.update(gradients, optimiser, ema_decay=settings.ema_decay)
-    return state, metrics | target_metrics(patches) | {
+    return state, metrics | target_metrics(patches) | judged | {
         "gradient_norm": _gauge(optax.tree.norm(gradients)),
         "unlabelled_weight": _gauge(weight),
     }
@@ -252,6 +270,10 @@ def _confident_objects(probability, codes, grid, settings, count) -> Detections:
         )
 
     return jax.vmap(find)(logits, boxes)
+
+
+def _mean_over(values, chosen):
+    return (values * chosen).sum(), chosen.sum().astype(jnp.float32)
 
 
 def _gauge(value):

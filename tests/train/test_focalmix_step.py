@@ -11,15 +11,17 @@ import pytest
 
 from medssl_jax.data.patches import scale_windows
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
-from medssl_jax.detection.assignment import assign_anchors
+from medssl_jax.detection.assignment import AnchorTargets, assign_anchors
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
 from medssl_jax.ssl import mixup
 from medssl_jax.train.focalmix_step import (
     FocalMixSettings,
+    Patches,
     collapse_warning,
     detection_loss,
     focalmix_step,
+    guess_metrics,
     guess_patches,
     label_patches,
     mix_patches,
@@ -49,6 +51,7 @@ SETTINGS = FocalMixSettings(
     object_score=0.9,
     object_nms_iou=0.1,
     ema_decay=0.0,
+    judge_guesses=False,
 )
 OPTIMISER = optax.sgd(0.1)
 METHOD = {"views": 4, "temperature": 0.7, "image_mixup": True, "object_mixup": True}
@@ -185,11 +188,12 @@ def test_a_model_that_agrees_with_itself_learns_nothing_from_unlabelled_patches(
     assert float(metrics["loss_class_unlabelled"][0]) == pytest.approx(0, abs=1e-6)
 
 
-def test_no_box_is_learnt_from_unlabelled_patches():
-    unlabelled = batch(1)  # its boxes are there, but the step must not look at them
+@pytest.mark.parametrize("judge_guesses", [False, True])
+def test_no_box_is_learnt_from_unlabelled_patches(judge_guesses):
+    unlabelled = batch(1)  # its boxes are there, but the step must not learn from them
     blind = unlabelled | {"boxes_zyxdhw": jnp.zeros((2, 3, 6)), "valid": jnp.zeros((2, 3), bool)}
-    seen, _ = step({"labelled": batch(0), "unlabelled": unlabelled}, **METHOD)
-    unseen, _ = step({"labelled": batch(0), "unlabelled": blind}, **METHOD)
+    seen, _ = step({"labelled": batch(0), "unlabelled": unlabelled}, judge_guesses=judge_guesses, **METHOD)
+    unseen, _ = step({"labelled": batch(0), "unlabelled": blind}, judge_guesses=judge_guesses, **METHOD)
     assert_same(seen.params, unseen.params, rtol=0, atol=0)
 
 
@@ -250,6 +254,25 @@ def test_metrics_tell_labelled_from_unlabelled():
     assert metrics["unlabelled_positive"][0] == 0
     assert metrics["unlabelled_target_largest"][0] < 1
     assert np.isfinite(metrics["gradient_norm"][0])
+
+
+def test_guesses_are_judged_by_the_boxes_that_were_hidden():
+    """Four anchors: two on a nodule, one beside it and ignored, one on background."""
+    shape = (1, 4)
+    truth = AnchorTargets(
+        jnp.array([[1.0, 1.0, 0.0, 0.0]]), jnp.array([[False, False, True, False]]), jnp.zeros((*shape, 4))
+    )
+    probability = jnp.array([[0.9, 0.3, 0.8, 0.6]])
+    guess = Patches(
+        voxels=jnp.zeros((1, 2, 2, 2, 1)),
+        targets=AnchorTargets(probability, jnp.zeros(shape, bool), jnp.zeros((*shape, 4))),
+        labelled=jnp.zeros(1, bool),
+        weight=jnp.ones(1),
+        boxes=jnp.zeros((1, 3, 6)),
+        box_valid=jnp.zeros((1, 3), bool),
+    )
+    metrics = {name: (float(total), int(count)) for name, (total, count) in guess_metrics(guess, truth).items()}
+    assert metrics == {"guess_on_nodules": (pytest.approx(1.2), 2), "guess_false_share": (1, 3)}
 
 
 def test_a_supervised_step_reports_no_unlabelled_patches():
