@@ -76,14 +76,16 @@ class CropCache:
         """Opens one scan; its volume stays on disk."""
         folder = self.directory / series_uid
         header = json.loads((folder / "scan.json").read_text())
+        grid = Grid(**{name: tuple(value) for name, value in header["grid"].items()})
+        # Bare numbers, not .npy: Python 3.11 parses the header of that wrongly when many threads do at once.
         return CachedScan(
             series_uid=series_uid,
             subset=header["subset"],
-            grid=Grid(**{name: tuple(value) for name, value in header["grid"].items()}),
+            grid=grid,
             boxes_zyxdhw_voxel=np.array(header["boxes_zyxdhw_voxel"], np.float32).reshape(-1, 6),
-            hu_zyx=np.load(folder / "hu.npy", mmap_mode="r"),
-            lungs_zyx=np.load(folder / "lungs.npy", mmap_mode="r"),
-            places_zyx=np.load(folder / "places.npy"),
+            hu_zyx=np.memmap(folder / "hu.int16", np.int16, "r", shape=grid.size_zyx),
+            lungs_zyx=np.memmap(folder / "lungs.uint8", np.uint8, "r", shape=grid.size_zyx),
+            places_zyx=np.fromfile(folder / "places.int16", np.int16).reshape(-1, 3),
         )
 
 
@@ -94,7 +96,7 @@ def build_crop_cache(
 
     `progress` wraps the iteration over scan numbers. Raises `InputError` where the disk has no room.
     """
-    name = hashlib.sha256(f"{fingerprint} mask_lungs={mask_lungs} layout=1".encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{fingerprint} mask_lungs={mask_lungs} layout=2".encode()).hexdigest()[:16]
     directory = Path(cache_dir) / name
     if not (directory / "index.json").exists():
         subsets = {}
@@ -125,9 +127,9 @@ def _write_scan(scan: PreparedScan, folder: Path, mask_lungs: bool) -> None:
                 f"{folder.parent}: {free / 2**20:.0f} MB free, a scan needs {needed / 2**20:.0f}: make room"
             )
         places = PLACE_LATTICE_VOXEL * np.argwhere(scan.lungs[(slice(None, None, PLACE_LATTICE_VOXEL),) * 3])
-        np.save(partial / "hu.npy", masked_hu(scan) if mask_lungs else scan.hu)
-        np.save(partial / "lungs.npy", scan.lungs)
-        np.save(partial / "places.npy", places.astype(np.int16))
+        (masked_hu(scan) if mask_lungs else scan.hu).tofile(partial / "hu.int16")
+        scan.lungs.tofile(partial / "lungs.uint8")
+        places.astype(np.int16).tofile(partial / "places.int16")
         header = {
             "subset": scan.subset,
             "grid": dataclasses.asdict(scan.grid),
