@@ -1,4 +1,4 @@
-"""Every config of FocalMix is sound before anything is computed, and the phantom it asks for can be split as it says."""
+"""Every config of FocalMix is sound before anything is computed, and its phantom can be split as it says."""
 
 import pytest
 
