@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import grain
 import jax
 import ml_collections
 
@@ -24,16 +23,14 @@ from medssl_jax.inference.world import join_marks, marks_in_world
 from medssl_jax.metrics.froc import FrocResult, score
 from medssl_jax.metrics.luna16_files import write_series_uids
 from medssl_jax.metrics.marks import Marks, write_submission
-from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.froc_figure import write_froc_figure
 from medssl_jax.report.tables import paper_rows, result_row, sensitivity_table
-from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
-from medssl_jax.train.loop import train
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
+from medssl_jax.train.run import load_run, train_in
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.workdir import claim_workdir, record_split
 
@@ -182,25 +179,16 @@ def train_focalmix(config: ml_collections.ConfigDict, cache: CropCache, split: S
         settings=_patch_settings(config),
         seed=config.seed,
     )
-    options = grain.ReadOptions(num_threads=patches.loader_threads, prefetch_buffer_size=2 * patches.loader_threads)
-    checkpoints = Checkpoints(workdir / "checkpoints", keep=config.logging.keep_checkpoints)
-    writer = MetricsWriter(workdir, resume_step=checkpoints.latest_step or 0)
-    try:
-        return train(
-            _fresh_state(config),
-            iter(batches.to_iter_dataset(options)),
-            step_function,
-            steps=config.steps,
-            checkpoints=checkpoints,
-            config=config.to_dict(),
-            write_metrics=writer,
-            log_every=config.logging.log_every,
-            save_every=config.logging.save_every,
-            warn=collapse_warning,
-        )
-    finally:
-        writer.close()
-        checkpoints.close()
+    return train_in(
+        workdir,
+        config,
+        _fresh_state(config),
+        batches,
+        step_function,
+        threads=patches.loader_threads,
+        fetched_ahead=2 * patches.loader_threads,
+        warn=collapse_warning,
+    )
 
 
 def sliding_detector(config: ml_collections.ConfigDict, detector: Detector) -> SlidingDetector:
@@ -222,15 +210,10 @@ def find_marks(
 
 def load_detector(checkpoint: Path) -> LoadedDetector:
     """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it."""
-    folder = checkpoint / "checkpoints" if (checkpoint / "checkpoints").is_dir() else checkpoint
-    if not folder.is_dir():
-        raise InputError(f"{checkpoint}: no such folder, expected the --workdir of a training run")
-    checkpoints = Checkpoints(folder, read_only=True)
-    config = ml_collections.ConfigDict(checkpoints.config())
-    detector, state = make_detector(config), _fresh_state(config)
-    state = checkpoints.restore(state).state
-    checkpoints.close()
-    return LoadedDetector(config, int(state.step), state.params_to_evaluate, sliding_detector(config, detector))
+    config, state = load_run(checkpoint, _fresh_state, section="anchors", command="experiments.focalmix")
+    return LoadedDetector(
+        config, int(state.step), state.params_to_evaluate, sliding_detector(config, make_detector(config))
+    )
 
 
 def _fresh_state(config) -> TrainState:

@@ -1,26 +1,32 @@
-"""Prepared data sets: made once from the downloaded files, read scan by scan. The only file that knows TFDS."""
+"""Prepared data sets: made once from the downloaded files, then read scan by scan or slide by slide."""
 
-import contextlib
-import errno
-import io
+import dataclasses
 import json
 import operator
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, UInt8
 
-from data_builders.luna16 import VERSION, files
+from data_builders import lks, luna16
+from data_builders.lks import files as lks_files
+from data_builders.luna16 import files as luna16_files
 from medssl_jax.atomic import writable_directory
+from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS
+from medssl_jax.data.patch_store import PreparedSlide
 from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.data.slide_stores import describe_source, store_path
+from medssl_jax.data.tfds_store import Records, make
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
+from medssl_jax.progress import Progress, silent
+from medssl_jax.slides import SlideLayout
 
-SPLIT = "scans"
+LUNA16_SPLIT = "scans"
 GRID_FIELDS = ("spacing_zyx_mm", "origin_xyz_mm", "direction")
+NAMED_DIFFERENCES = 5
 
 
 class Luna16Source(Sequence):
@@ -34,15 +40,13 @@ class Luna16Source(Sequence):
         self.series_uids: tuple[str, ...] = tuple(index["series_uids"])
         self.subsets: tuple[int, ...] = tuple(index["subsets"])
         self.fingerprint: str = index["fingerprint"]
-        self._directory = directory
-        self._records: Any = None
+        self._records = Records(directory, LUNA16_SPLIT, len(self))
 
     def __len__(self) -> int:
         return len(self.series_uids)
 
     def __getitem__(self, index):
-        index = range(len(self))[operator.index(index)]
-        record = self._open_records()[index]
+        record = self._records[index]
         return PreparedScan(
             series_uid=self.series_uids[index],
             subset=int(record["subset"]),
@@ -56,23 +60,13 @@ class Luna16Source(Sequence):
     def __repr__(self) -> str:
         return f"Luna16Source(fingerprint={self.fingerprint!r}, scans={len(self)})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_records": None}  # grain's workers open the files for themselves
-
-    def _open_records(self):
-        if self._records is None:
-            import tensorflow_datasets as tfds
-
-            self._records = tfds.builder_from_directory(self._directory).as_data_source(SPLIT)
-        return self._records
-
 
 def open_luna16(data_dir: str | os.PathLike) -> Luna16Source:
     """Opens what `prepare_luna16` made; `InputError` if there is nothing."""
     directory = _luna16_directory(data_dir)
     if not (directory / "metadata.json").is_file():
         raise InputError(
-            f"{data_dir}: no prepared LUNA16 ({VERSION}) here: run "
+            f"{data_dir}: no prepared LUNA16 ({luna16.VERSION}) here: run "
             f"`python -m experiments.prepare --dataset=luna16 --manual_dir=DIR --data_dir={data_dir}`"
         )
     return Luna16Source(directory)
@@ -88,11 +82,9 @@ def prepare_luna16(manual_dir: str | os.PathLike, data_dir: str | os.PathLike) -
         other files or by other settings, or cannot be written.
     """
     manual_dir, prepared = Path(manual_dir).absolute(), (_luna16_directory(data_dir) / "metadata.json").is_file()
-    if prepared and not files.is_there(manual_dir):
+    if prepared and not luna16_files.is_there(manual_dir):
         return
-    scans = files.find_scans(manual_dir)
-
-    import tensorflow_datasets as tfds
+    scans = luna16_files.find_scans(manual_dir)
 
     from data_builders.luna16.luna16_dataset_builder import Luna16, fingerprint
 
@@ -104,21 +96,147 @@ def prepare_luna16(manual_dir: str | os.PathLike, data_dir: str | os.PathLike) -
                 f"other settings (fingerprint {found}, expected {wanted}): remove that folder, or give another data_dir"
             )
         return
-    tfds.disable_progress_bar()
-    builder = Luna16(data_dir=writable_directory(data_dir), file_format="array_record")
-    # TFDS announces a download, and makes a folder for it; there is none.
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as unused:
-        config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
-        try:
-            builder.download_and_prepare(download_dir=unused, download_config=config)
-        except (OSError, RuntimeError) as error:
-            # ArrayRecord says by RuntimeError that the disk is full.
-            if isinstance(error, RuntimeError) and os.strerror(errno.ENOSPC) not in str(error):
-                raise
-            if isinstance(error, OSError) and str(error.filename).startswith(str(manual_dir)):
-                raise InputError(f"{error.filename}: cannot be read ({error.strerror}): copy the file again") from error
-            raise InputError(f"{data_dir}: cannot be written: {error}: free some space and start again") from error
+    make(Luna16(data_dir=writable_directory(data_dir), file_format="array_record"), manual_dir)
 
 
 def _luna16_directory(data_dir):
-    return Path(data_dir) / "luna16" / VERSION
+    return Path(data_dir) / "luna16" / luna16.VERSION
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LksRecord:
+    """One slide without its patches; `foreground` is true for the patches, row by row, that are not background."""
+
+    name: str
+    split: str
+    label: int
+    low_resolution: UInt8[np.ndarray, "side side"]
+    foreground: Bool[np.ndarray, " patches"]
+    store_path: Path
+
+
+class LksSource(Sequence):
+    """The slides of a prepared LKS, training before test, then by name; patches are read through `slide`.
+
+    `names` (unique within a split), `splits`, `labels`, `foreground_counts` (patches that are not background),
+    `layout`, `background_threshold` and `fingerprint`, a short name of exactly this data, decode no image.
+    """
+
+    def __init__(self, directory: Path):
+        index = json.loads((directory / "metadata.json").read_text())
+        self.names: tuple[str, ...] = tuple(index["names"])
+        self.splits: tuple[str, ...] = tuple(index["splits"])
+        self.labels: tuple[int, ...] = tuple(index["labels"])
+        self.foreground_counts: tuple[int, ...] = tuple(index["foreground_counts"])
+        self.layout = SlideLayout(**index["layout"])
+        self.background_threshold: float = index["background_threshold"]
+        self.fingerprint: str = index["fingerprint"]
+        self._stores = directory.parent
+        self._records = {split: Records(directory, split, self.splits.count(split)) for split in set(self.splits)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index):
+        index = range(len(self))[operator.index(index)]
+        split = self.splits[index]
+        record = self._records[split][index - self.splits.index(split)]
+        return LksRecord(
+            name=record["name"].decode(),
+            split=split,
+            label=int(record["label"]),
+            low_resolution=record["low_resolution"],
+            foreground=record["foreground"].astype(bool),
+            store_path=self.store_path(index),
+        )
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{split}={self.splits.count(split)}" for split in lks_files.SPLITS)
+        return f"LksSource(fingerprint={self.fingerprint!r}, {counts})"
+
+    @property
+    def largest_foreground(self) -> int:
+        """The most patches that any slide has to have read."""
+        return max(self.foreground_counts)
+
+    def store_path(self, index: int) -> Path:
+        """Where the low-resolution image and the patches of a slide lie."""
+        return store_path(self._stores, self.splits[index], self.names[index])
+
+    def slide(self, index: int) -> PreparedSlide:
+        """Opens a slide; `InputError` where its store is not there."""
+        return PreparedSlide(self.store_path(index))
+
+
+def open_lks(data_dir: str | os.PathLike) -> LksSource:
+    """Opens what `prepare_lks` made; `InputError` if there is nothing."""
+    directory = _lks_directory(data_dir)
+    if not (directory / "metadata.json").is_file():
+        raise InputError(
+            f"{data_dir}: no prepared LKS ({lks.VERSION}) here: run "
+            f"`python -m experiments.prepare --dataset=lks --manual_dir=DIR --data_dir={data_dir}`"
+        )
+    return LksSource(directory)
+
+
+def prepare_lks(
+    manual_dir: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    layout: SlideLayout | None = None,
+    *,
+    background_threshold: float = BACKGROUND_GREY_LEVELS,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> None:
+    """Makes the stores of all slides in `manual_dir`, then the TFDS data set of them; what `data_dir` has is kept.
+
+    An interrupted or failed call is simply made again. Where `manual_dir` holds no slides any more, `data_dir` is taken
+    as it is. No `layout` is LKS's own.
+
+    Raises:
+      InputError: LKS is incomplete or wrong (see `data_builders.lks.files.find_slides`); slides cannot be read (all of
+        them in one line, when the others are finished); `data_dir` was made from other files or by other settings, or
+        cannot be written.
+    """
+    manual_dir, prepared = Path(manual_dir).absolute(), (_lks_directory(data_dir) / "metadata.json").is_file()
+    if prepared and not lks_files.is_there(manual_dir):
+        return
+    slides = lks_files.find_slides(manual_dir)
+
+    from data_builders.lks.lks_dataset_builder import Lks
+
+    builder = Lks(
+        data_dir=writable_directory(data_dir),
+        file_format="array_record",
+        layout=layout or SlideLayout(),
+        background_threshold=background_threshold,
+        workers=workers,
+        progress=progress,
+    )
+    if prepared:
+        wanted = builder.describe(slides, [describe_source(slide.path) for slide in slides])
+        _check_unchanged(_lks_directory(data_dir), manual_dir, wanted)
+        builder.write_stores(slides)
+        return
+    make(builder, manual_dir)
+
+
+def _check_unchanged(directory, manual_dir, wanted):
+    found = json.loads((directory / "metadata.json").read_text())["description"]
+    wanted = json.loads(json.dumps(wanted))
+    differing = [
+        f"{part}: {found.get(part)}, now {wanted.get(part)}"
+        for part in sorted(found.keys() | wanted.keys())
+        if found.get(part) != wanted.get(part)
+    ]
+    if differing:
+        more = len(differing) - NAMED_DIFFERENCES
+        told = "; ".join(differing[:NAMED_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+        raise InputError(
+            f"{directory}: was prepared from other files than {manual_dir} holds now, or by other settings ({told}): "
+            "remove that folder and start again: only slides that changed are read anew; or give another data_dir"
+        )
+
+
+def _lks_directory(data_dir):
+    return Path(data_dir) / "lks" / lks.VERSION

@@ -1,4 +1,4 @@
-"""Which scans are trained on with labels, which without, and which are tested on."""
+"""Which scans and slides are trained on, which of them with labels, and which are kept for testing."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -47,6 +47,24 @@ def draw_split(
         )
     shuffled = [train[index] for index in np.random.default_rng(seed).permutation(len(train))]
     return Split(tuple(shuffled[:count]), tuple(shuffled[len(train) - unlabelled :]), test)
+
+
+def draw_stratified(labels: Sequence[int], share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Positions in `labels` to train on, and those to validate on: about `share` of each class, both ascending.
+
+    A class of two or more is on both sides, a class of one is trained on. With one seed the positions validated on for
+    a smaller share are among those for a larger one. Raises `InputError` unless 0 < `share` < 1.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"validation share: {share}, expected more than 0 and less than 1, such as 0.2")
+    validation: list[int] = []
+    for label in sorted(set(labels)):
+        of_class = [position for position, each in enumerate(labels) if each == label]
+        positions = np.random.default_rng((seed, label)).permutation(of_class)
+        count = min(max(1, round(share * len(positions))), len(positions) - 1)
+        validation += positions[:count].tolist()
+    train = sorted(set(range(len(labels))) - set(validation))
+    return tuple(train), tuple(sorted(validation))
 
 
 def as_json(split: Split) -> dict[str, Sequence[str]]:

@@ -7,18 +7,14 @@ annotations.csv  annotations_excluded.csv  seriesuids.csv
 phantom/<uid>.json                 the truth about one scan; written last, so it also says: this scan is finished
 """
 
-import csv
 import dataclasses
-import io
+import functools
 import json
-import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from medssl_jax.atomic import atomic_path, writable_directory
-from medssl_jax.errors import InputError
+from medssl_jax.atomic import writable_directory
+from medssl_jax.phantoms.folder import claim_folder, csv_text, make_each, write_text
 from medssl_jax.phantoms.scan import PlacedFinding, render_scan
 from medssl_jax.phantoms.spec import SUBSETS, TRUTH_FOLDER, Luna16Phantom
 from medssl_jax.progress import Progress, silent
@@ -26,7 +22,7 @@ from medssl_jax.volumes import Volume, write_metaimage
 
 # Raised when the same spec would give other bytes, so that two makes never mix in one folder.
 MAKE = 2
-SPEC_FILE, LUNGS_FOLDER = "spec.json", "seg-lungs-LUNA16"
+LUNGS_FOLDER = "seg-lungs-LUNA16"
 ANNOTATIONS_FILE, EXCLUDED_FILE, SERIES_FILE = "annotations.csv", "annotations_excluded.csv", "seriesuids.csv"
 HEADER = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 
@@ -50,13 +46,15 @@ def write_luna16_phantom(
       InputError: `directory` cannot be written, holds a phantom of another spec, or something that is no phantom.
     """
     directory = writable_directory(directory)
-    _claim(spec, directory)
+    claim_folder(
+        directory,
+        {"make": MAKE, "kind": "luna16", **dataclasses.asdict(spec)},
+        telltale_names=(ANNOTATIONS_FILE, "subset0", LUNGS_FOLDER),
+    )
     for folder in (*(f"subset{k}" for k in range(SUBSETS)), LUNGS_FOLDER, TRUTH_FOLDER):
         (directory / folder).mkdir(exist_ok=True)
     missing = [index for index in range(spec.scans) if not _is_finished(spec, directory, index)]
-    finished: Iterable[int] = _write_scans(spec, directory, missing, workers)
-    for _ in progress(finished, total=len(missing)) if missing else ():
-        pass
+    make_each(functools.partial(write_scan, spec, directory), missing, workers=workers, progress=progress)
     _write_tables(spec, directory)
 
 
@@ -75,43 +73,14 @@ def read_truth(spec: Luna16Phantom, directory: str | os.PathLike, index: int) ->
     return ScanTruth(record["series_uid"], record["subset"], nodules, excluded)
 
 
-def write_scan(spec: Luna16Phantom, directory: str | os.PathLike, index: int) -> int:
-    """Makes and writes scan `index`, and returns `index`."""
+def write_scan(spec: Luna16Phantom, directory: str | os.PathLike, index: int) -> None:
+    """Makes and writes scan `index`."""
     directory = Path(directory)
     scan = render_scan(spec, index)
     write_metaimage(scan_path(spec, directory, index), Volume(scan.hu, scan.grid, scan.series_uid))
     write_metaimage(_lungs_path(spec, directory, index), Volume(scan.lungs, scan.grid, scan.series_uid), compress=True)
     truth = ScanTruth(scan.series_uid, scan.subset, scan.nodules, scan.excluded)
-    _write_text(_truth_path(spec, directory, index), json.dumps(dataclasses.asdict(truth), indent=1) + "\n")
-    return index
-
-
-def _claim(spec, directory):
-    """Writes spec.json, or makes sure that the one there is the same."""
-    path = directory / SPEC_FILE
-    wanted = json.loads(json.dumps({"make": MAKE, "kind": "luna16", **dataclasses.asdict(spec)}))
-    if not path.exists():
-        stranger = next(
-            (name for name in (ANNOTATIONS_FILE, "subset0", LUNGS_FOLDER) if (directory / name).exists()), None
-        )
-        if stranger:
-            raise InputError(
-                f"{directory}: holds {stranger} but no {SPEC_FILE}, so it is not a phantom: choose another folder"
-            )
-        _write_text(path, json.dumps(wanted, indent=1) + "\n")
-        return
-    try:
-        found = json.loads(path.read_text())
-    except ValueError:
-        raise InputError(f"{path}: not valid JSON: delete the folder or choose another one") from None
-    differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
-    if differing:
-        key = differing[0]
-        value = found.get(key) if isinstance(found, dict) else found
-        raise InputError(
-            f"{path}: this phantom was made with {key} = {value}, asked for is {wanted[key]}: "
-            "choose another folder, or delete this one to make it anew"
-        )
+    write_text(_truth_path(spec, directory, index), json.dumps(dataclasses.asdict(truth), indent=1) + "\n")
 
 
 def _is_finished(spec, directory, index):
@@ -128,43 +97,13 @@ def _truth_path(spec, directory, index):
     return directory / TRUTH_FOLDER / f"{spec.series_uid(index)}.json"
 
 
-def _write_scans(spec, directory, indices, workers) -> Iterator[int]:
-    if workers <= 1 or len(indices) <= 1:
-        for index in indices:
-            yield write_scan(spec, directory, index)
-        return
-    # Spawned, not forked: the caller may have JAX's threads running.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(indices)), mp_context=context) as pool:
-        futures = [pool.submit(write_scan, spec, directory, index) for index in indices]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
 def _write_tables(spec, directory):
     truths = sorted((read_truth(spec, directory, index) for index in range(spec.scans)), key=lambda t: t.series_uid)
     for name, kind in ((ANNOTATIONS_FILE, "nodules"), (EXCLUDED_FILE, "excluded")):
         rows = [(truth.series_uid, *_digits(finding)) for truth in truths for finding in getattr(truth, kind)]
-        _write_text(directory / name, _csv([HEADER, *rows]))
-    _write_text(directory / SERIES_FILE, _csv([(truth.series_uid,) for truth in truths]))
+        write_text(directory / name, csv_text([HEADER, *rows]))
+    write_text(directory / SERIES_FILE, csv_text([(truth.series_uid,) for truth in truths]))
 
 
 def _digits(finding):
     return tuple(f"{number:.10g}" for number in (*finding.centre_xyz_mm, finding.diameter_mm))
-
-
-def _csv(rows):
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
-
-
-def _write_text(path, text):
-    if path.is_file() and path.read_bytes() == text.encode():
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode())

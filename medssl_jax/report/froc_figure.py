@@ -4,32 +4,24 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from medssl_jax.atomic import atomic_path
 from medssl_jax.metrics.froc import CURVE_FPS_PER_SCAN, FPS_PER_SCAN, FrocResult
+from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Wong, Nature Methods 8 (2011): told apart by colour-blind readers too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
 
 def write_froc_figure(path: str | os.PathLike, results: Mapping[str, FrocResult]) -> None:
     """Writes `draw_froc(results)` as a picture; the extension of `path` chooses the format."""
-    with atomic_path(path) as temporary:
-        draw_froc(results).savefig(temporary, dpi=150)
+    write_figure(path, draw_froc(results))
 
 
 def draw_froc(results: Mapping[str, FrocResult]) -> "Figure":
     """One curve with its band and its seven points for each named result, on one pair of axes."""
-    # Drawn without pyplot: no window, no global state, and training never imports matplotlib.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = new_figure(7.0, 5.0)
     axes = figure.add_subplot()
     for place, (name, result) in enumerate(results.items()):
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = COLOURS[place % len(COLOURS)]
         curve = result.curve
         axes.fill_between(CURVE_FPS_PER_SCAN, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(CURVE_FPS_PER_SCAN, curve.sensitivity, color=colour, linewidth=1.8)
@@ -37,7 +29,7 @@ def draw_froc(results: Mapping[str, FrocResult]) -> "Figure":
             FPS_PER_SCAN,
             result.sensitivity,
             color=colour,
-            marker=_MARKERS[place % len(_MARKERS)],
+            marker=MARKERS[place % len(MARKERS)],
             linestyle="none",
             markersize=5.5,
             clip_on=False,
@@ -49,9 +41,7 @@ def draw_froc(results: Mapping[str, FrocResult]) -> "Figure":
     axes.set_xticks(FPS_PER_SCAN, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
     axes.set_ylim(0, 1)
     axes.set_yticks([tenth / 10 for tenth in range(11)])
-    axes.grid(color="0.88", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    quieten(axes)
     axes.set_xlabel("false positives per scan")
     axes.set_ylabel("sensitivity")
     axes.set_title(_title(results), fontsize=11)

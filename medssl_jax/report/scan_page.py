@@ -1,13 +1,11 @@
 """One HTML page about one scan: what was read, where the marks are, and slices through each of them.
 
-The page is one file without scripts, fonts or addresses, so it reads the same offline; `scan_page.html` is its frame.
+`scan_page.html` is its frame; `page.py` says what all pages have in common.
 World coordinates are x, y, z in mm (DICOM LPS).
 """
 
 import html
-import importlib.metadata
 import os
-import string
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +14,8 @@ import numpy as np
 from medssl_jax.atomic import atomic_path
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
-from medssl_jax.report.scan_report import RESEARCH_USE, ScanReport
+from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software
+from medssl_jax.report.scan_report import ScanReport
 from medssl_jax.report.views import (
     Frame,
     Rectangle,
@@ -25,7 +24,6 @@ from medssl_jax.report.views import (
     draw_slice,
     frame_of_scan,
     frame_round,
-    png_data_uri,
 )
 
 TEMPLATE = Path(__file__).with_name("scan_page.html")
@@ -63,24 +61,21 @@ def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: fl
     """The page, with the marks of at least `min_probability`, each in three slices of the prepared scan."""
     shown = [k for k, probability in enumerate(detections.marks.probability) if probability >= min_probability]
     boxes = _boxes_zyxdhw(detections, scan.grid)[shown]
-    return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    return fill_page(
+        TEMPLATE,
         input_name=html.escape(detections.input_name),
-        notices=_notices(detections),
+        notices=notices(_warnings(detections)),
         facts=_facts(detections),
         overview=_overview(scan, boxes),
         table=_counted(detections, len(shown), min_probability) + _table(detections, shown),
         marks=_marks(detections, shown, boxes, scan),
-        footer=_footer(),
+        footer=f"{WORLD} Every mark is in detections.csv and detections.json beside this page. {software()}.",
     )
 
 
-def _notices(detections: ScanReport) -> str:
-    notices = [f'<p class="notice">{RESEARCH_USE}</p>']
-    if detections.is_phantom_scan:
-        notices.append(f'<p class="notice warning">{PHANTOM_SCAN}</p>')
-    if detections.detector.trained_on_phantom:
-        notices.append(f'<p class="notice warning">{PHANTOM_DETECTOR}</p>')
-    return "\n".join(notices)
+def _warnings(detections: ScanReport) -> list[str]:
+    warnings = [PHANTOM_SCAN] if detections.is_phantom_scan else []
+    return warnings + ([PHANTOM_DETECTOR] if detections.detector.trained_on_phantom else [])
 
 
 def _facts(detections: ScanReport) -> str:
@@ -97,7 +92,7 @@ def _facts(detections: ScanReport) -> str:
         "Detector": f"{card.run}, step {card.step}",
         "Trained on": card.trained_on,
     }
-    return "<dl>\n" + "\n".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()) + "\n</dl>"
+    return fact_list(facts)
 
 
 def direction_in_words(grid: Grid) -> str:
@@ -116,7 +111,7 @@ def _overview(scan: PreparedScan, boxes) -> str:
     for view in View:
         frame = frame_of_scan(view, scan.hu.shape)
         alt = f"The whole scan seen {FROM_WHERE[view]}, {frame.width_mm} by {frame.height_mm} mm, "
-        alt += f"with {_count(len(boxes), 'numbered box', 'numbered boxes')}; {_hanging(view)}."
+        alt += f"with {count(len(boxes), 'numbered box', 'numbered boxes')}; {_hanging(view)}."
         overlays = [_box(frame, frame.rectangle(box), "box") for box in boxes]
         if not _is_thin(frame):
             overlays += [_number(frame, frame.rectangle(box), k) for k, box in enumerate(boxes[:NUMBERED_MARKS], 1)]
@@ -134,7 +129,7 @@ def _counted(detections: ScanReport, shown: int, min_probability: float) -> str:
         counted = f"No mark reaches a probability of {min_probability:g}; {total} below it stand in detections.csv."
         return f"<p>{counted} {EMPTY}</p>\n"
     if shown == total:
-        return f"<p>{_count(total, 'mark.', 'marks, best first.')}</p>\n"
+        return f"<p>{count(total, 'mark.', 'marks, best first.')}</p>\n"
     rest = f"the other {total - shown} are in detections.csv"
     return f"<p>{shown} of {total} marks, best first: a probability of {min_probability:g} or more; {rest}.</p>\n"
 
@@ -241,12 +236,3 @@ def _listed(centre_xyz_mm) -> str:
 
 def _by(numbers, form: str) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(f"{number:{form}}" for number in numbers)
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
-
-
-def _footer() -> str:
-    version = importlib.metadata.version("medssl-jax")
-    return f"{WORLD} Every mark is in detections.csv and detections.json beside this page. medssl-jax {version}."

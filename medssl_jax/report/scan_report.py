@@ -5,12 +5,8 @@ World coordinates are x, y, z in mm (DICOM LPS).
 
 import csv
 import dataclasses
-import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,24 +16,14 @@ from medssl_jax.atomic import atomic_path
 from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS
 from medssl_jax.metrics.marks import Marks
+from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions
 
 DETECTION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm", "probability")
-RESEARCH_USE = "Research software, not a medical device. Not for diagnosis or treatment."
-TRACED_PACKAGES = ("medssl-jax", "jax", "numpy", "simpleitk")
+READER_PACKAGES = ("simpleitk",)
 
 
-@dataclasses.dataclass(frozen=True)
-class DetectorCard:
-    """Which detector it was: the name of its run, the step of its checkpoint, the config it was trained with."""
-
-    run: str
-    step: int
-    config: Mapping[str, Any]
-
-    @property
-    def trained_on_phantom(self) -> bool:
-        """Whether it has seen synthetic scans only."""
-        return "phantom" in self.config["data"]
+class DetectorCard(ModelCard):
+    """Which detector it was."""
 
     @property
     def trained_on(self) -> str:
@@ -47,11 +33,6 @@ class DetectorCard:
         parts += [f"{unlabelled} unlabelled"] if unlabelled else []
         parts += [f"all {'other ' if unlabelled else ''}training scans labelled"] if labelled < 0 else []
         return f"{'phantom (synthetic scans)' if self.trained_on_phantom else 'LUNA16'}: {', '.join(parts)}"
-
-    @property
-    def config_sha256(self) -> str:
-        """Names the config; the same settings give the same name."""
-        return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,7 +85,6 @@ def write_detections_json(path: str | os.PathLike, detections: ScanReport) -> No
 
 def detections_as_json(detections: ScanReport) -> dict[str, Any]:
     """The marks with the scan, the detector and the software they come from; names of files, no folders."""
-    card = detections.detector
     return {
         "intended_use": RESEARCH_USE,
         "input": detections.input_name,
@@ -112,16 +92,8 @@ def detections_as_json(detections: ScanReport) -> dict[str, Any]:
         "is_phantom_scan": detections.is_phantom_scan,
         "grid": dataclasses.asdict(detections.grid),
         "lungs": detections.lungs_name or "segmented from the scan",
-        "detector": {
-            "run": card.run,
-            "step": card.step,
-            "trained_on": card.trained_on,
-            "trained_on_phantom": card.trained_on_phantom,
-            "inference": dict(card.config["inference"]),
-            "config_sha256": card.config_sha256,
-        },
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in TRACED_PACKAGES},
+        "detector": detections.detector.as_json(),
+        "versions": versions(READER_PACKAGES),
         "marks": [
             {
                 "centre_xyz_mm": [round(mm, 4) for mm in centre],

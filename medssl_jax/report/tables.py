@@ -10,6 +10,7 @@ from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, Interval, PooledRe
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.metrics.marks import Marks
 from medssl_jax.metrics.matching import MARKS_PER_SCAN
+from medssl_jax.report.text_table import text_table
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ def sensitivity_table(rows: Sequence[Row], *, markdown: bool = False) -> str:
         [row.name, *(f"{value:.3f}" for value in (*row.sensitivity, row.cpm)), _interval(row.cpm_interval_95)]
         for row in rows
     ]
-    return _markdown([header, *lines]) if markdown else _aligned([header, *lines])
+    return text_table([header, *lines], markdown=markdown)
 
 
 def result_table(result: FrocResult) -> str:
     """One result in full: each sensitivity and CPM above the two ends of its 95 % interval."""
     intervals = (*result.sensitivity_interval_95, result.cpm_interval_95)
-    return _aligned(
+    return text_table(
         [
             ["FP/scan", *(f"{rate:g}" for rate in FPS_PER_SCAN), "CPM"],
             ["sensitivity", *(f"{value:.3f}" for value in (*result.sensitivity, result.cpm))],
@@ -88,24 +89,3 @@ def scored_lines(result: FrocResult, marks: Marks, annotations: Findings) -> str
 
 def _interval(interval: Interval | None) -> str:
     return "-" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
-
-
-def _padded(lines: Sequence[Sequence[str]]) -> list[list[str]]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        [
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in lines
-    ]
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join("  ".join(line).rstrip() for line in _padded(lines))
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    header, *body = (f"| {' | '.join(line)} |" for line in _padded(lines))
-    rule = "|" + "|".join(["---", *["---:"] * (len(lines[0]) - 1)]) + "|"
-    return "\n".join([header, rule, *body])

@@ -5,10 +5,8 @@ have the front above, the others the head; the patient's right is on the left, i
 picture's unit of length is the voxel, that is the mm, on both axes.
 """
 
-import base64
 import dataclasses
 import enum
-import io
 from typing import NamedTuple
 
 import numpy as np
@@ -108,15 +106,6 @@ def draw_projection(hu_zyx: Int16[np.ndarray, "z y x"], frame: Frame) -> UInt8[n
     """The mean HU along the view's axis, much as an X-ray shows it, as grey and opacity."""
     # Air round the body would count like lung and wash the picture out.
     return _draw(hu_zyx.mean(frame.view.axis, dtype=np.float32), frame, PROJECTION_WINDOW_HU, 1)
-
-
-def png_data_uri(picture: UInt8[np.ndarray, "height width 2"]) -> str:
-    """The picture as a PNG within a `data:` address."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _draw(plane, frame, window_hu, pixels_per_mm):

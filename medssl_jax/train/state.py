@@ -10,25 +10,33 @@ import optax
 
 @flax.struct.dataclass
 class TrainState:
-    """`step` counts finished steps, an int32; `ema` is a moving average of `params`, or None where it is not kept."""
+    """`step` counts finished steps, an int32; `ema` is a moving average of `params`, or None where it is not kept.
+
+    `extra` is whatever else a method carries from step to step, such as a running mean.
+    """
 
     step: Any
     params: Any
     opt_state: optax.OptState
     ema: Any = None
+    extra: Any = None
 
     @classmethod
-    def create(cls, params: Any, optimiser: optax.GradientTransformation, *, keep_ema: bool) -> "TrainState":
+    def create(
+        cls, params: Any, optimiser: optax.GradientTransformation, *, keep_ema: bool, extra: Any = None
+    ) -> "TrainState":
         """The state before the first step."""
         ema = jax.tree.map(jnp.copy, params) if keep_ema else None
-        return cls(jnp.zeros((), jnp.int32), params, optimiser.init(params), ema)
+        return cls(jnp.zeros((), jnp.int32), params, optimiser.init(params), ema, extra)
 
-    def update(self, gradients: Any, optimiser: optax.GradientTransformation, *, ema_decay: float) -> "TrainState":
-        """The state one optimiser step later."""
+    def update(
+        self, gradients: Any, optimiser: optax.GradientTransformation, *, ema_decay: float, extra: Any = None
+    ) -> "TrainState":
+        """The state one optimiser step later, with a new `extra`."""
         updates, opt_state = optimiser.update(gradients, self.opt_state, self.params)
         params = optax.apply_updates(self.params, updates)
         ema = None if self.ema is None else optax.incremental_update(params, self.ema, 1 - ema_decay)
-        return TrainState(self.step + 1, params, opt_state, ema)
+        return TrainState(self.step + 1, params, opt_state, ema, extra)
 
     @property
     def params_to_evaluate(self) -> Any:

@@ -19,6 +19,8 @@ FREE_TO_CHANGE = (
     "data.data_dir",
     "data.cache_dir",
     "patches.loader_threads",
+    "batches.loader_threads",
+    "method.name",
 )
 
 

@@ -1,8 +1,9 @@
 """The lists a run trains and tests on."""
 
+import numpy as np
 import pytest
 
-from medssl_jax.data.splits import as_json, draw_split
+from medssl_jax.data.splits import as_json, draw_split, draw_stratified
 from medssl_jax.errors import InputError
 
 SUBSET_OF = {f"1.2.{index}": index % 10 for index in range(888)}
@@ -61,3 +62,45 @@ def test_absent_test_subsets_are_an_error():
 
 def test_lists_are_written_as_they_are():
     assert list(as_json(draw(25))) == ["labelled", "unlabelled", "test"]
+
+
+LKS_TRAIN = [0] * 239 + [1] * 106 + [2] * 107 + [3] * 27
+
+
+class TestStratified:
+    def test_takes_its_share_of_each_class(self):
+        train, validation = draw_stratified(LKS_TRAIN, 0.2, seed=0)
+        counts = np.bincount([LKS_TRAIN[position] for position in validation])
+        np.testing.assert_array_equal(counts, [48, 21, 21, 5])
+        assert sorted((*train, *validation)) == list(range(479))
+
+    def test_both_lists_ascend(self):
+        for part in draw_stratified(LKS_TRAIN, 0.3, seed=0):
+            assert list(part) == sorted(part)
+
+    def test_the_seed_decides(self):
+        assert draw_stratified(LKS_TRAIN, 0.2, seed=0) == draw_stratified(tuple(LKS_TRAIN), 0.2, seed=0)
+        assert draw_stratified(LKS_TRAIN, 0.2, seed=0) != draw_stratified(LKS_TRAIN, 0.2, seed=1)
+
+    def test_a_smaller_share_is_part_of_a_larger_one(self):
+        small, large = (set(draw_stratified(LKS_TRAIN, share, seed=3)[1]) for share in (0.1, 0.25))
+        assert small < large
+
+    def test_one_class_does_not_depend_on_the_others(self):
+        _, validation = draw_stratified(LKS_TRAIN, 0.2, seed=0)
+        _, fewer = draw_stratified(LKS_TRAIN[:345], 0.2, seed=0)
+        assert [position for position in validation if position < 345] == list(fewer)
+
+    def test_small_classes_are_on_both_sides_where_they_can_be(self):
+        train, validation = draw_stratified([0, 1, 1, 2, 2, 2], 0.1, seed=0)
+        assert 0 in train
+        assert len({1, 2} & set(validation)) == 1
+        assert len({3, 4, 5} & set(validation)) == 1
+
+    def test_nothing_to_draw_from(self):
+        assert draw_stratified([], 0.5, seed=0) == ((), ())
+
+    @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+    def test_a_wrong_share(self, share):
+        with pytest.raises(InputError, match="validation share"):
+            draw_stratified(LKS_TRAIN, share, seed=0)

@@ -22,9 +22,35 @@ def test_writes_a_phantom_and_its_contact_sheet(tmp_path):
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
+def test_writes_slides_and_their_contact_sheet(tmp_path):
+    sheet = tmp_path / "sheet.png"
+    done = make_phantom(
+        "--kind=lks",
+        f"--output={tmp_path / 'data'}",
+        "--train=4",
+        "--test=4",
+        "--grid=2",
+        "--patch_side=64",
+        "--shrink=4",
+        "--margin=0,5",
+        "--layouts=strips-lzw,tiles-none-big",
+        "--seed=3",
+        "--workers=1",
+        f"--contact_sheet={sheet}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "data" / "Train").iterdir())) == 4
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
 def test_bad_input_is_one_line_and_status_2(tmp_path):
-    for flag, name in (("--chest_mm=64,x,64", "chest_mm"), ("--chest_mm=1,2,3", "chest_zyx_mm")):
-        done = make_phantom(f"--output={tmp_path}", flag)
+    for flags, name in (
+        (("--chest_mm=64,x,64",), "chest_mm"),
+        (("--chest_mm=1,2,3",), "chest_zyx_mm"),
+        (("--kind=lks", "--scans=3"), "--scans: belongs to --kind=luna16"),
+        (("--kind=lks", "--margin=0.5,1"), "margin"),
+    ):
+        done = make_phantom(f"--output={tmp_path}", *flags)
         assert done.returncode == 2
         assert name in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1

@@ -1,11 +1,15 @@
-"""Two scored detectors small enough to draw in no time."""
+"""Two scored detectors and a report on three slides, small enough to draw in no time."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
+from medssl_jax.inference.selective import SlideResult
 from medssl_jax.metrics.froc import score
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.metrics.marks import Marks
+from medssl_jax.report.slide_report import ClassifierCard, SlideReport
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,47 @@ def froc_results():
         return score(Marks(series_uids * 10, centre, probability), annotations, None, series_uids, bootstraps=50)
 
     return {"FocalMix": detector(0.4), "supervised": detector(0.0)}
+
+
+@pytest.fixture(scope="session")
+def slide_result():
+    """Makes a slide of 4 x 4 patches that the LRN settles; with attention, one that the HRN did."""
+    foreground = np.arange(16) < 12
+
+    def make(name, low=(0.95, 0.03, 0.01, 0.01), high=None, attention=None, foreground=foreground):
+        route = "low" if high is None else "high"
+        seconds = {"low_resolution_read": 0.2, "low_network": 0.1}
+        if high is not None:
+            seconds |= {"patch_read": 2.0, "high_network": 4.0}
+            high, attention = np.array(high, np.float32), np.array(attention, np.float32)
+        low = np.array(low, np.float32)
+        label = int((low if high is None else high).argmax())
+        return SlideResult(
+            **dict(name=name, low_probability=low, high_probability=high, route=route, label=label),
+            **dict(seconds=seconds, attention=attention, foreground=foreground),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def slide_report(slide_result):
+    """Makes a report on three slides: settled low, sent on, and all black."""
+    attention = np.zeros(16)
+    attention[[6, 12]] = 0.75, 0.25
+    results = (
+        slide_result("settled"),
+        slide_result("sent", (0.2, 0.6, 0.1, 0.1), (0.1, 0.1, 0.7, 0.1), attention),
+        slide_result("black", foreground=np.zeros(16, bool)),
+    )
+    config = {"data": {"phantom": {}, "manual_dir": "/home/someone/LKS"}, "inference": {"rule": "confidence"}}
+    report = SlideReport(
+        classifier=ClassifierCard("phantom_sos", 600, config),
+        classes=("Neg", "AMA", "SMA-V", "SMA-T"),
+        rule="confidence",
+        c=0.9,
+        are_phantom_slides=False,
+        results=results,
+        refused={"bad.tif": "bad.tif: not a TIFF"},
+    )
+    return lambda **changes: dataclasses.replace(report, **changes)

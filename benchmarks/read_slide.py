@@ -1,0 +1,136 @@
+"""Seconds and peak memory to read a whole slide: low-resolution image and all patches, and libvips beside it.
+
+    python -m benchmarks.read_slide                      # 40000 x 40000: about five minutes, 2 GB of disk
+    python -m benchmarks.read_slide --grid=8             # 8000 x 8000
+
+Each reading runs in a process of its own, from files that were just written, so the disk takes no part. Our pass yields
+every patch, with two decoding threads; libvips makes the low-resolution image alone, in its sequential mode, with as
+many threads as there are cores. Needs the extra "test", for pyvips.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from absl import flags
+
+from experiments import command
+from medssl_jax.progress import progress_bar
+from medssl_jax.slides import SlideLayout, open_slide
+
+GRID = flags.DEFINE_integer("grid", 40, "Patches a side; LKS has 40.")
+PATCH_SIDE = flags.DEFINE_integer("patch_side", 1000, "Pixels a side of a patch.")
+SHRINK = flags.DEFINE_integer("shrink", 40, "Pixels a side that one pixel of the low-resolution image stands for.")
+DIRECTORY = flags.DEFINE_string("directory", None, "Where the files are written and removed; by default the system's.")
+
+KINDS = {
+    "uncompressed strips": {},
+    "LZW strips": {"rowsperstrip": 16, "compression": "lzw"},
+    "LZW tiles": {"tile": (256, 256), "compression": "lzw"},
+}
+RANDOM_PATCHES = 10
+
+
+def main(_):
+    """Writes a slide of each kind, reads it in each way, prints a line for each."""
+    layout = SlideLayout(GRID.value, PATCH_SIDE.value, SHRINK.value)
+    print(f"{layout.side} x {layout.side}, {layout.grid**2} patches, {os.cpu_count()} cores")
+    print(f"{'file':<20} {'MB':>6} {'one pass':>18} {'libvips, low only':>18} {'same low':>9} {'one patch':>10}")
+    for kind, options in KINDS.items():
+        with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as folder:
+            path = Path(folder) / "slide.tif"
+            _in_own_process(_write, path, layout.side + 10, options)
+            ours, ours_s, ours_mb = _in_own_process(_one_pass, path, layout)
+            libvips, libvips_s, libvips_mb = _in_own_process(_libvips, path, layout)
+            milliseconds, _, _ = _in_own_process(_random_patches, path, layout)
+            print(
+                f"{kind:<20} {path.stat().st_size / 1e6:6.0f} {ours_s:7.1f} s {ours_mb:5.0f} MB {libvips_s:7.1f} s "
+                f"{libvips_mb:5.0f} MB {'yes' if ours == libvips else 'NO':>9} {milliseconds:7.1f} ms",
+                flush=True,
+            )
+
+
+def _in_own_process(function, *arguments):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, function, *arguments).result()
+
+
+def _measured(function, *arguments):
+    """The function's result, its seconds, and the peak memory of this process in MB."""
+    begin = time.perf_counter()
+    result = function(*arguments)
+    seconds = time.perf_counter() - begin
+    # The kernel's own count; getrusage would add what the parent held when it started this process.
+    status = Path("/proc/self/status").read_text()
+    peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return result, seconds, peak_kb / 1000
+
+
+def _one_pass(path, layout):
+    digest = hashlib.sha256()
+    with open_slide(path, layout) as slide:
+        for band in slide.bands():
+            digest.update(band.low.tobytes())
+        assert slide.patches_read == layout.grid**2
+    return digest.hexdigest()
+
+
+def _random_patches(path, layout):
+    """Milliseconds a patch."""
+    chosen = np.random.default_rng(0).integers(layout.grid**2, size=RANDOM_PATCHES)
+    with open_slide(path, layout) as slide:
+        begin = time.perf_counter()
+        for index in chosen:
+            next(slide.patches([index]))
+        return (time.perf_counter() - begin) / RANDOM_PATCHES * 1000
+
+
+def _libvips(path, layout):
+    slide = pyvips.Image.new_from_file(str(path), access="sequential")
+    top, left = (slide.height - layout.side) // 2, (slide.width - layout.side) // 2
+    low = slide.crop(left, top, layout.side, layout.side).shrink(layout.shrink, layout.shrink)
+    return hashlib.sha256(low.numpy().tobytes()).hexdigest()
+
+
+def _write(path, side, options):
+    import imagecodecs
+    import tifffile
+
+    shape, rows = (side, side), options.get("rowsperstrip", 256)
+    starts = progress_bar(f"writing {path.name}", "band")(range(0, side, rows))
+    bands = (_rows(side, top, min(rows, side - top)) for top in starts)
+    if not options:
+        # tifffile takes strips one by one only where they are encoded.
+        pixels = tifffile.memmap(path, shape=shape, dtype=np.uint8, photometric="minisblack")
+        for number, band in enumerate(bands):
+            pixels[number * rows : number * rows + len(band)] = band
+        return
+    pieces = (tile for band in bands for tile in _tiles(band, rows)) if "tile" in options else bands
+    encoded = (bytes(imagecodecs.lzw_encode(piece.tobytes())) for piece in pieces)
+    tifffile.imwrite(path, encoded, shape=shape, dtype=np.uint8, photometric="minisblack", **options)
+
+
+def _tiles(band, side):
+    """A row of tiles, those at the border filled up with black."""
+    height, width = band.shape
+    padded = np.pad(band, ((0, side - height), (0, -width % side)))
+    return (padded[:, left : left + side] for left in range(0, width, side))
+
+
+def _rows(side, top, height):
+    """Rows of a dark, noisy, structured disc with black corners, which LZW compresses as it does a real slide."""
+    y = (np.arange(top, top + height, dtype=np.float32) / side - 0.5)[:, None]
+    x = (np.arange(side, dtype=np.float32) / side - 0.5)[None]
+    structure = 12 + 8 * np.sin(900 * y) * np.sin(700 * x)
+    noise = np.random.default_rng(top).integers(0, 6, (height, side), np.uint8)
+    return np.where(np.hypot(y, x) < 0.5, structure.astype(np.uint8) + noise, 0).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,140 @@
+"""The TFDS data set of LKS: one record a slide, beside a store of its patches. Needs no TensorFlow."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_builders import lks
+from data_builders.lks import files
+from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS, foreground_patches
+from medssl_jax.data.patch_store import PreparedSlide
+from medssl_jax.data.slide_stores import StoreJob, store_path, write_stores
+from medssl_jax.progress import Progress, progress_bar
+from medssl_jax.slides import SlideLayout
+
+WORKERS = 2
+SLIDES_PER_SHARD = 64  # TFDS holds the low-resolution images of one shard in memory, 1 MB each
+
+
+class Lks(tfds.core.ShardBasedBuilder):
+    """Splits `train` and `test`, each ordered by name; `metadata.json` lists all slides, training before test.
+
+    Patches are not in the records, which would then be too large to read for a low-resolution image alone: they are in
+    `slides/<split>/<name>.array_record` beside this version's folder, and stay there when a build is interrupted.
+    """
+
+    VERSION = tfds.core.Version(lks.VERSION)
+    RELEASE_NOTES = {lks.VERSION: "First release."}  # noqa: RUF012 - as TFDS declares it
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "See README.md: LKS's files, unpacked into manual_dir."
+
+    def __init__(
+        self,
+        *,
+        layout: SlideLayout | None = None,
+        background_threshold: float = BACKGROUND_GREY_LEVELS,
+        workers: int = WORKERS,
+        progress: Progress | None = None,
+        **options: Any,
+    ):
+        # TFDS asks for the features while it sets itself up.
+        self.layout = layout or SlideLayout()
+        self.background_threshold = background_threshold
+        self._workers = workers
+        self._progress = progress or progress_bar("preparing", "slides")
+        super().__init__(**options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        def array(*shape):
+            # Not zlib: ArrayRecord compresses already.
+            return tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="bytes")
+
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "name": tfds.features.Text(),
+                    "label": tfds.features.ClassLabel(names=files.CLASSES),
+                    "low_resolution": array(self.layout.low_side, self.layout.low_side),
+                    "foreground": array(self.layout.grid**2),
+                }
+            ),
+            homepage="https://github.com/cradleai/LKS-Dataset",
+            metadata=tfds.core.MetadataDict(),
+            disable_shuffling=True,
+        )
+
+    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[Callable]]:
+        slides = files.find_slides(Path(dl_manager.manual_dir))
+        self.write_stores(slides)
+        sources, foreground_counts = [], []
+        for slide in slides:
+            with PreparedSlide(self.store_path(slide)) as prepared:
+                sources.append(prepared.source)
+                foreground_counts.append(int(self._foreground(prepared.low_resolution()).sum()))
+        description = self.describe(slides, sources)
+        self.info.metadata.update(
+            fingerprint=hashlib.sha256(json.dumps(description).encode()).hexdigest()[:16],
+            layout=dataclasses.asdict(self.layout),
+            background_threshold=self.background_threshold,
+            names=[slide.name for slide in slides],
+            splits=[slide.split for slide in slides],
+            labels=[slide.label for slide in slides],
+            foreground_counts=foreground_counts,
+            description=description,
+        )
+        return {
+            split: _shards(self._records([slide for slide in slides if slide.split == split]), count)
+            for split in files.SPLITS
+            if (count := sum(slide.split == split for slide in slides))
+        }
+
+    def write_stores(self, slides: Sequence[files.SlideFile]) -> None:
+        """Writes the stores that are absent or stale; see `medssl_jax.data.slide_stores.write_stores`."""
+        jobs = [StoreJob(slide.path, self.store_path(slide), self.layout) for slide in slides]
+        write_stores(jobs, workers=self._workers, progress=self._progress)
+
+    def store_path(self, slide: files.SlideFile) -> Path:
+        """Where the patches of a slide lie."""
+        return store_path(Path(self._data_dir_root) / self.name, slide.split, slide.name)
+
+    def describe(self, slides: Sequence[files.SlideFile], sources: Sequence[str]) -> dict[str, Any]:
+        """All that decides what is stored: the settings, and of each slide its class and what `source` says of it."""
+        return {
+            "builder": lks.VERSION,
+            **dataclasses.asdict(self.layout),
+            "background_threshold": self.background_threshold,
+            **{
+                f"{slide.split}/{slide.name}": f"{files.CLASSES[slide.label]} {source}"
+                for slide, source in zip(slides, sources, strict=True)
+            },
+        }
+
+    def _records(self, slides) -> Iterator[tuple[str, dict[str, Any]]]:
+        for slide in slides:
+            with PreparedSlide(self.store_path(slide)) as prepared:
+                low_resolution = prepared.low_resolution()
+            yield (
+                slide.name,
+                {
+                    "name": slide.name,
+                    "label": slide.label,
+                    "low_resolution": low_resolution,
+                    "foreground": self._foreground(low_resolution).astype(np.uint8),
+                },
+            )
+
+    def _foreground(self, low_resolution):
+        return foreground_patches(low_resolution, self.layout, self.background_threshold)
+
+
+def _shards(records, count):
+    one_shard = partial(itertools.islice, records, SLIDES_PER_SHARD)
+    return [one_shard] * (math.ceil(count / SLIDES_PER_SHARD) - 1) + [lambda: records]

@@ -1,0 +1,51 @@
+"""Classifies slides: python -m experiments.classify --checkpoint=WORKDIR --input=SLIDE_OR_FOLDER --output=DIR.
+
+Writes results.csv, results.json and slides.html, a page with every slide, the network that settled it, and where the
+high-resolution network looked. Research software, not a medical device.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments import command
+from medssl_jax.atomic import writable_directory
+from medssl_jax.classify import classify_files
+from medssl_jax.errors import InputError
+from medssl_jax.progress import progress_bar
+from medssl_jax.report.slide_page import write_slide_page
+from medssl_jax.report.slide_report import summary, write_results_csv, write_results_json
+
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
+)
+INPUT = flags.DEFINE_string(
+    "input", None, "a TIFF, a slide prepared by the authors' script, or a folder of either", required=True
+)
+OUTPUT = flags.DEFINE_string("output", None, "folder for results.csv, results.json and slides.html", required=True)
+C = flags.DEFINE_float(
+    "c", None, "confidence above which the low-resolution network settles a slide; the config's if not given"
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Classifies, writes three files, prints what was found; slides that could not be read come last, as an error."""
+    del argv
+    output = writable_directory(OUTPUT.value)
+    report, thumbnails = classify_files(
+        CHECKPOINT.value, INPUT.value, c=C.value, progress=progress_bar("classifying", "slides")
+    )
+    write_results_csv(output / "results.csv", report)
+    write_results_json(output / "results.json", report)
+    write_slide_page(output / "slides.html", report, thumbnails)
+    print(summary(report))
+    print(f"written: results.csv, results.json and slides.html in {output}")
+    if report.refused:
+        raise InputError(
+            f"{len(report.refused)} of {len(report.refused) + len(report.results)} slides could not be read: "
+            + " | ".join(report.refused.values())
+        )
+
+
+if __name__ == "__main__":
+    command.run(main)

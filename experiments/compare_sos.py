@@ -1,0 +1,86 @@
+"""Trains several methods with several seeds and evaluates them on the same slides, in one run; prints both tables.
+
+    python -m experiments.compare_sos --workdir=runs/sos --configs=configs/phantom_image.py,configs/phantom_sos.py
+
+A seed draws the validation slides, the first parameters and the batches. Configs that differ only in what is done after
+training share one. Started again, training that is finished is kept.
+"""
+
+import time
+from pathlib import Path
+
+import jax
+from absl import flags
+
+from data_builders.lks.files import CLASSES
+from experiments import command
+from medssl_jax import sos_run
+from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.errors import InputError
+from medssl_jax.progress import progress_bar
+from medssl_jax.report.sos_summary import write_summary
+from medssl_jax.sos_evaluation import evaluate
+
+_CONFIGS = flags.DEFINE_list("configs", None, "Configs of experiments.sos.", required=True)
+_SEEDS = flags.DEFINE_multi_integer("seed", [0], "A seed to run each config with; given several times.", lower_bound=0)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the runs and the tables.", required=True)
+_STEPS = flags.DEFINE_integer("steps", None, "Instead of the configs' number of steps.", lower_bound=1)
+
+
+def main(_) -> None:
+    """Every training, then every method on the same slides, then the tables."""
+    workdir = writable_directory(_WORKDIR.value)
+    configs = {path: command.load_config(path) for path in _CONFIGS.value}
+    _check(configs)
+    evaluations: dict[str, list] = {config.method.name: [] for config in configs.values()}
+    for seed in _SEEDS.value:
+        methods, source, split = _train_all(configs, seed, workdir)
+        evaluated = evaluate(methods, source, split, progress_bar(f"evaluating, seed {seed}", "batches"))
+        for name, evaluation in evaluated.items():
+            evaluations[name].append(evaluation)
+        jax.clear_caches()
+    data = next(iter(configs.values())).data
+    summary = write_summary(
+        workdir,
+        evaluations,
+        CLASSES,
+        is_lks="phantom" not in data,
+        needs_high=sos_run.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
+    )
+    text = f"{sos_run.data_name(data)}, {len(split.test)} test slides, seeds {_SEEDS.value}\n\n{summary}\n"
+    with atomic_path(workdir / "tables.txt") as temporary:
+        temporary.write_text(text)
+    print(f"\n{text}written to {workdir}")
+
+
+def _check(configs):
+    names = [config.method.name for config in configs.values()]
+    if len(set(names)) < len(names) or len(set(_SEEDS.value)) < len(_SEEDS.value):
+        raise InputError(f"--configs: methods {names}, --seed={_SEEDS.value}: expected each method and seed once")
+    first, *others = configs.items()
+    for path, config in others:
+        if config.data != first[1].data:
+            raise InputError(f"{path}: other data than {first[0]}: methods are compared on the same slides only")
+
+
+def _train_all(configs, seed, workdir):
+    trained: dict[str, sos_run.TrainedMethod] = {}
+    methods = {}
+    for path, config in configs.items():
+        config.seed = config.split.seed = seed
+        if _STEPS.value:
+            config.steps = _STEPS.value
+        training = sos_run.training_of(config)
+        if training not in trained:
+            start = time.monotonic()
+            print(f"\n{path}, seed {seed}", flush=True)
+            folder = workdir / f"{Path(path).stem}_seed{seed}"
+            trained[training], source, split = sos_run.train_method(config, folder)
+            print(f"{(time.monotonic() - start) / 60:.1f} minutes", flush=True)
+            jax.clear_caches()
+        methods[config.method.name] = trained[training].used_as(config)
+    return methods, source, split
+
+
+if __name__ == "__main__":
+    command.run(main)

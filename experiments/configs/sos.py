@@ -1,0 +1,88 @@
+"""Every setting of SOS and of the methods it is compared with, at LKS's size; the parent of the configs beside it.
+
+Marks: (p) stated by the paper (arXiv 2003.05080), (d) read from the data set's repository, (o) our choice, because the
+paper's value is not known to us.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(_: str = "") -> ConfigDict:
+    """SOS on all of LKS."""
+    config = ConfigDict()
+    config.seed = 0
+    config.steps = 48_000  # (o) one slide each: about 100 times through the training slides
+
+    data = config.data = ConfigDict()
+    data.manual_dir = "data/LKS"  # the unpacked download
+    data.data_dir = "data/tfds"  # the prepared data set
+    data.grid = 40  # (d) patches a side of the centre crop
+    data.patch_side = 1000  # (d) pixels
+    data.shrink = 40  # (d) pixels a side of the box whose mean is one pixel at low resolution
+    data.background_threshold = 1.0  # (o) grey levels; a patch whose mean is no more is not looked at
+
+    split = config.split = ConfigDict()
+    split.seed = 0
+    split.validation_share = 0.15  # (o) of each class of the training slides; LKS has no validation split (d)
+
+    batches = config.batches = ConfigDict()
+    batches.slides = 1  # (o) slides a step; the patches of one are up to 1.6 GB
+    batches.chunk = 16  # (o) patches encoded at a time; 0: all at once, and kept for the backward pass
+    batches.symmetries = True  # (o) flips and quarter turns of whole slides
+    batches.loader_threads = 4
+
+    # (o) a ResNet-18 of its own for each network.
+    model = config.model = ConfigDict()
+    model.low_features = (64, 128, 256, 512)
+    model.low_blocks = (2, 2, 2, 2)
+    model.low_stem_block = 0  # 0: 7 x 7 at stride 2 and a maximum at stride 2; else pixels a side that become channels
+    model.high_features = (64, 128, 256, 512)
+    model.high_blocks = (2, 2, 2, 2)
+    model.high_stem_block = 0
+    model.policy_features = (64, 128, 256, 512)
+    model.policy_blocks = (2, 2, 2, 2)
+    model.attention_features = 128
+    model.intensity_mean = 0.0  # of the low-resolution training images, white is 1
+    model.intensity_deviation = 0.0  # 0: both are measured when training starts
+
+    method = config.method = ConfigDict()
+    method.name = "SOS"  # in tables
+    method.use_low = True  # (p)
+    method.use_high = True  # (p)
+    method.use_policy = False
+    method.join = "add"  # (p) the residual connection; or `concat`, `none`
+    method.stop_feature = False  # (o) True: the HRN's losses do not teach the LRN through its feature
+    method.stop_paradoxical_low = False  # (o) True: L_2 teaches the HRN only
+    method.low_weight = 1.0  # (o) of L_ce1
+    method.high_weight = 1.0  # (o) of L_ce2
+    method.paradoxical_weight = 1.0  # (o) of L_2
+    method.hesitant_weight = 1.0  # (o) lambda1
+    method.hurried_weight = 1.0  # (o) lambda2
+    method.c = 0.90  # (o) confidence from which the LRN is left alone
+    method.eps = 0.05  # (o) how far beyond c it should be
+    method.policy_weight = 1.0  # (o) of REINFORCE
+    method.entropy_weight = 0.01  # (o) of the bonus within it
+    method.baseline_decay = 0.95  # (o) of the running mean of rewards
+
+    optimiser = config.optimiser = ConfigDict()  # (o)
+    optimiser.learning_rate = 1e-4
+    optimiser.warmup_share = 0.05
+    optimiser.b1 = 0.9
+    optimiser.b2 = 0.999
+    optimiser.weight_decay = 1e-4
+    optimiser.clip_norm = 10.0
+    optimiser.ema_decay = 0.0  # above 0 an average of the weights is kept and evaluated
+    optimiser.accumulate = 4  # steps whose mean gradient makes one update
+
+    inference = config.inference = ConfigDict()
+    inference.rule = "confidence"  # (p) SOS's switch; `low`, `high`: always that network; `policy`: RDMS's
+    inference.c = 0.90  # (o) may be chosen again without training
+    inference.slide_batch = 4
+    inference.patch_batch = 16
+
+    logging = config.logging = ConfigDict()
+    logging.log_every = 40
+    logging.save_every = 400  # a multiple of log_every and of optimiser.accumulate
+    logging.keep_checkpoints = 2
+    logging.bootstraps = 1000
+    return config

@@ -1,0 +1,114 @@
+"""The stores of many slides, written in parallel; what is finished stays, what is stale is written anew.
+
+A store is stale where its slide's files or the layout changed since. Slides that cannot be read are told of at the end,
+when all others are finished.
+"""
+
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from medssl_jax.atomic import writable_directory
+from medssl_jax.data.patch_store import SUFFIX, PreparedSlide, StoreError, write_patch_store
+from medssl_jax.errors import InputError
+from medssl_jax.processes import results_as_completed
+from medssl_jax.progress import Progress, silent
+from medssl_jax.slides import SlideLayout, open_slide
+
+SAMPLE_BYTES = 4096
+ABANDONED_SECONDS = 3600
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreJob:
+    """A slide as it was downloaded and where its store goes."""
+
+    source: Path
+    store: Path
+    layout: SlideLayout
+
+
+def store_path(directory: Path, split: str, name: str) -> Path:
+    """Where the store of a slide lies in a data set's directory."""
+    return directory / "slides" / split / f"{name}{SUFFIX}"
+
+
+def write_stores(jobs: Sequence[StoreJob], *, workers: int = 1, progress: Progress = silent) -> None:
+    """Brings every store up to date, by `workers` processes; `progress` wraps the slides that there is work for.
+
+    Raises:
+      InputError: slides cannot be read: one line for all, after the others are finished; or the disk is full, at once.
+    """
+    for folder in {job.store.parent for job in jobs}:
+        writable_directory(folder)
+        _remove_abandoned(folder)
+    waiting = [job for job in jobs if not _is_current(job)]
+    results = results_as_completed(_write, waiting, workers=workers)
+    failures = [failure for failure in progress(results, total=len(waiting)) if failure] if waiting else []
+    if failures:
+        raise InputError(
+            f"{len(failures)} of {len(jobs)} slides cannot be prepared, the others are finished and kept; mend these "
+            f"or take them and their labels away, then start again: {' | '.join(sorted(failures))}"
+        )
+
+
+def describe_source(path: Path) -> str:
+    """A short hash that changes with the slide's files and does not with where they lie.
+
+    Of a TIFF its size and samples of its beginning, middle and end count, of a folder the names and sizes of all files
+    and such samples of the low-resolution image: reading all of LKS takes hours. Raises `InputError` where there is
+    none.
+    """
+    digest = hashlib.sha256()
+    try:
+        if path.is_dir():
+            for file in sorted(path.rglob("*.jpg")):
+                digest.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
+            path = path / "lowres.jpg"
+        digest.update(_size_and_samples(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): copy the slide again") from error
+    return digest.hexdigest()[:16]
+
+
+def _is_current(job):
+    # A slide or store that cannot be read is for the worker to report or to replace.
+    if not job.store.is_file():
+        return False
+    try:
+        with PreparedSlide(job.store) as prepared:
+            return prepared.layout == job.layout and prepared.source == describe_source(job.source)
+    except InputError:
+        return False
+
+
+def _write(job: StoreJob) -> str | None:
+    """Writes a store; the reason why its slide cannot be read is returned, so that the other slides go on."""
+    try:
+        with open_slide(job.source, job.layout) as slide:
+            write_patch_store(job.store, slide, source=describe_source(job.source))
+    except StoreError:
+        raise
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _size_and_samples(path):
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        samples = [size.to_bytes(8, "little")]
+        for start in (0, (size - SAMPLE_BYTES) // 2, size - SAMPLE_BYTES):
+            file.seek(max(0, start))
+            samples.append(file.read(SAMPLE_BYTES))
+        return b"".join(samples)
+
+
+def _remove_abandoned(folder):
+    """Removes what killed writers left; a live one writes every few seconds."""
+    for path in folder.glob(f".*{SUFFIX}"):
+        if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+            path.unlink(missing_ok=True)

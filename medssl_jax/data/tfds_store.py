@@ -1,0 +1,62 @@
+"""TFDS, for data sets made by our own builders: how one is made and how its records are read. Nothing else knows TFDS.
+
+It is imported when a data set is made or a record is read, not before: training on caches and stores does without.
+"""
+
+import contextlib
+import errno
+import io
+import operator
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medssl_jax.errors import InputError
+
+
+class Records(Sequence):
+    """The records of one split in order; opened at the first one, and by each process for itself."""
+
+    def __init__(self, directory: Path, split: str, count: int):
+        self._directory, self._split, self._count = directory, split, count
+        self._opened: Any = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index):
+        index = range(len(self))[operator.index(index)]
+        if self._opened is None:
+            import tensorflow_datasets as tfds
+
+            self._opened = tfds.builder_from_directory(self._directory).as_data_source(self._split)
+        return self._opened[index]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+
+def make(builder: Any, manual_dir: Path) -> None:
+    """Makes the data set of a TFDS builder out of the files in `manual_dir`.
+
+    Raises `InputError` where one of those cannot be read, or the disk has no room.
+    """
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    # TFDS announces a download, and makes a folder for it; there is none.
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as unused:
+        config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
+        try:
+            builder.download_and_prepare(download_dir=unused, download_config=config)
+        except (OSError, RuntimeError) as error:
+            # ArrayRecord says by RuntimeError that the disk is full.
+            if isinstance(error, RuntimeError) and os.strerror(errno.ENOSPC) not in str(error):
+                raise
+            if isinstance(error, OSError) and str(error.filename).startswith(str(manual_dir)):
+                raise InputError(f"{error.filename}: cannot be read ({error.strerror}): copy the file again") from error
+            raise InputError(
+                f"{builder.data_dir}: cannot be written: {error}: free some space and start again"
+            ) from error

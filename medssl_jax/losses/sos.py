@@ -1,0 +1,62 @@
+"""The losses that make the low-resolution network's confidence mean something (SOS, arXiv 2003.05080).
+
+N_s are the class probabilities of the low-resolution network (LRN), N_h those of the high-resolution network (HRN),
+m the largest of N_s: the confidence. All losses are per slide.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+
+class ExecutiveLosses(NamedTuple):
+    """What is wrong with the confidence of each slide."""
+
+    hesitant: Float[Array, " b"]
+    hurried: Float[Array, " b"]
+
+
+def paradoxical_loss(
+    low_probability: Float[Array, "b k"], high_probability: Float[Array, "b k"], labels: Int[Array, " b"]
+) -> Float[Array, " b"]:
+    """max(N_s[x] - N_h[x], 0), x the true class: the LRN ought not to know better than the HRN (L_2)."""
+    rows = jnp.arange(len(labels))
+    return jnp.maximum(low_probability[rows, labels] - high_probability[rows, labels], 0)
+
+
+def executive_losses(
+    low_probability: Float[Array, "b k"],
+    high_probability: Float[Array, "b k"],
+    labels: Int[Array, " b"],
+    *,
+    c: float,
+    eps: float,
+) -> ExecutiveLosses:
+    """L_he and L_hu, whose weighted sum is L_3.
+
+    Where the LRN is right, m should reach c + eps; where only the HRN is right, m should not exceed c; where both are
+    wrong nothing is asked. Being right is a constant of the step, so no gradient reaches the HRN. Raises `ValueError`
+    unless 1/k < c < c + eps <= 1.
+    """
+    if not 1 / low_probability.shape[-1] < c < c + eps <= 1:
+        raise ValueError(
+            f"c is {c} and eps {eps}: the confidence of {low_probability.shape[-1]} classes needs "
+            f"1/{low_probability.shape[-1]} < c < c + eps <= 1"
+        )
+    confidence = low_probability.max(-1)
+    low_right = low_probability.argmax(-1) == labels
+    high_right = high_probability.argmax(-1) == labels
+    return ExecutiveLosses(
+        hesitant=low_right * jnp.maximum(c + eps - confidence, 0),
+        hurried=(high_right & ~low_right) * jnp.maximum(confidence - c, 0),
+    )
+
+
+def switches(
+    low_probability: Float[Array, "b k"] | Float[np.ndarray, "b k"], c: float
+) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:
+    """Whether the HRN is asked: not where m > c. Equality switches, since L_hu is 0 there."""
+    # A Python float is compared in the precision of the probabilities, so that 0.9 equals float32's 0.9.
+    return low_probability.max(-1) <= float(c)

@@ -1,0 +1,146 @@
+"""A 2-D residual network (He et al., arXiv 1512.03385) for images whose brightness means something.
+
+XLA on a CPU is over ten times slower at the gradient of a convolution inside a loop than outside: there it leaves the
+axes in an order that it has no fast code for. So on a CPU the gradient is written out with axes in the order it likes.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from medssl_jax.models.layers import GroupNorm, he_normal
+
+
+class Conv2D(nn.Module):
+    """Square convolution of odd side that keeps the size of its input, or halves it, rounding up, with stride 2."""
+
+    features: int
+    kernel: int = 3
+    stride: int = 1
+    use_bias: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x features"]:
+        """Convolves; the border is padded with zeros."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", he_normal(math.prod(shape[:-1])), shape).astype(x.dtype)
+        if self.kernel == 1:
+            x = x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
+        else:
+            convolve = _convolve_on_cpu if jax.default_backend() == "cpu" else _convolve
+            x = convolve(x, kernel, self.stride)
+        if self.use_bias:
+            x = x + self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(x.dtype)
+        return x
+
+
+class ResidualBlock2D(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut.
+
+    Only the residual is normalised: GroupNorm forgets how bright an image is, the path of the shortcuts does not.
+    """
+
+    features: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x features"]:
+        """Halves the sides where `stride` is 2."""
+        residual = nn.relu(GroupNorm()(Conv2D(self.features, stride=self.stride)(x)))
+        residual = GroupNorm()(Conv2D(self.features)(residual))
+        if x.shape != residual.shape:
+            x = Conv2D(self.features, kernel=1, stride=self.stride)(x)
+        return nn.relu(x + residual)
+
+
+class ResNet2D(nn.Module):
+    """One feature vector an image: ResNet-18 with features (64, 128, 256, 512) and 2 blocks a stage.
+
+    `stem_block` = 0 is ResNet's stem, 7 x 7 at stride 2 and a maximum over 3 x 3 at stride 2. Otherwise blocks of that
+    many pixels a side become channels of a 3 x 3 convolution: for small networks, whose time on a CPU is that of their
+    first layers.
+    """
+
+    features: Sequence[int]
+    blocks: Sequence[int]
+    stem_block: int = 0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b y x c"]) -> Float[Array, "b features"]:
+        """The mean of the last feature map over the image; sides must be multiples of `stem_block`."""
+        if self.stem_block:
+            x = nn.relu(Conv2D(self.features[0], use_bias=True, name="stem")(space_to_depth_2d(x, self.stem_block)))
+        else:
+            x = halve_by_maximum(nn.relu(Conv2D(self.features[0], 7, 2, use_bias=True, name="stem")(x)))
+        for stage, (features, count) in enumerate(zip(self.features, self.blocks, strict=True)):
+            for index in range(count):
+                stride = 2 if stage > 0 and index == 0 else 1
+                x = ResidualBlock2D(features, stride, name=f"stage{stage}_block{index}")(x)
+        return x.mean((1, 2))
+
+
+def space_to_depth_2d(x: Float[Array, "b y x c"], block: int) -> Float[Array, "b _y _x _c"]:
+    """Divides both sides by `block`, the pixels of each block becoming channels."""
+    b, y, x_side, c = x.shape
+    blocks = x.reshape(b, y // block, block, x_side // block, block, c)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(b, y // block, x_side // block, block * block * c)
+
+
+def halve_by_maximum(x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x c"]:
+    """Maximum over 3 x 3 at stride 2, as maxima of shifted images: a pooling's gradient is not deterministic on GPUs.
+
+    For x of at least 0, as after a rectifier: the border counts as 0.
+    """
+    for axis in (1, 2):
+        border = [(0, 0)] * x.ndim
+        border[axis] = (1, 1)
+        padded = jnp.pad(x, border)
+        shifted = [
+            jax.lax.slice_in_dim(padded, first, first + x.shape[axis], stride=2, axis=axis) for first in range(3)
+        ]
+        x = functools.reduce(jnp.maximum, shifted)
+    return x
+
+
+def _convolve(x, kernel, stride):
+    half = kernel.shape[0] // 2
+    return _correlate(x, kernel, [(half, half)] * 2, strides=(stride,) * 2)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve_on_cpu(x, kernel, stride):
+    return _convolve(x, kernel, stride)
+
+
+def _convolve_forward(x, kernel, stride):
+    return _convolve(x, kernel, stride), (x, kernel)
+
+
+def _convolve_backward(stride, inputs, slope):
+    x, kernel = inputs
+    half = kernel.shape[0] // 2
+    # What a stride leaves over: rows at the end that no position of the kernel is centred on.
+    left_over = [side - stride * (places - 1) - 1 for side, places in zip(x.shape[1:3], slope.shape[1:3], strict=True)]
+    turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+    x_slope = _correlate(slope, turned, [(half, half + rest) for rest in left_over], lhs_dilation=(stride,) * 2)
+    kernel_slope = _correlate(
+        x.transpose(3, 1, 2, 0),
+        slope.transpose(1, 2, 0, 3),
+        [(half, half - rest) for rest in left_over],
+        rhs_dilation=(stride,) * 2,
+    )
+    return x_slope, kernel_slope.transpose(1, 2, 0, 3)
+
+
+_convolve_on_cpu.defvjp(_convolve_forward, _convolve_backward)
+
+
+def _correlate(x, kernel, border, strides=(1, 1), **dilation):
+    return jax.lax.conv_general_dilated(
+        x, kernel, strides, border, dimension_numbers=("NHWC", "HWIO", "NHWC"), **dilation
+    )

@@ -1,0 +1,233 @@
+"""The networks of SOS (arXiv 2003.05080): low resolution (LRN), high resolution (HRN), and RDMS's policy."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jaxtyping import Array, Bool, Float, UInt8
+
+from medssl_jax.errors import InputError
+from medssl_jax.models.resnet2d import ResNet2D
+from medssl_jax.slides import SlideLayout
+
+JOINS = ("add", "concat", "none")
+
+
+class Intensities(NamedTuple):
+    """Mean and standard deviation of pixels of a data set, on a scale where white is 1."""
+
+    mean: float
+    deviation: float
+
+
+class LowOutput(NamedTuple):
+    """What the LRN makes of slides: `logits` (b, k), and the `feature` v (b, d) that the HRN may build on."""
+
+    logits: Array
+    feature: Array
+
+
+class HighOutput(NamedTuple):
+    """What the HRN makes of slides: `logits` (b, k), and the `attention` (b, n) it paid to each patch."""
+
+    logits: Array
+    attention: Array
+
+
+class Lrn(nn.Module):
+    """Classifies low-resolution images."""
+
+    backbone: ResNet2D
+    classes: int
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b s s 1"]) -> LowOutput:
+        """Logits from the backbone's feature, which is handed on as well."""
+        feature = self.backbone(images)
+        return LowOutput(nn.Dense(self.classes)(feature), feature)
+
+
+class GatedAttention(nn.Module):
+    """Gated attention pooling over the patches of a slide (Ilse et al., arXiv 1802.04712, equation 9)."""
+
+    features: int
+
+    @nn.compact
+    def __call__(
+        self, patches: Float[Array, "b n d"], mask: Bool[Array, "b n"]
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b n"]]:
+        """The weighted mean and its weights; patches that are not in the mask weigh nothing, and none at all pool to 0.
+
+        No order of the patches, nor any number of masked ones, changes the result.
+        """
+        content = nn.tanh(nn.Dense(self.features, name="content")(patches))
+        gate = nn.sigmoid(nn.Dense(self.features, name="gate")(patches))
+        scores = nn.Dense(1, use_bias=False, name="score")(content * gate)[..., 0]
+        # A finite floor: a softmax over infinities alone has no value and no gradient.
+        attention = nn.softmax(jnp.where(mask, scores, jnp.finfo(scores.dtype).min)) * mask
+        return jnp.einsum("bn,bnd->bd", attention, patches), attention
+
+
+class Hrn(nn.Module):
+    """Classifies slides by the features of their patches, on top of the LRN's feature v.
+
+    `join` is how: `add` is the residual connection h = v + W pool(u), `concat` puts both side by side, `none` leaves v
+    out.
+    """
+
+    classes: int
+    features: int
+    attention_features: int
+    join: str
+
+    @nn.compact
+    def __call__(
+        self, patches: Float[Array, "b n d"], mask: Bool[Array, "b n"], v: Float[Array, "b features"] | None
+    ) -> HighOutput:
+        """Logits and attention; `v` is not looked at where nothing is joined."""
+        pooled, attention = GatedAttention(self.attention_features)(patches, mask)
+        joined = nn.Dense(self.features, use_bias=False, name="residual")(pooled)
+        if self.join != "none":
+            assert v is not None
+            joined = v + joined if self.join == "add" else jnp.concatenate([v, joined], -1)
+        return HighOutput(nn.Dense(self.classes)(joined), attention)
+
+
+class Policy(nn.Module):
+    """The logit of asking the HRN, from the low-resolution image alone (RDMS)."""
+
+    backbone: ResNet2D
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b s s 1"]) -> Float[Array, " b"]:
+        """Above 0: ask."""
+        return nn.Dense(1)(self.backbone(images))[..., 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class SosNetworks:
+    """The networks that a method has, as pure functions of `params`, a dict with the keys `low`, `high`, `policy`.
+
+    Images are uint8 grey levels; the same constants normalise all of them, so that brightness is kept.
+    """
+
+    classes: int
+    low_side: int
+    patch_side: int
+    intensities: Intensities
+    lrn: Lrn | None
+    encoder: ResNet2D | None
+    hrn: Hrn | None
+    policy_network: Policy | None
+
+    @property
+    def uses_low_feature(self) -> bool:
+        """Whether the HRN needs the LRN's feature."""
+        return self.hrn is not None and self.hrn.join != "none"
+
+    def init(self, key: Array) -> dict[str, Any]:
+        """Fresh parameters."""
+        keys = dict(zip(("low", "encoder", "head", "policy"), jax.random.split(key, 4), strict=True))
+        image = jnp.zeros((1, self.low_side, self.low_side, 1))
+        params: dict[str, Any] = {}
+        if self.lrn is not None:
+            params["low"] = _init(self.lrn, keys["low"], image)
+        if self.encoder is not None and self.hrn is not None:
+            patch = jnp.zeros((1, self.patch_side, self.patch_side, 1))
+            patches = jnp.zeros((1, 1, self.encoder.features[-1]))
+            v = jnp.zeros((1, self.hrn.features))
+            params["high"] = {
+                "encoder": _init(self.encoder, keys["encoder"], patch),
+                "head": _init(self.hrn, keys["head"], patches, jnp.ones((1, 1), bool), v),
+            }
+        if self.policy_network is not None:
+            params["policy"] = _init(self.policy_network, keys["policy"], image)
+        return params
+
+    def low(self, params: Any, low_resolution: UInt8[Array, "b s s"]) -> LowOutput:
+        """The LRN on low-resolution images."""
+        assert self.lrn is not None
+        output: Any = self.lrn.apply({"params": params["low"]}, self._normalise(low_resolution))
+        return output
+
+    def encode(self, params: Any, patches: UInt8[Array, "n p p"]) -> Float[Array, "n d"]:
+        """The HRN's feature of each patch, which depends on no other."""
+        assert self.encoder is not None
+        features: Any = self.encoder.apply({"params": params["high"]["encoder"]}, self._normalise(patches))
+        return features
+
+    def high(
+        self, params: Any, features: Float[Array, "b n d"], mask: Bool[Array, "b n"], v: Float[Array, "b _d"] | None
+    ) -> HighOutput:
+        """The rest of the HRN on the features of patches, of which `mask` tells the real ones."""
+        assert self.hrn is not None
+        output: Any = self.hrn.apply({"params": params["high"]["head"]}, features, mask, v)
+        return output
+
+    def policy(self, params: Any, low_resolution: UInt8[Array, "b s s"]) -> Float[Array, " b"]:
+        """The logit of asking the HRN."""
+        assert self.policy_network is not None
+        logits: Any = self.policy_network.apply({"params": params["policy"]}, self._normalise(low_resolution))
+        return logits
+
+    def _normalise(self, grey_levels):
+        scale = 1 / (255 * self.intensities.deviation)
+        return (grey_levels.astype(jnp.float32) * scale - self.intensities.mean / self.intensities.deviation)[..., None]
+
+
+def make_networks(config: ml_collections.ConfigDict, layout: SlideLayout, classes: int = 4) -> SosNetworks:
+    """Reads `model` and `method`.
+
+    Raises `InputError` where sides and stems do not fit, or `model.intensity_deviation` has not been measured.
+    """
+    model, method = config.model, config.method
+    for field, side in (("low_stem_block", layout.low_side), ("high_stem_block", layout.patch_side)):
+        if model[field] and side % model[field]:
+            raise InputError(
+                f"config field model.{field} is {model[field]}, expected a divisor of the image side {side}, or 0"
+            )
+    if method.join not in JOINS:
+        raise InputError(f"config field method.join is {method.join}, expected one of {', '.join(JOINS)}")
+    if method.use_high and not method.use_low and method.join != "none":
+        raise InputError(f"config field method.join is {method.join}, expected none where method.use_low is False")
+    if model.intensity_deviation <= 0:
+        raise InputError(
+            f"config field model.intensity_deviation is {model.intensity_deviation}, expected more than 0: measure "
+            "the training slides first, as a training run does"
+        )
+    low = ResNet2D(tuple(model.low_features), tuple(model.low_blocks), model.low_stem_block)
+    high = ResNet2D(tuple(model.high_features), tuple(model.high_blocks), model.high_stem_block)
+    policy = ResNet2D(tuple(model.policy_features), tuple(model.policy_blocks), model.low_stem_block)
+    return SosNetworks(
+        classes=classes,
+        low_side=layout.low_side,
+        patch_side=layout.patch_side,
+        intensities=Intensities(model.intensity_mean, model.intensity_deviation),
+        lrn=Lrn(low, classes) if method.use_low else None,
+        encoder=high if method.use_high else None,
+        hrn=Hrn(classes, model.low_features[-1], model.attention_features, method.join) if method.use_high else None,
+        policy_network=Policy(policy) if method.use_policy else None,
+    )
+
+
+def measure_intensities(images: Iterable[UInt8[np.ndarray, "s s"]]) -> Intensities:
+    """Mean and deviation over all pixels of images of one size, exactly. Raises `InputError` where all are one grey."""
+    pixels = np.zeros(256, np.int64)
+    for image in images:
+        pixels += np.bincount(image.ravel(), minlength=256)
+    grey = np.arange(256) / 255
+    share = pixels / max(1, pixels.sum())
+    mean = float(share @ grey)
+    deviation = float(np.sqrt(share @ (grey - mean) ** 2))
+    if deviation == 0:
+        raise InputError("the training slides have one grey level only: check the data")
+    return Intensities(mean, deviation)
+
+
+def _init(module, key, *inputs):
+    return jax.jit(module.init)(key, *inputs)["params"]

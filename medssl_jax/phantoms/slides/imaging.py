@@ -1,0 +1,125 @@
+"""What a microscope makes of a section: stray light, stitched fields, black corners, exposure, noise, eight bits."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from medssl_jax.phantoms.slides.blocks import BlockGrid, smooth_noise
+from medssl_jax.phantoms.slides.roster import PlannedSlide
+from medssl_jax.phantoms.slides.spec import LksPhantom
+from medssl_jax.phantoms.slides.stains import AUTOFLUORESCENCE
+
+FIELDS_YX = (10, 12)  # camera fields that are stitched
+STEPS = (2, 1, 0, 1, 2)  # camera fields missing at each end of every two rows of them
+VIGNETTE = 0.05  # what each axis of a camera field loses towards its ends
+NOISE_GREY = 20.0  # where the noise is that of the spec
+FOCUS = (0.55, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Microscope:
+    """How one slide was taken."""
+
+    exposure: float
+    noise: float
+    blur: float  # pixels
+    stray: Float32[np.ndarray, "y x"]  # grey levels of light from elsewhere, on the corners of the blocks
+    sharpness: Float32[np.ndarray, "y x"]  # of textures, 0 to 1
+    field_gains: Float32[np.ndarray, "rows columns"]  # 0 where no camera field was taken
+
+
+def draw_microscope(spec: LksPhantom, slide: PlannedSlide, grid: BlockGrid, rng: np.random.Generator) -> Microscope:
+    """Draws how one slide is taken."""
+    exposure = float(np.exp(spec.exposure_drift * np.clip(rng.normal(), -2, 2)))
+    noise = spec.noise * rng.uniform(0.85, 1.15)
+    blur = rng.uniform(0.45, 0.8)
+    gains = rng.normal(1, 0.035, FIELDS_YX).astype(np.float32)
+    for step, missing in enumerate(STEPS):
+        left, right = (max(missing + shift, 0) for shift in rng.choice((-1, 0, 0, 0, 0), 2))
+        gains[2 * step : 2 * step + 2, :left] = 0
+        gains[2 * step : 2 * step + 2, FIELDS_YX[1] - right :] = 0
+    y, x = grid.corners()
+    stray = AUTOFLUORESCENCE["mount"] * (
+        1 + 0.22 * smooth_noise(rng, grid, 0.25) + 0.08 * smooth_noise(rng, grid, 0.06)
+    )
+    for _ in range(rng.poisson(4 * spec.debris)):
+        stray = stray + _disc(y, x, rng.uniform(0, 1, 2), rng.uniform(0.015, 0.045), rng.uniform(2, 9))
+    for corner in _outer_corners(gains):
+        if rng.random() < 0.25 * spec.debris:
+            stray = stray + _flare(y, x, corner, rng.uniform(0.008, 0.022), rng.uniform(100, 500))
+    veil = _veil(grid, y, x, rng)
+    if slide.hazy:
+        stray = stray + veil
+    sharpness = FOCUS[0] + (FOCUS[1] - FOCUS[0]) / (1 + np.exp(-1.5 - 1.5 * smooth_noise(rng, grid, 0.2)))
+    return Microscope(
+        exposure=exposure,
+        noise=float(noise),
+        blur=float(blur),
+        stray=np.maximum(stray, 1).astype(np.float32),
+        sharpness=sharpness.astype(np.float32),
+        field_gains=gains,
+    )
+
+
+class Mosaic:
+    """The brightness of the stitched fields at the pixels of a slide, exposure included."""
+
+    def __init__(self, microscope: Microscope, grid: BlockGrid):
+        self._grid = grid
+        field_x, across = _within_field(grid, 1)
+        gains = microscope.field_gains[:, field_x] * np.float32(microscope.exposure)
+        self._falling = gains * np.float32(VIGNETTE)
+        self._level = gains - self._falling * across**2
+        self._field_y, self._along = _within_field(grid, 0)
+
+    def gain(self, rows: slice) -> Float32[np.ndarray, "rows columns"]:
+        """At these rows, counted from the first block's first."""
+        field_y = self._field_y[rows]
+        return self._level[field_y] - self._falling[field_y] * (self._along[rows] ** 2)[:, None]
+
+
+def expose(
+    light: Float32[np.ndarray, "rows columns"], noise: float, rng: np.random.Generator
+) -> UInt8[np.ndarray, "rows columns"]:
+    """Photon noise and eight bits; where there is no light there is none of either."""
+    spread = np.sqrt(np.maximum(light, 0))
+    spread *= np.float32(noise / np.sqrt(NOISE_GREY))
+    spread *= rng.standard_normal(light.shape, dtype=np.float32)
+    spread += light
+    spread += np.float32(0.5)
+    return np.clip(spread, 0, 255, out=spread).astype(np.uint8)
+
+
+def _within_field(grid, axis):
+    """For each pixel along an axis its camera field, and where in it from -1 to 1."""
+    first, count = grid.first_yx[axis] * grid.block, grid.blocks_yx[axis] * grid.block
+    position = (np.arange(first, first + count) + 0.5) / grid.side * FIELDS_YX[axis]
+    field = np.clip(position.astype(int), 0, FIELDS_YX[axis] - 1)
+    return field, np.clip(2 * (position - field) - 1, -1, 1).astype(np.float32)
+
+
+def _disc(y, x, centre_yx, radius, grey):
+    distance = np.hypot(y - np.float32(centre_yx[0]), x - np.float32(centre_yx[1]))
+    return grey * np.clip((radius - distance) / (0.3 * radius), 0, 1)
+
+
+def _flare(y, x, corner_yx, radius, grey):
+    distance = np.hypot(y - np.float32(corner_yx[0]), x - np.float32(corner_yx[1]))
+    return grey * np.exp(-((distance / radius) ** 2)) + 6 * np.exp(-((distance / (5 * radius)) ** 2))
+
+
+def _outer_corners(gains):
+    """Corners of the stitched field where light leaks in, as shares of the side."""
+    rows, columns = gains.shape
+    for row in (0, rows - 1):
+        taken = np.flatnonzero(gains[row])
+        for column in (taken[0], taken[-1] + 1):
+            yield (row > 0), column / columns
+
+
+def _veil(grid, y, x, rng):
+    centre_y, centre_x = rng.normal((0.55, 0.5), 0.06)
+    width, grey = rng.uniform((0.15, 12), (0.21, 20))
+    lobes = np.clip(0.8 + 0.35 * smooth_noise(rng, grid, 0.16), 0, 2)
+    return grey * lobes * np.exp(-((y - centre_y) ** 2 + (x - centre_x) ** 2) / (2 * width**2)).astype(np.float32)

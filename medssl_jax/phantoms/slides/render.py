@@ -1,0 +1,71 @@
+"""One synthetic slide, from its plan to its pixels, in bands from top to bottom."""
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+
+from medssl_jax.phantoms.slides.anatomy import draw_section
+from medssl_jax.phantoms.slides.blocks import BlockGrid
+from medssl_jax.phantoms.slides.imaging import draw_microscope, expose
+from medssl_jax.phantoms.slides.painting import Painter, Slide
+from medssl_jax.phantoms.slides.roster import PlannedSlide, slide_generator
+from medssl_jax.phantoms.slides.spec import LksPhantom
+from medssl_jax.phantoms.slides.stains import stain_of
+from medssl_jax.phantoms.slides.strokes import draw_debris, draw_vessels
+from medssl_jax.phantoms.slides.textures import cell_pixels, draw_tissue
+
+BAND_PIXELS = 2**17  # small enough for a processor's cache
+
+
+def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> Slide:
+    """Draws all that a slide is made of; the bands come from `render_bands`."""
+    stream = functools.partial(slide_generator, spec, planned.split, planned.number)
+    grid = _draw_frame(spec, stream("frame"))
+    section = draw_section(grid, stream("anatomy"))
+    microscope = draw_microscope(spec, planned, grid, stream("imaging"))
+    stain = stain_of(planned, spec.stain)
+    textures, strokes = stream("textures"), stream("strokes")
+    cell = cell_pixels(spec.shrink)
+    grain = 0.7 * (cell / 16) ** 0.5
+    return Slide(
+        grid=grid,
+        section=section,
+        microscope=microscope,
+        stain=stain,
+        fine_only=planned.fine_only,
+        parenchyma=draw_tissue(textures, (cell, cell), spec.side, microscope.blur, grain),
+        glands=draw_tissue(textures, (3 * cell, 2 * cell // 3), spec.side, microscope.blur, grain),
+        strokes=[
+            *draw_vessels(section, spec.side, stain.vessel_walls, strokes),
+            *draw_debris(section, spec.side, spec.debris, strokes),
+        ],
+    )
+
+
+def render_slide(spec: LksPhantom, planned: PlannedSlide) -> UInt8[np.ndarray, "rows columns"]:
+    """The whole slide in memory: for slides that fit."""
+    return np.concatenate(list(render_bands(spec, planned, draw_slide(spec, planned))))
+
+
+def render_bands(spec: LksPhantom, planned: PlannedSlide, slide: Slide) -> Iterator[UInt8[np.ndarray, "rows columns"]]:
+    """The slide's rows from top to bottom, some blocks at a time."""
+    grid, block = slide.grid, slide.grid.block
+    top, left = (-first * block - before for first, before in zip(grid.first_yx, grid.before_yx, strict=True))
+    rows, columns = slide.shape_yx
+    painter = Painter(slide)
+    noise = slide_generator(spec, planned.split, planned.number, "noise")
+    step = max(1, BAND_PIXELS // (block * block * grid.blocks_yx[1]))
+    for start in range(0, grid.blocks_yx[0], step):
+        stop = min(start + step, grid.blocks_yx[0])
+        pixels = expose(painter.light(slice(start, stop)), slide.microscope.noise, noise)
+        yield pixels[max(top - start * block, 0) : top + rows - start * block, left : left + columns]
+
+
+def _draw_frame(spec, rng):
+    """The crop's place in the file: LKS is cropped at floor((size - side) / 2)."""
+    low, high = spec.margin
+    extra_y, extra_x = rng.integers(2 * low, 2 * high, 2, endpoint=True).tolist()
+    before = (extra_y // 2, extra_x // 2)
+    return BlockGrid(spec.shrink, spec.side, before, (extra_y - before[0], extra_x - before[1]))

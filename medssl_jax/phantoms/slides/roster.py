@@ -1,0 +1,92 @@
+"""Which slide is what: a split's sequence of classes, the same however many of its slides are made."""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from medssl_jax.phantoms.slides.spec import LksPhantom
+
+# LKS's slides of each split, the classes in their order everywhere.
+LKS_SLIDES = {
+    "train": {"Neg": 239, "AMA": 106, "SMA-V": 107, "SMA-T": 27},
+    "test": {"Neg": 103, "AMA": 45, "SMA-V": 46, "SMA-T": 11},
+}
+NEGATIVE = "Neg"
+SPLITS = tuple(LKS_SLIDES)
+STRENGTHS = (0.6, 1.4)  # of a positive serum
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedSlide:
+    """What a slide will show. Another label leaves all else of it as it is, so that a slide has its negative twin."""
+
+    split: str
+    number: int
+    label: str
+    fine_only: bool  # the class shows at full resolution alone
+    hazy: bool
+    strength: float
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return f"{self.split}_{self.number:04d}"
+
+
+def plan_slides(spec: LksPhantom) -> tuple[PlannedSlide, ...]:
+    """All slides, train before test."""
+    counts = {"train": spec.train, "test": spec.test}
+    return tuple(plan_slide(spec, split, number) for split in SPLITS for number in range(counts[split]))
+
+
+def plan_slide(spec: LksPhantom, split: str, number: int) -> PlannedSlide:
+    """Slide `number` of a split."""
+    classes = class_sequence(split, number + 1)
+    label = classes[number]
+    share = spec.share_fine_only if label != NEGATIVE else 0.0
+    before = classes[:number].count(label)
+    # Rounded at every step, so that the share holds in every class and in every number of slides.
+    fine_only = math.floor((before + 1) * share + 0.5) > math.floor(before * share + 0.5)
+    rng = slide_generator(spec, split, number, "plan")
+    by_chance, hinted, strength = rng.random() < spec.share_hazy, rng.random() < spec.share_hinted, rng.random()
+    return PlannedSlide(
+        split=split,
+        number=number,
+        label=label,
+        fine_only=fine_only,
+        hazy=bool(by_chance or (fine_only and hinted)),
+        strength=STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * strength,
+    )
+
+
+def class_sequence(split: str, count: int) -> tuple[str, ...]:
+    """The classes of the first `count` slides: one of each, then whichever is furthest behind LKS's proportions."""
+    longest = 64
+    while longest < count:
+        longest *= 2
+    return _class_sequence(split, longest)[:count]
+
+
+def slide_generator(spec: LksPhantom, split: str, number: int, stream: str) -> np.random.Generator:
+    """A slide's random numbers for one purpose: independent of other slides, other purposes and its label."""
+    key = (SPLITS.index(split), number, _STREAMS.index(stream))
+    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
+
+
+_STREAMS = ("plan", "frame", "anatomy", "textures", "strokes", "imaging", "noise")
+
+
+@functools.cache
+def _class_sequence(split, count):
+    slides = LKS_SLIDES[split]
+    total = sum(slides.values())
+    sequence = list(slides)
+    written = dict.fromkeys(slides, 1)
+    while len(sequence) < count:
+        due = {label: slides[label] * (len(sequence) + 1) / total - written[label] for label in slides}
+        label = max(due, key=lambda each: due[each])
+        written[label] += 1
+        sequence.append(label)
+    return tuple(sequence[:count])

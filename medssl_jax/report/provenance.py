@@ -1,0 +1,53 @@
+"""Where a result comes from, and what it is not meant for: written into every report."""
+
+import abc
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+RESEARCH_USE = "Research software, not a medical device. Not for diagnosis or treatment."
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard(abc.ABC):
+    """Which networks they were: the name of their run, the step of the checkpoint, the config they learnt with."""
+
+    run: str
+    step: int
+    config: Mapping[str, Any]
+
+    @property
+    @abc.abstractmethod
+    def trained_on(self) -> str:
+        """The training data in words."""
+
+    @property
+    def trained_on_phantom(self) -> bool:
+        """Whether they have seen synthetic images only."""
+        return "phantom" in self.config["data"]
+
+    @property
+    def config_sha256(self) -> str:
+        """Names the config; the same settings give the same name."""
+        return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """The card for a JSON report; of the config only the settings of inference, so no folder is told."""
+        return {
+            "run": self.run,
+            "step": self.step,
+            "trained_on": self.trained_on,
+            "trained_on_phantom": self.trained_on_phantom,
+            "inference": dict(self.config["inference"]),
+            "config_sha256": self.config_sha256,
+        }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """The installed versions of Python, this package, JAX, NumPy and `packages`."""
+    names = ("medssl-jax", "jax", "numpy", *packages)
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}

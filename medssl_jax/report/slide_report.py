@@ -1,0 +1,171 @@
+"""What a classifier gave to slides, as CSV for programs and people and as JSON with everything to trace it by."""
+
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from medssl_jax.atomic import atomic_path
+from medssl_jax.inference.selective import SlideResult
+from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions
+
+STAGES = ("low_resolution_read", "low_network", "patch_read", "high_network")
+READER_PACKAGES = ("tifffile", "imagecodecs", "pillow")
+MOST_ATTENDED = 10  # patches a slide in the JSON report
+
+
+class ClassifierCard(ModelCard):
+    """Which classifier it was."""
+
+    @property
+    def trained_on(self) -> str:
+        """The training slides in words."""
+        return "phantom (synthetic slides)" if self.trained_on_phantom else "LKS"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SlideReport:
+    """The slides in the order they were looked at, and what looked at them.
+
+    `rule` and `c` are those of the switch. `refused` says of files that could not be read why, by name without folder.
+    `are_phantom_slides` says that the slides themselves are synthetic.
+    """
+
+    classifier: ClassifierCard
+    classes: tuple[str, ...]
+    rule: str
+    c: float
+    are_phantom_slides: bool
+    results: tuple[SlideResult, ...]
+    refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def settled_low(self) -> int:
+        """How many slides the LRN settled."""
+        return sum(result.route == "low" for result in self.results)
+
+    @property
+    def without_foreground(self) -> tuple[str, ...]:
+        """Names of slides in which every patch is background."""
+        return tuple(result.name for result in self.results if not result.foreground.any())
+
+
+def deciding_probability(result: SlideResult) -> Float[np.ndarray, " classes"]:
+    """The probabilities of the network that gave the class."""
+    probability = result.low_probability if result.route == "low" else result.high_probability
+    if probability is None:
+        raise ValueError(f"{result.name}: route {result.route} without its probabilities")
+    return probability
+
+
+def total_seconds(result: SlideResult) -> float:
+    """All stages together."""
+    return sum(result.seconds.values())
+
+
+def result_columns(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The header of `results.csv`."""
+    return (
+        *("slide", "class", "probability", "route"),
+        *(f"low_{name}" for name in classes),
+        *(f"high_{name}" for name in classes),
+        *(f"seconds_{stage}" for stage in STAGES),
+        *("seconds", "foreground_patches"),
+    )
+
+
+def write_results_csv(path: str | os.PathLike, report: SlideReport) -> None:
+    """Writes one line a slide; cells of a network or stage that did not run are empty."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(result_columns(report.classes))
+        for result in report.results:
+            blank = [""] * len(report.classes)
+            # 9 digits tell any two float32 apart.
+            low, high = (
+                blank if vector is None else [f"{value:.9g}" for value in vector]
+                for vector in (result.low_probability, result.high_probability)
+            )
+            given = f"{deciding_probability(result)[result.label]:.9g}"
+            seconds = [f"{result.seconds[stage]:.4f}" if stage in result.seconds else "" for stage in STAGES]
+            cells = [result.name, report.classes[result.label], given, result.route, *low, *high, *seconds]
+            writer.writerow([*cells, f"{total_seconds(result):.4f}", int(result.foreground.sum())])
+
+
+def write_results_json(path: str | os.PathLike, report: SlideReport) -> None:
+    """Writes `results_as_json`."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(results_as_json(report), indent=1, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def results_as_json(report: SlideReport) -> dict[str, Any]:
+    """The slides with the classifier and the software they come from; names of files, no folders."""
+    return {
+        "intended_use": RESEARCH_USE,
+        "are_phantom_slides": report.are_phantom_slides,
+        "classes": list(report.classes),
+        "classifier": report.classifier.as_json(),
+        "switch": {"rule": report.rule, "c": report.c},
+        "versions": versions(READER_PACKAGES),
+        "slides": [_slide_as_json(result, report.classes) for result in report.results],
+        "refused": dict(report.refused),
+    }
+
+
+def summary(report: SlideReport) -> str:
+    """What was found, in a few lines for the terminal."""
+    slides = len(report.results)
+    counts = np.bincount([result.label for result in report.results], minlength=len(report.classes))
+    given = ", ".join(f"{number} {name}" for number, name in zip(counts, report.classes, strict=True) if number)
+    card = report.classifier
+    lines = []
+    if slides:
+        seconds = sum(map(total_seconds, report.results)) / slides
+        sent = slides - report.settled_low
+        lines.append(f"{slides} slides: {given}")
+        lines.append(
+            f"{report.settled_low} settled at low resolution, {sent} sent to full resolution; {seconds:.3g} s a slide"
+        )
+    lines.append(f"classifier: {card.run}, step {card.step}, trained on {card.trained_on}")
+    if card.trained_on_phantom and not report.are_phantom_slides:
+        lines.append("a classifier trained on synthetic slides only: its classes say nothing about a patient")
+    lines += [f"{name}: no tissue found, its class means little" for name in report.without_foreground]
+    lines += [f"not read: {reason}" for reason in report.refused.values()]
+    return "\n".join([*lines, RESEARCH_USE])
+
+
+def _slide_as_json(result: SlideResult, classes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "class": classes[result.label],
+        "route": result.route,
+        "low_probability": _by_class(result.low_probability, classes),
+        "high_probability": _by_class(result.high_probability, classes),
+        "seconds": {stage: round(seconds, 6) for stage, seconds in result.seconds.items()},
+        "foreground_patches": int(result.foreground.sum()),
+        "most_attended_patches": _most_attended(result),
+    }
+
+
+def _by_class(probability, classes):
+    if probability is None:
+        return None
+    return {name: float(f"{value:.9g}") for name, value in zip(classes, probability.tolist(), strict=True)}
+
+
+def _most_attended(result: SlideResult):
+    if result.attention is None:
+        return None
+    grid = round(len(result.attention) ** 0.5)
+    places = np.argsort(-result.attention, kind="stable")[:MOST_ATTENDED]
+    return [
+        {"row": int(place) // grid, "column": int(place) % grid, "attention": float(f"{result.attention[place]:.9g}")}
+        for place in places
+        if result.attention[place] > 0
+    ]

@@ -1,0 +1,310 @@
+"""The reader of whole slides: how a slide is cut, TIFF files, and the folders the authors of SOS prepare from them.
+
+A slide is its centre crop: a square grid of full-resolution patches, and the low-resolution image, the crop shrunk.
+Patches are numbered row by row.
+"""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from medssl_jax.errors import InputError
+from medssl_jax.tiff import GREEN, GreyTiff
+
+
+@dataclasses.dataclass(frozen=True)
+class SlideLayout:
+    """How a slide is cut, in pixels: `grid` x `grid` patches of `patch_side`, shrunk by `shrink`; as LKS's are.
+
+    Raises:
+      InputError: a field is below 1, or a pixel of the low-resolution image would lie on two patches.
+    """
+
+    grid: int = 40
+    patch_side: int = 1000
+    shrink: int = 40
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < 1:
+                raise InputError(f"{field.name}: {getattr(self, field.name)}, expected at least 1")
+        if self.patch_side % self.shrink:
+            raise InputError(f"shrink: {self.shrink}, expected a divisor of patch_side, which is {self.patch_side}")
+
+    @property
+    def side(self) -> int:
+        """The side of the centre crop."""
+        return self.grid * self.patch_side
+
+    @property
+    def low_side(self) -> int:
+        """The side of the low-resolution image."""
+        return self.side // self.shrink
+
+    @property
+    def patch_low_side(self) -> int:
+        """The side of a patch in the low-resolution image."""
+        return self.patch_side // self.shrink
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Band:
+    """One row of the grid of patches, with the rows of the low-resolution image that show it."""
+
+    row: int
+    low: UInt8[np.ndarray, "patch_low_side low_side"]
+    patches: UInt8[np.ndarray, "grid patch_side patch_side"]
+
+
+@runtime_checkable
+class Slide(Protocol):
+    """A slide of any kind; `patches_read` counts the patches handed out so far, `name` is the file's, no extension."""
+
+    name: str
+    layout: SlideLayout
+    patches_read: int
+
+    def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
+        """The centre crop, shrunk."""
+
+    def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
+        """The patches of `indices`, which ascend, one by one; nothing else is decoded than what they need."""
+
+    def close(self) -> None:
+        """Closes the file."""
+
+    def __enter__(self) -> "Slide": ...
+    def __exit__(self, *exception) -> None: ...
+
+
+def open_slide(path: str | os.PathLike, layout: SlideLayout) -> "TiffSlide | FolderSlide":
+    """Opens a TIFF file, or a folder as the authors of SOS prepare it.
+
+    Raises:
+      InputError: there is none, it cannot be read, or it is smaller than the crop; see `TiffSlide`, `FolderSlide`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder, expected a slide")
+    return FolderSlide(path, layout) if path.is_dir() else TiffSlide(path, layout)
+
+
+class TiffSlide:
+    """A slide in a TIFF file; a pass over it holds three rows of patches in memory, and a row of tiles.
+
+    The low-resolution image costs a pass over the whole file. A patch costs the tiles under it, its rows where the file
+    is in strips, and its pixels alone where it is not compressed.
+
+    Raises:
+      InputError: see `medssl_jax.tiff.GreyTiff`; or the image is smaller than the crop.
+    """
+
+    def __init__(self, path: str | os.PathLike, layout: SlideLayout, *, decoding_threads: int = 2):
+        self.name = Path(path).stem
+        self.layout = layout
+        self.patches_read = 0
+        self._threads = decoding_threads
+        self._low: np.ndarray | None = None
+        self._tiff = GreyTiff(path)
+        height, width = self._tiff.height, self._tiff.width
+        if min(height, width) < layout.side:
+            self.close()
+            raise InputError(
+                f"{path}: {width} x {height} pixels, smaller than the centre crop of {layout.side} x {layout.side} "
+                f"(grid {layout.grid}, patch_side {layout.patch_side}): leave it out or take a smaller crop"
+            )
+        self._top, self._left = (height - layout.side) // 2, (width - layout.side) // 2
+
+    def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
+        """The centre crop, shrunk as libvips does; kept from the first call."""
+        if self._low is None:
+            rows = self._rows([(row, range(self.layout.grid)) for row in range(self.layout.grid)])
+            self._low = np.concatenate([_low_rows(patches, self.layout.shrink) for patches in rows])
+        return self._low
+
+    def bands(self) -> Iterator[Band]:
+        """The low-resolution image and all patches in one pass, from top to bottom."""
+        grid = self.layout.grid
+        for row, patches in enumerate(self._rows([(row, range(grid)) for row in range(grid)])):
+            self.patches_read += grid
+            yield Band(row, _low_rows(patches, self.layout.shrink), patches)
+
+    def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
+        """The patches of `indices`, which ascend, one by one; each strip or tile under them is decoded once."""
+        for patches in self._rows(_by_row(indices, self.layout.grid)):
+            for patch in patches:
+                self.patches_read += 1
+                yield patch
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._tiff.close()
+
+    def __enter__(self) -> "TiffSlide":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _rows(self, wanted):
+        """The patches of each `(row, columns)` as one array; the next row is decoded while the caller has this one."""
+        side = self.layout.patch_side
+        needed = [set(self._pieces(row, columns)) for row, columns in wanted] + [set()]
+        # Pieces that the next row needs too.
+        kept: dict[int, np.ndarray] = {}
+
+        def begin(number) -> tuple[np.ndarray, list[Future]]:
+            row, columns = wanted[number]
+            patches = np.empty((len(columns), side, side), np.uint8)
+
+            def fill(piece):
+                pixels = kept.pop(piece, None)
+                if pixels is None:
+                    pixels = self._tiff.decode(piece)
+                if piece in needed[number + 1]:
+                    kept[piece] = pixels
+                self._paste(piece, pixels, patches, row, columns)
+
+            return patches, [pool.submit(fill, piece) for piece in sorted(needed[number])]
+
+        pool = ThreadPoolExecutor(self._threads)
+        try:
+            if wanted:
+                ahead = begin(0)
+            for number in range(len(wanted)):
+                patches, jobs = ahead
+                for job in jobs:
+                    job.result()
+                if number + 1 < len(wanted):
+                    ahead = begin(number + 1)
+                yield patches
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _pieces(self, row, columns):
+        side = self.layout.patch_side
+        top = self._top + row * side
+        for column in columns:
+            left = self._left + column * side
+            yield from self._tiff.pieces(top, top + side, left, left + side)
+
+    def _paste(self, piece, pixels, patches, row, columns):
+        side = self.layout.patch_side
+        piece_top, piece_left = self._tiff.corner(piece)
+        first_row = self._top + row * side - piece_top
+        top, bottom = max(first_row, 0), min(first_row + side, pixels.shape[0])
+        for patch, column in zip(patches, columns, strict=True):
+            first_column = self._left + column * side - piece_left
+            left, right = max(first_column, 0), min(first_column + side, pixels.shape[1])
+            if left < right:
+                patch[top - first_row : bottom - first_row, left - first_column : right - first_column] = pixels[
+                    top:bottom, left:right
+                ]
+
+
+class FolderSlide:
+    """A slide as the authors of SOS prepare it: `lowres.jpg` and `highres_patches/0/{column}_{row}.jpg`.
+
+    Raises:
+      InputError: there is no `lowres.jpg`.
+    """
+
+    def __init__(self, path: str | os.PathLike, layout: SlideLayout):
+        self._folder = Path(path)
+        self.name = self._folder.name
+        self.layout = layout
+        self.patches_read = 0
+        if not (self._folder / "lowres.jpg").is_file():
+            raise InputError(
+                f"{path}: a folder without lowres.jpg, expected a slide: lowres.jpg and highres_patches/0/*.jpg"
+            )
+
+    def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
+        """The image in `lowres.jpg`."""
+        return _read_jpeg(self._folder / "lowres.jpg", self.layout.low_side)
+
+    def bands(self) -> Iterator[Band]:
+        """The low-resolution image and all patches, from top to bottom."""
+        grid, low_rows = self.layout.grid, self.layout.patch_low_side
+        low = self.low_resolution()
+        for row in range(grid):
+            patches = np.stack(list(self.patches(range(row * grid, (row + 1) * grid))))
+            yield Band(row, low[row * low_rows : (row + 1) * low_rows], patches)
+
+    def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
+        """The patches of `indices`, which ascend, one by one."""
+        for row, columns in _by_row(indices, self.layout.grid):
+            for column in columns:
+                patch = _read_jpeg(
+                    self._folder / "highres_patches" / "0" / f"{column}_{row}.jpg", self.layout.patch_side
+                )
+                self.patches_read += 1
+                yield patch
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __enter__(self) -> "FolderSlide":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+
+def shrink_as_libvips(
+    pixels: UInt8[np.ndarray, "*images height width"], shrink: int
+) -> UInt8[np.ndarray, "*images low_height low_width"]:
+    """Means of boxes of `shrink` x `shrink` pixels, bit for bit as `vips_shrink` of libvips 8.18 rounds them.
+
+    It rounds the means of columns, then the means of rows of those, each in fixed point of 24 bits: most means that lie
+    half-way between two grey levels are rounded down.
+    """
+    *images, height, width = pixels.shape
+    sum_type = np.uint16 if 255 * shrink < 2**16 else np.uint32
+    columns = pixels.reshape(*images, height // shrink, shrink, width).sum(axis=-2, dtype=sum_type)
+    columns = _rounded_mean(columns, shrink)
+    boxes = columns.reshape(*images, height // shrink, width // shrink, shrink).sum(axis=-1, dtype=sum_type)
+    return _rounded_mean(boxes, shrink)
+
+
+def _rounded_mean(sums, count):
+    multiplier = np.uint32(2**24 // count)
+    return ((sums.astype(np.uint32) + np.uint32(count // 2)) * multiplier >> np.uint32(24)).astype(np.uint8)
+
+
+def _low_rows(patches, shrink):
+    """A row of patches side by side, shrunk."""
+    return np.concatenate(list(shrink_as_libvips(patches, shrink)), axis=1)
+
+
+def _by_row(indices, grid):
+    """`indices` as pairs of a row and its columns."""
+    indices = [int(index) for index in indices]
+    if any(a >= b for a, b in itertools.pairwise([-1, *indices, grid**2])):
+        raise ValueError(f"patch indices must ascend within 0 to {grid**2 - 1}")
+    rows = itertools.groupby(indices, key=lambda index: index // grid)
+    return [(row, [index % grid for index in group]) for row, group in rows]
+
+
+def _read_jpeg(path, side):
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+    # Pillow raises SyntaxError for some broken headers.
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}), expected a JPEG image: prepare the slide again") from error
+    if pixels.dtype != np.uint8 or pixels.shape not in ((side, side), (side, side, 3)):
+        raise InputError(
+            f"{path}: an image of {pixels.shape} {pixels.dtype}, expected {side} x {side}, grey or RGB, 8 bit: "
+            "give the layout the slide was prepared with"
+        )
+    return pixels if pixels.ndim == 2 else pixels[..., GREEN]

@@ -1,0 +1,268 @@
+"""A run of SOS, or of a method it is compared with, from its config: slides, networks, training."""
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from jaxtyping import Bool
+
+from data_builders.lks.files import CLASSES
+from medssl_jax.data.slide_batches import slide_batches
+from medssl_jax.data.sources import LksSource, open_lks, prepare_lks
+from medssl_jax.data.splits import draw_stratified
+from medssl_jax.errors import InputError
+from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings
+from medssl_jax.models.sos import SosNetworks, make_networks, measure_intensities
+from medssl_jax.progress import progress_bar
+from medssl_jax.slides import SlideLayout
+from medssl_jax.train.optimiser import make_optimiser
+from medssl_jax.train.rng import stream_key
+from medssl_jax.train.run import load_run, train_in
+from medssl_jax.train.sos_step import SosSettings, first_extra, sos_step
+from medssl_jax.train.state import TrainState
+from medssl_jax.train.workdir import claim_workdir, record_split
+
+FETCHED_AHEAD = 2  # batches; those of LKS are large
+
+
+@dataclasses.dataclass(frozen=True)
+class SlideSplit:
+    """Positions of slides in a source; no slide is in two parts."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+class TrainedMethod(NamedTuple):
+    """A trained method; its `config` knows the intensities of the slides it was trained on."""
+
+    config: ml_collections.ConfigDict
+    step: int
+    params: Any
+    networks: SosNetworks
+
+    @property
+    def layout(self) -> SlideLayout:
+        """How its slides are cut."""
+        return layout_of(self.config.data)
+
+    def used_as(self, config: ml_collections.ConfigDict) -> "TrainedMethod":
+        """The same networks with the inference of another config."""
+        own = ml_collections.ConfigDict(self.config.to_dict())
+        own.inference, own.method.name = config.inference, config.method.name
+        return self._replace(config=own)
+
+    def classifier(self, rule: str | None = None) -> SelectiveClassifier:
+        """The method on slides, by another rule than its own where one is given."""
+        inference = self.config.inference
+        settings = SelectiveSettings(
+            rule=rule or inference.rule,
+            c=inference.c,
+            slide_batch=inference.slide_batch,
+            patch_batch=inference.patch_batch,
+            background_threshold=self.config.data.background_threshold,
+        )
+        return SelectiveClassifier(self.networks, self.params, self.layout, settings)
+
+
+def train_method(config: ml_collections.ConfigDict, workdir: Path) -> tuple[TrainedMethod, LksSource, SlideSplit]:
+    """Everything from the files on disk to a trained method; what an earlier run of the same config finished is kept.
+
+    Below `workdir`: `config.json`, `split.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events.
+
+    Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config or cannot be
+    written.
+    """
+    check_config(config)
+    claim_workdir(workdir, config)
+    source = open_slides(config.data)
+    split = split_of(config, source)
+    names = {part: [source.names[index] for index in indices] for part, indices in dataclasses.asdict(split).items()}
+    record_split(workdir, names | {"data_fingerprint": source.fingerprint})
+    config = with_intensities(config, source, split.train)
+    state = _train(config, source, split.train, workdir)
+    return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config)), source, split
+
+
+def load_method(checkpoint: Path) -> TrainedMethod:
+    """The method of a finished or running training, from its workdir or the folder `checkpoints` in it."""
+    config, state = load_run(checkpoint, _fresh_state, section="method", command="experiments.sos")
+    return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config))
+
+
+def open_slides(data: ml_collections.ConfigDict) -> LksSource:
+    """The slides of `config.data`: makes the phantom if there is to be one, and the prepared data set."""
+    workers = os.cpu_count() or 1
+    if "phantom" in data:
+        from medssl_jax.phantoms.lks import write_lks_phantom
+
+        write_lks_phantom(
+            phantom_of(data), data.manual_dir, workers=workers, progress=progress_bar("phantom", "slides")
+        )
+    prepare_lks(
+        data.manual_dir,
+        data.data_dir,
+        layout_of(data),
+        background_threshold=data.background_threshold,
+        workers=workers,
+        progress=progress_bar("preparing", "slides"),
+    )
+    return open_lks(data.data_dir)
+
+
+def phantom_of(data: ml_collections.ConfigDict) -> Any:
+    """The phantom of `config.data`, cut as the slides are."""
+    from medssl_jax.phantoms.slides.spec import LksPhantom
+
+    return LksPhantom(grid=data.grid, patch_side=data.patch_side, shrink=data.shrink, **data.phantom)
+
+
+def needs_high_resolution(data: ml_collections.ConfigDict, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:
+    """Which slides show their class at full resolution only: the truth of a phantom, None for real slides."""
+    if "phantom" not in data:
+        return None
+    from medssl_jax.phantoms.lks import read_truth
+
+    return np.array([read_truth(data.manual_dir, name).fine_only for name in names])
+
+
+def data_name(data: ml_collections.ConfigDict) -> str:
+    """What a table is headed with, so that no result on a phantom is taken for one on LKS."""
+    return "phantom (synthetic slides, not LKS)" if "phantom" in data else "LKS"
+
+
+def layout_of(data: ml_collections.ConfigDict) -> SlideLayout:
+    """How the slides are cut. Raises `InputError` for sizes that do not fit."""
+    return SlideLayout(data.grid, data.patch_side, data.shrink)
+
+
+def split_of(config: ml_collections.ConfigDict, source: LksSource) -> SlideSplit:
+    """The data set's own test slides, and of its training slides a stratified share to validate on."""
+    of_training = [index for index, split in enumerate(source.splits) if split == "train"]
+    train, validation = draw_stratified(
+        [source.labels[index] for index in of_training], config.split.validation_share, config.split.seed
+    )
+    return SlideSplit(
+        train=tuple(of_training[position] for position in train),
+        validation=tuple(of_training[position] for position in validation),
+        test=tuple(index for index, split in enumerate(source.splits) if split == "test"),
+    )
+
+
+def with_intensities(
+    config: ml_collections.ConfigDict, source: LksSource, train: Sequence[int]
+) -> ml_collections.ConfigDict:
+    """The config with the mean and deviation of the training slides, unless it has its own."""
+    if config.model.intensity_deviation > 0:
+        return config
+    measured = measure_intensities(source[index].low_resolution for index in train)
+    config = ml_collections.ConfigDict(config.to_dict())
+    config.model.intensity_mean, config.model.intensity_deviation = measured
+    return config
+
+
+def networks_of(config: ml_collections.ConfigDict) -> SosNetworks:
+    """The networks that the method of a config has."""
+    return make_networks(config, layout_of(config.data), len(CLASSES))
+
+
+def training_of(config: ml_collections.ConfigDict) -> str:
+    """What names a training: configs that differ only in what is done afterwards share it."""
+    fields = json.loads(config.to_json())
+    for field in ("inference", "logging"):
+        del fields[field]
+    del fields["method"]["name"]
+    return json.dumps(fields, sort_keys=True)
+
+
+def check_config(config: ml_collections.ConfigDict) -> None:
+    """Raises `InputError` for settings that would fail or mislead only later."""
+    method, batches, model, optimiser = config.method, config.batches, config.model, config.optimiser
+    inference, logging = config.inference, config.logging
+    chance, positive = 1 / len(CLASSES), "1 or more"
+    executive = method.use_low and method.use_high and max(method.hesitant_weight, method.hurried_weight) > 0
+    expectations = (
+        ("seed", config.seed >= 0, "0 or more"),
+        ("split.seed", config.split.seed >= 0, "0 or more"),
+        ("steps", config.steps >= 1, positive),
+        ("batches.slides", batches.slides >= 1, positive),
+        ("batches.chunk", batches.chunk >= 0, "0 or more"),
+        ("batches.loader_threads", batches.loader_threads >= 1, positive),
+        ("model.low_blocks", len(model.low_blocks) == len(model.low_features), "as many as model.low_features"),
+        ("model.high_blocks", len(model.high_blocks) == len(model.high_features), "as many as model.high_features"),
+        ("method.use_low", method.use_low or method.use_high, "True where method.use_high is False"),
+        ("method.use_policy", not method.use_policy or (method.use_low and method.use_high), "False without both"),
+        (
+            "method.c",
+            not executive or chance < method.c < method.c + method.eps <= 1,
+            f"more than 1/{len(CLASSES)}, and below 1 by method.eps ({method.eps}) or more",
+        ),
+        ("method.eps", not executive or method.eps > 0, "more than 0"),
+        ("optimiser.accumulate", optimiser.accumulate >= 1, positive),
+        ("optimiser.ema_decay", 0 <= optimiser.ema_decay < 1, "0 or more, below 1"),
+        ("inference.rule", inference.rule in RULES, f"one of {', '.join(RULES)}"),
+        ("inference.c", 0 <= inference.c <= 1, "0 to 1"),
+        ("inference.slide_batch", inference.slide_batch >= 1, positive),
+        ("inference.patch_batch", inference.patch_batch >= 1, positive),
+        ("logging.log_every", logging.log_every >= 1, positive),
+        ("logging.save_every", logging.save_every % max(1, logging.log_every) == 0, "a multiple of log_every"),
+        ("logging.save_every", logging.save_every % optimiser.accumulate == 0, "a multiple of optimiser.accumulate"),
+    )
+    for field, holds, expected in expectations:
+        if not holds:
+            found = functools.reduce(getattr, field.split("."), config)
+            raise InputError(f"config field {field} is {found}, expected {expected}")
+    layout_of(config.data)
+
+
+def _train(config, source, indices, workdir) -> TrainState:
+    step_function = jax.jit(
+        functools.partial(
+            sos_step,
+            networks=networks_of(config),
+            optimiser=make_optimiser(config.optimiser, config.steps),
+            settings=_method_settings(config),
+        ),
+        donate_argnums=0,
+    )
+    batches = slide_batches(
+        source,
+        indices,
+        batch=config.batches.slides,
+        patches=config.method.use_high,
+        symmetries=config.batches.symmetries,
+        seed=config.seed,
+    )
+    return train_in(
+        workdir,
+        config,
+        _fresh_state(config),
+        batches,
+        step_function,
+        threads=config.batches.loader_threads,
+        fetched_ahead=FETCHED_AHEAD,
+    )
+
+
+def _fresh_state(config) -> TrainState:
+    networks = networks_of(config)
+    return TrainState.create(
+        networks.init(stream_key(config.seed, "init", 0)),
+        make_optimiser(config.optimiser, config.steps),
+        keep_ema=config.optimiser.ema_decay > 0,
+        extra=first_extra(networks),
+    )
+
+
+def _method_settings(config) -> SosSettings:
+    derived = {"seed": config.seed, "chunk": config.batches.chunk, "ema_decay": config.optimiser.ema_decay}
+    names = [field.name for field in dataclasses.fields(SosSettings)]
+    return SosSettings(**{name: derived[name] if name in derived else config.method[name] for name in names})

@@ -1,0 +1,69 @@
+"""A training run in its workdir, whatever the method: the loop with its checkpoints, metrics and stream of batches."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import grain
+import ml_collections
+
+from medssl_jax.errors import InputError
+from medssl_jax.metrics.writers import MetricsWriter
+from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.loop import Metrics, train
+from medssl_jax.train.state import TrainState
+
+
+def train_in(
+    workdir: Path,
+    config: ml_collections.ConfigDict,
+    state: TrainState,
+    batches: grain.MapDataset,
+    step_function: Callable[[Any, Any], tuple[Any, Metrics]],
+    *,
+    threads: int,
+    fetched_ahead: int,
+    warn: Callable[[Mapping[str, float]], str | None] = lambda _: None,
+) -> TrainState:
+    """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one, and returns the final state.
+
+    `threads` read batches, up to `fetched_ahead` of them beforehand.
+    """
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=fetched_ahead)
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=config.logging.keep_checkpoints)
+    writer = MetricsWriter(workdir, resume_step=checkpoints.latest_step or 0)
+    try:
+        return train(
+            state,
+            iter(batches.to_iter_dataset(options)),
+            step_function,
+            steps=config.steps,
+            checkpoints=checkpoints,
+            config=config.to_dict(),
+            write_metrics=writer,
+            log_every=config.logging.log_every,
+            save_every=config.logging.save_every,
+            warn=warn,
+        )
+    finally:
+        writer.close()
+        checkpoints.close()
+
+
+def load_run(
+    checkpoint: Path, fresh_state: Callable[[ml_collections.ConfigDict], TrainState], *, section: str, command: str
+) -> tuple[ml_collections.ConfigDict, TrainState]:
+    """Config and state of a finished or running training, from its workdir or the folder `checkpoints` in it.
+
+    Raises `InputError` where there is none, or its config has no `section`: then it is no run of `command`.
+    """
+    folder = checkpoint / "checkpoints" if (checkpoint / "checkpoints").is_dir() else checkpoint
+    if not folder.is_dir():
+        raise InputError(f"{checkpoint}: no such folder, expected the --workdir of a training run")
+    checkpoints = Checkpoints(folder, read_only=True)
+    config = ml_collections.ConfigDict(checkpoints.config())
+    if section not in config:
+        raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {command}")
+    state = checkpoints.restore(fresh_state(config)).state
+    checkpoints.close()
+    return config, state

@@ -1,0 +1,236 @@
+"""One training step of SOS and of the methods it is compared with: the same code with other networks and weights.
+
+Read `sos_step` first; the functions above it are its sentences.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from medssl_jax.losses.sos import executive_losses, paradoxical_loss, switches
+from medssl_jax.models.sos import SosNetworks
+from medssl_jax.train.rng import stream_key
+from medssl_jax.train.state import TrainState
+
+Metrics = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
+SlideBatch = Mapping[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class SosSettings:
+    """What the config says of the method; `experiments/configs/sos.py` explains each field."""
+
+    seed: int
+    chunk: int
+    c: float
+    eps: float
+    low_weight: float
+    high_weight: float
+    paradoxical_weight: float
+    hesitant_weight: float
+    hurried_weight: float
+    policy_weight: float
+    entropy_weight: float
+    baseline_decay: float
+    stop_feature: bool
+    stop_paradoxical_low: bool
+    ema_decay: float
+
+
+class Outputs(NamedTuple):
+    """Logits of the networks that the method has, for each slide; `ask_logits` are the policy's."""
+
+    low_logits: Float[Array, "b k"] | None
+    high_logits: Float[Array, "b k"] | None
+    ask_logits: Float[Array, " b"] | None
+
+
+def encode_in_chunks(
+    encode: Callable[[UInt8[Array, "m p p"]], Float[Array, "m d"]],
+    patches: UInt8[Array, "b n p p"],
+    mask: Bool[Array, "b n"],
+    chunk: int,
+) -> Float[Array, "b n d"]:
+    """The feature of every patch in the mask, and of others 0 or what they are.
+
+    Memory is that of one chunk of patches: each is encoded again in the backward pass, so the gradient is that of all
+    patches, exactly. Chunks without a patch in the mask are skipped. `chunk` = 0 encodes all at once and keeps
+    everything.
+    """
+    slides, count, *side = patches.shape
+    total = slides * count
+    if not chunk:
+        return encode(patches.reshape(total, *side)).reshape(slides, count, -1)
+    chunks = -(-total // chunk)
+    real = jnp.pad(mask.reshape(total), (0, chunks * chunk - total))
+    order = jnp.argsort(~real)
+    gathered = patches.reshape(total, *side).at[order].get(mode="fill", fill_value=0)
+
+    @jax.checkpoint
+    def encode_chunk(chunk_of_patches, is_real):
+        features = jax.eval_shape(encode, chunk_of_patches)
+        nothing = jnp.zeros(features.shape, features.dtype)
+        return jax.lax.cond(is_real.any(), encode, lambda _: nothing, chunk_of_patches)
+
+    features = jax.lax.map(
+        lambda each: encode_chunk(*each), (gathered.reshape(chunks, chunk, *side), real[order].reshape(chunks, chunk))
+    )
+    features = features.reshape(chunks * chunk, -1)
+    return jnp.zeros_like(features).at[order].set(features, unique_indices=True)[:total].reshape(slides, count, -1)
+
+
+def run_networks(params: Any, batch: SlideBatch, networks: SosNetworks, settings: SosSettings) -> Outputs:
+    """All networks of the method on all slides of the batch."""
+    low = networks.low(params, batch["low_resolution"]) if networks.lrn else None
+    high = None
+    if networks.hrn:
+        v = low.feature if low is not None else None
+        v = jax.lax.stop_gradient(v) if settings.stop_feature else v
+        features = encode_in_chunks(
+            lambda patches: networks.encode(params, patches), batch["patches"], batch["mask"], settings.chunk
+        )
+        high = networks.high(params, features, batch["mask"], v)
+    return Outputs(
+        low_logits=low.logits if low else None,
+        high_logits=high.logits if high else None,
+        ask_logits=networks.policy(params, batch["low_resolution"]) if networks.policy_network else None,
+    )
+
+
+def classification_losses(
+    outputs: Outputs, labels: Int[Array, " b"], settings: SosSettings
+) -> dict[str, Float[Array, " b"]]:
+    """Weighted losses of each slide by name: what the method has of L_ce1, L_ce2, L_2 and L_3."""
+    low, high = outputs.low_logits, outputs.high_logits
+    weighted = {}
+    if low is not None:
+        weighted["low"] = settings.low_weight, _cross_entropy(low, labels)
+    if high is not None:
+        weighted["high"] = settings.high_weight, _cross_entropy(high, labels)
+    if low is not None and high is not None:
+        low_probability, high_probability = jax.nn.softmax(low), jax.nn.softmax(high)
+        reference = jax.lax.stop_gradient(low_probability) if settings.stop_paradoxical_low else low_probability
+        paradoxical = paradoxical_loss(reference, high_probability, labels)
+        weighted["paradoxical"] = settings.paradoxical_weight, paradoxical
+        if settings.hesitant_weight or settings.hurried_weight:  # else c and eps are not looked at
+            executive = executive_losses(low_probability, high_probability, labels, c=settings.c, eps=settings.eps)
+            weighted["hesitant"] = settings.hesitant_weight, executive.hesitant
+            weighted["hurried"] = settings.hurried_weight, executive.hurried
+    return {name: weight * each for name, (weight, each) in weighted.items() if weight}
+
+
+def asking_reward(
+    low_logits: Float[Array, "b k"],
+    high_logits: Float[Array, "b k"],
+    labels: Int[Array, " b"],
+    asked: Bool[Array, " b"],
+) -> Float[Array, " b"]:
+    """a (CE_s - CE_h) / max(CE_s, 1e-6) in [-1, 1]: what asking the HRN was worth, 0 where it was not asked.
+
+    Our choice: the paper does not give RDMS's reward. A constant: no gradient reaches the classifiers.
+    """
+    low, high = (_cross_entropy(jax.lax.stop_gradient(logits), labels) for logits in (low_logits, high_logits))
+    return asked * jnp.clip((low - high) / jnp.maximum(low, 1e-6), -1, 1)
+
+
+def policy_losses(
+    ask_logits: Float[Array, " b"],
+    asked: Bool[Array, " b"],
+    reward: Float[Array, " b"],
+    baseline: Float[Array, ""],
+    settings: SosSettings,
+) -> dict[str, Float[Array, " b"]]:
+    """REINFORCE (Williams, 1992) with a baseline, and a bonus for entropy, of each slide."""
+    log_chosen = jnp.where(asked, jax.nn.log_sigmoid(ask_logits), jax.nn.log_sigmoid(-ask_logits))
+    probability = jax.nn.sigmoid(ask_logits)
+    entropy = -probability * jax.nn.log_sigmoid(ask_logits) - (1 - probability) * jax.nn.log_sigmoid(-ask_logits)
+    return {
+        "policy": settings.policy_weight * (baseline - reward) * log_chosen,
+        "entropy": -settings.policy_weight * settings.entropy_weight * entropy,
+    }
+
+
+def policy_part(
+    outputs: Outputs, labels: Int[Array, " b"], state: TrainState, settings: SosSettings
+) -> tuple[dict[str, Float[Array, " b"]], Metrics, dict[str, Array]]:
+    """Draws who is asked and rewards it: losses of each slide, metrics, and the state's next `extra`."""
+    low, high, ask = outputs
+    assert low is not None
+    assert high is not None
+    assert ask is not None
+    key = stream_key(settings.seed, "policy", state.step)
+    asked = jax.random.bernoulli(key, jax.nn.sigmoid(jax.lax.stop_gradient(ask)))
+    reward = asking_reward(low, high, labels, asked)
+    baseline = state.extra["reward_baseline"]
+    losses = policy_losses(ask, asked, reward, baseline, settings)
+    metrics = {"reward": _per_slide(reward), "asked_share": _per_slide(asked)}
+    next_baseline = optax.incremental_update(reward.mean(), baseline, 1 - settings.baseline_decay)
+    return losses, metrics, {"reward_baseline": next_baseline}
+
+
+def first_extra(networks: SosNetworks) -> dict[str, Array] | None:
+    """`TrainState.extra` before the first step: the running mean of the policy's rewards, where there is a policy."""
+    return {"reward_baseline": jnp.zeros(())} if networks.policy_network else None
+
+
+def sos_step(
+    state: TrainState,
+    batch: SlideBatch,
+    *,
+    networks: SosNetworks,
+    optimiser: optax.GradientTransformation,
+    settings: SosSettings,
+) -> tuple[TrainState, Metrics]:
+    """Networks, losses, one optimiser step (SOS, arXiv 2003.05080). Metrics are (sum, count).
+
+    `batch` holds `low_resolution` uint8 (b, s, s), `label` int32 (b,) and, for methods with an HRN, `patches` uint8
+    (b, n, p, p) and their `mask` bool (b, n).
+    """
+    labels = batch["label"]
+
+    def loss(params):
+        outputs = run_networks(params, batch, networks, settings)
+        losses = classification_losses(outputs, labels, settings)
+        metrics = output_metrics(outputs, labels, settings)
+        extra = None
+        if outputs.ask_logits is not None:
+            policy, reward, extra = policy_part(outputs, labels, state, settings)
+            losses |= policy
+            metrics |= reward
+        total = sum(each.mean() for each in losses.values())
+        metrics |= {"loss": (total, jnp.ones(()))} | {f"loss_{name}": _per_slide(losses[name]) for name in losses}
+        return total, (metrics, extra)
+
+    gradients, (metrics, extra) = jax.grad(loss, has_aux=True)(state.params)
+    metrics["gradient_norm"] = (optax.tree.norm(gradients), jnp.ones(()))
+    return state.update(gradients, optimiser, ema_decay=settings.ema_decay, extra=extra), metrics
+
+
+def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSettings) -> Metrics:
+    """Accuracy of each network, and of what the switch makes of both; `low_share` is what the LRN settles."""
+    metrics: Metrics = {}
+    for name, logits in (("low", outputs.low_logits), ("high", outputs.high_logits)):
+        if logits is not None:
+            metrics[f"accuracy_{name}"] = _per_slide(logits.argmax(-1) == labels)
+    if outputs.low_logits is not None:
+        probability = jax.nn.softmax(outputs.low_logits)
+        metrics["confidence"] = _per_slide(probability.max(-1))
+        switched = switches(probability, settings.c)
+        metrics["low_share"] = _per_slide(~switched)
+        if outputs.high_logits is not None:
+            chosen = jnp.where(switched, outputs.high_logits.argmax(-1), outputs.low_logits.argmax(-1))
+            metrics["accuracy_switched"] = _per_slide(chosen == labels)
+    return metrics
+
+
+def _cross_entropy(logits, labels):
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def _per_slide(values):
+    return values.sum().astype(jnp.float32), jnp.asarray(values.shape[0], jnp.float32)

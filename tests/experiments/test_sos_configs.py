@@ -1,0 +1,54 @@
+"""Each config of SOS on LKS is its method: the networks it has, who decides, and the command in its docstring."""
+
+import importlib
+
+import jax
+import pytest
+
+from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
+from medssl_jax.models.sos import make_networks
+from medssl_jax.slides import SlideLayout
+
+METHODS = {
+    "lks_sos": ({"low", "high"}, "confidence"),
+    "lks_image": ({"low"}, "low"),
+    "lks_patch": ({"high"}, "high"),
+    "lks_multiscale": ({"low", "high"}, "high"),
+    "lks_rdms": ({"low", "high", "policy"}, "policy"),
+    "lks_cascade": ({"low", "high"}, "confidence"),
+}
+
+
+def networks_and_config(name):
+    config = importlib.import_module(f"experiments.configs.{name}").get_config()
+    config.model.intensity_deviation = 0.1
+    layout = SlideLayout(config.data.grid, config.data.patch_side, config.data.shrink)
+    return make_networks(config, layout), config, layout
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_config_is_its_method(name):
+    networks, config, layout = networks_and_config(name)
+    params = jax.eval_shape(networks.init, jax.random.key(0))
+    present, rule = METHODS[name]
+    assert params.keys() == present
+    assert config.inference.rule == rule
+    settings = SelectiveSettings(**config.inference, background_threshold=config.data.background_threshold)
+    SelectiveClassifier(networks, {}, layout, settings)
+    assert config.logging.save_every % config.logging.log_every == 0
+    assert config.logging.save_every % config.optimiser.accumulate == 0
+    assert f"--config=configs/{name}.py" in importlib.import_module(f"experiments.configs.{name}").__doc__
+
+
+def test_sos_multi_scale_and_the_cascade_have_the_same_parameters():
+    shapes = [
+        jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(networks_and_config(name)[0].init, jax.random.key(0)))
+        for name in ("lks_sos", "lks_multiscale", "lks_cascade")
+    ]
+    assert shapes[0] == shapes[1] == shapes[2]
+
+
+def test_the_cascade_is_multi_scale_but_for_the_switch():
+    cascade, multi_scale = (networks_and_config(name)[1] for name in ("lks_cascade", "lks_multiscale"))
+    multi_scale.inference.rule, multi_scale.method.name = "confidence", cascade.method.name
+    assert cascade.to_dict() == multi_scale.to_dict()

@@ -1,0 +1,236 @@
+"""What is decoded and what is not, and that no batching changes a result; slides count what is read of them."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.configs import sos
+from medssl_jax.data.foreground import foreground_patches
+from medssl_jax.errors import InputError
+from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
+from medssl_jax.models.sos import make_networks
+from medssl_jax.slides import Slide, SlideLayout
+
+LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
+SETTINGS = SelectiveSettings(rule="confidence", c=0.5, slide_batch=3, patch_batch=5, background_threshold=1.0)
+ALL_LOW, ALL_HIGH = {"c": 0.0}, {"c": 1.0}
+
+
+class PaintedSlide:
+    """A slide in memory, some of its patches black; remembers which patches were asked for."""
+
+    def __init__(self, seed, black_share=0.4, broken=""):
+        rng = np.random.default_rng(seed)
+        self.name, self.layout, self.broken, self.closed = f"slide{seed}", LAYOUT, broken, False
+        self.pixels = rng.integers(5, 250 // rng.integers(1, 6), (16, 8, 8), np.uint8)
+        self.pixels[rng.random(16) < black_share] = 0
+        self.asked = []
+
+    @property
+    def patches_read(self):
+        return len(self.asked)
+
+    def low_resolution(self):
+        if self.broken == "low":
+            raise InputError(f"{self.name}: truncated")
+        whole = self.pixels.reshape(4, 4, 8, 8).swapaxes(1, 2).reshape(32, 32)
+        return whole.reshape(16, 2, 16, 2).mean((1, 3)).astype(np.uint8)
+
+    def patches(self, indices):
+        for index in indices:
+            if self.broken == "patches":
+                raise InputError(f"{self.name}: truncated")
+            self.asked.append(index)
+            yield self.pixels[index]
+
+    def close(self):
+        self.closed = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+
+def networks_of(**method):
+    config = sos.get_config()
+    config.model.update(dict(intensity_mean=0.3, intensity_deviation=0.2, attention_features=3))
+    for name in ("low", "high", "policy"):
+        config.model[f"{name}_features"], config.model[f"{name}_blocks"] = (4,), (0,)  # only the stem: quick to compile
+    config.model.low_stem_block = config.model.high_stem_block = 4
+    config.method.update(method)
+    return make_networks(config, LAYOUT)
+
+
+NETWORKS = networks_of()
+
+
+@pytest.fixture(scope="module")
+def params():
+    return NETWORKS.init(jax.random.key(3))
+
+
+def slides(count=7):
+    return [PaintedSlide(seed) for seed in range(count)]
+
+
+def classifier(params, networks=NETWORKS, **changes):
+    return SelectiveClassifier(networks, params, LAYOUT, dataclasses.replace(SETTINGS, **changes))
+
+
+def classify(params, each, networks=NETWORKS, **changes):
+    return list(classifier(params, networks, **changes)(iter(each)))
+
+
+@pytest.fixture(scope="module")
+def middle_c(params):
+    """A c that sends some slides and not others."""
+    return float(np.median([result.low_probability.max() for result in classify(params, slides(), **ALL_LOW)]))
+
+
+def assert_same_results(a, b):
+    for left, right in zip(a, b, strict=True):
+        assert (left.name, left.route, left.label) == (right.name, right.route, right.label)
+        for name in ("low_probability", "high_probability", "attention"):
+            if getattr(left, name) is None:
+                assert getattr(right, name) is None
+            else:
+                np.testing.assert_allclose(getattr(left, name), getattr(right, name), rtol=1e-4, atol=1e-6)
+
+
+def test_the_painted_slide_is_a_slide():
+    assert isinstance(PaintedSlide(0), Slide)
+
+
+def test_no_patch_is_read_of_a_slide_that_the_lrn_settles(params, middle_c):
+    each = slides()
+    results = classify(params, each, c=middle_c)
+    assert {result.route for result in results} == {"low", "high"}
+    for slide, result in zip(each, results, strict=True):
+        sent = result.low_probability.max() <= middle_c
+        assert result.route == ("high" if sent else "low")
+        foreground = foreground_patches(slide.low_resolution(), LAYOUT, 1.0)
+        assert slide.asked == (np.flatnonzero(foreground).tolist() if sent else [])
+        np.testing.assert_array_equal(result.foreground, foreground)
+
+
+def test_a_confidence_of_exactly_c_is_sent(params):
+    (result,) = classify(params, [PaintedSlide(0)], **ALL_LOW)
+    confidence = result.low_probability.max()
+    for c, route in ((confidence, "high"), (np.nextafter(confidence, np.float32(0)), "low")):
+        assert classify(params, [PaintedSlide(0)], c=float(c))[0].route == route
+
+
+@pytest.mark.parametrize("batches", [{"slide_batch": 1}, {"slide_batch": 4}, {"patch_batch": 1}, {"patch_batch": 16}])
+def test_batches_do_not_change_results(params, middle_c, batches):
+    assert_same_results(classify(params, slides(), c=middle_c), classify(params, slides(), c=middle_c, **batches))
+
+
+def test_the_probabilities_are_those_of_the_networks(params):
+    slide = PaintedSlide(1)
+    (result,) = classify(params, [slide], **ALL_HIGH)
+    mask = foreground_patches(slide.low_resolution(), LAYOUT, 1.0)
+    low = NETWORKS.low(params, jnp.asarray(slide.low_resolution()[None]))
+    features = NETWORKS.encode(params, jnp.asarray(slide.pixels))
+    high = NETWORKS.high(params, features[None], jnp.asarray(mask[None]), low.feature)
+    np.testing.assert_allclose(result.low_probability, jax.nn.softmax(low.logits[0]), rtol=1e-4)
+    np.testing.assert_allclose(result.high_probability, jax.nn.softmax(high.logits[0]), rtol=1e-4)
+    np.testing.assert_allclose(result.attention, high.attention[0], rtol=1e-3, atol=1e-6)
+    assert result.label == high.logits[0].argmax()
+    assert result.attention[~mask].tolist() == [0] * int((~mask).sum())
+    assert result.attention.sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_an_all_black_slide_is_classified_and_has_no_foreground(params):
+    for rule in (ALL_LOW, ALL_HIGH):
+        slide = PaintedSlide(0, black_share=1.1)
+        (result,) = classify(params, [slide], **rule)
+        assert not result.foreground.any()
+        assert slide.patches_read == 0
+        deciding = result.low_probability if rule == ALL_LOW else result.high_probability
+        assert np.isfinite(deciding).all()
+        assert result.attention is None or not result.attention.any()
+
+
+@pytest.mark.parametrize("broken", ["low", "patches"])
+def test_a_slide_that_cannot_be_read_stops_nothing_else(params, broken):
+    each = slides(5)
+    each[1] = PaintedSlide(1, broken=broken)
+    said = []
+    results = classifier(params, **ALL_HIGH)(each, lambda slide, error: said.append((slide.name, str(error))))
+    assert [result.name for result in results] == ["slide0", "slide2", "slide3", "slide4"]
+    assert said == [("slide1", "slide1: truncated")]
+    assert all(slide.closed for slide in each)
+    with pytest.raises(InputError, match="slide1: truncated"):
+        classify(params, [PaintedSlide(0), PaintedSlide(1, broken=broken)], **ALL_HIGH)
+
+
+def test_slides_are_opened_as_they_are_needed_and_closed(params):
+    opened = []
+
+    def opening():
+        for slide in slides():
+            opened.append(slide)
+            yield slide
+
+    results = classifier(params, **ALL_LOW)(opening())
+    next(results)
+    assert len(opened) == SETTINGS.slide_batch
+    results.close()
+    assert all(slide.closed for slide in opened)
+
+
+def test_the_seconds_are_those_of_the_stages_gone_through(params):
+    (low,) = classify(params, [PaintedSlide(0)], **ALL_LOW)
+    (high,) = classify(params, [PaintedSlide(0)], **ALL_HIGH)
+    assert low.seconds.keys() == {"low_resolution_read", "low_network"}
+    assert high.seconds.keys() == {"low_resolution_read", "low_network", "patch_read", "high_network"}
+    assert all(seconds > 0 for seconds in high.seconds.values())
+    assert sum(high.seconds.values()) < 0.5  # compiling takes longer
+
+
+def test_rules_that_always_take_one_network(params):
+    low, high = slides(3), slides(3)
+    assert {result.route for result in classify(params, low, rule="low")} == {"low"}
+    assert all(slide.patches_read == 0 for slide in low)
+    results = classify(params, high, rule="high")
+    assert {result.route for result in results} == {"high"}
+    assert all(result.low_probability is not None for result in results)
+
+
+def test_patch_level_needs_no_lrn():
+    networks = networks_of(use_low=False, join="none")
+    (result,) = classify(networks.init(jax.random.key(0)), [PaintedSlide(0)], networks, rule="high")
+    assert result.low_probability is None
+    assert result.seconds.keys() == {"low_resolution_read", "patch_read", "high_network"}
+
+
+def test_the_policy_decides_for_each_slide():
+    networks = networks_of(use_policy=True)
+    params = networks.init(jax.random.key(0))
+    each = slides()
+    images = np.stack([slide.low_resolution() for slide in each])
+    logits = np.asarray(networks.policy(params, jnp.asarray(images)))
+    params["policy"]["Dense_0"]["bias"] -= np.median(logits) + 1e-4
+    results = classify(params, each, networks, rule="policy")
+    expected = np.where(logits > np.median(logits) + 1e-4, "high", "low")
+    assert [result.route for result in results] == expected.tolist()
+    assert set(expected) == {"high", "low"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule": "best"}, r"inference\.rule is best, expected one of low, high, confidence, policy"),
+        ({"rule": "policy"}, r"inference\.rule is policy, which needs the policy network: set method\.use_policy"),
+        ({"c": 1.5}, r"inference\.c is 1\.5, expected 0 to 1"),
+        ({"patch_batch": 0}, r"inference\.patch_batch is 0, expected 1 or more"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        classifier({}, **changes)

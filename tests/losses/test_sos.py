@@ -1,0 +1,89 @@
+"""The losses by hand on the four cases, where their gradients go, and what equality does to the switch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from medssl_jax.losses.sos import executive_losses, paradoxical_loss, switches
+
+C, EPS = 0.90, 0.05
+# One slide a row, the true class is 0: LRN and HRN right; only the LRN; only the HRN; neither.
+LOW = jnp.array(
+    [[0.92, 0.04, 0.02, 0.02], [0.60, 0.20, 0.10, 0.10], [0.02, 0.96, 0.01, 0.01], [0.01, 0.97, 0.01, 0.01]]
+)
+HIGH = jnp.array([[0.8, 0.1, 0.05, 0.05], [0.3, 0.5, 0.1, 0.1], [0.7, 0.1, 0.1, 0.1], [0.2, 0.6, 0.1, 0.1]])
+LABELS = jnp.zeros(4, jnp.int32)
+
+
+def executive(low, high, labels=LABELS, c=C, eps=EPS):
+    return executive_losses(low, high, labels, c=c, eps=eps)
+
+
+def test_the_four_cases_by_hand():
+    losses = executive(LOW, HIGH)
+    np.testing.assert_allclose(losses.hesitant, [0.03, 0.35, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(losses.hurried, [0, 0, 0.06, 0], atol=1e-6)
+    np.testing.assert_allclose(paradoxical_loss(LOW, HIGH, LABELS), [0.12, 0.30, 0, 0], atol=1e-6)
+
+
+def test_the_equations_slide_by_slide_in_float64():
+    rng = np.random.default_rng(0)
+    low, high = rng.dirichlet([0.2] * 4, 300), rng.dirichlet([0.2] * 4, 300)
+    labels = rng.integers(0, 4, 300)
+    expected = np.zeros((3, 300))
+    for o, x in enumerate(labels):
+        y_s, y_h = np.argmax(low[o]) == x, np.argmax(high[o]) == x
+        expected[0, o] = max(low[o, x] - high[o, x], 0)
+        expected[1, o] = y_s * max((C + EPS) - max(low[o]), 0)
+        expected[2, o] = y_h * (not y_s) * max(max(low[o]) - C, 0)
+    arguments = (jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32), jnp.asarray(labels, jnp.int32))
+    found = paradoxical_loss(*arguments), *executive(*arguments)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert (expected.sum(1) > 0).all()
+
+
+def test_no_gradient_of_the_executive_losses_reaches_the_hrn():
+    gradient = jax.grad(lambda high: sum(each.sum() for each in executive(LOW, high)))(HIGH)
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_the_executive_losses_move_the_confidence_alone_and_the_right_way():
+    gradient = jax.grad(lambda low: sum(each.sum() for each in executive(low, HIGH)))(LOW)
+    np.testing.assert_array_equal(gradient, [[-1, 0, 0, 0], [-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
+
+
+def test_the_paradoxical_loss_literally_moves_both_networks():
+    low, high = jax.grad(lambda low, high: paradoxical_loss(low, high, LABELS).sum(), argnums=(0, 1))(LOW, HIGH)
+    np.testing.assert_array_equal(low[:, 0], [1, 1, 0, 0])
+    np.testing.assert_array_equal(high, -low)
+
+
+@pytest.mark.parametrize(("confidence", "hesitant", "hurried"), [(0.95, 0, 0.05), (0.9, 0.05, 0), (0.8, 0.15, 0)])
+def test_nothing_is_lost_from_the_margins_on(confidence, hesitant, hurried):
+    low = jnp.array([[confidence, 1 - confidence]] * 2)
+    losses = executive(low, jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]))
+    np.testing.assert_allclose(losses.hesitant, [hesitant, 0], atol=1e-6)
+    np.testing.assert_allclose(losses.hurried, [0, hurried], atol=1e-6)
+
+
+@pytest.mark.parametrize("as_array", [np.asarray, jnp.asarray])
+@pytest.mark.parametrize("c", [0.3, 0.6, 0.7, 0.9])
+def test_a_confidence_of_exactly_c_switches(as_array, c):
+    """Also where float32's c is above or below Python's, and for a c that NumPy made."""
+    exact = np.float32(c)
+    low = np.stack([np.zeros(3, np.float32), np.array([exact, np.nextafter(exact, 0), np.nextafter(exact, 1)])], 1)
+    for each in (c, np.float64(c)):
+        np.testing.assert_array_equal(switches(as_array(low.astype(np.float32)), each), [True, True, False])
+
+
+def test_the_hurried_loss_is_zero_where_equality_switches():
+    low = jnp.array([[C, 1 - C]])
+    assert float(executive(low, low[:, ::-1], jnp.array([1])).hurried[0]) == 0
+    assert bool(switches(low, C)[0])
+
+
+@pytest.mark.parametrize(("c", "eps"), [(0.25, 0.05), (0.9, 0.0), (0.9, 0.2), (1.0, 0.05)])
+def test_thresholds_that_mean_nothing_are_refused(c, eps):
+    with pytest.raises(ValueError, match=r"needs 1/4 < c < c \+ eps <= 1"):
+        executive(LOW, HIGH, c=c, eps=eps)

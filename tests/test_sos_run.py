@@ -1,0 +1,223 @@
+"""The whole line in small: a phantom on disk, two methods trained, evaluated side by side, and slides classified."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tifffile
+
+from data_builders.lks.files import CLASSES
+from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
+from medssl_jax import sos_run
+from medssl_jax.classify import classify_files, find_slide_files
+from medssl_jax.errors import InputError
+from medssl_jax.focalmix_run import load_detector
+from medssl_jax.metrics.writers import MetricsWriter
+from medssl_jax.models.sos import measure_intensities
+from medssl_jax.report.slide_report import summary
+from medssl_jax.report.sos_summary import write_summary
+from medssl_jax.sos_evaluation import evaluate
+
+STEPS = 4
+
+
+def small_config(folder, **changes):
+    """Slides of 256 pixels, backbones that are little more than a stem."""
+    config = phantom_sos.get_config()
+    for network in ("low", "high", "policy"):
+        changes = {f"model.{network}_features": (4, 8), f"model.{network}_blocks": (0, 1)} | changes
+    config.update_from_flattened_dict(
+        {
+            "steps": STEPS,
+            "data.grid": 4,
+            "data.patch_side": 64,
+            "data.phantom.train": 16,
+            "data.phantom.test": 8,
+            "data.manual_dir": str(folder / "LKS"),
+            "data.data_dir": str(folder / "tfds"),
+            "batches.slides": 2,
+            "batches.chunk": 8,
+            "model.attention_features": 4,
+            "inference.patch_batch": 8,
+            "inference.slide_batch": 4,
+            "logging.log_every": 2,
+            "logging.save_every": 2,
+        }
+        | changes
+    )
+    return config
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("sos")
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """SOS with c so high that the HRN is asked now and then."""
+    return sos_run.train_method(small_config(folder, **{"inference.c": 0.3}), folder / "run")
+
+
+@pytest.fixture(scope="module")
+def evaluations(folder, trained):
+    method, source, split = trained
+    image_level = small_config(folder)
+    image_level.inference.rule, image_level.method.name = "low", "Image-Level"
+    always = small_config(folder)
+    always.inference.rule, always.method.name = "high", "Multi-Scale"
+    methods = {"SOS": method, "Image-Level": method.used_as(image_level), "Multi-Scale": method.used_as(always)}
+    return evaluate(methods, source, split)
+
+
+def test_no_slide_is_in_two_parts_and_none_is_left_out(trained):
+    _, source, split = trained
+    together = split.train + split.validation + split.test
+    assert sorted(together) == list(range(len(source)))
+    assert {source.splits[index] for index in split.test} == {"test"}
+    assert {source.splits[index] for index in split.train + split.validation} == {"train"}
+
+
+def test_intensities_are_those_of_the_training_slides(trained):
+    method, source, split = trained
+    expected = measure_intensities(source[index].low_resolution for index in split.train)
+    assert (method.config.model.intensity_mean, method.config.model.intensity_deviation) == expected
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(trained, folder, monkeypatch):
+    whole, _, _ = trained
+    config = small_config(folder, **{"inference.c": 0.3})
+
+    write = MetricsWriter.__call__
+
+    def write_until_stopped(self, step, means):
+        if step > STEPS / 2:
+            raise KeyboardInterrupt
+        write(self, step, means)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MetricsWriter, "__call__", write_until_stopped)
+        with pytest.raises(KeyboardInterrupt):
+            sos_run.train_method(config, folder / "stopped")
+    again, _, _ = sos_run.train_method(config, folder / "stopped")
+    for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(again.params), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_loaded_method_is_the_trained_one(trained, folder):
+    method, _, _ = trained
+    loaded = sos_run.load_method(folder / "run")
+    assert json.loads(loaded.config.to_json()) == json.loads(method.config.to_json())
+    assert loaded.step == STEPS
+    for one, other in zip(jax.tree.leaves(method.params), jax.tree.leaves(loaded.params), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rules_agree_with_the_networks_own_words(evaluations):
+    sos, low, high = (evaluations[name] for name in ("SOS", "Image-Level", "Multi-Scale"))
+    np.testing.assert_array_equal(low.predicted, low.test.low.argmax(1))
+    np.testing.assert_array_equal(high.predicted, high.test.high.argmax(1))
+    np.testing.assert_array_equal(sos.sent, sos.test.low.max(1) <= np.float32(0.3))
+    np.testing.assert_array_equal(sos.predicted, np.where(sos.sent, high.predicted, low.predicted))
+    assert (low.low_share, high.low_share) == (1, 0)
+
+
+def test_the_summary_says_what_was_measured(evaluations, folder):
+    runs = {name: [each] for name, each in evaluations.items()}
+    needs_high = np.arange(len(evaluations["SOS"].names)) % 2 == 0
+    text = write_summary(folder, runs, CLASSES, is_lks=False, needs_high=needs_high)
+    assert "SOS - Image-Level: TA" in text
+    assert "which the data above is not" in text
+    results = json.loads((folder / "results.json").read_text())
+    by_name = {method["method"]: method for method in results["methods"]}
+    for name, evaluation in evaluations.items():
+        seconds, share = evaluation.raw_seconds, evaluation.low_share
+        expected = seconds.low + (0 if share == 1 else (1 - share) * seconds.high)
+        assert by_name[name]["seconds_per_slide"] == pytest.approx(expected)
+        assert by_name[name]["total_accuracy"]["value"] == pytest.approx(
+            (evaluation.predicted == evaluation.test.label).mean()
+        )
+        assert len(results["slides"][name][0]) == len(evaluation.names)
+    multi_scale = by_name["Multi-Scale"]["seconds_per_slide"]
+    assert by_name["SOS"]["speed_boost"] == pytest.approx(multi_scale / by_name["SOS"]["seconds_per_slide"])
+    for picture in ("confusion.png", "switch.png"):
+        assert (folder / picture).stat().st_size > 5000
+
+
+def test_truth_is_known_of_phantoms_only(folder, trained):
+    _, source, split = trained
+    data = small_config(folder).data
+    names = [source.names[index] for index in split.test]
+    assert sos_run.needs_high_resolution(data, names).dtype == bool
+    assert sos_run.needs_high_resolution(lks_sos.get_config().data, names) is None
+
+
+def test_configs_that_differ_only_in_inference_share_a_training():
+    training = sos_run.training_of
+    assert training(lks_cascade.get_config()) == training(lks_multiscale.get_config())
+    assert training(lks_sos.get_config()) != training(lks_multiscale.get_config())
+
+
+def test_one_bad_slide_stops_no_other(folder, trained, tmp_path):
+    slides = tmp_path / "slides"
+    shutil.copytree(folder / "LKS" / "Test", slides)
+    good = find_slide_files(slides)
+    (slides / "broken.tif").write_bytes(good[0].read_bytes()[:2000])
+    tifffile.imwrite(slides / "small.tif", np.zeros((50, 50), np.uint8))
+    black = np.zeros((256, 256), np.uint8)
+    tifffile.imwrite(slides / "zblack.tif", black)
+    report, thumbnails = classify_files(folder / "run", slides)
+    assert [result.name for result in report.results] == [path.stem for path in good] + ["zblack"]
+    assert set(report.refused) == {"broken.tif", "small.tif"}
+    assert set(thumbnails) == {result.name for result in report.results}
+    assert "zblack: no tissue found" in summary(report)
+
+
+def test_classes_are_those_of_the_evaluation(folder, trained, evaluations):
+    report, _ = classify_files(folder / "run", folder / "LKS" / "Test")
+    given = {result.name: result.label for result in report.results}
+    assert given == dict(zip(evaluations["SOS"].names, evaluations["SOS"].predicted.tolist(), strict=True))
+    assert report.are_phantom_slides
+
+
+def test_c_may_be_chosen_without_training(folder, trained):
+    path = find_slide_files(folder / "LKS" / "Test")[0]
+    (settled,) = classify_files(folder / "run", path, c=0.0)[0].results
+    (sent,) = classify_files(folder / "run", path, c=1.0)[0].results
+    assert (settled.route, sent.route) == ("low", "high")
+
+
+def test_what_is_no_slide_is_said(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_slide_files(tmp_path / "absent")
+    with pytest.raises(InputError, match="no slide in this folder"):
+        find_slide_files(tmp_path)
+
+
+def test_a_run_of_another_method_is_refused(folder, trained, tmp_path):
+    with pytest.raises(InputError, match=r"another method, expected the --workdir of experiments\.focalmix"):
+        load_detector(folder / "run")
+    with pytest.raises(InputError, match="no such folder"):
+        sos_run.load_method(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method.c": 0.97}, "method.c is 0.97"),
+        ({"method.c": 0.2}, "method.c is 0.2, expected more than 1/4"),
+        ({"steps": 0}, "steps is 0"),
+        ({"inference.rule": "both"}, "inference.rule is both, expected one of low, high, confidence, policy"),
+        ({"data.shrink": 7}, "shrink"),
+        ({"method.use_low": False, "method.use_high": False}, "method.use_low"),
+        ({"logging.save_every": 3}, "logging.save_every is 3"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_at_once(tmp_path, changes, message):
+    config = small_config(tmp_path)
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(InputError, match=message):
+        sos_run.train_method(config, tmp_path / "run")
+    assert not (tmp_path / "LKS").exists()

@@ -1,0 +1,302 @@
+"""The training step of every method: exact gradients through chunks, who is taught by which loss, RDMS by hand."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from experiments.configs import sos
+from medssl_jax.models.sos import make_networks
+from medssl_jax.slides import SlideLayout
+from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.optimiser import make_optimiser
+from medssl_jax.train.sos_step import (
+    Outputs,
+    SosSettings,
+    asking_reward,
+    classification_losses,
+    encode_in_chunks,
+    first_extra,
+    policy_losses,
+    run_networks,
+    sos_step,
+)
+from medssl_jax.train.state import TrainState
+
+LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
+SETTINGS = SosSettings(
+    seed=0,
+    chunk=0,
+    c=0.9,
+    eps=0.05,
+    low_weight=1.0,
+    high_weight=1.0,
+    paradoxical_weight=1.0,
+    hesitant_weight=1.0,
+    hurried_weight=1.0,
+    policy_weight=1.0,
+    entropy_weight=0.01,
+    baseline_decay=0.95,
+    stop_feature=False,
+    stop_paradoxical_low=False,
+    ema_decay=0.0,
+)
+CROSS_ENTROPY_ONLY = dict.fromkeys(("paradoxical_weight", "hesitant_weight", "hurried_weight"), 0.0)
+NO_LOSS = dict.fromkeys(("low_weight", "high_weight", "paradoxical_weight", "hesitant_weight", "hurried_weight"), 0.0)
+OPTIMISER = optax.sgd(0.1)
+
+
+@functools.cache
+def networks_of(*, blocks=0, **method):
+    """Without blocks a backbone is its stem: enough for most of what a step does, and quick to compile."""
+    config = sos.get_config()
+    config.model.update(dict(intensity_mean=0.5, intensity_deviation=0.3, attention_features=3))
+    for name in ("low", "high", "policy"):
+        config.model[f"{name}_features"], config.model[f"{name}_blocks"] = (4,), (blocks,)
+    config.model.low_stem_block = config.model.high_stem_block = 4
+    config.method.update(method)
+    return make_networks(config, LAYOUT)
+
+
+@functools.cache
+def params_of(networks):
+    return networks.init(jax.random.key(0))
+
+
+def slides(seed, count=2, patches=5):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((count, patches)) < 0.6
+    return {
+        "low_resolution": jnp.asarray(rng.integers(0, 256, (count, 16, 16), np.uint8)),
+        "patches": jnp.asarray(rng.integers(0, 256, (count, patches, 8, 8), np.uint8)),
+        "mask": jnp.asarray(mask),
+        "label": jnp.asarray(rng.integers(0, 4, count), jnp.int32),
+    }
+
+
+def fresh_state(networks, optimiser=OPTIMISER):
+    return TrainState.create(params_of(networks), optimiser, keep_ema=False, extra=first_extra(networks))
+
+
+@functools.cache
+def compiled_step(networks, optimiser, settings):
+    return jax.jit(functools.partial(sos_step, networks=networks, optimiser=optimiser, settings=settings))
+
+
+def step(batch, state=None, networks=None, optimiser=OPTIMISER, **changes):
+    networks = networks or networks_of()
+    state = state or fresh_state(networks, optimiser)
+    return compiled_step(networks, optimiser, dataclasses.replace(SETTINGS, **changes))(state, batch)
+
+
+def gradients(batch, **changes):
+    """What one step of plain gradient descent took, by network."""
+    state = fresh_state(networks_of())
+    after, _ = step(batch, state, **changes)
+    return jax.tree.map(lambda a, b: (a - b) / 0.1, state.params, after.params)
+
+
+def largest(tree):
+    return max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+
+
+def assert_same(a, b, **tolerance):
+    for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(left, right, **({"rtol": 1e-4, "atol": 1e-5} | tolerance))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def value_and_gradient_of_features(params, chunk):
+    networks, batch = networks_of(blocks=1), slides(0)
+
+    def total(params):
+        encode = functools.partial(networks.encode, params)
+        features = encode_in_chunks(encode, batch["patches"], batch["mask"], chunk)
+        return (jnp.sin(features) * batch["mask"][..., None]).sum()
+
+    return jax.value_and_grad(total)(params)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_chunks_give_the_gradient_of_all_patches_at_once(chunk):
+    params = params_of(networks_of(blocks=1))
+    at_once = value_and_gradient_of_features(params, 0)
+    assert_same(value_and_gradient_of_features(params, chunk), at_once)
+    assert largest(at_once[1]["high"]) > 0.1
+
+
+def test_chunks_without_a_patch_of_the_mask_are_skipped():
+    mask = jnp.array([[True, False, False, True], [False, False, False, True]])
+    patches = jnp.arange(1, 9, dtype=jnp.uint8).reshape(2, 4, 1, 1)
+    counted = []
+
+    def encode(patches):
+        jax.debug.callback(lambda: counted.append(1))
+        return patches.reshape(-1, 1).astype(jnp.float32)
+
+    features = jax.jit(functools.partial(encode_in_chunks, encode, chunk=2))(patches, mask)
+    jax.effects_barrier()
+    assert len(counted) == 2
+    np.testing.assert_array_equal(np.where(mask, features[..., 0], 0), [[1, 0, 0, 4], [0, 0, 0, 8]])
+
+
+def test_patches_outside_the_mask_teach_nothing():
+    batch = slides(0)
+    other = batch | {"patches": jnp.where(batch["mask"][..., None, None], batch["patches"], 255)}
+    assert_same(step(batch)[0].params, step(other)[0].params, rtol=0, atol=0)
+
+
+def test_no_gradient_of_the_executive_losses_reaches_the_hrn():
+    found = [
+        gradients(slides(seed), **(NO_LOSS | {"hesitant_weight": 1.0, "hurried_weight": 1.0})) for seed in range(4)
+    ]
+    assert all(largest(each["high"]) == 0 for each in found)
+    assert max(largest(each["low"]) for each in found) > 0
+
+
+def test_the_hrns_loss_teaches_the_lrn_through_its_feature_unless_stopped():
+    only_high = NO_LOSS | {"high_weight": 1.0}
+    assert largest(gradients(slides(0), **only_high)["low"]["backbone"]) > 0
+    stopped = gradients(slides(0), **only_high, stop_feature=True)
+    assert largest(stopped["low"]) == 0
+    assert largest(stopped["high"]) > 0
+
+
+def test_the_paradoxical_loss_teaches_both_unless_stopped():
+    low, high, labels = jnp.array([[2.0, 0, 0, 0]]), jnp.array([[1.0, 0, 0, 0]]), jnp.array([0])
+
+    def slopes(**changes):
+        settings = dataclasses.replace(SETTINGS, **(NO_LOSS | {"paradoxical_weight": 1.0}), **changes)
+        return jax.grad(
+            lambda low, high: classification_losses(Outputs(low, high, None), labels, settings)["paradoxical"].sum(),
+            argnums=(0, 1),
+        )(low, high)
+
+    assert slopes()[0][0, 0] > 0 > slopes()[1][0, 0]
+    stopped = slopes(stop_paradoxical_low=True)
+    assert stopped[0][0, 0] == 0 > stopped[1][0, 0]
+
+
+def test_a_step_is_gradient_descent_on_the_equations():
+    """The total written out with NumPy-like code on the networks' probabilities; only the networks are shared."""
+    networks, batch = networks_of(), slides(3)
+    labels, rows = batch["label"], jnp.arange(2)
+
+    def total(params):
+        outputs = run_networks(params, batch, networks, SETTINGS)
+        low, high = jax.nn.softmax(outputs.low_logits), jax.nn.softmax(outputs.high_logits)
+        y_s, y_h = low.argmax(1) == labels, high.argmax(1) == labels
+        cross_entropy = -jnp.log(low[rows, labels]) - jnp.log(high[rows, labels])
+        paradoxical = jnp.maximum(low[rows, labels] - high[rows, labels], 0)
+        confidence = low.max(1)
+        executive = y_s * jnp.maximum(0.95 - confidence, 0) + y_h * ~y_s * jnp.maximum(confidence - 0.9, 0)
+        return (cross_entropy + paradoxical + executive).mean()
+
+    params = params_of(networks)
+    loss, gradient = jax.jit(jax.value_and_grad(total))(params)
+    after, metrics = step(batch)
+    assert_same(after.params, jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient))
+    assert float(metrics["loss"][0]) == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_accumulation_over_slides_equals_one_batch():
+    batch = slides(4)
+    whole, _ = step(batch)
+    in_parts = optax.MultiSteps(OPTIMISER, 2).gradient_transformation()
+    begun, _ = step({name: value[:1] for name, value in batch.items()}, optimiser=in_parts)
+    assert_same(begun.params, params_of(networks_of()), rtol=0, atol=0)
+    parts, _ = step({name: value[1:] for name, value in batch.items()}, begun, optimiser=in_parts)
+    assert largest(jax.tree.map(jnp.subtract, whole.params, params_of(networks_of()))) > 1e-3
+    assert_same(whole.params, parts.params)
+
+
+def test_a_config_that_accumulates_takes_the_same_updates_of_mean_gradients():
+    config = sos.get_config().optimiser
+    config.learning_rate, config.clip_norm = 0.1, 1.0
+    gradients = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
+
+    def path(gradients, accumulate):
+        config.accumulate = accumulate
+        optimiser = make_optimiser(config, len(gradients))
+        update = jax.jit(lambda state, gradient: state.update({"w": gradient}, optimiser, ema_decay=0.0))
+        state, weights = TrainState.create({"w": jnp.ones(5)}, optimiser, keep_ema=False), []
+        for each in gradients:
+            state = update(state, each)
+            weights.append(state.params["w"])
+        return np.array(weights[accumulate - 1 :: accumulate])
+
+    np.testing.assert_allclose(path(gradients, 2), path(gradients.reshape(4, 2, 5).mean(1), 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "losses", "absent"),
+    [
+        ({"use_high": False}, {}, {"low"}, ("patches", "mask")),
+        ({"use_low": False, "join": "none"}, {}, {"high"}, ()),
+        ({}, CROSS_ENTROPY_ONLY, {"low", "high"}, ()),
+        ({}, {}, {"low", "high", "paradoxical", "hesitant", "hurried"}, ()),
+    ],
+    ids=["image", "patch", "multiscale", "sos"],
+)
+def test_a_method_is_its_networks_and_its_losses(method, settings, losses, absent):
+    networks = networks_of(**method)
+    batch = {name: value for name, value in slides(0).items() if name not in absent}
+    state, metrics = step(batch, networks=networks, **settings)
+    assert {name.removeprefix("loss_") for name in metrics if name.startswith("loss_")} == losses
+    assert all(np.isfinite(total) for total, _ in metrics.values())
+    assert state.params.keys() == params_of(networks).keys()
+    for name in state.params:
+        assert largest(jax.tree.map(jnp.subtract, state.params[name], params_of(networks)[name])) > 0
+
+
+def test_the_reward_of_asking_by_hand():
+    low = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]))
+    high = jnp.log(jnp.array([[0.5**0.5, 1 - 0.5**0.5], [0.1, 0.9], [0.9, 0.1], [1.0, 1e-9]]))
+    asked = jnp.array([True, True, False, True])
+    reward = asking_reward(low, high, jnp.zeros(4, jnp.int32), asked)
+    np.testing.assert_allclose(reward, [0.5, -1.0, 0.0, 1.0], atol=1e-5)
+
+
+def test_the_policys_gradient_is_reinforce():
+    """d/dz of -(r - b) log pi(a) is (b - r)(a - p); the entropy of p is largest at p = 1/2."""
+    logits, asked = jnp.array([0.3, -1.2, 2.0]), jnp.array([True, False, True])
+    reward, baseline = jnp.array([0.8, 0.0, -0.5]), jnp.array(0.2)
+
+    def slope(name, logits):
+        return jax.grad(lambda z: policy_losses(z, asked, reward, baseline, SETTINGS)[name].sum())(logits)
+
+    expected = (baseline - reward) * (asked - jax.nn.sigmoid(logits))
+    np.testing.assert_allclose(slope("policy", logits), expected, rtol=1e-5)
+    np.testing.assert_allclose(np.sign(slope("entropy", logits)), np.sign(logits))
+    assert float(slope("entropy", jnp.zeros(3))[0]) == pytest.approx(0, abs=1e-7)
+
+
+def test_rdms_keeps_a_running_mean_of_rewards_that_is_saved(tmp_path):
+    networks = networks_of(use_policy=True)
+    first, _ = step(slides(5), networks=networks, **CROSS_ENTROPY_ONLY)
+    second, metrics = step(slides(6), first, networks=networks, **CROSS_ENTROPY_ONLY)
+    baseline, (total, count) = first.extra["reward_baseline"], metrics["reward"]
+    assert float(second.extra["reward_baseline"]) == pytest.approx(float(0.95 * baseline + 0.05 * total / count))
+    state = second.replace(extra={"reward_baseline": jnp.array(0.125)})
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state, {}, {})
+    checkpoints.close()
+    restored = Checkpoints(tmp_path).restore(fresh_state(networks)).state
+    assert float(restored.extra["reward_baseline"]) == 0.125
+
+
+def test_the_policy_teaches_the_classifiers_nothing():
+    """RDMS's classifiers move as Multi-Scale's do, whatever the policy does."""
+    plain, _ = step(slides(6), **CROSS_ENTROPY_ONLY)
+    with_policy, _ = step(slides(6), networks=networks_of(use_policy=True), **CROSS_ENTROPY_ONLY)
+    assert_same(plain.params, {name: with_policy.params[name] for name in plain.params}, rtol=0, atol=1e-6)
+
+
+def test_the_switch_is_shown_while_training():
+    _, metrics = step(slides(7))
+    assert {"accuracy_low", "accuracy_high", "accuracy_switched", "low_share", "confidence"} <= metrics.keys()
+    assert all(float(count) in (1, 2) for _, count in metrics.values())
