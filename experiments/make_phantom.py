@@ -82,7 +82,7 @@ def _make_luna16(spec: Luna16Phantom) -> None:
     write_luna16_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", "scans"))
     print(f"{FLAGS.output}: {spec.scans} scans")
     if FLAGS.contact_sheet:
-        from medssl_jax.phantoms.sheet import read_sheet_scans
+        from medssl_jax.phantoms.chests.sheet import read_sheet_scans
         from medssl_jax.report.contact_sheet import write_contact_sheet
 
         write_contact_sheet(FLAGS.contact_sheet, read_sheet_scans(spec, FLAGS.output, FLAGS.sheet_scans))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_builders.lks.files import CLASSES, TIFF_SUFFIXES
 from medssl_jax.errors import InputError
-from medssl_jax.phantoms.spec import TRUTH_FOLDER
+from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, silent
 from medssl_jax.report.slide_page import thumbnail
 from medssl_jax.report.slide_report import ClassifierCard, SlideReport

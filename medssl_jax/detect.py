@@ -12,7 +12,7 @@ from medssl_jax.focalmix_run import LoadedDetector, load_detector
 from medssl_jax.inference.world import marks_in_world
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks
-from medssl_jax.phantoms.spec import TRUTH_FOLDER
+from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.scan_report import DetectorCard, ScanReport
 from medssl_jax.volumes import Volume, read_labels, read_volume

@@ -8,12 +8,9 @@ Not in the paper; the baseline that SOS must beat (asked for by arXiv 2201.01415
 
 from ml_collections import ConfigDict
 
-from experiments.configs import lks_multiscale
+from experiments.configs import _methods, sos
 
 
 def get_config(_: str = "") -> ConfigDict:
-    """Trained as Multi-Scale is, switched at inference; a run of `lks_multiscale.py` has the same weights."""
-    config = lks_multiscale.get_config()
-    config.method.name = "Cascade"
-    config.inference.rule = "confidence"
-    return config
+    """A run of `lks_multiscale.py` has the same weights."""
+    return _methods.cascade(sos.get_config())

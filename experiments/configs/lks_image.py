@@ -8,16 +8,13 @@ The paper's accuracy (table 3) is 81.95 %.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import sos
+from experiments.configs import _methods, sos
 
 
 def get_config(_: str = "") -> ConfigDict:
-    """No HRN: four low-resolution images fit in one step."""
-    config = sos.get_config()
+    """Slides are small enough for batches without accumulation."""
+    config = _methods.image_level(sos.get_config())
+    config.steps = 3_000
     config.batches.slides = 4
-    config.method.use_high = False
-    config.steps = 12_000
     config.optimiser.accumulate = 1
-    config.method.name = "Image-Level"
-    config.inference.rule = "low"
     return config

@@ -8,15 +8,9 @@ The paper's accuracy (table 3) is 85.37 %.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import sos
+from experiments.configs import _methods, sos
 
 
 def get_config(_: str = "") -> ConfigDict:
     """The parameters of SOS, without its losses."""
-    config = sos.get_config()
-    config.method.paradoxical_weight = 0.0
-    config.method.hesitant_weight = 0.0
-    config.method.hurried_weight = 0.0
-    config.method.name = "Multi-Scale"
-    config.inference.rule = "high"
-    return config
+    return _methods.multi_scale(sos.get_config())

@@ -8,14 +8,9 @@ The paper's accuracy (table 3) is 69.27 %.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import sos
+from experiments.configs import _methods, sos
 
 
 def get_config(_: str = "") -> ConfigDict:
-    """No LRN, nothing to join."""
-    config = sos.get_config()
-    config.method.use_low = False
-    config.method.join = "none"
-    config.method.name = "Patch-Level"
-    config.inference.rule = "high"
-    return config
+    """The HRN alone."""
+    return _methods.patch_level(sos.get_config())

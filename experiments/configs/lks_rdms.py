@@ -8,13 +8,9 @@ The paper's accuracy (table 3) is 88.78 %, with 55 % of the slides settled at lo
 
 from ml_collections import ConfigDict
 
-from experiments.configs import lks_multiscale
+from experiments.configs import _methods, sos
 
 
 def get_config(_: str = "") -> ConfigDict:
     """Multi-Scale and a policy."""
-    config = lks_multiscale.get_config()
-    config.method.use_policy = True
-    config.method.name = "RDMS"
-    config.inference.rule = "policy"
-    return config
+    return _methods.rdms(sos.get_config())

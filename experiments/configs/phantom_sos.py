@@ -28,7 +28,8 @@ def get_config(_: str = "") -> ConfigDict:
     config.batches.loader_threads = 2
 
     model = config.model
-    model.low_features = model.high_features = model.policy_features = (16, 32, 48, 64)
+    model.low_features = model.policy_features = (16, 32, 48, 64)
+    model.high_features = (8, 16, 32, 64)
     model.low_blocks = model.high_blocks = model.policy_blocks = (1, 1, 1, 1)
     model.low_stem_block = 4
     model.high_stem_block = 4

@@ -16,6 +16,7 @@ from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
 
 SPEC_FILE = "spec.json"
+TRUTH_FOLDER = "phantom"  # beside the real data set's folders; what tells a phantom from it
 
 Item = TypeVar("Item")
 

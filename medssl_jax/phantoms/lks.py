@@ -18,12 +18,11 @@ from jaxtyping import UInt8
 
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
-from medssl_jax.phantoms.folder import claim_folder, csv_text, make_each, write_text
+from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_each, write_text
 from medssl_jax.phantoms.slides.painting import Slide
 from medssl_jax.phantoms.slides.render import draw_slide, render_bands
 from medssl_jax.phantoms.slides.roster import PlannedSlide, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
-from medssl_jax.phantoms.spec import TRUTH_FOLDER
 from medssl_jax.progress import Progress, silent
 
 # Raised when the same spec would give other bytes, so that two makes never mix in one folder.

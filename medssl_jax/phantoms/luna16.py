@@ -14,9 +14,9 @@ import os
 from pathlib import Path
 
 from medssl_jax.atomic import writable_directory
-from medssl_jax.phantoms.folder import claim_folder, csv_text, make_each, write_text
-from medssl_jax.phantoms.scan import PlacedFinding, render_scan
-from medssl_jax.phantoms.spec import SUBSETS, TRUTH_FOLDER, Luna16Phantom
+from medssl_jax.phantoms.chests.scan import PlacedFinding, render_scan
+from medssl_jax.phantoms.chests.spec import SUBSETS, Luna16Phantom
+from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_each, write_text
 from medssl_jax.progress import Progress, silent
 from medssl_jax.volumes import Volume, write_metaimage
 

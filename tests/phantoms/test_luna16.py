@@ -8,8 +8,8 @@ import pytest
 
 from medssl_jax.errors import InputError
 from medssl_jax.phantoms import luna16
+from medssl_jax.phantoms.chests.scan import render_scan
 from medssl_jax.phantoms.luna16 import Luna16Phantom, read_truth, scan_path, write_luna16_phantom
-from medssl_jax.phantoms.scan import render_scan
 
 SPEC = Luna16Phantom(seed=1, scans=3, chest_zyx_mm=(64.0, 64.0, 64.0), share_without_nodules=0.0, share_flipped=0.5)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
-from medssl_jax.phantoms.scanner import FLIPPED_DIRECTION, as_stored, draw_scanner, reconstruct
-from medssl_jax.phantoms.spec import Luna16Phantom
+from medssl_jax.phantoms.chests.scanner import FLIPPED_DIRECTION, as_stored, draw_scanner, reconstruct
+from medssl_jax.phantoms.chests.spec import Luna16Phantom
 
 SPEC = Luna16Phantom(chest_zyx_mm=(64.0, 96.0, 112.0))
 PLAIN = dataclasses.replace(

@@ -7,7 +7,7 @@ from jaxtyping import Float32, Int16
 from scipy import ndimage
 
 from medssl_jax.geometry import IDENTITY_DIRECTION, Grid
-from medssl_jax.phantoms.spec import Luna16Phantom
+from medssl_jax.phantoms.chests.spec import Luna16Phantom
 
 FLIPPED_DIRECTION = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 MATRIX = 512  # a reconstruction has at most this many pixels a side, so wide chests have wide pixels

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import world_xyz_mm_to_voxel_zyx
-from medssl_jax.phantoms.scan import LEFT_LUNG, RIGHT_LUNG, TRACHEA, render_scan
-from medssl_jax.phantoms.spec import Luna16Phantom
+from medssl_jax.phantoms.chests.scan import LEFT_LUNG, RIGHT_LUNG, TRACHEA, render_scan
+from medssl_jax.phantoms.chests.spec import Luna16Phantom
 
 SPEC = Luna16Phantom(
     seed=3, scans=4, chest_zyx_mm=(64.0, 80.0, 96.0), share_without_nodules=0.0, nodules_per_scan=3.0, share_flipped=0.5

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from medssl_jax.phantoms.anatomy import Anatomy
 from medssl_jax.phantoms.canvas import Canvas, coverage, draw_air_tube, draw_dense_tube
+from medssl_jax.phantoms.chests.anatomy import Anatomy
+from medssl_jax.phantoms.chests.vessels import Tubes, join
 from medssl_jax.phantoms.fields import PlaneSampler
-from medssl_jax.phantoms.vessels import Tubes, join
 
 AIR_HU, FAT_HU, MUSCLE_HU, ORGAN_HU = -1000.0, -100.0, 50.0, 42.0
 MARROW_HU, CORTEX_HU, CORTEX_MM = 110.0, 750.0, 1.1

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.phantoms.anatomy import build_anatomy
 from medssl_jax.phantoms.canvas import LUNG_HU, Canvas
-from medssl_jax.phantoms.findings import draw_finding, inside_finding, plan_findings
-from medssl_jax.phantoms.spec import LUNA16_NODULES_PER_SCAN, Luna16Phantom
+from medssl_jax.phantoms.chests.anatomy import build_anatomy
+from medssl_jax.phantoms.chests.findings import draw_finding, inside_finding, plan_findings
+from medssl_jax.phantoms.chests.spec import LUNA16_NODULES_PER_SCAN, Luna16Phantom
 
 SPEC = Luna16Phantom(chest_zyx_mm=(80.0, 112.0, 128.0), share_without_nodules=0.0, nodules_per_scan=3.0)
 

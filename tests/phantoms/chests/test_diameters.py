@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medssl_jax.phantoms.diameters import LUNA16_DIAMETER_RANGE_MM, draw_diameters_mm
+from medssl_jax.phantoms.chests.diameters import LUNA16_DIAMETER_RANGE_MM, draw_diameters_mm
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssl_jax.phantoms.vessels import MURRAY_EXPONENT, along, grow_tree, join
+from medssl_jax.phantoms.chests.vessels import MURRAY_EXPONENT, along, grow_tree, join
 
 ROOT = np.array([0.0, 0.0, 0.0])
 

@@ -6,19 +6,19 @@ import numpy as np
 from jaxtyping import Int16, UInt8
 
 from medssl_jax.geometry import Grid
-from medssl_jax.phantoms.anatomy import build_anatomy
 from medssl_jax.phantoms.canvas import Canvas, capsule_corners, capsule_distance_mm, window
-from medssl_jax.phantoms.fields import PlaneSampler
-from medssl_jax.phantoms.findings import (
+from medssl_jax.phantoms.chests.anatomy import build_anatomy
+from medssl_jax.phantoms.chests.findings import (
     NO_DIAMETER_MM,
     SHARE_WITHOUT_DIAMETER,
     draw_finding,
     inside_finding,
     plan_findings,
 )
-from medssl_jax.phantoms.scanner import as_stored, draw_scanner, reconstruct
-from medssl_jax.phantoms.spec import Luna16Phantom
-from medssl_jax.phantoms.tissue import paint_tissues, paint_tubes
+from medssl_jax.phantoms.chests.scanner import as_stored, draw_scanner, reconstruct
+from medssl_jax.phantoms.chests.spec import Luna16Phantom
+from medssl_jax.phantoms.chests.tissue import paint_tissues, paint_tubes
+from medssl_jax.phantoms.fields import PlaneSampler
 
 LEFT_LUNG, RIGHT_LUNG, TRACHEA = 3, 4, 5  # LUNA16's labels
 STREAMS = ("scanner", "anatomy", "findings", "noise", "diameters")

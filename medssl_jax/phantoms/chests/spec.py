@@ -6,7 +6,7 @@ import json
 import math
 
 from medssl_jax.errors import InputError
-from medssl_jax.phantoms.diameters import LUNA16_DIAMETER_RANGE_MM
+from medssl_jax.phantoms.chests.diameters import LUNA16_DIAMETER_RANGE_MM
 
 # LUNA16: 287 of 888 scans hold no nodule, 1,186 nodules lie in the other 601.
 LUNA16_SHARE_WITHOUT_NODULES = 287 / 888
@@ -14,7 +14,6 @@ LUNA16_NODULES_PER_SCAN = 1186 / 601
 
 SMALLEST_CHEST_MM = 64.0
 SUBSETS = 10
-TRUTH_FOLDER = "phantom"  # beside the subsets; what tells a phantom from LUNA16
 
 Number = int | float  # 80 and 80.0 make the same phantom under the same UID
 

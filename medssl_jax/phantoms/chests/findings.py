@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from medssl_jax.phantoms.anatomy import Anatomy
 from medssl_jax.phantoms.canvas import LUNG_HU, Canvas, coverage, window
-from medssl_jax.phantoms.diameters import draw_diameters_mm
-from medssl_jax.phantoms.spec import Luna16Phantom
+from medssl_jax.phantoms.chests.anatomy import Anatomy
+from medssl_jax.phantoms.chests.diameters import draw_diameters_mm
+from medssl_jax.phantoms.chests.spec import Luna16Phantom
 
 NODULE_KINDS = ("solid", "part-solid", "ground-glass")
 CONFOUNDER_KINDS = ("scar", "granuloma", "vessel bulb", "tiny nodule")

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from medssl_jax.phantoms.canvas import capsule_distance_mm
+from medssl_jax.phantoms.chests.spec import Luna16Phantom
+from medssl_jax.phantoms.chests.vessels import Tubes, along, grow_tree, join
 from medssl_jax.phantoms.fields import CoarseGrid, distance_from_level, smooth_max, smooth_min, smooth_noise
-from medssl_jax.phantoms.spec import Luna16Phantom
-from medssl_jax.phantoms.vessels import Tubes, along, grow_tree, join
 
 ADULT_HALF_SIDES_ZYX_MM = (150.0, 150.0, 180.0)
 ENDS_PER_ML = 1.6  # of each tree, at a vessel density of 1

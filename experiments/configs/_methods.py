@@ -1,0 +1,47 @@
+"""What makes each method that SOS is compared with: a delta of SOS's config, at any size."""
+
+from ml_collections import ConfigDict
+
+
+def image_level(config: ConfigDict) -> ConfigDict:
+    """The LRN alone (p)."""
+    config.method.name = "Image-Level"
+    config.method.use_high = False
+    config.inference.rule = "low"
+    return config
+
+
+def patch_level(config: ConfigDict) -> ConfigDict:
+    """The HRN alone, nothing to join (p)."""
+    config.method.name = "Patch-Level"
+    config.method.use_low = False
+    config.method.join = "none"
+    config.inference.rule = "high"
+    return config
+
+
+def multi_scale(config: ConfigDict) -> ConfigDict:
+    """Both networks on every slide, with the parameters of SOS and cross entropy only (p)."""
+    config.method.name = "Multi-Scale"
+    config.method.paradoxical_weight = 0.0
+    config.method.hesitant_weight = 0.0
+    config.method.hurried_weight = 0.0
+    config.inference.rule = "high"
+    return config
+
+
+def rdms(config: ConfigDict) -> ConfigDict:
+    """Multi-Scale and a policy network that decides from the low-resolution image (p); its reward is ours (o)."""
+    config = multi_scale(config)
+    config.method.name = "RDMS"
+    config.method.use_policy = True
+    config.inference.rule = "policy"
+    return config
+
+
+def cascade(config: ConfigDict) -> ConfigDict:
+    """Trained as Multi-Scale, switched at inference as SOS; asked for by arXiv 2201.01415, not in the paper."""
+    config = multi_scale(config)
+    config.method.name = "Cascade"
+    config.inference.rule = "confidence"
+    return config

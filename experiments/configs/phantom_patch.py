@@ -1,0 +1,15 @@
+"""Patch-Level: the HRN alone, without the LRN's feature, on the slide phantom; all else as `phantom_sos.py`.
+
+    python -m experiments.sos --config=configs/phantom_patch.py --workdir=runs/phantom_patch
+
+Hardware: two CPU cores. Everything here is our choice (o): the paper has no phantom.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import _methods, phantom_sos
+
+
+def get_config(_: str = "") -> ConfigDict:
+    """The same slides, networks and steps."""
+    return _methods.patch_level(phantom_sos.get_config())

@@ -1,0 +1,15 @@
+"""RDMS: Multi-Scale with a policy network that decides from the low-resolution image: the slide phantom.
+
+    python -m experiments.sos --config=configs/phantom_rdms.py --workdir=runs/phantom_rdms
+
+Hardware: two CPU cores. Everything here is our choice (o): the paper has no phantom.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import _methods, phantom_sos
+
+
+def get_config(_: str = "") -> ConfigDict:
+    """The same slides, networks and steps."""
+    return _methods.rdms(phantom_sos.get_config())
