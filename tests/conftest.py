@@ -1,11 +1,14 @@
-"""What every test stands on: the CPU, and real reference files where they are at hand."""
+"""What every test stands on: the CPU, no clock, and real reference files where they are at hand."""
 
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
