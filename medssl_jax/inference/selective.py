@@ -20,7 +20,7 @@ from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.errors import InputError
 from medssl_jax.losses.sos import switches
 from medssl_jax.models.sos import SosNetworks
-from medssl_jax.slides import Slide, SlideLayout
+from medssl_jax.slides import Slide, SlideLayout, TiffSlide
 
 RULES = ("low", "high", "confidence", "policy")
 
@@ -66,8 +66,8 @@ def refuse(slide: Slide, error: InputError) -> None:
 class SelectiveClassifier:
     """Classifies slides; those that the LRN settles never have a patch decoded.
 
-    Memory is bounded by one batch of low-resolution images, one of patches, and the features of one slide. Compiling
-    is left out of all measured times.
+    Memory is bounded by one batch of low-resolution images, one of patches, a few bands of one slide, and the features
+    of a batch of slides. Compiling is left out of all measured times.
 
     Raises `InputError` where the rule does not fit the networks.
     """
@@ -113,13 +113,10 @@ class SelectiveClassifier:
         """Reads low-resolution images, runs the LRN and the policy on all of them at once."""
         reads = []
         for slide in slides:
-            watch = _Stopwatch()
             try:
-                reads.append(_Read(slide, slide.low_resolution(), {}))
+                reads.append(self._read(slide))
             except InputError as error:
                 on_error(slide, error)
-            else:
-                reads[-1].seconds["low_resolution_read"] = watch.seconds()
         if not reads or not self._networks.lrn:
             return reads
         images = _fill_up([read.low_resolution for read in reads], self._settings.slide_batch)
@@ -131,6 +128,28 @@ class SelectiveClassifier:
             read.seconds["low_network"] = share
             read.low_probability, read.v, read.asks = probability[index], v[index : index + 1], bool(asks[index])
         return reads
+
+    def _read(self, slide: Slide) -> "_Read":
+        # Where the HRN is always asked, one pass over a TIFF gives both what is shrunk and the patches.
+        if self._settings.rule == "high" and isinstance(slide, TiffSlide):
+            return self._read_in_one_pass(slide)
+        watch = _Stopwatch()
+        low_resolution = slide.low_resolution()
+        return _Read(slide, low_resolution, {"low_resolution_read": watch.seconds()})
+
+    def _read_in_one_pass(self, slide: TiffSlide) -> "_Read":
+        low_rows: list[np.ndarray] = []
+
+        def foreground_of_bands():
+            for band in slide.bands():
+                low_rows.append(band.low)
+                foreground = foreground_patches(band.low, self._layout, self._settings.background_threshold)
+                for column in np.flatnonzero(foreground):
+                    yield band.row * self._layout.grid + column, band.patches[column]
+
+        seconds: dict[str, float] = {}
+        features = self._encode(foreground_of_bands(), seconds)
+        return _Read(slide, np.concatenate(low_rows), seconds, features=features)
 
     def _finish(self, read: "_Read") -> SlideResult:
         foreground = foreground_patches(read.low_resolution, self._layout, self._settings.background_threshold)
@@ -160,25 +179,34 @@ class SelectiveClassifier:
                 return rule == "high"
 
     def _run_high(self, read: "_Read", foreground):
-        """Streams the foreground through the encoder, then pools it; every slide is padded to the whole grid."""
-        assert self._networks.encoder is not None
-        encode, high = self._program("encode"), self._program("high")
-        features = np.zeros((1, len(foreground), self._networks.encoder.features[-1]), np.float32)
-        read.seconds |= {"patch_read": 0.0, "high_network": 0.0}
-        indices = np.flatnonzero(foreground)
-        patches = read.slide.patches(indices.tolist())
-        for first in range(0, len(indices), self._settings.patch_batch):
-            chosen = indices[first : first + self._settings.patch_batch]
-            watch = _Stopwatch()
-            batch = _fill_up(list(itertools.islice(patches, len(chosen))), self._settings.patch_batch)
-            read.seconds["patch_read"] += watch.seconds()
-            watch = _Stopwatch()
-            features[0, chosen] = jax.device_get(encode(self._params, batch))[: len(chosen)]
-            read.seconds["high_network"] += watch.seconds()
+        """The features of the foreground, unless they are there already, pooled; each slide fills the whole grid."""
+        if read.features is None:
+            indices = np.flatnonzero(foreground)
+            patches = read.slide.patches(indices.tolist())
+            read.features = self._encode(zip(indices, patches, strict=True), read.seconds)
+        high = self._program("high")
         watch = _Stopwatch()
-        probability, attention = jax.device_get(high(self._params, features, foreground[None], read.v))
+        probability, attention = jax.device_get(high(self._params, read.features, foreground[None], read.v))
         read.seconds["high_network"] += watch.seconds()
         return probability[0], attention[0]
+
+    def _encode(self, patches: Iterator[tuple[int, np.ndarray]], seconds: dict[str, float]):
+        """Features (1, grid * grid, d) of patches that come with their number, a batch at a time; 0 where none came."""
+        assert self._networks.encoder is not None
+        encode = self._program("encode")
+        features = np.zeros((1, self._layout.grid**2, self._networks.encoder.features[-1]), np.float32)
+        seconds |= {"patch_read": 0.0, "high_network": 0.0}
+        while True:
+            watch = _Stopwatch()
+            batch = list(itertools.islice(patches, self._settings.patch_batch))
+            seconds["patch_read"] += watch.seconds()
+            if not batch:
+                return features
+            watch = _Stopwatch()
+            filled = _fill_up([patch for _, patch in batch], self._settings.patch_batch)
+            chosen = [number for number, _ in batch]
+            features[0, chosen] = jax.device_get(encode(self._params, filled))[: len(batch)]
+            seconds["high_network"] += watch.seconds()
 
     def _program(self, name: str) -> jax.stages.Compiled:
         if name not in self._programs:
@@ -196,6 +224,7 @@ class _Read:
     low_probability: Any = None
     v: Any = None
     asks: bool = False
+    features: Float[np.ndarray, "1 patches d"] | None = None
 
 
 class _Stopwatch:
