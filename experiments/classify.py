@@ -13,8 +13,8 @@ from medssl_jax.atomic import writable_directory
 from medssl_jax.classify import classify_files
 from medssl_jax.errors import InputError
 from medssl_jax.progress import progress_bar
-from medssl_jax.report.slide_page import write_slide_page
-from medssl_jax.report.slide_report import summary, write_results_csv, write_results_json
+from medssl_jax.report.slides.slide_page import write_slide_page
+from medssl_jax.report.slides.slide_report import summary, write_results_csv, write_results_json
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True

@@ -17,8 +17,8 @@ from medssl_jax import focalmix_run
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.froc import paired_cpm_difference, pooled_over_runs
-from medssl_jax.report.froc_figure import write_froc_figure
-from medssl_jax.report.tables import result_row, sensitivity_table
+from medssl_jax.report.nodules.froc_figure import write_froc_figure
+from medssl_jax.report.nodules.tables import result_row, sensitivity_table
 
 _CONFIGS = flags.DEFINE_list("configs", None, "Configs of experiments.focalmix, the baseline first.", required=True)
 _SEEDS = flags.DEFINE_multi_integer(

@@ -18,7 +18,7 @@ from medssl_jax import sos_run
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.progress import progress_bar
-from medssl_jax.report.sos_summary import write_summary
+from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.sos_evaluation import evaluate
 
 _CONFIGS = flags.DEFINE_list("configs", None, "Configs of experiments.sos.", required=True)

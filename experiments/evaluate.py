@@ -14,8 +14,8 @@ from medssl_jax.atomic import writable_directory
 from medssl_jax.metrics.froc import score
 from medssl_jax.metrics.luna16_files import read_annotations, read_series_uids
 from medssl_jax.metrics.marks import read_submission
-from medssl_jax.report.froc_figure import write_froc_figure
-from medssl_jax.report.tables import result_table, scored_lines
+from medssl_jax.report.nodules.froc_figure import write_froc_figure
+from medssl_jax.report.nodules.tables import result_table, scored_lines
 
 SUBMISSION = flags.DEFINE_string(
     "submission", None, "marks to score: seriesuid,coordX,coordY,coordZ,probability", required=True

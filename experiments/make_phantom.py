@@ -83,7 +83,7 @@ def _make_luna16(spec: Luna16Phantom) -> None:
     print(f"{FLAGS.output}: {spec.scans} scans")
     if FLAGS.contact_sheet:
         from medssl_jax.phantoms.chests.sheet import read_sheet_scans
-        from medssl_jax.report.contact_sheet import write_contact_sheet
+        from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
 
         write_contact_sheet(FLAGS.contact_sheet, read_sheet_scans(spec, FLAGS.output, FLAGS.sheet_scans))
         print(f"{FLAGS.contact_sheet}: slices of the first scans")

@@ -13,7 +13,7 @@ from data_builders.lks.files import CLASSES
 from experiments import command
 from medssl_jax import sos_run
 from medssl_jax.progress import progress_bar
-from medssl_jax.report.sos_summary import write_summary
+from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.sos_evaluation import evaluate
 
 _CONFIG = command.define_config_flag()

@@ -8,8 +8,8 @@ from data_builders.lks.files import CLASSES, TIFF_SUFFIXES
 from medssl_jax.errors import InputError
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, silent
-from medssl_jax.report.slide_page import thumbnail
-from medssl_jax.report.slide_report import ClassifierCard, SlideReport
+from medssl_jax.report.slides.slide_page import thumbnail
+from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
 from medssl_jax.slides import Slide, open_slide
 from medssl_jax.sos_run import load_method
 

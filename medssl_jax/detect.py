@@ -14,7 +14,7 @@ from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, progress_bar, silent
-from medssl_jax.report.scan_report import DetectorCard, ScanReport
+from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
 from medssl_jax.volumes import Volume, read_labels, read_volume
 
 LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})

@@ -25,8 +25,8 @@ from medssl_jax.metrics.luna16_files import write_series_uids
 from medssl_jax.metrics.marks import Marks, write_submission
 from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.progress import Progress, progress_bar, silent
-from medssl_jax.report.froc_figure import write_froc_figure
-from medssl_jax.report.tables import paper_rows, result_row, sensitivity_table
+from medssl_jax.report.nodules.froc_figure import write_froc_figure
+from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
 from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key

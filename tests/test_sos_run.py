@@ -16,8 +16,8 @@ from medssl_jax.errors import InputError
 from medssl_jax.focalmix_run import load_detector
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.models.sos import measure_intensities
-from medssl_jax.report.slide_report import summary
-from medssl_jax.report.sos_summary import write_summary
+from medssl_jax.report.slides.slide_report import summary
+from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.sos_evaluation import evaluate
 
 STEPS = 4

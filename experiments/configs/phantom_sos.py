@@ -21,9 +21,7 @@ def get_config(_: str = "") -> ConfigDict:
     data.shrink = 8
     # Three in ten positive slides show their class at full resolution only. Of these seven in ten lie under a bright
     # veil, as one in ten of all others do: what the LRN can know of its own blindness.
-    data.phantom = ConfigDict(
-        dict(seed=1, train=240, test=120, share_fine_only=0.3, share_hinted=0.7, share_hazy=0.1)
-    )
+    data.phantom = ConfigDict(dict(seed=1, train=240, test=120, share_fine_only=0.3, share_hinted=0.7, share_hazy=0.1))
     data.manual_dir = "data/phantom_lks/LKS"
     data.data_dir = "data/phantom_lks/tfds"
 

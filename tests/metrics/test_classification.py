@@ -13,7 +13,7 @@ from medssl_jax.metrics.classification import (
     paired_accuracy_difference,
     total_accuracy,
 )
-from medssl_jax.report.sos_paper import PAPER, PAPER_SLIDES
+from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES
 
 SLIDES = sum(PAPER_SLIDES.values())
 # What the paper's precision and recall come to in slides of LKS's test set: (rightly given, given) for each class.

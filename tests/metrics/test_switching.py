@@ -15,7 +15,7 @@ from medssl_jax.metrics.switching import (
     switch_scores,
     switched_classes,
 )
-from medssl_jax.report.sos_paper import PAPER, PAPER_SLIDES
+from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES
 
 
 def random_case(seed, slides=60, sixteenths=True):

@@ -9,7 +9,7 @@ from medssl_jax.inference.selective import SlideResult
 from medssl_jax.metrics.froc import score
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.metrics.marks import Marks
-from medssl_jax.report.slide_report import ClassifierCard, SlideReport
+from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 from medssl_jax.phantoms.luna16 import read_truth, scan_path
-from medssl_jax.report.contact_sheet import SheetScan
+from medssl_jax.report.nodules.contact_sheet import SheetScan
 from medssl_jax.volumes import read_volume
 
 

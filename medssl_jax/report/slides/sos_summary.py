@@ -17,14 +17,14 @@ from medssl_jax.metrics.switching import (
     switch_scores,
     switched_classes,
 )
-from medssl_jax.report.sos_figures import (
+from medssl_jax.report.slides.sos_figures import (
     FixedMethod,
     SweptMethod,
     write_confusion_figure,
     write_switch_figure,
     write_switch_json,
 )
-from medssl_jax.report.sos_tables import (
+from medssl_jax.report.slides.sos_tables import (
     IMAGE_LEVEL,
     MULTI_SCALE,
     MethodResult,

@@ -11,8 +11,8 @@ from PIL import Image
 from medssl_jax.data.preparation import prepare_scan
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.metrics.marks import Marks
-from medssl_jax.report.scan_page import direction_in_words, scan_page
-from medssl_jax.report.scan_report import DetectorCard, ScanReport
+from medssl_jax.report.nodules.scan_page import direction_in_words, scan_page
+from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
 from medssl_jax.volumes import Volume, read_volume
 
 # LUNA16, annotations.csv, series 1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264

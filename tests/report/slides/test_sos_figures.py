@@ -7,7 +7,7 @@ import pytest
 
 from medssl_jax.metrics.classification import accuracy_of_counts
 from medssl_jax.metrics.switching import MeanSeconds, switch_curve
-from medssl_jax.report.sos_figures import (
+from medssl_jax.report.slides.sos_figures import (
     FixedMethod,
     SweptMethod,
     draw_confusions,

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from medssl_jax.atomic import atomic_path
 from medssl_jax.inference.selective import SlideResult
 from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software
-from medssl_jax.report.slide_report import STAGES, SlideReport, deciding_probability, total_seconds
+from medssl_jax.report.slides.slide_report import STAGES, SlideReport, deciding_probability, total_seconds
 
 TEMPLATE = Path(__file__).with_name("slide_page.html")
 THUMBNAIL_SIDE = 320  # at some 15 kB each a page of a thousand slides still opens

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
-from medssl_jax.report.contact_sheet import (
+from medssl_jax.report.nodules.contact_sheet import (
     EXCLUDED_COLOUR,
     GAP_PIXELS,
     NODULE_COLOUR,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medssl_jax.report.slide_page import (
+from medssl_jax.report.slides.slide_page import (
     ATTENTION_FULL,
     ATTENTION_OPACITY,
     THUMBNAIL_SIDE,
@@ -17,7 +17,7 @@ from medssl_jax.report.slide_page import (
     thumbnail,
     write_slide_page,
 )
-from medssl_jax.report.slide_report import ClassifierCard
+from medssl_jax.report.slides.slide_report import ClassifierCard
 
 VOID = {"meta", "img", "input"}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
-from medssl_jax.report.slide_report import (
+from medssl_jax.report.slides.slide_report import (
     ClassifierCard,
     result_columns,
     results_as_json,

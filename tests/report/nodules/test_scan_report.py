@@ -9,7 +9,7 @@ import pytest
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.metrics.marks import Marks, read_submission
-from medssl_jax.report.scan_report import (
+from medssl_jax.report.nodules.scan_report import (
     DETECTION_COLUMNS,
     DetectorCard,
     ScanReport,

@@ -21,7 +21,7 @@ from medssl_jax.metrics.classification import (
     total_accuracy,
 )
 from medssl_jax.metrics.switching import MeanSeconds, SwitchScores, speed_boost
-from medssl_jax.report.sos_paper import PAPER, PAPER_SLIDES, PaperRow
+from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES, PaperRow
 from medssl_jax.report.text_table import text_table
 
 IMAGE_LEVEL, MULTI_SCALE = "Image-Level", "Multi-Scale"  # what RS and SB are relative to

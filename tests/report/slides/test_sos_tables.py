@@ -7,8 +7,8 @@ import pytest
 
 from medssl_jax.metrics.classification import Estimate, accuracy_of_counts, class_scores
 from medssl_jax.metrics.switching import MeanSeconds, switch_scores
-from medssl_jax.report.sos_paper import PAPER, PAPER_SLIDES
-from medssl_jax.report.sos_tables import (
+from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES
+from medssl_jax.report.slides.sos_tables import (
     MethodResult,
     MethodTiming,
     both_tables,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssl_jax.report.views import View, draw_projection, draw_slice, frame_of_scan, frame_round
+from medssl_jax.report.nodules.views import View, draw_projection, draw_slice, frame_of_scan, frame_round
 
 SHAPE = (20, 30, 40)
 AIR, BRIGHT = np.int16(-1200), np.int16(600)

@@ -6,7 +6,7 @@ import pytest
 from medssl_jax.metrics.froc import Interval
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.metrics.marks import Marks
-from medssl_jax.report.tables import (
+from medssl_jax.report.nodules.tables import (
     PAPER_TABLE_1,
     Row,
     paper_rows,

@@ -5,7 +5,7 @@ import pytest
 
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.froc import FPS_PER_SCAN
-from medssl_jax.report.froc_figure import draw_froc, write_froc_figure
+from medssl_jax.report.nodules.froc_figure import draw_froc, write_froc_figure
 
 
 def test_axes_are_eighth_to_eight_by_twos_and_zero_to_one(froc_results):

@@ -14,9 +14,8 @@ import numpy as np
 from medssl_jax.atomic import atomic_path
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
-from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software
-from medssl_jax.report.scan_report import ScanReport
-from medssl_jax.report.views import (
+from medssl_jax.report.nodules.scan_report import ScanReport
+from medssl_jax.report.nodules.views import (
     Frame,
     Rectangle,
     View,
@@ -25,6 +24,7 @@ from medssl_jax.report.views import (
     frame_of_scan,
     frame_round,
 )
+from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software
 
 TEMPLATE = Path(__file__).with_name("scan_page.html")
 REACH_MM = 40  # of a slice on each side of a mark
