@@ -1,6 +1,6 @@
 """Trains several methods with several seeds and evaluates them on the same slides, in one run; prints both tables.
 
-    python -m experiments.compare_sos --workdir=runs/sos --configs=configs/phantom_image.py,configs/phantom_sos.py
+    python -m experiments.compare_sos --workdir=runs/sos_table
 
 A seed draws the validation slides, the first parameters and the batches. Configs that differ only in what is done after
 training share one. Started again, training that is finished is kept.
@@ -21,7 +21,11 @@ from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.sos_evaluation import evaluate
 
-_CONFIGS = flags.DEFINE_list("configs", None, "Configs of experiments.sos.", required=True)
+METHODS = ("image", "patch", "multiscale", "rdms", "sos", "cascade")
+
+_CONFIGS = flags.DEFINE_list(
+    "configs", [f"configs/phantom_{method}.py" for method in METHODS], "Configs of experiments.sos, a method each."
+)
 _SEEDS = flags.DEFINE_multi_integer("seed", [0], "A seed to run each config with; given several times.", lower_bound=0)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the runs and the tables.", required=True)
 _STEPS = flags.DEFINE_integer("steps", None, "Instead of the configs' number of steps.", lower_bound=1)

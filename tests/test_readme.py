@@ -26,7 +26,10 @@ def command_with(part):
 
 
 def test_every_command_is_run_here_or_is_the_test_command():
-    parts = ("configs/phantom.py", "pytest", "experiments.detect", "configs/luna_25.py", "experiments.evaluate")
+    parts = (
+        *("configs/phantom.py", "pytest", "experiments.detect", "configs/luna_25.py", "experiments.evaluate"),
+        *("configs/phantom_sos.py", "experiments.classify", "experiments.compare_sos", "configs/lks_sos.py"),
+    )
     assert len(COMMANDS) == len(parts)
     assert all(command_with(part) for part in parts)
 
@@ -38,13 +41,13 @@ def test_the_test_command_is_what_ci_runs():
 
 
 def test_nothing_is_left_to_be_filled_in():
-    assert not re.findall(r"\b[A-Z]+_[A-Z_]+\b", README)
+    assert not set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", README)) - {"SLIDE_OR_FOLDER"}
 
 
 def test_files_and_configs_that_the_readme_names_are_there():
-    for name in re.findall(r"\]\((?!http)([^)]+)\)", README):
+    for name in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"`(luna_\w+\.py|phantom\w*\.py)`", README):
+    for name in re.findall(r"`((?:luna|lks|phantom)\w*\.py)`", README):
         assert (ROOT / "experiments" / "configs" / name).exists(), name
 
 
@@ -52,6 +55,32 @@ def test_luna16_without_luna16_says_what_to_download(tmp_path):
     done = run(command_with("configs/luna_25.py"), tmp_path)
     assert done.returncode == 2
     assert "LUNA16 is not here. Download it" in done.stderr
+
+
+def test_lks_without_lks_says_what_to_download(tmp_path):
+    done = run(command_with("configs/lks_sos.py"), tmp_path)
+    assert done.returncode == 2
+    assert "LKS is not here. Download it" in done.stderr
+
+
+@pytest.mark.slow
+def test_sos_then_slides_then_all_methods(tmp_path):
+    """SOS on the phantom; its classifier on the test slides; all six methods, but for the length of training."""
+    done = run(command_with("configs/phantom_sos.py"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("SOS "))
+    assert 60 < float(row.split()[1]) <= 100
+    for picture in ("confusion.png", "switch.png"):
+        assert (tmp_path / "runs/phantom_sos" / picture).stat().st_size > 10_000
+
+    slides = tmp_path / "data/phantom_lks/LKS/Test"
+    done = run(command_with("experiments.classify").replace("SLIDE_OR_FOLDER", str(slides)), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "classes/results.csv").read_text().splitlines()) == 1 + 120
+
+    done = run(command_with("experiments.compare_sos") + " --steps=2", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(f"\n{name} " in done.stdout for name in ("Image-Level", "Patch-Level", "RDMS", "SOS", "Cascade"))
 
 
 @pytest.mark.slow

@@ -43,11 +43,6 @@ def one_line_error(done):
     return line
 
 
-def test_lks_without_lks_says_what_to_download(tmp_path):
-    message = one_line_error(run(tmp_path, "sos", "--config=configs/lks_sos.py", "--workdir=run"))
-    assert "LKS is not here. Download it" in message
-
-
 def test_classify_without_a_run_says_so(tmp_path):
     (tmp_path / "slide.tif").write_bytes(b"II*\0")
     flags = ("--checkpoint=absent", "--input=slide.tif", "--output=out")
