@@ -54,6 +54,12 @@ def load_config(path: str) -> ConfigDict:
     return get_config(argument) if argument else get_config()
 
 
+def require_section(config: ConfigDict, section: str, wanted_by: str) -> None:
+    """Raises `InputError` for a config of another command: one without `section`."""
+    if section not in config:
+        raise InputError(f"config: has no section {section}, so it is none of {wanted_by}: give one of its own")
+
+
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Absl's parser, but a config is also found in `experiments/`, and what is wrong is said in one line."""
     try:

@@ -60,6 +60,7 @@ def main(_) -> None:
 
 def _run(path: str, seed: int, workdir: Path):
     config = command.load_config(path)
+    command.require_section(config, "anchors", "experiments.focalmix")
     config.seed = config.split.seed = seed
     if _STEPS.value:
         config.steps = _STEPS.value

@@ -16,6 +16,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics
 
 def main(_) -> None:
     """Data, training, evaluation."""
+    command.require_section(_CONFIG.value, "anchors", "experiments.focalmix")
     focalmix_run.run(_CONFIG.value, Path(_WORKDIR.value))
 
 

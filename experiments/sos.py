@@ -23,6 +23,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics
 def main(_) -> None:
     """Data, training, evaluation."""
     config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    command.require_section(config, "method", "experiments.sos")
     method, source, split = sos_run.train_method(config, workdir)
     name = config.method.name
     evaluations = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))

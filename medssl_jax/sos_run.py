@@ -18,7 +18,7 @@ from medssl_jax.data.slide_batches import slide_batches
 from medssl_jax.data.sources import LksSource, open_lks, prepare_lks
 from medssl_jax.data.splits import draw_stratified
 from medssl_jax.errors import InputError
-from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings
+from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings
 from medssl_jax.models.sos import SosNetworks, make_networks, measure_intensities
 from medssl_jax.progress import progress_bar
 from medssl_jax.slides import SlideLayout
@@ -29,6 +29,7 @@ from medssl_jax.train.sos_step import SosSettings, first_extra, sos_step
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.workdir import claim_workdir, record_split
 
+PURPOSES = {"train": "train on", "validation": "validate on", "test": "test on"}
 FETCHED_AHEAD = 2  # batches; those of LKS are large
 
 
@@ -62,14 +63,7 @@ class TrainedMethod(NamedTuple):
 
     def classifier(self, rule: str | None = None) -> SelectiveClassifier:
         """The method on slides, by another rule than its own where one is given."""
-        inference = self.config.inference
-        settings = SelectiveSettings(
-            rule=rule or inference.rule,
-            c=inference.c,
-            slide_batch=inference.slide_batch,
-            patch_batch=inference.patch_batch,
-            background_threshold=self.config.data.background_threshold,
-        )
+        settings = _selective_settings(self.config, rule or self.config.inference.rule)
         return SelectiveClassifier(self.networks, self.params, self.layout, settings)
 
 
@@ -115,7 +109,18 @@ def open_slides(data: ml_collections.ConfigDict) -> LksSource:
         workers=workers,
         progress=progress_bar("preparing", "slides"),
     )
-    return open_lks(data.data_dir)
+    source = open_lks(data.data_dir)
+    # Where the slides as downloaded are gone, nothing before compares the prepared ones with the config.
+    for field, found, wanted in (
+        *((name, getattr(source.layout, name), data[name]) for name in ("grid", "patch_side", "shrink")),
+        ("background_threshold", source.background_threshold, data.background_threshold),
+    ):
+        if found != wanted:
+            raise InputError(
+                f"{data.data_dir}: LKS was prepared with {field} = {found}, config field data.{field} is {wanted}: "
+                "give the data_dir of slides prepared so, or prepare them anew"
+            )
+    return source
 
 
 def phantom_of(data: ml_collections.ConfigDict) -> Any:
@@ -145,16 +150,26 @@ def layout_of(data: ml_collections.ConfigDict) -> SlideLayout:
 
 
 def split_of(config: ml_collections.ConfigDict, source: LksSource) -> SlideSplit:
-    """The data set's own test slides, and of its training slides a stratified share to validate on."""
+    """The data set's own test slides, and of its training slides a stratified share to validate on.
+
+    Raises `InputError` where there are too few slides for the three parts.
+    """
     of_training = [index for index, split in enumerate(source.splits) if split == "train"]
     train, validation = draw_stratified(
         [source.labels[index] for index in of_training], config.split.validation_share, config.split.seed
     )
-    return SlideSplit(
+    split = SlideSplit(
         train=tuple(of_training[position] for position in train),
         validation=tuple(of_training[position] for position in validation),
         test=tuple(index for index, split in enumerate(source.splits) if split == "test"),
     )
+    for part, indices in dataclasses.asdict(split).items():
+        if not indices:
+            raise InputError(
+                f"{config.data.data_dir}: no slide to {PURPOSES[part]}, expected two or more training slides of a "
+                "class and one or more test slides: prepare more slides"
+            )
+    return split
 
 
 def with_intensities(
@@ -163,10 +178,16 @@ def with_intensities(
     """The config with the mean and deviation of the training slides, unless it has its own."""
     if config.model.intensity_deviation > 0:
         return config
-    measured = measure_intensities(source[index].low_resolution for index in train)
+    indices = progress_bar("measuring", "slides")(train)
+    measured = measure_intensities(_low_resolution(source, index) for index in indices)
     config = ml_collections.ConfigDict(config.to_dict())
     config.model.intensity_mean, config.model.intensity_deviation = measured
     return config
+
+
+def _low_resolution(source, index):
+    with source.slide(index) as slide:
+        return slide.low_resolution()
 
 
 def networks_of(config: ml_collections.ConfigDict) -> SosNetworks:
@@ -207,7 +228,13 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         ),
         ("method.eps", not executive or method.eps > 0, "more than 0"),
         ("optimiser.accumulate", optimiser.accumulate >= 1, positive),
+        ("steps", config.steps % max(1, optimiser.accumulate) == 0, "a multiple of optimiser.accumulate"),
         ("optimiser.ema_decay", 0 <= optimiser.ema_decay < 1, "0 or more, below 1"),
+        (
+            "optimiser.ema_decay",
+            optimiser.accumulate == 1 or optimiser.ema_decay == 0,
+            "0 where optimiser.accumulate is above 1: an average would move with every step, not every update",
+        ),
         ("inference.rule", inference.rule in RULES, f"one of {', '.join(RULES)}"),
         ("inference.c", 0 <= inference.c <= 1, "0 to 1"),
         ("inference.slide_batch", inference.slide_batch >= 1, positive),
@@ -220,7 +247,10 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         if not holds:
             found = functools.reduce(getattr, field.split("."), config)
             raise InputError(f"config field {field} is {found}, expected {expected}")
-    layout_of(config.data)
+    # What only networks and classifier can tell: whether stems, joins and the rule fit.
+    rehearsal = ml_collections.ConfigDict(config.to_dict())
+    rehearsal.model.intensity_deviation = rehearsal.model.intensity_deviation or 1.0
+    check_settings(networks_of(rehearsal), _selective_settings(rehearsal, inference.rule))
 
 
 def _train(config, source, indices, workdir) -> TrainState:
@@ -259,6 +289,16 @@ def _fresh_state(config) -> TrainState:
         make_optimiser(config.optimiser, config.steps),
         keep_ema=config.optimiser.ema_decay > 0,
         extra=first_extra(networks),
+    )
+
+
+def _selective_settings(config, rule) -> SelectiveSettings:
+    return SelectiveSettings(
+        rule=rule,
+        c=config.inference.c,
+        slide_batch=config.inference.slide_batch,
+        patch_batch=config.inference.patch_batch,
+        background_threshold=config.data.background_threshold,
     )
 
 

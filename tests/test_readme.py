@@ -70,6 +70,11 @@ def test_sos_then_slides_then_all_methods(tmp_path):
     assert done.returncode == 0, done.stderr
     row = next(line for line in done.stdout.splitlines() if line.startswith("SOS "))
     assert 60 < float(row.split()[1]) <= 100
+    # The slides that show their class at full resolution only are sent there, and more often than others.
+    line = next(line for line in done.stdout.splitlines() if line.startswith("SOS: ") and "precision" in line)
+    precision, by_chance, recall = map(float, re.search(r"on (\S+) \(at random (\S+)\), recall (\S+)", line).groups())
+    assert precision > 1.1 * by_chance
+    assert recall > 0.6
     for picture in ("confusion.png", "switch.png"):
         assert (tmp_path / "runs/phantom_sos" / picture).stat().st_size > 10_000
 

@@ -1,5 +1,6 @@
 """The whole line in small: a phantom on disk, two methods trained, evaluated side by side, and slides classified."""
 
+import copy
 import json
 import shutil
 
@@ -146,6 +147,35 @@ def test_the_summary_says_what_was_measured(evaluations, folder):
         assert (folder / picture).stat().st_size > 5000
 
 
+def test_prepared_slides_cut_otherwise_are_refused(folder, trained):
+    data = small_config(folder, **{"data.manual_dir": str(folder / "gone")}).data
+    del data["phantom"]
+    assert len(sos_run.open_slides(data)) == 24
+    data.background_threshold = 3.0
+    with pytest.raises(
+        InputError, match=r"background_threshold = 8\.0, config field data\.background_threshold is 3\.0"
+    ):
+        sos_run.open_slides(data)
+    data.background_threshold, data.grid, data.patch_side = 8.0, 2, 128
+    with pytest.raises(InputError, match=r"prepared with grid = 4, config field data\.grid is 2"):
+        sos_run.open_slides(data)
+
+
+def test_too_few_slides_to_validate_on_are_refused(trained, folder):
+    one_of_each_class = copy.copy(trained[1])
+    one_of_each_class.splits, one_of_each_class.labels = ("train",) * 4 + ("test",), (0, 1, 2, 3, 0)
+    with pytest.raises(InputError, match="no slide to validate on"):
+        sos_run.split_of(small_config(folder), one_of_each_class)
+
+
+def test_the_switch_is_where_training_put_it_unless_it_is_moved():
+    config = lks_sos.get_config()
+    config.method.c = 0.8
+    assert config.inference.c == 0.8
+    config.inference.c = 0.7
+    assert (config.method.c, config.inference.c) == (0.8, 0.7)
+
+
 def test_truth_is_known_of_phantoms_only(folder, trained):
     _, source, split = trained
     data = small_config(folder).data
@@ -213,6 +243,14 @@ def test_a_run_of_another_method_is_refused(folder, trained, tmp_path):
         ({"data.shrink": 7}, "shrink"),
         ({"method.use_low": False, "method.use_high": False}, "method.use_low"),
         ({"logging.save_every": 3}, "logging.save_every is 3"),
+        (
+            {"optimiser.accumulate": 3, "logging.save_every": 6},
+            "steps is 4, expected a multiple of optimiser.accumulate",
+        ),
+        ({"optimiser.accumulate": 2, "optimiser.ema_decay": 0.9}, "optimiser.ema_decay is 0.9, expected 0 where"),
+        ({"method.use_high": False}, r"inference\.rule is confidence, which needs the high network"),
+        ({"method.join": "sum"}, "method.join is sum"),
+        ({"model.low_stem_block": 7}, "model.low_stem_block is 7"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(tmp_path, changes, message):

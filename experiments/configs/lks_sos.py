@@ -13,5 +13,4 @@ from experiments.configs import sos
 
 def get_config(_: str = "") -> ConfigDict:
     """The parent as it is."""
-    config = sos.get_config()
-    return config
+    return sos.get_config()

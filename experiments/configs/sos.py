@@ -76,7 +76,7 @@ def get_config(_: str = "") -> ConfigDict:
 
     inference = config.inference = ConfigDict()
     inference.rule = "confidence"  # (p) SOS's switch; `low`, `high`: always that network; `policy`: RDMS's
-    inference.c = 0.90  # (o) may be chosen again without training
+    inference.c = method.get_oneway_ref("c")  # (o) follows method.c unless set; may be chosen again without training
     inference.slide_batch = 4
     inference.patch_batch = 16
 

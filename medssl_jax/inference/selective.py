@@ -23,6 +23,9 @@ from medssl_jax.models.sos import SosNetworks
 from medssl_jax.slides import Slide, SlideLayout, TiffSlide
 
 RULES = ("low", "high", "confidence", "policy")
+# What each network costs, in the order in which a slide goes through it.
+LOW_STAGES = ("low_resolution_read", "low_network")
+HIGH_STAGES = ("patch_read", "high_network")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +76,7 @@ class SelectiveClassifier:
     """
 
     def __init__(self, networks: SosNetworks, params: Any, layout: SlideLayout, settings: SelectiveSettings):
-        _check(networks, settings)
+        check_settings(networks, settings)
         self._networks, self._layout, self._settings = networks, layout, settings
         self._params = jax.device_put(params)
         self._programs: dict[str, jax.stages.Compiled] = {}
@@ -235,7 +238,8 @@ class _Stopwatch:
         return time.perf_counter() - self._start
 
 
-def _check(networks: SosNetworks, settings: SelectiveSettings) -> None:
+def check_settings(networks: SosNetworks, settings: SelectiveSettings) -> None:
+    """Raises `InputError` where the rule does not fit the networks, or a number is out of range."""
     needed: dict[str, dict[str, Any]] = {
         "low": {"low": networks.lrn},
         "high": {"high": networks.hrn},

@@ -56,11 +56,11 @@ def encode_in_chunks(
     mask: Bool[Array, "b n"],
     chunk: int,
 ) -> Float[Array, "b n d"]:
-    """The feature of every patch in the mask, and of others 0 or what they are.
+    """The feature of every patch in the mask; those of others mean nothing.
 
-    Memory is that of one chunk of patches: each is encoded again in the backward pass, so the gradient is that of all
-    patches, exactly. Chunks without a patch in the mask are skipped. `chunk` = 0 encodes all at once and keeps
-    everything.
+    Beside the patches themselves, one byte a pixel, memory is that of one chunk: each is encoded again in the backward
+    pass, so the gradient is that of all patches, exactly. Chunks without a patch in the mask are skipped. `chunk` = 0
+    encodes all at once and keeps everything.
     """
     slides, count, *side = patches.shape
     total = slides * count
@@ -69,16 +69,17 @@ def encode_in_chunks(
     chunks = -(-total // chunk)
     real = jnp.pad(mask.reshape(total), (0, chunks * chunk - total))
     order = jnp.argsort(~real)
-    gathered = patches.reshape(total, *side).at[order].get(mode="fill", fill_value=0)
+    flat = patches.reshape(total, *side)
 
     @jax.checkpoint
-    def encode_chunk(chunk_of_patches, is_real):
+    def encode_chunk(places, is_real):
+        chunk_of_patches = flat.at[places].get(mode="fill", fill_value=0)
         features = jax.eval_shape(encode, chunk_of_patches)
         nothing = jnp.zeros(features.shape, features.dtype)
         return jax.lax.cond(is_real.any(), encode, lambda _: nothing, chunk_of_patches)
 
     features = jax.lax.map(
-        lambda each: encode_chunk(*each), (gathered.reshape(chunks, chunk, *side), real[order].reshape(chunks, chunk))
+        lambda each: encode_chunk(*each), (order.reshape(chunks, chunk), real[order].reshape(chunks, chunk))
     )
     features = features.reshape(chunks * chunk, -1)
     return jnp.zeros_like(features).at[order].set(features, unique_indices=True)[:total].reshape(slides, count, -1)

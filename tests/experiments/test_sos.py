@@ -43,6 +43,19 @@ def one_line_error(done):
     return line
 
 
+@pytest.mark.parametrize(
+    ("module", "flag"),
+    [
+        ("sos", "--config=configs/phantom.py"),
+        ("focalmix", "--config=configs/phantom_sos.py"),
+        ("compare_sos", "--configs=configs/phantom_sos.py,configs/phantom.py"),
+    ],
+)
+def test_a_config_of_another_command_is_refused(tmp_path, module, flag):
+    message = one_line_error(run(tmp_path, module, flag, "--workdir=run"))
+    assert f"so it is none of experiments.{module.removeprefix('compare_')}" in message
+
+
 def test_classify_without_a_run_says_so(tmp_path):
     (tmp_path / "slide.tif").write_bytes(b"II*\0")
     flags = ("--checkpoint=absent", "--input=slide.tif", "--output=out")

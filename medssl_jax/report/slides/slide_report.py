@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.atomic import atomic_path
-from medssl_jax.inference.selective import SlideResult
+from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions
 
-STAGES = ("low_resolution_read", "low_network", "patch_read", "high_network")
+STAGES = (*LOW_STAGES, *HIGH_STAGES)
 READER_PACKAGES = ("tifffile", "imagecodecs", "pillow")
 MOST_ATTENDED = 10  # patches a slide in the JSON report
 
