@@ -22,7 +22,7 @@ from absl import flags
 
 from experiments import command
 from medssl_jax.progress import progress_bar
-from medssl_jax.slides import SlideLayout, open_slide
+from medssl_jax.slides import SlideLayout, TiffSlide
 
 GRID = flags.DEFINE_integer("grid", 40, "Patches a side; LKS has 40.")
 PATCH_SIDE = flags.DEFINE_integer("patch_side", 1000, "Pixels a side of a patch.")
@@ -74,7 +74,7 @@ def _measured(function, *arguments):
 
 def _one_pass(path, layout):
     digest = hashlib.sha256()
-    with open_slide(path, layout) as slide:
+    with TiffSlide(path, layout) as slide:
         for band in slide.bands():
             digest.update(band.low.tobytes())
         assert slide.patches_read == layout.grid**2
@@ -84,7 +84,7 @@ def _one_pass(path, layout):
 def _random_patches(path, layout):
     """Milliseconds a patch."""
     chosen = np.random.default_rng(0).integers(layout.grid**2, size=RANDOM_PATCHES)
-    with open_slide(path, layout) as slide:
+    with TiffSlide(path, layout) as slide:
         begin = time.perf_counter()
         for index in chosen:
             next(slide.patches([index]))

@@ -20,11 +20,17 @@ CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
 )
 INPUT = flags.DEFINE_string(
-    "input", None, "a TIFF, a slide prepared by the authors' script, or a folder of either", required=True
+    "input",
+    None,
+    "a TIFF, a slide prepared by the authors' script, or a folder of either; subfolders are not searched",
+    required=True,
 )
 OUTPUT = flags.DEFINE_string("output", None, "folder for results.csv, results.json and slides.html", required=True)
 C = flags.DEFINE_float(
-    "c", None, "confidence above which the low-resolution network settles a slide; the config's if not given"
+    "c",
+    None,
+    "confidence above which the low-resolution network settles a slide, of a run that decides by confidence; the "
+    "config's if not given",
 )
 
 

@@ -57,7 +57,7 @@ def load_config(path: str) -> ConfigDict:
 def require_section(config: ConfigDict, section: str, wanted_by: str) -> None:
     """Raises `InputError` for a config of another command: one without `section`."""
     if section not in config:
-        raise InputError(f"config: has no section {section}, so it is none of {wanted_by}: give one of its own")
+        raise InputError(f"the config has no section {section}, so it is none of {wanted_by}: give one of its own")
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 from absl import flags
+from flax.traverse_util import flatten_dict
 
 from data_builders.lks.files import CLASSES
 from experiments import command
@@ -21,21 +22,23 @@ from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.sos_evaluation import evaluate
 
-METHODS = ("image", "patch", "multiscale", "rdms", "sos", "cascade")
+MUST_AGREE = ("data.", "split.", "inference.slide_batch", "inference.patch_batch")
+CONFIGS = ("image", "patch", "multiscale", "rdms", "sos", "cascade")
 
 _CONFIGS = flags.DEFINE_list(
-    "configs", [f"configs/phantom_{method}.py" for method in METHODS], "Configs of experiments.sos, a method each."
+    "configs", [f"configs/phantom_{method}.py" for method in CONFIGS], "Configs of experiments.sos, a method each."
 )
-_SEEDS = flags.DEFINE_multi_integer("seed", [0], "A seed to run each config with; given several times.", lower_bound=0)
+_SEEDS = flags.DEFINE_multi_integer(
+    "seed", [0, 1, 2], "A seed to run each config with; given several times.", lower_bound=0
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the runs and the tables.", required=True)
 _STEPS = flags.DEFINE_integer("steps", None, "Instead of the configs' number of steps.", lower_bound=1)
 
 
 def main(_) -> None:
     """Every training, then every method on the same slides, then the tables."""
+    configs = _load_configs()
     workdir = writable_directory(_WORKDIR.value)
-    configs = {path: command.load_config(path) for path in _CONFIGS.value}
-    _check(configs)
     evaluations: dict[str, list] = {config.method.name: [] for config in configs.values()}
     for seed in _SEEDS.value:
         methods, source, split = _train_all(configs, seed, workdir)
@@ -50,21 +53,50 @@ def main(_) -> None:
         CLASSES,
         is_lks="phantom" not in data,
         needs_high=sos_run.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
+        markdown=True,
     )
-    text = f"{sos_run.data_name(data)}, {len(split.test)} test slides, seeds {_SEEDS.value}\n\n{summary}\n"
-    with atomic_path(workdir / "tables.txt") as temporary:
-        temporary.write_text(text)
-    print(f"\n{text}written to {workdir}")
+    seeds = ", ".join(map(str, _SEEDS.value))
+    table = f"{sos_run.data_name(data)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
+    with atomic_path(workdir / "table.md") as temporary:
+        temporary.write_text(table, encoding="utf-8")
+    print(f"\n{table}\nwritten to {workdir}")
 
 
-def _check(configs):
+def _load_configs():
+    """The configs by path, all of them checked before hours are spent on the first."""
+    paths, seeds = _CONFIGS.value, _SEEDS.value
+    if not paths:
+        raise InputError(
+            "--configs: found none, expected one or more configs of experiments.sos, such as configs/phantom_sos.py"
+        )
+    stems = [Path(path).stem for path in paths]
+    if len(set(stems)) < len(stems) or len(set(seeds)) < len(seeds):
+        raise InputError(f"--configs={','.join(paths)} --seed={seeds}: expected each name and seed once")
+    configs = {path: command.load_config(path) for path in paths}
+    for path, config in configs.items():
+        try:
+            command.require_section(config, "method", "experiments.sos")
+            sos_run.check_config(config)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+    _check_comparable(configs)
+    return configs
+
+
+def _check_comparable(configs):
     names = [config.method.name for config in configs.values()]
-    if len(set(names)) < len(names) or len(set(_SEEDS.value)) < len(_SEEDS.value):
-        raise InputError(f"--configs: methods {names}, --seed={_SEEDS.value}: expected each method and seed once")
-    first, *others = configs.items()
-    for path, config in others:
-        if config.data != first[1].data:
-            raise InputError(f"{path}: other data than {first[0]}: methods are compared on the same slides only")
+    if len(set(names)) < len(names):
+        raise InputError(f"--configs: found the methods {', '.join(names)}, expected each method.name once")
+    fields = {path: flatten_dict(config.to_dict(), sep=".") for path, config in configs.items()}
+    first, *others = configs
+    for path in others:
+        for field in sorted(fields[first].keys() | fields[path].keys()):
+            found, expected = fields[path].get(field), fields[first].get(field)
+            if found != expected and field.startswith(MUST_AGREE):
+                raise InputError(
+                    f"{path}: {field} is {found}, expected {expected} as in {first}: methods are compared on the same "
+                    "slides, their times with equal batches"
+                )
 
 
 def _train_all(configs, seed, workdir):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from data_builders.lks.files import CLASSES, TIFF_SUFFIXES
 from medssl_jax.errors import InputError
@@ -10,26 +11,49 @@ from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, silent
 from medssl_jax.report.slides.slide_page import thumbnail
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
-from medssl_jax.slides import Slide, open_slide
-from medssl_jax.sos_run import load_method
+from medssl_jax.slides import PREPARED_IMAGE, PREPARED_PATCHES, Slide, open_slide
+from medssl_jax.sos_run import TrainedMethod, load_method
 
-PREPARED_IMAGE = "lowres.jpg"
+# What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
+OTHER_SUFFIXES = (
+    *(".csv", ".json", ".tsv", ".xlsx", ".xml", ".yaml", ".yml"),
+    *(".db", ".html", ".ini", ".log", ".md", ".pdf", ".txt"),
+)
 
 
-def find_slide_files(place: str | os.PathLike) -> tuple[Path, ...]:
-    """A slide itself, or all slides in a folder, by name: TIFF files, and folders that the authors' script prepared.
+class FoundFiles(NamedTuple):
+    """What may be slides, by name; and, by name without folder, why other files are not taken for any."""
 
-    Raises `InputError` where there is none.
+    slides: tuple[Path, ...]
+    refused: dict[str, str]
+
+
+def find_slide_files(place: str | os.PathLike) -> FoundFiles:
+    """A slide itself, whatever its ending, or all slides in a folder: TIFF files, and those of the authors' script.
+
+    In a folder nothing is taken for a slide unless it ends in `TIFF_SUFFIXES` or was prepared by that script; hidden
+    files, `OTHER_SUFFIXES` and other folders are passed over, the rest is refused. Raises `InputError` for an empty
+    folder, or none.
     """
     place = Path(place)
-    if place.is_file() or (place / PREPARED_IMAGE).is_file():
-        return (place,)
+    if place.is_file() or _is_prepared(place):
+        return FoundFiles((place,), {})
     if not place.is_dir():
         raise InputError(f"{place}: no such file or folder, expected a slide or a folder of slides")
-    found = sorted(path for path in place.iterdir() if not path.name.startswith(".") and _is_slide(path))
-    if not found:
-        raise InputError(f"{place}: no slide in this folder, expected files ending in {' or '.join(TIFF_SUFFIXES)}")
-    return tuple(found)
+    endings = " or ".join(TIFF_SUFFIXES)
+    slides, refused = [], {}
+    for path in sorted(path for path in place.iterdir() if not path.name.startswith(".")):
+        suffix = path.suffix.lower()
+        if _is_prepared(path) or (suffix in TIFF_SUFFIXES and not path.is_dir()):
+            slides.append(path)
+        elif suffix not in OTHER_SUFFIXES and not path.is_dir():
+            refused[path.name] = (
+                f"{path}: the name ends in {suffix or 'nothing'}, expected {endings} in a folder: give the file alone, "
+                "or rename it if it is a TIFF"
+            )
+    if not slides and not refused:
+        raise InputError(f"{place}: no slide in this folder, expected files ending in {endings}")
+    return FoundFiles(tuple(slides), refused)
 
 
 def classify_files(
@@ -41,17 +65,15 @@ def classify_files(
     the config's if None.
 
     Raises:
-      InputError: see `find_slide_files` and `load_method`; two slides of one name.
+      InputError: see `find_slide_files` and `load_method`; two slides of one name; a `c` for a method that has none.
     """
-    paths = find_slide_files(place)
-    file_of = {path.stem if path.is_file() else path.name: path for path in paths}
+    paths, refused = find_slide_files(place)
+    file_of = {path.name if path.is_dir() else path.stem: path for path in paths}
     if len(file_of) < len(paths):
         twice = next(path for path in paths if path not in file_of.values())
         raise InputError(f"{twice}: another slide here has the same name: rename or move one")
     method = load_method(Path(checkpoint))
-    if c is not None:
-        method.config.inference.c = c
-    refused: dict[str, str] = {}
+    used = method if c is None else _with_c(method, c)
     at_hand: dict[str, Slide] = {}
 
     def refuse(slide: Slide, error: InputError) -> None:
@@ -68,14 +90,14 @@ def classify_files(
                 yield slide
 
     results, thumbnails = [], {}
-    for result in method.classifier()(open_all(), refuse):
+    for result in used.classifier()(open_all(), refuse):
         results.append(result)
         thumbnails[result.name] = thumbnail(at_hand.pop(result.name).low_resolution())
     report = SlideReport(
         classifier=ClassifierCard(_run_name(Path(checkpoint)), method.step, method.config.to_dict()),
         classes=CLASSES,
-        rule=method.config.inference.rule,
-        c=method.config.inference.c,
+        rule=used.config.inference.rule,
+        c=used.config.inference.c,
         are_phantom_slides=all(is_phantom_slide(path) for path in paths),
         results=tuple(results),
         refused=refused,
@@ -88,8 +110,17 @@ def is_phantom_slide(path: Path) -> bool:
     return (path.absolute().parent.parent / TRUTH_FOLDER / f"{path.stem}.json").is_file()
 
 
-def _is_slide(path):
-    return path.suffix.lower() in TIFF_SUFFIXES if path.is_file() else (path / PREPARED_IMAGE).is_file()
+def _with_c(method: TrainedMethod, c: float) -> TrainedMethod:
+    rule = method.config.inference.rule
+    if rule != "confidence":
+        raise InputError(f"c is {c:g}, but this run decides by inference.rule = {rule}, which has no c: leave c out")
+    moved = method.config.copy_and_resolve_references()
+    moved.inference.c = c
+    return method.used_as(moved)
+
+
+def _is_prepared(path):
+    return (path / PREPARED_IMAGE).is_file() or (path / PREPARED_PATCHES).is_dir()
 
 
 def _run_name(checkpoint: Path) -> str:

@@ -18,6 +18,10 @@ from jaxtyping import UInt8
 from medssl_jax.errors import InputError
 from medssl_jax.tiff import GREEN, GreyTiff
 
+# Where the authors' script puts what it makes of a slide.
+PREPARED_IMAGE = "lowres.jpg"
+PREPARED_PATCHES = "highres_patches"
+
 
 @dataclasses.dataclass(frozen=True)
 class SlideLayout:
@@ -84,6 +88,14 @@ class Slide(Protocol):
     def __exit__(self, *exception) -> None: ...
 
 
+@runtime_checkable
+class BandedSlide(Slide, Protocol):
+    """A slide that one pass gives as a whole, cheaper than its low-resolution image first and then its patches."""
+
+    def bands(self) -> Iterator[Band]:
+        """All of it from top to bottom; after the last band `low_resolution` costs nothing."""
+
+
 def open_slide(path: str | os.PathLike, layout: SlideLayout) -> "TiffSlide | FolderSlide":
     """Opens a TIFF file, or a folder as the authors of SOS prepare it.
 
@@ -123,18 +135,18 @@ class TiffSlide:
         self._top, self._left = (height - layout.side) // 2, (width - layout.side) // 2
 
     def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
-        """The centre crop, shrunk as libvips does; kept from the first call."""
+        """The centre crop, shrunk as libvips does; kept from the first call, or from a whole pass of `bands`."""
         if self._low is None:
-            rows = self._rows([(row, range(self.layout.grid)) for row in range(self.layout.grid)])
-            self._low = np.concatenate([_low_rows(patches, self.layout.shrink) for patches in rows])
+            for _ in self._bands():
+                pass
+            assert self._low is not None
         return self._low
 
     def bands(self) -> Iterator[Band]:
         """The low-resolution image and all patches in one pass, from top to bottom."""
-        grid = self.layout.grid
-        for row, patches in enumerate(self._rows([(row, range(grid)) for row in range(grid)])):
-            self.patches_read += grid
-            yield Band(row, _low_rows(patches, self.layout.shrink), patches)
+        for band in self._bands():
+            self.patches_read += self.layout.grid
+            yield band
 
     def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
         """The patches of `indices`, which ascend, one by one; each strip or tile under them is decoded once."""
@@ -152,6 +164,13 @@ class TiffSlide:
 
     def __exit__(self, *exception) -> None:
         self.close()
+
+    def _bands(self):
+        grid, low_rows = self.layout.grid, []
+        for row, patches in enumerate(self._rows([(row, range(grid)) for row in range(grid)])):
+            low_rows.append(_low_rows(patches, self.layout.shrink))
+            yield Band(row, low_rows[-1], patches)
+        self._low = np.concatenate(low_rows)
 
     def _rows(self, wanted):
         """The patches of each `(row, columns)` as one array; the next row is decoded while the caller has this one."""
@@ -221,30 +240,22 @@ class FolderSlide:
         self.name = self._folder.name
         self.layout = layout
         self.patches_read = 0
-        if not (self._folder / "lowres.jpg").is_file():
+        if not (self._folder / PREPARED_IMAGE).is_file():
             raise InputError(
-                f"{path}: a folder without lowres.jpg, expected a slide: lowres.jpg and highres_patches/0/*.jpg"
+                f"{path}: a folder without {PREPARED_IMAGE}, expected a slide: {PREPARED_IMAGE} and "
+                f"{PREPARED_PATCHES}/0/*.jpg: prepare the slide again"
             )
 
     def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
-        """The image in `lowres.jpg`."""
-        return _read_jpeg(self._folder / "lowres.jpg", self.layout.low_side)
-
-    def bands(self) -> Iterator[Band]:
-        """The low-resolution image and all patches, from top to bottom."""
-        grid, low_rows = self.layout.grid, self.layout.patch_low_side
-        low = self.low_resolution()
-        for row in range(grid):
-            patches = np.stack(list(self.patches(range(row * grid, (row + 1) * grid))))
-            yield Band(row, low[row * low_rows : (row + 1) * low_rows], patches)
+        """The image that the authors' script shrank."""
+        return _read_jpeg(self._folder / PREPARED_IMAGE, self.layout.low_side)
 
     def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
         """The patches of `indices`, which ascend, one by one."""
         for row, columns in _by_row(indices, self.layout.grid):
             for column in columns:
-                patch = _read_jpeg(
-                    self._folder / "highres_patches" / "0" / f"{column}_{row}.jpg", self.layout.patch_side
-                )
+                path = self._folder / PREPARED_PATCHES / "0" / f"{column}_{row}.jpg"
+                patch = _read_jpeg(path, self.layout.patch_side)
                 self.patches_read += 1
                 yield patch
 

@@ -1,9 +1,10 @@
-"""Methods side by side on the same slides: what each gives to them, what both its networks say, how long it takes.
+"""Methods on the same slides: what each gives to them, what both its networks say, how long it takes.
 
 Times are taken in turn: a few slides by every method, then the next few, so that a machine that slows down slows all of
 them alike.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +16,11 @@ from jaxtyping import Bool, Float, Int
 
 from data_builders.lks import files as lks_files
 from medssl_jax.data.sources import LksSource
-from medssl_jax.inference.selective import SelectiveClassifier, SlideResult
+from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
 from medssl_jax.metrics.switching import MeanSeconds, low_share, mean_seconds
 from medssl_jax.progress import Progress, silent
 from medssl_jax.slides import Slide, open_slide
 from medssl_jax.sos_run import SlideSplit, TrainedMethod
-
-LOW_STAGES, HIGH_STAGES = ("low_resolution_read", "low_network"), ("patch_read", "high_network")
 
 OpenSlide = Callable[[], Slide]
 
@@ -37,11 +36,16 @@ class Probabilities:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
-    """One trained method on the test slides. `raw_seconds` is None where the slides as downloaded are gone."""
+    """One method, trained with one seed, on the test slides; `rule` says who decides in it.
+
+    `raw_seconds` is None where the slides as downloaded are gone. `peak_memory_bytes` is the compiler's account of the
+    largest compiled program, which has `slide_batch` slides or `patch_batch` patches.
+    """
 
     name: str
+    seed: int
+    rule: str
     c: float
-    switches_by_confidence: bool
     names: tuple[str, ...]
     predicted: Int[np.ndarray, " slides"]
     sent: Bool[np.ndarray, " slides"]
@@ -51,36 +55,61 @@ class Evaluation:
     raw_seconds: MeanSeconds | None
     parameters: int
     peak_memory_bytes: int
+    slide_batch: int
+    patch_batch: int
 
     @property
     def low_share(self) -> float:
         """LP."""
         return low_share(self.sent)
 
+    @property
+    def right(self) -> Bool[np.ndarray, " slides"]:
+        """Which slides were given their class."""
+        return self.predicted == self.test.label
+
+    @property
+    def has_switch(self) -> bool:
+        """Whether it decides slide by slide who is sent to the HRN."""
+        return self.rule in ("confidence", "policy")
+
+    @property
+    def has_c(self) -> bool:
+        """Whether its switch can be moved."""
+        return self.rule == "confidence"
+
 
 def evaluate(
     methods: Mapping[str, TrainedMethod], source: LksSource, split: SlideSplit, progress: Progress = silent
 ) -> dict[str, Evaluation]:
-    """Every method on the test slides of `source`; `progress` wraps each of the passes over slides."""
+    """Every method on the test slides of `source`; `progress` wraps each of the passes over slides.
+
+    Raises `InputError`, which names the file, at the first slide that cannot be read: every method is asked for all.
+    """
     classifiers = {name: method.classifier() for name, method in methods.items()}
     prepared = [functools.partial(source.slide, index) for index in split.test]
     by_name = classify_in_turn(classifiers, prepared, progress)
     raw = raw_slides(next(iter(methods.values())), source, split.test)
     raw_by_name = classify_in_turn(classifiers, raw, progress) if raw else None
+    test = both_networks(methods, source, split.test, progress)
+    validation = both_networks(methods, source, split.validation, progress)
     return {
         name: Evaluation(
             name=name,
+            seed=method.config.seed,
+            rule=method.config.inference.rule,
             c=method.config.inference.c,
-            switches_by_confidence=method.config.inference.rule == "confidence",
             names=tuple(result.name for result in by_name[name]),
             predicted=np.array([result.label for result in by_name[name]]),
             sent=_sent(by_name[name]),
-            test=both_networks(method, source, split.test),
-            validation=both_networks(method, source, split.validation),
+            test=test[name],
+            validation=validation[name],
             prepared_seconds=_seconds(by_name[name]),
             raw_seconds=_seconds(raw_by_name[name]) if raw_by_name else None,
             parameters=sum(leaf.size for leaf in jax.tree.leaves(method.params)),
             peak_memory_bytes=classifiers[name].peak_memory_bytes,
+            slide_batch=method.config.inference.slide_batch,
+            patch_batch=method.config.inference.patch_batch,
         )
         for name, method in methods.items()
     }
@@ -100,7 +129,9 @@ def classify_in_turn(
     for turn, batch in enumerate(progress(batches)):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            results[name] += classifiers[name](open_one() for open_one in batch)
+            # Whoever opens closes: an unreadable slide leaves none of its batch open.
+            with contextlib.ExitStack() as opened:
+                results[name] += classifiers[name](opened.enter_context(open_one()) for open_one in batch)
     return results
 
 
@@ -114,15 +145,31 @@ def raw_slides(method: TrainedMethod, source: LksSource, indices: Sequence[int])
     return [functools.partial(open_slide, path, source.layout) for path in wanted]
 
 
-def both_networks(method: TrainedMethod, source: LksSource, indices: Sequence[int]) -> Probabilities:
-    """All networks that the method has on all slides, for whatever c may be asked for later."""
-    classifier = method.classifier("high" if method.networks.hrn else "low")
-    results = list(classifier(source.slide(index) for index in indices))
-    return Probabilities(
-        label=np.array([source.labels[index] for index in indices]),
-        low=_stacked([result.low_probability for result in results]),
-        high=_stacked([result.high_probability for result in results]),
-    )
+def both_networks(
+    methods: Mapping[str, TrainedMethod], source: LksSource, indices: Sequence[int], progress: Progress = silent
+) -> dict[str, Probabilities]:
+    """All networks that each method has on all slides, for whatever c may be asked for later.
+
+    Methods that differ only in what is done after training hold the same parameters, and are asked once.
+    """
+    first_with: dict[int, str] = {}
+    for name, method in methods.items():
+        first_with.setdefault(id(method.params), name)
+    classifiers = {
+        name: methods[name].classifier("high" if methods[name].networks.hrn else "low") for name in first_with.values()
+    }
+    slides = [functools.partial(source.slide, index) for index in indices]
+    by_name = classify_in_turn(classifiers, slides, progress)
+    label = np.array([source.labels[index] for index in indices], np.int64)
+    said = {
+        name: Probabilities(
+            label,
+            low=_stacked([result.low_probability for result in results]),
+            high=_stacked([result.high_probability for result in results]),
+        )
+        for name, results in by_name.items()
+    }
+    return {name: said[first_with[id(method.params)]] for name, method in methods.items()}
 
 
 def _stacked(rows):

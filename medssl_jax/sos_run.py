@@ -22,6 +22,7 @@ from medssl_jax.inference.selective import RULES, SelectiveClassifier, Selective
 from medssl_jax.models.sos import SosNetworks, make_networks, measure_intensities
 from medssl_jax.progress import progress_bar
 from medssl_jax.slides import SlideLayout
+from medssl_jax.sos_methods import METHODS
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run import load_run, train_in
@@ -219,6 +220,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         ("batches.loader_threads", batches.loader_threads >= 1, positive),
         ("model.low_blocks", len(model.low_blocks) == len(model.low_features), "as many as model.low_features"),
         ("model.high_blocks", len(model.high_blocks) == len(model.high_features), "as many as model.high_features"),
+        ("method.name", method.name in METHODS, f"one of {', '.join(METHODS)}"),
         ("method.use_low", method.use_low or method.use_high, "True where method.use_high is False"),
         ("method.use_policy", not method.use_policy or (method.use_low and method.use_high), "False without both"),
         (

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from medssl_jax.errors import InputError
-from medssl_jax.slides import FolderSlide, Slide, SlideLayout, TiffSlide, open_slide, shrink_as_libvips
+from medssl_jax.slides import BandedSlide, FolderSlide, Slide, SlideLayout, TiffSlide, open_slide, shrink_as_libvips
 from medssl_jax.tiff import GreyTiff
 
 # It would give back a file of the same name that a test has replaced.
@@ -45,14 +45,15 @@ def write(tmp_path):
 
 
 def cut(pixels, layout=LAYOUT):
-    """Patches and low-resolution image by slicing and libvips."""
-    top, left = (pixels.shape[0] - layout.side) // 2, (pixels.shape[1] - layout.side) // 2
-    crop = pixels[top : top + layout.side, left : left + layout.side]
-    side = layout.patch_side
-    patches = [
-        crop[y : y + side, x : x + side] for y in range(0, layout.side, side) for x in range(0, layout.side, side)
-    ]
-    return patches, libvips_shrink(crop, layout.shrink)
+    """Patches and low-resolution image: libvips finds the centre, crops and shrinks."""
+    crop = libvips_crop(pixels, layout)
+    corners = itertools.product(range(0, layout.side, layout.patch_side), repeat=2)
+    patches = [crop.crop(left, top, layout.patch_side, layout.patch_side).numpy() for top, left in corners]
+    return patches, crop.shrink(layout.shrink, layout.shrink).numpy()
+
+
+def libvips_crop(pixels, layout):
+    return pyvips.Image.new_from_array(pixels).smartcrop(layout.side, layout.side, interesting="centre")
 
 
 def libvips_shrink(pixels, shrink):
@@ -114,6 +115,33 @@ class TestShrink:
     def test_keeps_a_flat_image_and_takes_many(self):
         flat = np.arange(256, dtype=np.uint8)[:, None, None] * np.ones((40, 80), np.uint8)
         np.testing.assert_array_equal(shrink_as_libvips(flat, 40)[:, 0, 1], np.arange(256))
+
+
+class TestCut:
+    @pytest.mark.parametrize("height", [240, 241, 250])
+    @pytest.mark.parametrize("width", [240, 241, 243])
+    def test_the_crop_is_libvips_centre_whatever_the_margins(self, write, height, width):
+        pixels = noise(height, width)
+        assert_reads_as(write(pixels, rowsperstrip=16, compression="lzw"), pixels)
+
+    def test_patches_joined_by_libvips_are_the_crop(self, write):
+        pixels = noise(HEIGHT, WIDTH)
+        with open_slide(write(pixels), LAYOUT) as slide:
+            patches = [pyvips.Image.new_from_array(patch) for patch in slide.patches(range(LAYOUT.grid**2))]
+        joined = pyvips.Image.arrayjoin(patches, across=LAYOUT.grid)
+        np.testing.assert_array_equal(joined.numpy(), libvips_crop(pixels, LAYOUT).numpy())
+
+    def test_column_and_row_are_those_of_libvips_deep_zoom(self, write, tmp_path):
+        """With which the authors of SOS cut their patches."""
+        pixels = noise(HEIGHT, WIDTH)
+        libvips_crop(pixels, LAYOUT).dzsave(
+            str(tmp_path / "zoom"), tile_size=LAYOUT.patch_side, overlap=0, depth="one", suffix=".png"
+        )
+        with open_slide(write(pixels), LAYOUT) as slide:
+            for number, patch in enumerate(slide.patches(range(LAYOUT.grid**2))):
+                row, column = divmod(number, LAYOUT.grid)
+                tile = Image.open(tmp_path / "zoom_files" / "0" / f"{column}_{row}.png")
+                np.testing.assert_array_equal(patch, np.asarray(tile))
 
 
 class TestFormats:
@@ -232,9 +260,21 @@ class TestWhatIsDecoded:
 
     def test_the_low_resolution_image_is_made_once(self, write, decoded):
         with open_slide(write(noise(HEIGHT, WIDTH), compression="lzw"), LAYOUT) as slide:
-            slide.low_resolution()
+            low = slide.low_resolution()
             decoded.clear()
-            slide.low_resolution()
+            assert slide.low_resolution() is low
+        assert not decoded
+
+    def test_a_whole_pass_makes_the_low_resolution_image_and_half_a_pass_does_not(self, write, decoded):
+        pixels = noise(HEIGHT, WIDTH)
+        _, low = cut(pixels)
+        with open_slide(write(pixels, compression="lzw"), LAYOUT) as slide:
+            next(slide.bands())
+            np.testing.assert_array_equal(slide.low_resolution(), low)
+        with open_slide(write(pixels, compression="lzw"), LAYOUT) as slide:
+            list(slide.bands())
+            decoded.clear()
+            np.testing.assert_array_equal(slide.low_resolution(), low)
         assert not decoded
 
     @pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"compression": "lzw", "tile": (256, 256)}])
@@ -368,9 +408,6 @@ class TestPreparedFolder:
             # Patch 6 is in row 1, column 2; names are column first.
             np.testing.assert_array_equal(list(slide.patches([6, 8])), [jpeg["2_1.jpg"], jpeg["0_2.jpg"]])
             assert slide.patches_read == 2
-            bands = list(slide.bands())
-        np.testing.assert_array_equal(np.concatenate([band.low for band in bands]), jpeg["lowres.jpg"])
-        np.testing.assert_array_equal(bands[3].patches[1], jpeg["1_3.jpg"])
 
     def test_green_of_three_channels(self, folder):
         Image.fromarray(noise(12, 12, 3)).save(folder / "lowres.jpg")
@@ -400,5 +437,6 @@ def test_each_kind_is_a_slide(write, tmp_path):
         with open_slide(path, LAYOUT) as slide:
             assert isinstance(slide, kind)
             assert isinstance(slide, Slide)
+            assert isinstance(slide, BandedSlide) == (kind is TiffSlide)
             assert slide.name in ("a.b", tmp_path.name)
             assert slide.layout == LAYOUT

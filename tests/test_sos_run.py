@@ -2,22 +2,19 @@
 
 import copy
 import json
-import shutil
 
 import jax
 import numpy as np
 import pytest
-import tifffile
 
 from data_builders.lks.files import CLASSES
 from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
 from medssl_jax import sos_run
-from medssl_jax.classify import classify_files, find_slide_files
+from medssl_jax.classify import classify_files
 from medssl_jax.errors import InputError
 from medssl_jax.focalmix_run import load_detector
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.models.sos import measure_intensities
-from medssl_jax.report.slides.slide_report import summary
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.sos_evaluation import evaluate
 
@@ -83,7 +80,10 @@ def test_no_slide_is_in_two_parts_and_none_is_left_out(trained):
 
 def test_intensities_are_those_of_the_training_slides(trained):
     method, source, split = trained
-    expected = measure_intensities(source[index].low_resolution for index in split.train)
+    prepared = [source.slide(index) for index in split.train]
+    expected = measure_intensities(slide.low_resolution() for slide in prepared)
+    for slide in prepared:
+        slide.close()
     assert (method.config.model.intensity_mean, method.config.model.intensity_deviation) == expected
 
 
@@ -190,40 +190,11 @@ def test_configs_that_differ_only_in_inference_share_a_training():
     assert training(lks_sos.get_config()) != training(lks_multiscale.get_config())
 
 
-def test_one_bad_slide_stops_no_other(folder, trained, tmp_path):
-    slides = tmp_path / "slides"
-    shutil.copytree(folder / "LKS" / "Test", slides)
-    good = find_slide_files(slides)
-    (slides / "broken.tif").write_bytes(good[0].read_bytes()[:2000])
-    tifffile.imwrite(slides / "small.tif", np.zeros((50, 50), np.uint8))
-    black = np.zeros((256, 256), np.uint8)
-    tifffile.imwrite(slides / "zblack.tif", black)
-    report, thumbnails = classify_files(folder / "run", slides)
-    assert [result.name for result in report.results] == [path.stem for path in good] + ["zblack"]
-    assert set(report.refused) == {"broken.tif", "small.tif"}
-    assert set(thumbnails) == {result.name for result in report.results}
-    assert "zblack: no tissue found" in summary(report)
-
-
 def test_classes_are_those_of_the_evaluation(folder, trained, evaluations):
     report, _ = classify_files(folder / "run", folder / "LKS" / "Test")
     given = {result.name: result.label for result in report.results}
     assert given == dict(zip(evaluations["SOS"].names, evaluations["SOS"].predicted.tolist(), strict=True))
     assert report.are_phantom_slides
-
-
-def test_c_may_be_chosen_without_training(folder, trained):
-    path = find_slide_files(folder / "LKS" / "Test")[0]
-    (settled,) = classify_files(folder / "run", path, c=0.0)[0].results
-    (sent,) = classify_files(folder / "run", path, c=1.0)[0].results
-    assert (settled.route, sent.route) == ("low", "high")
-
-
-def test_what_is_no_slide_is_said(tmp_path):
-    with pytest.raises(InputError, match="no such file or folder"):
-        find_slide_files(tmp_path / "absent")
-    with pytest.raises(InputError, match="no slide in this folder"):
-        find_slide_files(tmp_path)
 
 
 def test_a_run_of_another_method_is_refused(folder, trained, tmp_path):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medssl_jax.errors import InputError
+from medssl_jax.slides import PREPARED_IMAGE
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
 SPLITS = ("train", "test")
@@ -70,7 +71,7 @@ def _is_raw(folder):
 
 
 def _is_prepared(folder):
-    return any(any(place.glob("*/*/lowres.jpg")) for split in SPLITS for place in _split_folders(folder, split))
+    return any(any(place.glob(f"*/*/{PREPARED_IMAGE}")) for split in SPLITS for place in _split_folders(folder, split))
 
 
 def _raw_slides(folder, split) -> Iterator[SlideFile]:

@@ -2,10 +2,12 @@
 
 from ml_collections import ConfigDict
 
+from medssl_jax import sos_methods
+
 
 def image_level(config: ConfigDict) -> ConfigDict:
     """The LRN alone (p)."""
-    config.method.name = "Image-Level"
+    config.method.name = sos_methods.IMAGE_LEVEL
     config.method.use_high = False
     config.inference.rule = "low"
     return config
@@ -13,7 +15,7 @@ def image_level(config: ConfigDict) -> ConfigDict:
 
 def patch_level(config: ConfigDict) -> ConfigDict:
     """The HRN alone, nothing to join (p)."""
-    config.method.name = "Patch-Level"
+    config.method.name = sos_methods.PATCH_LEVEL
     config.method.use_low = False
     config.method.join = "none"
     config.inference.rule = "high"
@@ -22,7 +24,7 @@ def patch_level(config: ConfigDict) -> ConfigDict:
 
 def multi_scale(config: ConfigDict) -> ConfigDict:
     """Both networks on every slide, with the parameters of SOS and cross entropy only (p)."""
-    config.method.name = "Multi-Scale"
+    config.method.name = sos_methods.MULTI_SCALE
     config.method.paradoxical_weight = 0.0
     config.method.hesitant_weight = 0.0
     config.method.hurried_weight = 0.0
@@ -33,7 +35,7 @@ def multi_scale(config: ConfigDict) -> ConfigDict:
 def rdms(config: ConfigDict) -> ConfigDict:
     """Multi-Scale and a policy network that decides from the low-resolution image (p); its reward is ours (o)."""
     config = multi_scale(config)
-    config.method.name = "RDMS"
+    config.method.name = sos_methods.RDMS
     config.method.use_policy = True
     config.inference.rule = "policy"
     return config
@@ -42,6 +44,6 @@ def rdms(config: ConfigDict) -> ConfigDict:
 def cascade(config: ConfigDict) -> ConfigDict:
     """Trained as Multi-Scale, switched at inference as SOS; asked for by arXiv 2201.01415, not in the paper."""
     config = multi_scale(config)
-    config.method.name = "Cascade"
+    config.method.name = sos_methods.CASCADE
     config.inference.rule = "confidence"
     return config

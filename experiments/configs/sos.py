@@ -6,6 +6,8 @@ paper's value is not known to us.
 
 from ml_collections import ConfigDict
 
+from medssl_jax import sos_methods
+
 
 def get_config(_: str = "") -> ConfigDict:
     """SOS on all of LKS."""
@@ -46,7 +48,7 @@ def get_config(_: str = "") -> ConfigDict:
     model.intensity_deviation = 0.0  # 0: both are measured when training starts
 
     method = config.method = ConfigDict()
-    method.name = "SOS"  # in tables
+    method.name = sos_methods.SOS  # in tables
     method.use_low = True  # (p)
     method.use_high = True  # (p)
     method.use_policy = False

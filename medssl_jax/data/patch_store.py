@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from medssl_jax.atomic import atomic_path
 from medssl_jax.errors import InputError
-from medssl_jax.slides import Slide, SlideLayout, TiffSlide
+from medssl_jax.slides import BandedSlide, Slide, SlideLayout
 
 SUFFIX = ".array_record"
 WRITE_OPTIONS = "group_size:1,zstd:1"  # higher levels took three times as long and gained nothing on noise
@@ -87,7 +87,7 @@ class PreparedSlide:
 
 
 def write_patch_store(path: str | os.PathLike, slide: Slide, *, source: str = "") -> None:
-    """Writes the store of `slide`, whole or not at all; of a TIFF everything is decoded once, a band at a time.
+    """Writes the store of `slide`, whole or not at all; what one pass gives is decoded once, a band at a time.
 
     Raises `InputError` where the slide cannot be read, `StoreError` where the store cannot be written.
     """
@@ -98,8 +98,9 @@ def write_patch_store(path: str | os.PathLike, slide: Slide, *, source: str = ""
         with atomic_path(path) as temporary:
             writer = ArrayRecordWriter(str(temporary), WRITE_OPTIONS)
             try:
-                low_resolution = _write_patches(writer, slide)
-                writer.write(low_resolution.tobytes())
+                for patch in _all_patches(slide):
+                    writer.write(patch.tobytes())
+                writer.write(slide.low_resolution().tobytes())
                 writer.write(json.dumps(header).encode())
             finally:
                 writer.close()
@@ -108,17 +109,12 @@ def write_patch_store(path: str | os.PathLike, slide: Slide, *, source: str = ""
         raise StoreError(f"{path}: cannot be written ({reason}): free some space and start again") from error
 
 
-def _write_patches(writer, slide):
-    if not isinstance(slide, TiffSlide):
-        for patch in slide.patches(range(slide.layout.grid**2)):
-            writer.write(patch.tobytes())
-        return slide.low_resolution()
-    rows = []
+def _all_patches(slide):
+    if not isinstance(slide, BandedSlide):
+        yield from slide.patches(range(slide.layout.grid**2))
+        return
     for band in slide.bands():
-        rows.append(band.low)
-        for patch in band.patches:
-            writer.write(patch.tobytes())
-    return np.concatenate(rows)
+        yield from band.patches
 
 
 def _open(path):

@@ -16,7 +16,7 @@ from medssl_jax.data.patch_store import SUFFIX, PreparedSlide, StoreError, write
 from medssl_jax.errors import InputError
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
-from medssl_jax.slides import SlideLayout, open_slide
+from medssl_jax.slides import PREPARED_IMAGE, SlideLayout, open_slide
 
 SAMPLE_BYTES = 4096
 ABANDONED_SECONDS = 3600
@@ -67,7 +67,7 @@ def describe_source(path: Path) -> str:
         if path.is_dir():
             for file in sorted(path.rglob("*.jpg")):
                 digest.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
-            path = path / "lowres.jpg"
+            path = path / PREPARED_IMAGE
         digest.update(_size_and_samples(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): copy the slide again") from error

@@ -1,14 +1,11 @@
 """Prepared data sets: made once from the downloaded files, then read scan by scan or slide by slide."""
 
-import dataclasses
 import json
-import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 
 from data_builders import lks, luna16
 from data_builders.lks import files as lks_files
@@ -103,20 +100,8 @@ def _luna16_directory(data_dir):
     return Path(data_dir) / "luna16" / luna16.VERSION
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class LksRecord:
-    """One slide without its patches; `foreground` is true for the patches, row by row, that are not background."""
-
-    name: str
-    split: str
-    label: int
-    low_resolution: UInt8[np.ndarray, "side side"]
-    foreground: Bool[np.ndarray, " patches"]
-    store_path: Path
-
-
-class LksSource(Sequence):
-    """The slides of a prepared LKS, training before test, then by name; patches are read through `slide`.
+class LksSource:
+    """The slides of a prepared LKS, training before test, then by name; images are read through `slide`.
 
     `names` (unique within a split), `splits`, `labels`, `foreground_counts` (patches that are not background),
     `layout`, `background_threshold` and `fingerprint`, a short name of exactly this data, decode no image.
@@ -132,40 +117,17 @@ class LksSource(Sequence):
         self.background_threshold: float = index["background_threshold"]
         self.fingerprint: str = index["fingerprint"]
         self._stores = directory.parent
-        self._records = {split: Records(directory, split, self.splits.count(split)) for split in set(self.splits)}
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def __getitem__(self, index):
-        index = range(len(self))[operator.index(index)]
-        split = self.splits[index]
-        record = self._records[split][index - self.splits.index(split)]
-        return LksRecord(
-            name=record["name"].decode(),
-            split=split,
-            label=int(record["label"]),
-            low_resolution=record["low_resolution"],
-            foreground=record["foreground"].astype(bool),
-            store_path=self.store_path(index),
-        )
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{split}={self.splits.count(split)}" for split in lks_files.SPLITS)
         return f"LksSource(fingerprint={self.fingerprint!r}, {counts})"
 
-    @property
-    def largest_foreground(self) -> int:
-        """The most patches that any slide has to have read."""
-        return max(self.foreground_counts)
-
-    def store_path(self, index: int) -> Path:
-        """Where the low-resolution image and the patches of a slide lie."""
-        return store_path(self._stores, self.splits[index], self.names[index])
-
     def slide(self, index: int) -> PreparedSlide:
         """Opens a slide; `InputError` where its store is not there."""
-        return PreparedSlide(self.store_path(index))
+        return PreparedSlide(store_path(self._stores, self.splits[index], self.names[index]))
 
 
 def open_lks(data_dir: str | os.PathLike) -> LksSource:

@@ -14,18 +14,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.errors import InputError
 from medssl_jax.losses.sos import switches
 from medssl_jax.models.sos import SosNetworks
-from medssl_jax.slides import Slide, SlideLayout, TiffSlide
+from medssl_jax.slides import BandedSlide, Slide, SlideLayout
 
 RULES = ("low", "high", "confidence", "policy")
 # What each network costs, in the order in which a slide goes through it.
 LOW_STAGES = ("low_resolution_read", "low_network")
 HIGH_STAGES = ("patch_read", "high_network")
+# Of each network, for the next classifier: enough for the methods of one table, not for those of every seed.
+KEPT_PROGRAMS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +48,11 @@ class SelectiveSettings:
 class SlideResult(NamedTuple):
     """What was made of one slide; patches are numbered row by row.
 
-    `seconds` of the stages it went through: `low_resolution_read`, `low_network` (its share of the batch; with the
-    policy's time), `patch_read`, `high_network`. Probabilities are those of the networks that ran, `attention` is 0 on
-    patches that were not looked at. A slide without `foreground` is classified, and worth a warning.
+    `seconds` of the stages it went through: `low_resolution_read` begins with the opening of the file and ends with
+    what is foreground, `low_network` is its share of the batch, with the policy's time, then `patch_read` and
+    `high_network`. Where one pass gives everything, all of it but the opening is `patch_read`. Probabilities are those
+    of the networks that ran, `attention` is 0 on patches that were not looked at. A slide without `foreground` is
+    classified, and worth a warning.
     """
 
     name: str
@@ -88,8 +92,12 @@ class SelectiveClassifier:
 
     @property
     def peak_memory_bytes(self) -> int:
-        """What the largest program run so far holds at once, by the compiler's account: parameters, images, scratch."""
-        return max((_bytes(program.memory_analysis()) for program in self._programs.values()), default=0)
+        """What the largest program that the rule may need holds at once: parameters, images, scratch.
+
+        By the compiler's account, whichever programs the slides so far have needed.
+        """
+        programs = map(self._program, _needed_programs(self._networks, self._settings.rule))
+        return max(_bytes(program.memory_analysis()) for program in programs)
 
     def __call__(
         self, slides: Iterable[Slide], on_error: Callable[[Slide, InputError], None] = refuse
@@ -98,99 +106,106 @@ class SelectiveClassifier:
 
         `on_error` is told of a slide that cannot be read, which then has no result; the others go on.
         """
-        slides = iter(slides)
-        while batch := list(itertools.islice(slides, self._settings.slide_batch)):
+        passages = _begin_each(slides)
+        while batch := list(itertools.islice(passages, self._settings.slide_batch)):
             try:
-                for read in self._run_low(batch, on_error):
+                for passage in self._run_low(batch, on_error):
                     try:
-                        result = self._finish(read)
+                        result = self._finish(passage)
                     except InputError as error:
-                        on_error(read.slide, error)
+                        on_error(passage.slide, error)
                     else:
                         yield result
             finally:
-                for slide in batch:
-                    slide.close()
+                for passage in batch:
+                    passage.slide.close()
 
-    def _run_low(self, slides, on_error) -> list["_Read"]:
-        """Reads low-resolution images, runs the LRN and the policy on all of them at once."""
-        reads = []
-        for slide in slides:
+    def _run_low(self, batch: list["_Passage"], on_error) -> list["_Passage"]:
+        """Reads low-resolution images, runs the LRN and the policy on all of them at once; those that could be read."""
+        read = []
+        for passage in batch:
             try:
-                reads.append(self._read(slide))
+                self._read(passage)
             except InputError as error:
-                on_error(slide, error)
-        if not reads or not self._networks.lrn:
-            return reads
-        images = _fill_up([read.low_resolution for read in reads], self._settings.slide_batch)
+                on_error(passage.slide, error)
+            else:
+                read.append(passage)
+        if not read or not self._networks.lrn:
+            return read
         low = self._program("low")
         watch = _Stopwatch()
+        images = _fill_up([passage.low_resolution for passage in read], self._settings.slide_batch)
         probability, v, asks = jax.device_get(low(self._params, images))
-        share = watch.seconds() / len(reads)
-        for index, read in enumerate(reads):
-            read.seconds["low_network"] = share
-            read.low_probability, read.v, read.asks = probability[index], v[index : index + 1], bool(asks[index])
-        return reads
+        share = watch.seconds() / len(read)
+        for index, passage in enumerate(read):
+            passage.seconds["low_network"] = share
+            passage.low_probability, passage.v = probability[index], v[index : index + 1]
+            passage.asks = bool(asks[index])
+        return read
 
-    def _read(self, slide: Slide) -> "_Read":
-        # Where the HRN is always asked, one pass over a TIFF gives both what is shrunk and the patches.
-        if self._settings.rule == "high" and isinstance(slide, TiffSlide):
-            return self._read_in_one_pass(slide)
+    def _read(self, passage: "_Passage") -> None:
+        # Where the HRN is always asked, one pass gives both what is shrunk and the patches.
+        if self._settings.rule == "high" and isinstance(passage.slide, BandedSlide):
+            self._read_in_one_pass(passage, passage.slide)
+            return
         watch = _Stopwatch()
-        low_resolution = slide.low_resolution()
-        return _Read(slide, low_resolution, {"low_resolution_read": watch.seconds()})
+        passage.low_resolution = passage.slide.low_resolution()
+        passage.foreground = self._foreground(passage.low_resolution)
+        passage.seconds["low_resolution_read"] += watch.seconds()
 
-    def _read_in_one_pass(self, slide: TiffSlide) -> "_Read":
-        low_rows: list[np.ndarray] = []
+    def _read_in_one_pass(self, passage: "_Passage", slide: BandedSlide) -> None:
+        foreground_rows: list[np.ndarray] = []
 
         def foreground_of_bands():
             for band in slide.bands():
-                low_rows.append(band.low)
-                foreground = foreground_patches(band.low, self._layout, self._settings.background_threshold)
-                for column in np.flatnonzero(foreground):
+                foreground_rows.append(self._foreground(band.low))
+                for column in np.flatnonzero(foreground_rows[-1]):
                     yield band.row * self._layout.grid + column, band.patches[column]
 
-        seconds: dict[str, float] = {}
-        features = self._encode(foreground_of_bands(), seconds)
-        return _Read(slide, np.concatenate(low_rows), seconds, features=features)
+        passage.features = self._encode(foreground_of_bands(), passage.seconds)
+        passage.low_resolution = slide.low_resolution()
+        passage.foreground = np.concatenate(foreground_rows)
 
-    def _finish(self, read: "_Read") -> SlideResult:
-        foreground = foreground_patches(read.low_resolution, self._layout, self._settings.background_threshold)
+    def _foreground(self, low_resolution):
+        return foreground_patches(low_resolution, self._layout, self._settings.background_threshold)
+
+    def _finish(self, passage: "_Passage") -> SlideResult:
         high_probability = attention = None
-        route = "high" if self._goes_high(read) else "low"
+        route = "high" if self._goes_high(passage) else "low"
         if route == "high":
-            high_probability, attention = self._run_high(read, foreground)
-        deciding = read.low_probability if high_probability is None else high_probability
+            high_probability, attention = self._run_high(passage)
+        deciding = passage.low_probability if high_probability is None else high_probability
         return SlideResult(
-            name=read.slide.name,
-            low_probability=read.low_probability,
+            name=passage.slide.name,
+            low_probability=passage.low_probability,
             high_probability=high_probability,
             route=route,
             label=int(deciding.argmax()),
-            seconds=read.seconds,
+            seconds=passage.seconds,
             attention=attention,
-            foreground=foreground,
+            foreground=passage.foreground,
         )
 
-    def _goes_high(self, read: "_Read") -> bool:
+    def _goes_high(self, passage: "_Passage") -> bool:
         match self._settings.rule:
             case "confidence":
-                return bool(switches(read.low_probability[None], self._settings.c)[0])
+                return bool(switches(passage.low_probability[None], self._settings.c)[0])
             case "policy":
-                return read.asks
+                return passage.asks
             case rule:
                 return rule == "high"
 
-    def _run_high(self, read: "_Read", foreground):
+    def _run_high(self, passage: "_Passage"):
         """The features of the foreground, unless they are there already, pooled; each slide fills the whole grid."""
-        if read.features is None:
-            indices = np.flatnonzero(foreground)
-            patches = read.slide.patches(indices.tolist())
-            read.features = self._encode(zip(indices, patches, strict=True), read.seconds)
+        if passage.features is None:
+            indices = np.flatnonzero(passage.foreground)
+            patches = passage.slide.patches(indices.tolist())
+            passage.features = self._encode(zip(indices, patches, strict=True), passage.seconds)
         high = self._program("high")
         watch = _Stopwatch()
-        probability, attention = jax.device_get(high(self._params, read.features, foreground[None], read.v))
-        read.seconds["high_network"] += watch.seconds()
+        mask = passage.foreground[None]
+        probability, attention = jax.device_get(high(self._params, passage.features, mask, passage.v))
+        passage.seconds["high_network"] += watch.seconds()
         return probability[0], attention[0]
 
     def _encode(self, patches: Iterator[tuple[int, np.ndarray]], seconds: dict[str, float]):
@@ -218,16 +233,17 @@ class SelectiveClassifier:
 
 
 @dataclasses.dataclass(eq=False)
-class _Read:
-    """A slide on its way."""
+class _Passage:
+    """A slide on its way, and what is known of it so far."""
 
     slide: Slide
-    low_resolution: UInt8[np.ndarray, "s s"]
     seconds: dict[str, float]
+    low_resolution: Any = None
+    foreground: Any = None
     low_probability: Any = None
     v: Any = None
     asks: bool = False
-    features: Float[np.ndarray, "1 patches d"] | None = None
+    features: Any = None
 
 
 class _Stopwatch:
@@ -236,6 +252,17 @@ class _Stopwatch:
 
     def seconds(self) -> float:
         return time.perf_counter() - self._start
+
+
+def _begin_each(slides: Iterable[Slide]) -> Iterator[_Passage]:
+    """Where `slides` opens them as they are asked for, that is timed."""
+    slides = iter(slides)
+    while True:
+        watch = _Stopwatch()
+        slide = next(slides, None)
+        if slide is None:
+            return
+        yield _Passage(slide, {"low_resolution_read": watch.seconds()})
 
 
 def check_settings(networks: SosNetworks, settings: SelectiveSettings) -> None:
@@ -268,6 +295,11 @@ def _fill_up(images, count):
     return filled
 
 
+def _needed_programs(networks: SosNetworks, rule: str) -> list[str]:
+    """Those that some slide may need."""
+    return (["low"] if networks.lrn else []) + ([] if rule == "low" else ["encode", "high"])
+
+
 def _compile(name, networks, layout, settings) -> jax.stages.Compiled:
     match name:
         case "low":
@@ -278,8 +310,8 @@ def _compile(name, networks, layout, settings) -> jax.stages.Compiled:
             return _compile_high(networks, layout.grid**2)
 
 
-# Compiled once a process, whatever c or which parameters are tried.
-@functools.cache
+# Compiled once, whatever c or which parameters are tried.
+@functools.lru_cache(KEPT_PROGRAMS)
 def _compile_low(networks: SosNetworks, slides: int, asks_policy: bool) -> jax.stages.Compiled:
     def low(params, images):
         logits, v = networks.low(params, images)
@@ -289,14 +321,14 @@ def _compile_low(networks: SosNetworks, slides: int, asks_policy: bool) -> jax.s
     return _compiled(low, networks, _abstract((slides, networks.low_side, networks.low_side), jnp.uint8))
 
 
-@functools.cache
+@functools.lru_cache(KEPT_PROGRAMS)
 def _compile_encode(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
     return _compiled(
         networks.encode, networks, _abstract((patches, networks.patch_side, networks.patch_side), jnp.uint8)
     )
 
 
-@functools.cache
+@functools.lru_cache(KEPT_PROGRAMS)
 def _compile_high(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
     assert networks.encoder is not None
 

@@ -1,4 +1,4 @@
-"""Resampling whole scans: marks in one scan depend on each other, scans do not."""
+"""Resampling whole scans or slides: what is found in one depends on each other, scans and slides do not."""
 
 import math
 
@@ -8,22 +8,21 @@ from jaxtyping import Float, Int
 from medssl_jax.errors import InputError
 
 
-def draw_scan_counts(
-    nodules_per_scan: Int[np.ndarray, " scans"], bootstraps: int, seed: int
-) -> Int[np.ndarray, "bootstraps scans"]:
-    """How often each scan is in each resample; as many scans are drawn, with replacement, as there are.
+def draw_counts(findings: Int[np.ndarray, " cases"], bootstraps: int, seed: int) -> Int[np.ndarray, "bootstraps cases"]:
+    """How often each case is in each resample; as many cases are drawn, with replacement, as there are.
 
-    A resample without any nodule has no sensitivity and is drawn again. Raises InputError where no scan has a nodule.
+    `findings` of each case are what a score is a share of: the nodules of a scan, 1 for a slide. A resample without any
+    has no score and is drawn again. Raises InputError where no case has one.
     """
     if bootstraps < 1:
         raise InputError(f"bootstraps: found {bootstraps}, expected 1 or more; LUNA16 takes 1000")
-    if not nodules_per_scan.any():
-        raise InputError("bootstrap: found no nodule in any scan, expected at least one; give annotated scans")
-    scans = len(nodules_per_scan)
+    if not findings.any():
+        raise InputError("bootstrap: found no finding in any case, expected at least one; give annotated scans")
+    cases = len(findings)
     rng = np.random.default_rng(seed)
-    counts = rng.multinomial(scans, np.full(scans, 1 / scans), bootstraps)
-    while (empty := counts @ nodules_per_scan == 0).any():
-        counts[empty] = rng.multinomial(scans, np.full(scans, 1 / scans), int(empty.sum()))
+    counts = rng.multinomial(cases, np.full(cases, 1 / cases), bootstraps)
+    while (empty := counts @ findings == 0).any():
+        counts[empty] = rng.multinomial(cases, np.full(cases, 1 / cases), int(empty.sum()))
     return counts
 
 

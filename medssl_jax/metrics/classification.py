@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from medssl_jax.errors import InputError
-from medssl_jax.metrics.bootstrap import draw_scan_counts, interval_95
+from medssl_jax.metrics.bootstrap import draw_counts, interval_95
 
 
 class Estimate(NamedTuple):
@@ -100,5 +100,5 @@ def _mean_over_slides(values: Float[np.ndarray, " slides"], bootstraps: int, see
     slides = len(values)
     if slides < 1:
         raise InputError("accuracy: found no slide, expected at least one; give a data set with test slides")
-    counts = draw_scan_counts(np.ones(slides, np.int64), bootstraps, seed)
+    counts = draw_counts(np.ones(slides, np.int64), bootstraps, seed)
     return Estimate(float(values.mean()), *interval_95(counts @ values / slides).tolist())

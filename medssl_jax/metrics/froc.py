@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from medssl_jax.atomic import atomic_path
 from medssl_jax.errors import InputError
-from medssl_jax.metrics.bootstrap import draw_scan_counts, interval_95
+from medssl_jax.metrics.bootstrap import draw_counts, interval_95
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.metrics.marks import Marks
 from medssl_jax.metrics.matching import Outcome, match
@@ -93,7 +93,7 @@ def score(
     outcome = match(marks, annotations, Findings.none() if excluded is None else excluded, series_uids)
     once = np.ones((1, len(series_uids)), np.int64)
     curve = sensitivities(outcome, once, CURVE_FPS_PER_SCAN)[0]
-    counts = draw_scan_counts(outcome.nodules_per_scan, bootstraps, seed)
+    counts = draw_counts(outcome.nodules_per_scan, bootstraps, seed)
     resampled = sensitivities(outcome, counts, CURVE_FPS_PER_SCAN)
     band = interval_95(resampled)
     seven = slice(None, None, _STEPS_PER_OCTAVE)
@@ -189,7 +189,7 @@ def _shared_resamples(results: Sequence[FrocResult], bootstraps: int, seed: int)
                 f"{len(other.series_uids)} scans with {other.nodules_per_scan.sum()}, expected the same scans in the "
                 "same order with the same nodules; score every run with one scan list and one annotation file"
             )
-    return draw_scan_counts(first.nodules_per_scan, bootstraps, seed)
+    return draw_counts(first.nodules_per_scan, bootstraps, seed)
 
 
 def _last_of_equal(falling: Float[np.ndarray, " n"]) -> Int[np.ndarray, " groups"]:

@@ -5,6 +5,7 @@ LRN's answer where its confidence is above c, and is sent to the high-resolution
 (Maksoud et al., SOS, CVPR 2020). LP is the share of slides that the LRN settles, IT the seconds a slide.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,24 +57,37 @@ class SwitchCurve(NamedTuple):
         # In the probabilities' own precision, as the switch compares them.
         return int(np.searchsorted(self.c, self.c.dtype.type(c), side="right")) - 1
 
+    def index_of_best(self) -> int:
+        """The point of the best accuracy; of several, the one with the largest LP."""
+        return int(self.accuracy.argmax())  # LP falls along the curve, and the first maximum is taken
+
 
 def switched_classes(
     low_probability: Float[np.ndarray, "slides classes"],
     high_probability: Float[np.ndarray, "slides classes"],
-    c: float,
+    sent: Bool[np.ndarray, " slides"],
 ) -> Int[np.ndarray, " slides"]:
-    """The class that each slide gets with the switch at `c`, from the stored probabilities of both networks."""
-    return np.where(switches(low_probability, c), high_probability.argmax(axis=1), low_probability.argmax(axis=1))
+    """The class that each slide gets where those of `sent` go to the HRN, from the probabilities of both networks."""
+    return np.where(sent, high_probability.argmax(axis=1), low_probability.argmax(axis=1))
 
 
-def c_for_low_share(low_probability: Float[np.ndarray, "slides classes"], low_share: float) -> float:
-    """The smallest c at which no more than `low_share` of the slides stay low: two switches compare at equal LP.
+def sent_at_low_share(
+    low_probability: Float[np.ndarray, "slides classes"], low_share: float, *, seed: int = 0
+) -> Bool[np.ndarray, " slides"]:
+    """Whom a switch sends that leaves `low_share` of the slides low, to the nearest slide: the least confident.
 
-    Slides of one confidence go together, so the share may come out smaller.
+    Where confidences are equal, as those that single precision rounds to 1, the slide stays whose other classes have
+    less probability together, which is 1 - m in finer steps; what is equal in that too is drawn at random by `seed`.
     """
-    thresholds = _thresholds(low_probability)
-    share = 1 - _sent_at(low_probability, thresholds).mean(axis=1)
-    return float(thresholds[np.flatnonzero(share <= low_share + 1e-9)[0]])
+    slides = len(low_probability)
+    confidence = low_probability.max(axis=1)
+    # Summed in double without the largest: their sum with it would be rounded as the confidence was.
+    others = np.sort(low_probability, axis=1)[:, :-1].sum(axis=1, dtype=np.float64)
+    chance = np.random.default_rng(seed).permutation(slides)
+    most_confident_first = np.lexsort((chance, others, -confidence))
+    sent = np.ones(slides, bool)
+    sent[most_confident_first[: round(low_share * slides)]] = False
+    return sent
 
 
 def low_share(sent: Bool[np.ndarray, " slides"]) -> float:
@@ -91,6 +105,17 @@ def mean_seconds(
     `high_seconds` is what the HRN's part took, 0 where the slide was not sent. Where none was sent it is unknown: nan.
     """
     return MeanSeconds(float(low_seconds.mean()), float(high_seconds[sent].mean()) if sent.any() else float("nan"))
+
+
+def mean_over_runs(seconds: Sequence[MeanSeconds], low_shares: Sequence[float]) -> MeanSeconds:
+    """The two means over runs (seeds) with as many slides each: at the mean LP they give the mean of the runs' IT.
+
+    A run counts in the HRN's part by how many slides it sent, one that sent none not at all.
+    """
+    sent = 1 - np.array(low_shares)
+    low, high = np.array(seconds).T
+    of_sent = float(np.average(high[sent > 0], weights=sent[sent > 0])) if sent.any() else float("nan")
+    return MeanSeconds(float(low.mean()), of_sent)
 
 
 def speed_boost(seconds_per_slide: float, multi_scale_seconds_per_slide: float) -> float:

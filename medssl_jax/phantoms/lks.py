@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_each, write_text
-from medssl_jax.phantoms.slides.painting import Slide
+from medssl_jax.phantoms.slides.painting import SlideDrawing
 from medssl_jax.phantoms.slides.render import draw_slide, render_bands
 from medssl_jax.phantoms.slides.roster import PlannedSlide, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
@@ -120,7 +120,7 @@ def _truth_path(directory, name):
     return directory / TRUTH_FOLDER / f"{name}.json"
 
 
-def _write_tiff(path, bands, slide: Slide, layout: str) -> None:
+def _write_tiff(path, bands, slide: SlideDrawing, layout: str) -> None:
     import tifffile
 
     pieces, compression, *big = layout.split("-")

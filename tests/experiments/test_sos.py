@@ -71,9 +71,10 @@ def test_six_methods_in_one_run_then_slides_of_a_folder(tmp_path):
     done = run(tmp_path, "compare_sos", *flags)
     assert done.returncode == 0, done.stderr
     for name in ("Image-Level", "Patch-Level", "Multi-Scale", "RDMS", "SOS", "Cascade"):
-        assert any(line.startswith(name) for line in done.stdout.splitlines()), name
+        assert any(line.startswith(f"| {name} ") for line in done.stdout.splitlines()), name
     assert "which the data above is not" in done.stdout  # the paper's tables, under a heading of their own
     assert not (tmp_path / "runs/cascade_seed0").exists()  # it shares Multi-Scale's training
+    assert (tmp_path / "runs/table.md").read_text() in done.stdout
     results = json.loads((tmp_path / "runs/results.json").read_text())
     assert [len(runs) for runs in results["slides"].values()] == [2] * len(METHODS)
 

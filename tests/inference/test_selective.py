@@ -1,6 +1,7 @@
 """What is decoded and what is not, and that no batching changes a result; slides count what is read of them."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,12 @@ import tifffile
 
 from experiments.configs import sos
 from medssl_jax.data.foreground import foreground_patches
+from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
 from medssl_jax.errors import InputError
-from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
+from medssl_jax.inference import selective
+from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SelectiveSettings
 from medssl_jax.models.sos import make_networks
-from medssl_jax.slides import Slide, SlideLayout, TiffSlide
+from medssl_jax.slides import Slide, SlideLayout, TiffSlide, shrink_as_libvips
 from medssl_jax.tiff import GreyTiff
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
@@ -32,14 +35,17 @@ class PaintedSlide:
         self.asked = []
 
     @property
+    def whole(self):
+        return self.pixels.reshape(4, 4, 8, 8).swapaxes(1, 2).reshape(32, 32)
+
+    @property
     def patches_read(self):
         return len(self.asked)
 
     def low_resolution(self):
         if self.broken == "low":
             raise InputError(f"{self.name}: truncated")
-        whole = self.pixels.reshape(4, 4, 8, 8).swapaxes(1, 2).reshape(32, 32)
-        return whole.reshape(16, 2, 16, 2).mean((1, 3)).astype(np.uint8)
+        return shrink_as_libvips(self.whole, LAYOUT.shrink)
 
     def patches(self, indices):
         for index in indices:
@@ -120,6 +126,31 @@ def test_no_patch_is_read_of_a_slide_that_the_lrn_settles(params, middle_c):
         np.testing.assert_array_equal(result.foreground, foreground)
 
 
+@pytest.fixture
+def tiffs(tmp_path):
+    paths = []
+    for slide in slides():
+        paths.append(tmp_path / f"{slide.name}.tif")
+        tifffile.imwrite(paths[-1], slide.whole, tile=(16, 16), compression="lzw")
+    return paths
+
+
+@pytest.mark.parametrize("prepared", [False, True], ids=["TIFF", "prepared"])
+def test_no_patch_is_read_from_a_real_file_that_the_lrn_settles(params, middle_c, tiffs, prepared):
+    each = [TiffSlide(path, LAYOUT) for path in tiffs]
+    if prepared:
+        for path, slide in zip(tiffs, each, strict=True):
+            write_patch_store(path.with_suffix(".array_record"), slide)
+            slide.close()
+        each = [PreparedSlide(path.with_suffix(".array_record")) for path in tiffs]
+    results = classify(params, each, c=middle_c)
+    assert {result.route for result in results} == {"low", "high"}
+    for slide, result in zip(each, results, strict=True):
+        assert slide.patches_read == (result.foreground.sum() if result.route == "high" else 0)
+        assert result.foreground.any()
+    assert_same_results(results, classify(params, slides(), c=middle_c))
+
+
 def test_a_confidence_of_exactly_c_is_sent(params):
     (result,) = classify(params, [PaintedSlide(0)], **ALL_LOW)
     confidence = result.low_probability.max()
@@ -194,6 +225,39 @@ def test_the_seconds_are_those_of_the_stages_gone_through(params):
     assert all(seconds > 0 for seconds in high.seconds.values())
 
 
+def test_opening_foreground_and_stacking_are_in_the_seconds(params, monkeypatch):
+    """By a clock that moves with the work alone, and by a different amount for each kind of it."""
+    now = 0.0
+
+    def costs(seconds, function):
+        def slow(*arguments):
+            nonlocal now
+            now += seconds
+            return function(*arguments)
+
+        return slow
+
+    monkeypatch.setattr(selective, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(selective, "foreground_patches", costs(1.0, foreground_patches))
+    monkeypatch.setattr(selective, "_fill_up", costs(4.0, selective._fill_up))
+    monkeypatch.setattr(PaintedSlide, "low_resolution", costs(10.0, PaintedSlide.low_resolution))
+    opening = map(costs(100.0, PaintedSlide), range(2))
+    settled, other = classify(params, opening, slide_batch=2, **ALL_LOW)
+    assert settled.seconds == other.seconds == {"low_resolution_read": 111.0, "low_network": 2.0}
+    (sent,) = classify(params, [PaintedSlide(0, black_share=0)], patch_batch=4, **ALL_HIGH)
+    assert sent.seconds == {"low_resolution_read": 11.0, "low_network": 4.0, "patch_read": 0.0, "high_network": 16.0}
+
+
+@pytest.mark.parametrize("rule", [{"rule": "confidence", "c": 0.0}, {"rule": "confidence", "c": 1.0}, {"rule": "high"}])
+def test_memory_is_that_of_all_that_the_rule_may_need(params, rule):
+    """Whoever is sent: here the patches need most."""
+    asked = classifier(params, patch_batch=64, **rule)
+    before = asked.peak_memory_bytes
+    list(asked(slides(2)))
+    assert asked.peak_memory_bytes == before > 64 * 8 * 8
+    assert before > classifier(params, patch_batch=64, rule="low").peak_memory_bytes
+
+
 def test_rules_that_always_take_one_network(params):
     low, high = slides(3), slides(3)
     assert {result.route for result in classify(params, low, rule="low")} == {"low"}
@@ -203,19 +267,15 @@ def test_rules_that_always_take_one_network(params):
     assert all(result.low_probability is not None for result in results)
 
 
-def test_one_pass_over_a_tiff_is_enough_where_the_hrn_is_always_asked(params, tmp_path, monkeypatch):
+def test_one_pass_over_a_tiff_is_enough_where_the_hrn_is_always_asked(params, tiffs, monkeypatch):
     decoded = []
     decode = GreyTiff.decode
     monkeypatch.setattr(GreyTiff, "decode", lambda self, piece: decoded.append(piece) or decode(self, piece))
-    paths = []
-    for slide in slides(3):
-        paths.append(tmp_path / f"{slide.name}.tif")
-        whole = slide.pixels.reshape(4, 4, 8, 8).swapaxes(1, 2).reshape(32, 32)
-        tifffile.imwrite(paths[-1], whole, tile=(16, 16), compression="lzw")
-    one_pass = classify(params, [TiffSlide(path, LAYOUT) for path in paths], rule="high")
-    assert sorted(decoded) == sorted(3 * list(range(4)))
-    two_passes = classify(params, [TiffSlide(path, LAYOUT) for path in paths], **ALL_HIGH)
-    assert len(decoded) > 2 * 12
+    one_pass = classify(params, [TiffSlide(path, LAYOUT) for path in tiffs], rule="high")
+    assert sorted(decoded) == sorted(len(tiffs) * list(range(4)))
+    two_passes = classify(params, [TiffSlide(path, LAYOUT) for path in tiffs], **ALL_HIGH)
+    assert len(decoded) > 2 * len(tiffs) * 4
+    assert all(result.seconds.keys() == {*LOW_STAGES, *HIGH_STAGES} for result in one_pass)
     assert_same_results(one_pass, two_passes)
 
 

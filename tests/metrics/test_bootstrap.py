@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
-from medssl_jax.metrics.bootstrap import draw_scan_counts, interval_95
+from medssl_jax.metrics.bootstrap import draw_counts, interval_95
 
 
 def test_as_many_scans_are_drawn_as_there_are_and_each_as_often():
-    counts = draw_scan_counts(np.ones(50, int), 4000, seed=0)
+    counts = draw_counts(np.ones(50, int), 4000, seed=0)
     assert counts.shape == (4000, 50)
     assert (counts.sum(axis=1) == 50).all()
     # Binomial(50, 1/50): mean 1, variance 0.98; five standard errors over 4,000 draws.
@@ -18,20 +18,20 @@ def test_as_many_scans_are_drawn_as_there_are_and_each_as_often():
 
 def test_the_seed_settles_the_draw():
     nodules = np.ones(20, int)
-    np.testing.assert_array_equal(draw_scan_counts(nodules, 10, seed=1), draw_scan_counts(nodules, 10, seed=1))
-    assert (draw_scan_counts(nodules, 10, seed=1) != draw_scan_counts(nodules, 10, seed=2)).any()
+    np.testing.assert_array_equal(draw_counts(nodules, 10, seed=1), draw_counts(nodules, 10, seed=1))
+    assert (draw_counts(nodules, 10, seed=1) != draw_counts(nodules, 10, seed=2)).any()
 
 
 def test_a_resample_without_nodules_is_drawn_again():
     nodules = np.array([0, 0, 0, 2])  # a third of plain draws would miss the last scan
-    assert (draw_scan_counts(nodules, 500, seed=0) @ nodules > 0).all()
+    assert (draw_counts(nodules, 500, seed=0) @ nodules > 0).all()
 
 
 def test_nothing_to_draw_is_refused():
     with pytest.raises(InputError, match="bootstraps: found 0"):
-        draw_scan_counts(np.ones(3, int), 0, seed=0)
-    with pytest.raises(InputError, match="found no nodule in any scan"):
-        draw_scan_counts(np.zeros(3, int), 10, seed=0)
+        draw_counts(np.ones(3, int), 0, seed=0)
+    with pytest.raises(InputError, match="found no finding in any case"):
+        draw_counts(np.zeros(3, int), 10, seed=0)
 
 
 def test_interval_takes_the_26th_and_the_976th_of_1000():

@@ -7,9 +7,10 @@ from medssl_jax.errors import InputError
 from medssl_jax.losses.sos import switches
 from medssl_jax.metrics.switching import (
     MeanSeconds,
-    c_for_low_share,
     low_share,
+    mean_over_runs,
     mean_seconds,
+    sent_at_low_share,
     speed_boost,
     switch_curve,
     switch_scores,
@@ -42,8 +43,8 @@ def test_a_confidence_of_exactly_c_switches(c):
 def test_the_network_that_decides_gives_the_class():
     low = np.array([[0.95, 0.05], [0.6, 0.4], [0.1, 0.9]], np.float32)
     high = np.array([[0.1, 0.9], [0.2, 0.8], [0.7, 0.3]], np.float32)
-    assert switched_classes(low, high, 0.9).tolist() == [0, 1, 0]
-    assert switched_classes(low, high, 0.5).tolist() == [0, 0, 1]
+    assert switched_classes(low, high, switches(low, 0.9)).tolist() == [0, 1, 0]
+    assert switched_classes(low, high, switches(low, 0.5)).tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -102,16 +103,53 @@ def test_the_paper_s_sb_it_and_lp_agree():
     assert round(sent) in (12, 13)
 
 
+def test_the_best_point_is_that_of_the_largest_lp_among_equals():
+    low = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], np.float32)
+    high = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], np.float32)
+    curve = switch_curve(low, high, np.array([0, 0, 0, 1]), MeanSeconds(1.0, 1.0))
+    # Sending the last slide is enough to have all right, sending more changes nothing.
+    assert curve.accuracy.tolist() == [0.75, 1, 1, 1, 1]
+    assert curve.c[curve.index_of_best()] == np.float32(0.6)
+
+
+def test_seconds_over_runs_make_the_mean_it():
+    parts, shares = [MeanSeconds(1.0, 10.0), MeanSeconds(3.0, 30.0), MeanSeconds(2.0, float("nan"))], [0.9, 0.5, 1.0]
+    over_runs = mean_over_runs(parts, shares)
+    assert over_runs.low == 2
+    assert over_runs.high == pytest.approx((0.1 * 10 + 0.5 * 30) / 0.6)
+    each = [part.per_slide(share) for part, share in zip(parts, shares, strict=True)]
+    assert over_runs.per_slide(np.mean(shares).item()) == pytest.approx(np.mean(each))
+    assert np.isnan(mean_over_runs(parts[2:], shares[2:]).high)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_equal_lp_keeps_the_most_confident(seed):
-    low, *_ = random_case(seed, sixteenths=False)
-    for keep in (0, 1, 30, 59, 60):
-        stays = ~switches(low, c_for_low_share(low, keep / 60))
-        assert stays.sum() == keep
-        confidence = low.max(axis=1)
-        assert confidence[stays].min(initial=1) > confidence[~stays].max(initial=0)
-    tied, *_ = random_case(seed)
-    assert (~switches(tied, c_for_low_share(tied, 0.5))).mean() <= 0.5
+    for low, *_ in (random_case(seed, sixteenths=False), random_case(seed)):
+        for keep in (0, 1, 30, 59, 60):
+            stays = ~sent_at_low_share(low, keep / 60)
+            assert stays.sum() == keep
+            confidence = low.max(axis=1)
+            assert confidence[stays].min(initial=1) >= confidence[~stays].max(initial=0)
+
+
+def test_confidences_that_round_to_1_are_told_apart_by_what_is_left_for_the_others():
+    logits = np.array([[20, 0, 0], [40, 0, 0], [0, 30, 29], [0, 60, 0], [3, 0, 0]], np.float64)
+    double = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    low = double.astype(np.float32)
+    assert (low.max(axis=1) == 1).sum() == 3
+    least_confident_first = [2, 4, 0, 1, 3]
+    for sent in range(6):
+        assert set(np.flatnonzero(sent_at_low_share(low, 1 - sent / 5))) == set(least_confident_first[:sent])
+
+
+def test_what_is_equal_throughout_is_drawn_and_the_seed_settles_it():
+    low = np.tile(np.array([[1, 0, 0]], np.float32), (40, 1))
+    sent = sent_at_low_share(low, 0.75)
+    assert sent.sum() == 10
+    np.testing.assert_array_equal(sent, sent_at_low_share(low, 0.75))
+    assert (sent != sent_at_low_share(low, 0.75, seed=1)).any()
+    assert not sent[:10].all()
+    assert not sent[-10:].all()
 
 
 def test_scores_of_a_switch():

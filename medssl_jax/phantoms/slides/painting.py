@@ -26,7 +26,7 @@ Band = Float32[np.ndarray, "rows columns"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Slide:
+class SlideDrawing:
     """All that a slide is made of, before it is exposed."""
 
     grid: BlockGrid
@@ -48,7 +48,7 @@ class Slide:
 class Painter:
     """Light that reaches the camera from a slide."""
 
-    def __init__(self, slide: Slide):
+    def __init__(self, slide: SlideDrawing):
         self._slide = slide
         self._mosaic = Mosaic(slide.microscope, slide.grid)
         self._parenchyma_stain = _stained(slide, slide.parenchyma)

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from medssl_jax.phantoms.slides.anatomy import draw_section
 from medssl_jax.phantoms.slides.blocks import BlockGrid
 from medssl_jax.phantoms.slides.imaging import draw_microscope, expose
-from medssl_jax.phantoms.slides.painting import Painter, Slide
+from medssl_jax.phantoms.slides.painting import Painter, SlideDrawing
 from medssl_jax.phantoms.slides.roster import PlannedSlide, slide_generator
 from medssl_jax.phantoms.slides.spec import LksPhantom
 from medssl_jax.phantoms.slides.stains import stain_of
@@ -19,7 +19,7 @@ from medssl_jax.phantoms.slides.textures import cell_pixels, draw_tissue
 BAND_PIXELS = 2**17  # small enough for a processor's cache
 
 
-def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> Slide:
+def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
     """Draws all that a slide is made of; the bands come from `render_bands`."""
     stream = functools.partial(slide_generator, spec, planned.split, planned.number)
     grid = _draw_frame(spec, stream("frame"))
@@ -29,7 +29,7 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> Slide:
     textures, strokes = stream("textures"), stream("strokes")
     cell = cell_pixels(spec.shrink)
     grain = 0.7 * (cell / 16) ** 0.5
-    return Slide(
+    return SlideDrawing(
         grid=grid,
         section=section,
         microscope=microscope,
@@ -49,7 +49,9 @@ def render_slide(spec: LksPhantom, planned: PlannedSlide) -> UInt8[np.ndarray, "
     return np.concatenate(list(render_bands(spec, planned, draw_slide(spec, planned))))
 
 
-def render_bands(spec: LksPhantom, planned: PlannedSlide, slide: Slide) -> Iterator[UInt8[np.ndarray, "rows columns"]]:
+def render_bands(
+    spec: LksPhantom, planned: PlannedSlide, slide: SlideDrawing
+) -> Iterator[UInt8[np.ndarray, "rows columns"]]:
     """The slide's rows from top to bottom, some blocks at a time."""
     grid, block = slide.grid, slide.grid.block
     top, left = (-first * block - before for first, before in zip(grid.first_yx, grid.before_yx, strict=True))

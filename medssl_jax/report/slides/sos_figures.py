@@ -21,10 +21,11 @@ MATRICES_IN_A_ROW = 3
 
 
 class SweptMethod(NamedTuple):
-    """A method with a switch: its curve over c, and the c it is used with."""
+    """A method with a switch: its curve over c, the c it is used with, and the curve of the validation slides."""
 
     curve: SwitchCurve
     c: float
+    validation_curve: SwitchCurve | None = None
 
 
 class FixedMethod(NamedTuple):
@@ -43,25 +44,33 @@ def write_confusion_figure(
 
 
 def write_switch_figure(
-    path: str | os.PathLike, swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod]
+    path: str | os.PathLike, swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int
 ) -> None:
     """Writes `draw_switch_curves` as a picture; the extension of `path` chooses the format."""
-    write_figure(path, draw_switch_curves(swept, fixed))
+    write_figure(path, draw_switch_curves(swept, fixed, seed=seed))
 
 
 def write_switch_json(
-    path: str | os.PathLike, swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod]
+    path: str | os.PathLike, swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int
 ) -> None:
-    """Writes the numbers that `draw_switch_curves` shows; seconds that were not measured are null."""
+    """Writes the numbers that `draw_switch_curves` shows, and the curves of the validation slides.
+
+    Seconds that were not measured are null.
+    """
     content = {
+        "seed": seed,
         "swept": {
-            name: {"c": method.c} | {"curve": {part: _numbers(v) for part, v in method.curve._asdict().items()}}
-            for name, method in swept.items()
+            name: {"c": each.c, "curve": _points(each.curve), "validation_curve": _points(each.validation_curve)}
+            for name, each in swept.items()
         },
         "fixed": {name: method._asdict() | {"accuracy": method.accuracy._asdict()} for name, method in fixed.items()},
     }
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _points(curve):
+    return None if curve is None else {part: _numbers(values) for part, values in curve._asdict().items()}
 
 
 def _numbers(values):
@@ -87,8 +96,11 @@ def draw_confusions(confusions: Mapping[str, Int[np.ndarray, "classes classes"]]
     return figure
 
 
-def draw_switch_curves(swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod]) -> "Figure":
-    """Accuracy against LP and against seconds a slide: a curve for each switch, its c marked, a point for the rest."""
+def draw_switch_curves(swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int) -> "Figure":
+    """Accuracy against LP and against seconds a slide: a curve for each switch, its c marked, a point for the rest.
+
+    All of one seed, which the title names.
+    """
     figure = new_figure(10.0, 5.0)
     by_share, by_time = figure.subplots(1, 2, sharey=True)
     for axes, x in ((by_share, "low_share"), (by_time, "seconds_per_slide")):
@@ -105,7 +117,7 @@ def draw_switch_curves(swept: Mapping[str, SweptMethod], fixed: Mapping[str, Fix
     by_time.set_xlabel("seconds a slide (IT)")
     handles, names = by_share.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 3), frameon=False, fontsize=9)
-    figure.suptitle("Accuracy as c sweeps; bands and bars: 95 %", fontsize=11)
+    figure.suptitle(f"Accuracy as c sweeps, seed {seed}; bands and bars: 95 %", fontsize=11)
     return figure
 
 

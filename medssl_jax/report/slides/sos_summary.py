@@ -1,7 +1,8 @@
 """An evaluation of methods in full: both tables, what the switches did, confusion matrices, the curves over c."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from medssl_jax.atomic import atomic_path
-from medssl_jax.metrics.classification import paired_accuracy_difference
-from medssl_jax.metrics.switching import (
-    MeanSeconds,
-    c_for_low_share,
-    switch_curve,
-    switch_scores,
-    switched_classes,
-)
+from medssl_jax.metrics.classification import accuracy_of_counts
+from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.slides.sos_figures import (
     FixedMethod,
     SweptMethod,
@@ -25,154 +20,193 @@ from medssl_jax.report.slides.sos_figures import (
     write_switch_json,
 )
 from medssl_jax.report.slides.sos_tables import (
-    IMAGE_LEVEL,
-    MULTI_SCALE,
     MethodResult,
     MethodTiming,
     both_tables,
     difference_line,
+    heading,
+    memory_note,
     results_as_json,
     switch_line,
     timing_table,
 )
+from medssl_jax.sos_comparison import (
+    Difference,
+    Runs,
+    accuracy_differences,
+    choice_of_c,
+    curve_on,
+    has_raw_seconds,
+    mean_low_share,
+    mean_seconds_of,
+    scores_of_switch,
+    seconds_of,
+)
 from medssl_jax.sos_evaluation import Evaluation
 
-SOS, CASCADE = "SOS", "Cascade"
-Runs = Mapping[str, Sequence[Evaluation]]  # of each method, one a seed, over the same slides
+RAW, PREPARED = "as downloaded", "as prepared"  # which slides were timed
+Truth = Bool[np.ndarray, " slides"] | None
 
 
 def write_summary(
-    folder: Path,
-    runs: Runs,
-    classes: Sequence[str],
-    *,
-    is_lks: bool,
-    needs_high: Bool[np.ndarray, " slides"] | None = None,
+    folder: Path, runs: Runs, classes: Sequence[str], *, is_lks: bool, needs_high: Truth = None, markdown: bool = False
 ) -> str:
     """Writes `results.json`, `confusion.png`, `switch.png` and `switch.json`; returns what to print.
 
     `needs_high` is the truth about which test slides show their class at full resolution only, where it is known.
-    Curves are those of the first seed.
+    Times in Table 3 and in the curves are those of slides as downloaded, where they are there. Curves are those of the
+    first seed.
     """
-    results = [method_result(evaluations) for evaluations in runs.values()]
-    parts = [
-        both_tables(results, classes, is_lks=is_lks),
-        *_timings(runs),
-        *_switches(runs, needs_high),
-        *_comparisons(runs),
-        *_choices_of_c(runs),
-    ]
-    write_confusion_figure(
-        folder / "confusion.png", {result.name: result.confusion(len(classes)) for result in results}, classes
-    )
-    first = {name: evaluations[0] for name, evaluations in runs.items()}
-    swept = {name: SweptMethod(_curve(each), each.c) for name, each in first.items() if each.switches_by_confidence}
-    fixed = {
-        name: FixedMethod(method_result([each]).accuracy, each.low_share, _seconds_per_slide(each))
-        for name, each in first.items()
-        if name not in swept
+    raw = has_raw_seconds(runs)
+    results = [method_result(evaluations, raw=raw) for evaluations in runs.values()]
+    _write_figures(folder, runs, results, classes, raw=raw)
+    content = results_as_json(results, classes) | {
+        "timed_on": "raw" if raw else "prepared",
+        "differences": [_difference_as_json(each) for each in accuracy_differences(runs)],
+        "seeds": _seeds(runs, needs_high),
+        "slides": _slides(runs, classes),
     }
-    write_switch_figure(folder / "switch.png", swept, fixed)
-    write_switch_json(folder / "switch.json", swept, fixed)
-    _write_json(folder / "results.json", results_as_json(results, classes) | {"slides": _slides(runs, classes)})
-    return "\n\n".join(parts)
+    with atomic_path(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    first = next(iter(runs.values()))[0]
+    tables = both_tables(
+        results,
+        classes,
+        timed_on=RAW if raw else PREPARED,
+        memory_note=memory_note(first.slide_batch, first.patch_batch),
+        is_lks=is_lks,
+        markdown=markdown,
+    )
+    lines = [*_switches(runs, needs_high), *_differences(runs), *_choices_of_c(runs)]
+    return "\n\n".join([tables, *_timings(runs, markdown=markdown), *lines])
 
 
-def method_result(evaluations: Sequence[Evaluation]) -> MethodResult:
-    """One method's line in the tables: the mean over its runs."""
+def method_result(evaluations: Sequence[Evaluation], *, raw: bool) -> MethodResult:
+    """One method's line in the tables: the mean over its seeds, of memory the most; times on slides `raw` or prepared.
+
+    RS and parameters are the same with every seed.
+    """
     first = evaluations[0]
     low = [each.test.low.argmax(axis=1) for each in evaluations if each.test.low is not None]
+    share = mean_low_share(evaluations)
     return MethodResult(
         name=first.name,
         label=first.test.label,
         predicted=np.stack([each.predicted for each in evaluations]),
         low_predicted=np.stack(low) if low else None,
-        low_share=float(np.mean([each.low_share for each in evaluations])),
-        seconds_per_slide=float(np.mean([_seconds_per_slide(each) for each in evaluations])),
+        low_share=share,
+        seconds_per_slide=mean_seconds_of(evaluations, raw=raw).per_slide(share),
         parameters=first.parameters,
-        peak_memory_bytes=first.peak_memory_bytes,
+        peak_memory_bytes=max(each.peak_memory_bytes for each in evaluations),
     )
 
 
-def _timings(runs):
+def _timings(runs: Runs, *, markdown: bool) -> Iterator[str]:
     """IT and SB taken apart, on slides as downloaded and prepared."""
-    for kind, field in (("as downloaded (TIFF)", "raw_seconds"), ("prepared", "prepared_seconds")):
-        if all(getattr(each, field) is not None for evaluations in runs.values() for each in evaluations):
-            timings = [_timing(name, evaluations, field) for name, evaluations in runs.items()]
-            yield f"Seconds a slide, slides {kind}\n\n{timing_table(timings)}"
+    for raw, kind in ((True, RAW), (False, PREPARED)):
+        if raw and not has_raw_seconds(runs):
+            continue
+        timings = [
+            MethodTiming(name, mean_seconds_of(evaluations, raw=raw), mean_low_share(evaluations))
+            for name, evaluations in runs.items()
+        ]
+        yield heading(f"Seconds a slide, slides {kind}", markdown=markdown)
+        yield timing_table(timings, markdown=markdown)
 
 
-def _timing(name, evaluations, field):
-    parts = np.array([getattr(each, field) for each in evaluations])
-    known = ~np.isnan(parts[:, 1])
-    high = float(parts[known, 1].mean()) if known.any() else float("nan")
-    share = float(np.mean([each.low_share for each in evaluations]))
-    return MethodTiming(name, MeanSeconds(float(parts[:, 0].mean()), high), share)
-
-
-def _switches(runs, needs_high):
+def _switches(runs: Runs, needs_high: Truth) -> Iterator[str]:
     if needs_high is None:
         return
     for name, evaluations in runs.items():
-        sent = np.concatenate([each.sent for each in evaluations])
-        if 0 < sent.sum() < len(sent):
-            yield switch_line(name, switch_scores(sent, np.tile(needs_high, len(evaluations))), len(sent))
+        if evaluations[0].has_switch:
+            scores = scores_of_switch(evaluations, needs_high)
+            yield switch_line(name, scores, len(needs_high) * len(evaluations))
 
 
-def _comparisons(runs):
-    if SOS not in runs:
-        return
-    right = {
-        name: np.stack([each.predicted == each.test.label for each in evaluations])
-        for name, evaluations in runs.items()
-    }
-    for name in (IMAGE_LEVEL, MULTI_SCALE, CASCADE):
-        if name in runs:
-            yield difference_line(SOS, name, paired_accuracy_difference(right[SOS], right[name]))
-    if CASCADE in runs:
-        at_equal_share = np.stack(
-            [_right_at_low_share(each, of_sos.low_share) for each, of_sos in zip(runs[CASCADE], runs[SOS], strict=True)]
-        )
-        difference = paired_accuracy_difference(right[SOS], at_equal_share)
-        yield difference_line(SOS, f"{CASCADE} at SOS's LP", difference)
+def _differences(runs: Runs) -> Iterator[str]:
+    for difference in accuracy_differences(runs):
+        name_b = difference.name_b
+        if difference.low_share is not None:
+            name_b += f" at {difference.name_a}'s LP (LP {difference.low_share:.3f})"
+        yield difference_line(difference.name_a, name_b, difference.accuracy)
 
 
-def _right_at_low_share(evaluation, low_share):
-    test = evaluation.test
-    c = c_for_low_share(test.low, low_share)
-    return switched_classes(test.low, test.high, c) == test.label
-
-
-def _choices_of_c(runs):
-    """For each switch the c that validation would choose: the best accuracy, then the largest LP."""
+def _choices_of_c(runs: Runs) -> Iterator[str]:
     for name, evaluations in runs.items():
         for each in evaluations:
-            if each.switches_by_confidence:
-                curve, on_test = _curve(each, each.validation), _curve(each)
-                best = np.flatnonzero(curve.accuracy == curve.accuracy.max())
-                chosen = best[curve.low_share[best].argmax()]
-                there = on_test.index_at(float(curve.c[chosen]))
+            if choice := choice_of_c(each):
                 yield (
-                    f"{name}: validation would choose c = {curve.c[chosen]:.3f} (accuracy {curve.accuracy[chosen]:.3f} "
-                    f"on {len(each.validation.label)} slides); on the test slides that gives "
-                    f"{on_test.accuracy[there]:.3f} at LP {on_test.low_share[there]:.2f}"
+                    f"{name}, seed {each.seed}: validation would choose c = {choice.c:.3f} (accuracy "
+                    f"{choice.validation_accuracy:.3f} on {choice.validation_slides} slides); on the test slides that "
+                    f"gives {choice.test_accuracy:.3f} at LP {choice.test_low_share:.2f}"
                 )
 
 
-def _curve(evaluation, slides=None):
-    slides = slides or evaluation.test
-    return switch_curve(slides.low, slides.high, slides.label, _best_seconds(evaluation))
+def _write_figures(folder, runs: Runs, results, classes, *, raw: bool) -> None:
+    write_confusion_figure(
+        folder / "confusion.png", {result.name: result.confusion(len(classes)) for result in results}, classes
+    )
+    swept, fixed = {}, {}
+    for name, (each, *_) in runs.items():
+        seconds = seconds_of(each, raw=raw)
+        curve = curve_on(each.test, seconds) if each.has_c else None
+        if curve is not None:
+            swept[name] = SweptMethod(curve, each.c, curve_on(each.validation, seconds))
+        else:
+            accuracy = accuracy_of_counts(int(each.right.sum()), len(each.right))
+            fixed[name] = FixedMethod(accuracy, each.low_share, seconds.per_slide(each.low_share))
+    seed = next(iter(runs.values()))[0].seed
+    write_switch_figure(folder / "switch.png", swept, fixed, seed=seed)
+    write_switch_json(folder / "switch.json", swept, fixed, seed=seed)
 
 
-def _best_seconds(evaluation):
-    return evaluation.raw_seconds or evaluation.prepared_seconds
+def _seeds(runs: Runs, needs_high: Truth) -> list[dict[str, Any]]:
+    """What the means over seeds are made of."""
+    found = []
+    for of_seed in zip(*runs.values(), strict=True):
+        alone = {each.name: [each] for each in of_seed}
+        found.append(
+            {
+                "seed": of_seed[0].seed,
+                "methods": {each.name: _one_run(each, needs_high) for each in of_seed},
+                "differences": [_difference_as_json(difference) for difference in accuracy_differences(alone)],
+            }
+        )
+    return found
 
 
-def _seconds_per_slide(evaluation):
-    return float(_best_seconds(evaluation).per_slide(evaluation.low_share))
+def _one_run(each: Evaluation, needs_high: Truth) -> dict[str, Any]:
+    scores = scores_of_switch([each], needs_high) if each.has_switch and needs_high is not None else None
+    choice = choice_of_c(each)
+    return {
+        "c": each.c,
+        "total_accuracy": float(each.right.mean()),
+        "low_share": each.low_share,
+        "seconds": {"raw": _seconds(each.raw_seconds, each), "prepared": _seconds(each.prepared_seconds, each)},
+        "switch": None if scores is None else _defined(scores._asdict()),
+        "c_by_validation": None if choice is None else choice._asdict(),
+        "peak_memory_bytes": each.peak_memory_bytes,
+    }
 
 
-def _slides(runs, classes) -> dict[str, Any]:
+def _seconds(seconds: MeanSeconds | None, each: Evaluation) -> dict[str, Any] | None:
+    """The HRN's part is the mean of the slides that were sent, null where none was."""
+    if seconds is None:
+        return None
+    return _defined(
+        {"low_part": seconds.low, "high_part": seconds.high, "per_slide": seconds.per_slide(each.low_share)}
+    )
+
+
+def _difference_as_json(difference: Difference) -> dict[str, Any]:
+    return difference._asdict() | {"accuracy": difference.accuracy._asdict()}
+
+
+def _defined(numbers):
+    return {name: None if math.isnan(value) else value for name, value in numbers.items()}
+
+
+def _slides(runs: Runs, classes) -> dict[str, Any]:
     """Every answer, so that whatever the tables leave out can be computed later."""
     return {
         name: [
@@ -195,8 +229,3 @@ def _slides(runs, classes) -> dict[str, Any]:
 
 def _digits(probability, row):
     return None if probability is None else [float(f"{value:.9g}") for value in probability[row]]
-
-
-def _write_json(path, content):
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -23,8 +23,8 @@ from medssl_jax.metrics.classification import (
 from medssl_jax.metrics.switching import MeanSeconds, SwitchScores, speed_boost
 from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES, PaperRow
 from medssl_jax.report.text_table import text_table
+from medssl_jax.sos_methods import IMAGE_LEVEL, MULTI_SCALE
 
-IMAGE_LEVEL, MULTI_SCALE = "Image-Level", "Multi-Scale"  # what RS and SB are relative to
 PAPER_HEADING = "The paper's results on LKS (205 test slides), which the data above is not"
 TABLE_3_COLUMNS = (
     "method",
@@ -90,22 +90,48 @@ class MethodTiming(NamedTuple):
         return self.seconds.per_slide(self.low_share)
 
 
+def heading(text: str, *, markdown: bool) -> str:
+    """The line above a table."""
+    return f"## {text}" if markdown else text
+
+
 def both_tables(
-    results: Sequence[MethodResult], classes: Sequence[str], *, is_lks: bool, markdown: bool = False
+    results: Sequence[MethodResult],
+    classes: Sequence[str],
+    *,
+    timed_on: str,
+    memory_note: str,
+    is_lks: bool,
+    markdown: bool = False,
 ) -> str:
-    """Table 3 and Table 4 with their headings; where the data is not LKS, the paper's tables follow."""
-    mark = "## " if markdown else ""
-    options = {"markdown": markdown, "beside_paper": is_lks}
+    """Table 3 and Table 4 with their headings; where the data is not LKS, the paper's tables follow.
+
+    `timed_on` says which slides IT and SB were measured on, such as "as downloaded"; `memory_note` what the peak memory
+    is.
+    """
     parts = [
-        f"{mark}Methods: total accuracy (TA), size (RS), seconds a slide (IT), speed against Multi-Scale (SB), share "
-        "settled at low resolution (LP)",
-        table_3(results, **options),
-        f"{mark}Classes: F1, precision (PR), recall (RE), specificity (SP)",
-        table_4(results, classes, **options),
+        heading(
+            f"Methods: total accuracy (TA), size (RS), seconds a slide (IT) and speed against {MULTI_SCALE} (SB) on "
+            f"slides {timed_on}, share settled at low resolution (LP)",
+            markdown=markdown,
+        ),
+        table_3(results, beside_paper=is_lks, markdown=markdown),
+        memory_note,
+        heading("Classes: F1, precision (PR), recall (RE), specificity (SP)", markdown=markdown),
+        table_4(results, classes, beside_paper=is_lks, markdown=markdown),
     ]
     if not is_lks:
-        parts += [f"{mark}{PAPER_HEADING}", paper_table_3(markdown=markdown), paper_table_4(markdown=markdown)]
+        paper = heading(PAPER_HEADING, markdown=markdown)
+        parts += [paper, paper_table_3(markdown=markdown), paper_table_4(markdown=markdown)]
     return "\n\n".join(parts)
+
+
+def memory_note(slide_batch: int, patch_batch: int) -> str:
+    """What stands below Table 3."""
+    return (
+        "Peak memory is the compiler's account of the largest compiled program: parameters, images and scratch, with "
+        f"inference.slide_batch = {slide_batch} and inference.patch_batch = {patch_batch}."
+    )
 
 
 def table_3(results: Sequence[MethodResult], *, beside_paper: bool, markdown: bool = False) -> str:

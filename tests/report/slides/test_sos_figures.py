@@ -28,7 +28,7 @@ def swept():
         switch_curve(rng.dirichlet(np.ones(4), 30), rng.dirichlet(np.ones(4), 30), label, MeanSeconds(0.5, 4.0))
         for _ in range(2)
     ]
-    return {"SOS": SweptMethod(curves[0], 0.9), "Cascade": SweptMethod(curves[1], 0.6)}
+    return {"SOS": SweptMethod(curves[0], 0.9, curves[1]), "Cascade": SweptMethod(curves[1], 0.6)}
 
 
 FIXED = {
@@ -38,7 +38,7 @@ FIXED = {
 
 
 def test_both_panels_have_every_method_and_the_chosen_c(swept):
-    figure = draw_switch_curves(swept, FIXED)
+    figure = draw_switch_curves(swept, FIXED, seed=3)
     for axes, x in zip(figure.axes, ("low_share", "seconds_per_slide"), strict=True):
         lines = axes.get_lines()
         for place, method in enumerate(swept.values()):
@@ -53,6 +53,7 @@ def test_both_panels_have_every_method_and_the_chosen_c(swept):
             (float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines[4:] if len(line.get_xdata())
         }
         assert {(getattr(method, x), method.accuracy.value) for method in FIXED.values()} <= points
+    assert "seed 3" in figure.get_suptitle()
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert sorted(names) == ["Cascade, c = 0.6", "Image-Level", "Multi-Scale", "SOS, c = 0.9"]
 
@@ -78,8 +79,8 @@ def test_each_method_has_one_matrix(methods, rows):
 
 
 def test_files_are_whole_and_the_json_is_what_is_drawn(swept, tmp_path):
-    write_switch_figure(tmp_path / "switch.png", swept, FIXED)
-    write_switch_json(tmp_path / "switch.json", swept, FIXED)
+    write_switch_figure(tmp_path / "switch.png", swept, FIXED, seed=3)
+    write_switch_json(tmp_path / "switch.json", swept, FIXED, seed=3)
     write_confusion_figure(tmp_path / "confusion.png", {"SOS": np.eye(4, dtype=int)}, CLASSES)
     for name in ("switch.png", "confusion.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -87,4 +88,8 @@ def test_files_are_whole_and_the_json_is_what_is_drawn(swept, tmp_path):
     written = json.loads((tmp_path / "switch.json").read_text())
     assert written["swept"]["SOS"]["c"] == 0.9
     assert written["swept"]["SOS"]["curve"]["accuracy"] == swept["SOS"].curve.accuracy.tolist()
+    assert written["seed"] == 3
+    validation = swept["SOS"].validation_curve
+    assert written["swept"]["SOS"]["validation_curve"]["low_share"] == validation.low_share.tolist()
+    assert written["swept"]["Cascade"]["validation_curve"] is None
     assert written["fixed"]["Multi-Scale"]["accuracy"]["value"] == 25 / 30

@@ -13,6 +13,7 @@ from medssl_jax.report.slides.sos_tables import (
     MethodTiming,
     both_tables,
     difference_line,
+    memory_note,
     paper_table_3,
     paper_table_4,
     results_as_json,
@@ -21,6 +22,7 @@ from medssl_jax.report.slides.sos_tables import (
     table_4,
     timing_table,
 )
+from medssl_jax.sos_methods import METHODS
 
 CLASSES = tuple(PAPER_SLIDES)
 LABEL = np.repeat(np.arange(4), (10, 5, 4, 1))
@@ -103,16 +105,31 @@ def test_class_lines_hold_the_scores_beside_the_paper_s():
 
 
 def test_the_paper_is_kept_apart_from_other_data():
-    ours = both_tables(RESULTS, CLASSES, is_lks=True)
+    options = {"timed_on": "as prepared", "memory_note": memory_note(4, 16)}
+    ours = both_tables(RESULTS, CLASSES, is_lks=True, **options)
     assert "which the data above is not" not in ours
-    phantom = both_tables(RESULTS, CLASSES, is_lks=False)
+    phantom = both_tables(RESULTS, CLASSES, is_lks=False, **options)
     above, below = phantom.split("The paper's results on LKS (205 test slides), which the data above is not\n\n")
     assert "paper" not in above
     assert below == f"{paper_table_3()}\n\n{paper_table_4()}"
-    markdown = both_tables(RESULTS, CLASSES, is_lks=False, markdown=True)
+    markdown = both_tables(RESULTS, CLASSES, is_lks=False, markdown=True, **options)
     assert markdown.count("## ") == 3
-    for table in markdown.split("\n\n")[1::2]:
+    tables = [part for part in markdown.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 4
+    for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_table_3_says_what_was_timed_and_what_memory_is():
+    text = both_tables(RESULTS, CLASSES, is_lks=True, timed_on="as downloaded", memory_note=memory_note(4, 16))
+    heading, _, note, *_ = text.split("\n\n")
+    assert "seconds a slide (IT) and speed against Multi-Scale (SB) on slides as downloaded," in heading
+    assert "largest compiled program" in note
+    assert "slide_batch = 4 and inference.patch_batch = 16" in note
+
+
+def test_the_paper_s_methods_go_by_our_names():
+    assert list(PAPER) == [name for name in METHODS if name != "Cascade"]
 
 
 def test_a_class_that_is_not_there_has_no_recall():

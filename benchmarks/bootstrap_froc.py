@@ -1,0 +1,47 @@
+"""Seconds to score a submission of LUNA16's size with its intervals.
+
+    python -m benchmarks.bootstrap_froc                  # 888 scans, 100 marks each, 1,000 bootstraps
+
+Marks and nodules lie at random: what counts here is how many there are.
+"""
+
+import time
+
+import numpy as np
+from absl import flags
+
+from experiments import command
+from medssl_jax.metrics.froc import score
+from medssl_jax.metrics.luna16_files import Findings
+from medssl_jax.metrics.marks import Marks
+
+SCANS = flags.DEFINE_integer("scans", 888, "Scans; LUNA16 has 888.")
+NODULES = flags.DEFINE_integer("nodules", 1186, "Nodules; LUNA16 has 1,186.")
+MARKS = flags.DEFINE_integer("marks", 100, "Marks a scan.")
+BOOTSTRAPS = flags.DEFINE_integer("bootstraps", 1000, "Resamples of the scans.")
+
+
+def main(_):
+    """Scores once without resamples and once with them, prints both times."""
+    rng = np.random.default_rng(0)
+    series_uids = tuple(f"scan{place}" for place in range(SCANS.value))
+    annotations = Findings(
+        tuple(rng.choice(series_uids, NODULES.value).tolist()),
+        rng.uniform(-99, 99, (NODULES.value, 3)),
+        np.full(NODULES.value, 6.0),
+    )
+    count = SCANS.value * MARKS.value
+    marks = Marks(
+        tuple(np.repeat(series_uids, MARKS.value).tolist()),
+        rng.uniform(-99, 99, (count, 3)),
+        rng.uniform(size=count),
+    )
+    print(f"{SCANS.value} scans, {count} marks, {NODULES.value} nodules")
+    for bootstraps in (1, BOOTSTRAPS.value):
+        begin = time.perf_counter()
+        score(marks, annotations, None, series_uids, bootstraps=bootstraps)
+        print(f"{bootstraps:5} bootstraps: {time.perf_counter() - begin:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    command.run(main)

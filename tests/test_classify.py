@@ -1,0 +1,155 @@
+"""Slides from their files to a report, by untrained networks: which files are taken, and how often they are read."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from experiments.configs import sos
+from medssl_jax import classify, sos_run
+from medssl_jax.classify import classify_files, find_slide_files
+from medssl_jax.errors import InputError
+from medssl_jax.report.slides.slide_report import results_as_json, summary
+from medssl_jax.tiff import GreyTiff
+
+SIDE = 32
+
+
+def write_slide(path, seed=0, side=SIDE, **options):
+    pixels = np.random.default_rng(seed).integers(5, 120, (side, side), np.uint8)
+    tifffile.imwrite(path, pixels, tile=(16, 16), compression="lzw", **options)
+    return path
+
+
+def small_config(rule):
+    config = sos.get_config()
+    config.data.update(grid=4, patch_side=8, shrink=2)
+    config.model.update(intensity_mean=0.3, intensity_deviation=0.2, attention_features=3)
+    for name in ("low", "high", "policy"):
+        config.model[f"{name}_features"], config.model[f"{name}_blocks"] = (4,), (0,)
+    config.model.low_stem_block = config.model.high_stem_block = 4
+    config.method.use_policy = rule == "policy"
+    config.inference.update(rule=rule, c=0.9, slide_batch=2, patch_batch=5)
+    return config
+
+
+@functools.cache
+def networks_and_params(use_policy):
+    networks = sos_run.networks_of(small_config("policy" if use_policy else "low"))
+    return networks.init(jax.random.key(0)), networks
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Runs called by the rule they decide by."""
+
+    def load(checkpoint):
+        config = small_config(checkpoint.name)
+        return sos_run.TrainedMethod(config, 7, *networks_and_params(config.method.use_policy))
+
+    monkeypatch.setattr(classify, "load_method", load)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "slides").mkdir()
+    for seed, name in enumerate(("a.tif", "b.TIFF", "c.tif")):
+        write_slide(tmp_path / "slides" / name, seed)
+    return tmp_path / "slides"
+
+
+class TestWhichFiles:
+    def test_tiffs_and_what_the_authors_script_prepared(self, folder):
+        for name in ("prepared", "half_prepared"):
+            (folder / name / "highres_patches" / "0").mkdir(parents=True)
+        Image.fromarray(np.zeros((16, 16), np.uint8)).save(folder / "prepared" / "lowres.jpg")
+        found = find_slide_files(folder)
+        assert [path.name for path in found.slides] == ["a.tif", "b.TIFF", "c.tif", "half_prepared", "prepared"]
+        assert found.refused == {}
+
+    def test_what_might_be_a_slide_is_refused_by_name_and_the_rest_passed_over(self, folder):
+        for name in ("d.svs", "e.btf", "f.NDPI", "g.png", "h"):
+            (folder / name).write_bytes(b"")
+        for name in (".hidden.svs", "labels.csv", "notes.TXT", "results.json", "slides.html"):
+            (folder / name).write_bytes(b"")
+        (folder / "more").mkdir()
+        found = find_slide_files(folder)
+        assert [path.name for path in found.slides] == ["a.tif", "b.TIFF", "c.tif"]
+        assert list(found.refused) == ["d.svs", "e.btf", "f.NDPI", "g.png", "h"]
+        assert found.refused["d.svs"].startswith(f"{folder / 'd.svs'}: the name ends in .svs, expected .tif or .tiff")
+        assert "ends in nothing" in found.refused["h"]
+
+    def test_a_lone_file_is_taken_whatever_its_ending(self, folder, runs):
+        path = write_slide(folder / "lone.svs")
+        report, _ = classify_files("low", path)
+        assert [result.name for result in report.results] == ["lone"]
+
+    def test_no_place_and_no_slide(self, tmp_path):
+        with pytest.raises(InputError, match="no such file or folder"):
+            find_slide_files(tmp_path / "absent")
+        (tmp_path / "labels.csv").write_text("")
+        with pytest.raises(InputError, match="no slide in this folder"):
+            find_slide_files(tmp_path)
+
+    def test_two_slides_of_one_name(self, folder, runs):
+        write_slide(folder / "a.tiff")
+        with pytest.raises(InputError, match=r"a\.tif: another slide here has the same name"):
+            classify_files("low", folder)
+
+
+class TestReport:
+    def test_what_cannot_be_read_stops_nothing_else(self, folder, runs):
+        (folder / "broken.tif").write_bytes((folder / "a.tif").read_bytes()[:300])
+        write_slide(folder / "small.tif", side=16)
+        tifffile.imwrite(folder / "zblack.tif", np.zeros((SIDE, SIDE), np.uint8))
+        (folder / "d.svs").write_bytes(b"")
+        (folder / "half_prepared" / "highres_patches").mkdir(parents=True)
+        (folder / "gone.tif").symlink_to(folder / "nowhere.tif")
+        report, thumbnails = classify_files("high", folder)
+        assert [result.name for result in report.results] == ["a", "b", "c", "zblack"]
+        assert report.refused.keys() == {"broken.tif", "small.tif", "d.svs", "half_prepared", "gone.tif"}
+        assert "without lowres.jpg" in report.refused["half_prepared"]
+        assert thumbnails.keys() == {"a", "b", "c", "zblack"}
+        assert "zblack: no tissue found" in summary(report)
+        assert f"not read: {folder / 'd.svs'}" in summary(report)
+
+    def test_a_folder_of_other_files_only_says_why_of_each(self, tmp_path, runs):
+        (tmp_path / "d.svs").write_bytes(b"")
+        report, thumbnails = classify_files("low", tmp_path)
+        assert (report.results, thumbnails) == ((), {})
+        assert report.refused.keys() == {"d.svs"}
+
+    @pytest.mark.parametrize("rule", ["high", "low"])
+    def test_a_tiff_is_decoded_once_its_picture_included(self, folder, runs, monkeypatch, rule):
+        decoded = []
+        decode = GreyTiff.decode
+        monkeypatch.setattr(
+            GreyTiff, "decode", lambda self, piece: decoded.append((self.path, piece)) or decode(self, piece)
+        )
+        _, thumbnails = classify_files(rule, folder)
+        assert len(thumbnails) == 3
+        assert sorted(decoded) == [(path, piece) for path in sorted(folder.iterdir()) for piece in range(4)]
+
+
+class TestC:
+    def test_moves_the_switch_and_not_the_card(self, folder, runs):
+        as_trained, settled, sent = (classify_files("confidence", folder, c=c)[0] for c in (None, 0.0, 1.0))
+        assert {result.route for result in settled.results} == {"low"}
+        assert {result.route for result in sent.results} == {"high"}
+        assert (as_trained.c, settled.c, sent.c) == (0.9, 0.0, 1.0)
+        assert settled.classifier == sent.classifier == as_trained.classifier
+        assert settled.classifier.config_sha256 == as_trained.classifier.config_sha256
+        written = results_as_json(sent)
+        assert (written["switch"]["c"], written["classifier"]["inference"]["c"]) == (1.0, 0.9)
+
+    @pytest.mark.parametrize("rule", ["low", "high", "policy"])
+    def test_is_refused_where_nothing_would_follow_it(self, folder, runs, rule):
+        with pytest.raises(InputError, match=rf"c is 0\.5, but this run decides by inference\.rule = {rule}"):
+            classify_files(rule, folder, c=0.5)
+
+    def test_out_of_range(self, folder, runs):
+        with pytest.raises(InputError, match=r"inference\.c is 1\.5, expected 0 to 1"):
+            classify_files("confidence", folder, c=1.5)
