@@ -10,11 +10,11 @@ from absl import flags
 
 from experiments import command
 from medssl_jax.atomic import writable_directory
-from medssl_jax.classify import classify_files
 from medssl_jax.errors import InputError
 from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.slide_page import write_slide_page
 from medssl_jax.report.slides.slide_report import summary, write_results_csv, write_results_json
+from medssl_jax.runs.classify import classify_files
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True

@@ -13,12 +13,12 @@ import jax
 from absl import flags
 
 from experiments import command
-from medssl_jax import focalmix_run
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.froc import paired_cpm_difference, pooled_over_runs
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import result_row, sensitivity_table
+from medssl_jax.runs import focalmix as focalmix_run
 
 _CONFIGS = flags.DEFINE_list("configs", None, "Configs of experiments.focalmix, the baseline first.", required=True)
 _SEEDS = flags.DEFINE_multi_integer(

@@ -15,12 +15,12 @@ from flax.traverse_util import flatten_dict
 
 from data_builders.lks.files import CLASSES
 from experiments import command
-from medssl_jax import sos_run
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
-from medssl_jax.sos_evaluation import evaluate
+from medssl_jax.runs import sos as sos_run
+from medssl_jax.runs.sos_evaluation import evaluate
 
 MUST_AGREE = ("data.", "split.", "inference.slide_batch", "inference.patch_batch")
 CONFIGS = ("image", "patch", "multiscale", "rdms", "sos", "cascade")

@@ -10,9 +10,9 @@ from absl import flags
 
 from experiments import command
 from medssl_jax.atomic import writable_directory
-from medssl_jax.detect import detect_in_file
 from medssl_jax.report.nodules.scan_page import write_scan_page
 from medssl_jax.report.nodules.scan_report import summary, write_detections_csv, write_detections_json
+from medssl_jax.runs.detect import detect_in_file
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True

@@ -11,10 +11,10 @@ from absl import flags
 
 from data_builders.lks.files import CLASSES
 from experiments import command
-from medssl_jax import sos_run
 from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
-from medssl_jax.sos_evaluation import evaluate
+from medssl_jax.runs import sos as sos_run
+from medssl_jax.runs.sos_evaluation import evaluate
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics and results.", required=True)

@@ -29,7 +29,7 @@ def evaluation():
 
     from medssl_jax.losses.sos import switches
     from medssl_jax.metrics.switching import MeanSeconds, switched_classes
-    from medssl_jax.sos_evaluation import Evaluation, Probabilities
+    from medssl_jax.runs.sos_evaluation import Evaluation, Probabilities
 
     def make(name, *, rule="confidence", seed=0, c=0.9, sharpness=6.0, **changes):
         rng = np.random.default_rng((seed, *name.encode()))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax import detect
-from medssl_jax.focalmix_run import load_detector
 from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.metrics.marks import read_submission
 from medssl_jax.models.detector import make_detector
+from medssl_jax.runs import detect
+from medssl_jax.runs.focalmix import load_detector
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key

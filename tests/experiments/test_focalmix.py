@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax import focalmix_run
 from medssl_jax.errors import InputError
+from medssl_jax.runs import focalmix as focalmix_run
 
 TINY = (
     "--config.steps=24",

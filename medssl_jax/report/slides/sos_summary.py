@@ -30,7 +30,7 @@ from medssl_jax.report.slides.sos_tables import (
     switch_line,
     timing_table,
 )
-from medssl_jax.sos_comparison import (
+from medssl_jax.runs.sos_comparison import (
     Difference,
     Runs,
     accuracy_differences,
@@ -42,7 +42,7 @@ from medssl_jax.sos_comparison import (
     scores_of_switch,
     seconds_of,
 )
-from medssl_jax.sos_evaluation import Evaluation
+from medssl_jax.runs.sos_evaluation import Evaluation
 
 RAW, PREPARED = "as downloaded", "as prepared"  # which slides were timed
 Truth = Bool[np.ndarray, " slides"] | None

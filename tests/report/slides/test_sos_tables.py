@@ -22,7 +22,7 @@ from medssl_jax.report.slides.sos_tables import (
     table_4,
     timing_table,
 )
-from medssl_jax.sos_methods import METHODS
+from medssl_jax.runs.sos_methods import METHODS
 
 CLASSES = tuple(PAPER_SLIDES)
 LABEL = np.repeat(np.arange(4), (10, 5, 4, 1))

@@ -18,8 +18,8 @@ from medssl_jax.metrics.switching import (
     switch_scores,
     switched_classes,
 )
-from medssl_jax.sos_evaluation import Evaluation, Probabilities
-from medssl_jax.sos_methods import CASCADE, IMAGE_LEVEL, MULTI_SCALE, SOS
+from medssl_jax.runs.sos_evaluation import Evaluation, Probabilities
+from medssl_jax.runs.sos_methods import CASCADE, IMAGE_LEVEL, MULTI_SCALE, SOS
 
 Runs = Mapping[str, Sequence[Evaluation]]  # of each method, one a seed, over the same slides and seeds
 

@@ -10,12 +10,12 @@ import pytest
 import tifffile
 
 from experiments.configs import sos
-from medssl_jax import sos_run
 from medssl_jax.data.sources import LksSource, open_lks, prepare_lks
 from medssl_jax.errors import InputError
 from medssl_jax.inference.selective import SelectiveClassifier
-from medssl_jax.sos_evaluation import both_networks, evaluate
-from medssl_jax.sos_run import SlideSplit, TrainedMethod
+from medssl_jax.runs import sos as sos_run
+from medssl_jax.runs.sos import SlideSplit, TrainedMethod
+from medssl_jax.runs.sos_evaluation import both_networks, evaluate
 
 SPLIT = SlideSplit(train=(), validation=(0, 1, 2), test=(3, 4, 5, 6, 7))
 

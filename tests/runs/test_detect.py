@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from medssl_jax import detect
 from medssl_jax.data.crop_cache import OUTSIDE_HU
-from medssl_jax.detect import detect_in_file, find_nodules, prepare_for_search
 from medssl_jax.errors import InputError
-from medssl_jax.focalmix_run import LoadedDetector
 from medssl_jax.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm
 from medssl_jax.inference.sliding import ScanDetections
+from medssl_jax.runs import detect
+from medssl_jax.runs.detect import detect_in_file, find_nodules, prepare_for_search
+from medssl_jax.runs.focalmix import LoadedDetector
 from medssl_jax.volumes import Volume, read_volume, write_metaimage
 
 SERIES_UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264"

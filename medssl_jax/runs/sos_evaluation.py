@@ -19,8 +19,8 @@ from medssl_jax.data.sources import LksSource
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
 from medssl_jax.metrics.switching import MeanSeconds, low_share, mean_seconds
 from medssl_jax.progress import Progress, silent
+from medssl_jax.runs.sos import SlideSplit, TrainedMethod
 from medssl_jax.slides import Slide, open_slide
-from medssl_jax.sos_run import SlideSplit, TrainedMethod
 
 OpenSlide = Callable[[], Slide]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.metrics.switching import MeanSeconds
-from medssl_jax.sos_comparison import (
+from medssl_jax.runs.sos_comparison import (
     accuracy_differences,
     choice_of_c,
     has_raw_seconds,
@@ -14,7 +14,7 @@ from medssl_jax.sos_comparison import (
     mean_seconds_of,
     scores_of_switch,
 )
-from medssl_jax.sos_evaluation import Probabilities
+from medssl_jax.runs.sos_evaluation import Probabilities
 
 
 def test_the_c_of_validation_is_the_best_of_a_fine_grid(evaluation):

@@ -8,13 +8,13 @@ import numpy as np
 from medssl_jax.data.crop_cache import masked_hu
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
 from medssl_jax.errors import InputError
-from medssl_jax.focalmix_run import LoadedDetector, load_detector
 from medssl_jax.inference.world import marks_in_world
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
+from medssl_jax.runs.focalmix import LoadedDetector, load_detector
 from medssl_jax.volumes import Volume, read_labels, read_volume
 
 LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})

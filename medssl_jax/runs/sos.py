@@ -21,8 +21,8 @@ from medssl_jax.errors import InputError
 from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings
 from medssl_jax.models.sos import SosNetworks, make_networks, measure_intensities
 from medssl_jax.progress import progress_bar
+from medssl_jax.runs.sos_methods import METHODS
 from medssl_jax.slides import SlideLayout
-from medssl_jax.sos_methods import METHODS
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run import load_run, train_in

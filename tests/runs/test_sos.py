@@ -9,14 +9,14 @@ import pytest
 
 from data_builders.lks.files import CLASSES
 from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
-from medssl_jax import sos_run
-from medssl_jax.classify import classify_files
 from medssl_jax.errors import InputError
-from medssl_jax.focalmix_run import load_detector
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.models.sos import measure_intensities
 from medssl_jax.report.slides.sos_summary import write_summary
-from medssl_jax.sos_evaluation import evaluate
+from medssl_jax.runs import sos as sos_run
+from medssl_jax.runs.classify import classify_files
+from medssl_jax.runs.focalmix import load_detector
+from medssl_jax.runs.sos_evaluation import evaluate
 
 STEPS = 4
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax import focalmix_run
 from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.splits import Split
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.metrics.froc import score
 from medssl_jax.metrics.luna16_files import Findings
+from medssl_jax.runs import focalmix as focalmix_run
 
 SHAPE = (40, 48, 56)
 

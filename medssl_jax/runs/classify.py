@@ -11,8 +11,8 @@ from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, silent
 from medssl_jax.report.slides.slide_page import thumbnail
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
+from medssl_jax.runs.sos import TrainedMethod, load_method
 from medssl_jax.slides import PREPARED_IMAGE, PREPARED_PATCHES, Slide, open_slide
-from medssl_jax.sos_run import TrainedMethod, load_method
 
 # What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
 OTHER_SUFFIXES = (

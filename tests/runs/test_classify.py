@@ -9,10 +9,11 @@ import tifffile
 from PIL import Image
 
 from experiments.configs import sos
-from medssl_jax import classify, sos_run
-from medssl_jax.classify import classify_files, find_slide_files
 from medssl_jax.errors import InputError
 from medssl_jax.report.slides.slide_report import results_as_json, summary
+from medssl_jax.runs import classify
+from medssl_jax.runs import sos as sos_run
+from medssl_jax.runs.classify import classify_files, find_slide_files
 from medssl_jax.tiff import GreyTiff
 
 SIDE = 32
