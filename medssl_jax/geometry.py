@@ -86,12 +86,19 @@ def voxel_zyx_to_world_xyz_mm(points_zyx: Float[np.ndarray, "n 3"], grid: Grid) 
 
 
 def boxes_from_points(
-    centres_xyz_mm: Float[np.ndarray, "n 3"], diameters_mm: Float[np.ndarray, " n"], grid: Grid
+    centres_xyz_mm: Float[np.ndarray, "n 3"],
+    diameters_mm: Float[np.ndarray, " n"] | Float[np.ndarray, "n 3"],
+    grid: Grid,
 ) -> Float[np.ndarray, "n 6"]:
-    """The box of each sphere: `z, y, x, depth, height, width` in voxels of `grid`."""
+    """The box of each sphere: `z, y, x, depth, height, width` in voxels of `grid`.
+
+    Diameters of shape (n, 3) are the extents in x, y, z of boxes that lie straight in the world; where `grid` does not,
+    the result is the box round the turned one.
+    """
     centres_zyx = world_xyz_mm_to_voxel_zyx(centres_xyz_mm, grid)
-    extents_zyx = np.asarray(diameters_mm, np.float64)[:, None] / np.array(grid.spacing_zyx_mm)
-    return np.hstack([centres_zyx, extents_zyx])
+    extents_mm = np.asarray(diameters_mm, np.float64)
+    along_axes_xyz_mm = extents_mm[:, None] if extents_mm.ndim == 1 else extents_mm @ np.abs(grid.direction_matrix)
+    return np.hstack([centres_zyx, along_axes_xyz_mm[:, ::-1] / np.array(grid.spacing_zyx_mm)])
 
 
 def upright_grid(grid: Grid) -> Grid:

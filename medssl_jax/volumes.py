@@ -35,17 +35,17 @@ class Volume:
             raise ValueError(f"array of shape {self.array_zyx.shape} on a grid of size {self.grid.size_zyx}")
 
 
-def read_volume(path: str | os.PathLike) -> Volume:
+def read_volume(path: str | os.PathLike, series_uid: str | None = None) -> Volume:
     """Reads a CT as int16 HU; padding outside the field of view (-2048, -3024) is left as it is.
 
-    `path` has one of `EXTENSIONS` or is a folder with the DICOM slices of one CT series. The series UID is DICOM's
-    SeriesInstanceUID, else the file name without its extension.
+    `path` has one of `EXTENSIONS` or is a folder with the DICOM slices of one CT series, or with those of `series_uid`
+    among others. The series UID is DICOM's SeriesInstanceUID, else the file name without its extension.
 
     Raises:
       InputError: the file is absent, incomplete or not three-dimensional, its header contradicts itself, a value is no
         HU; see `medssl_jax.dicom.read_series` for folders.
     """
-    return _read(Path(path), np.int16)
+    return _read(Path(path), np.int16, series_uid)
 
 
 def read_labels(path: str | os.PathLike) -> Volume:
@@ -74,10 +74,10 @@ def write_metaimage(path: str | os.PathLike, volume: Volume, *, compress: bool =
         temporary.write_text(header)
 
 
-def _read(path, dtype):
+def _read(path, dtype, series_uid=None):
     if path.is_dir():
-        series = read_series(path)
-        array = _decode_slices(path, series.files)
+        series = read_series(path, series_uid)
+        array = _decode_slices(path, series)
         if array.shape != series.grid.size_zyx:
             raise InputError(f"{path}: its slices decode to {array.shape} voxels, expected {series.grid.size_zyx}")
         return Volume(_to_integers(array, dtype, path), series.grid, series.series_uid)
@@ -115,13 +115,20 @@ def _decode(path, voxel_data):
     return array, grid
 
 
-def _decode_slices(folder, files):
+def _decode_slices(folder, series):
     import SimpleITK as sitk
 
+    # SimpleITK takes the kind of number from the first slice: HU of others would wrap round or lose their fractions.
+    pixel_type = sitk.sitkFloat32 if series.is_mixed else sitk.sitkUnknown
+    warns = sitk.ProcessObject.GetGlobalWarningDisplay()
+    # It says on stderr that distances differ in their last digit; how far they may differ, read_series decides.
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        return sitk.GetArrayFromImage(sitk.ReadImage([str(file) for file in files]))
+        return sitk.GetArrayFromImage(sitk.ReadImage([str(file) for file in series.files], pixel_type))
     except RuntimeError as error:
         raise InputError(f"{folder}: cannot be read: {_reason(error)}") from None
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(warns)
 
 
 def _reason(error):

@@ -69,3 +69,54 @@ def evaluation():
         return replace(made, **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_series():
+    """Writes a CT as DICOM files whose names tell nothing of their order; `change(header, z)` alters each header."""
+    import pydicom
+    from pydicom.dataset import Dataset, FileMetaDataset
+
+    def write(folder, *, slices=8, distance_mm=2.0, side=8, change=None, stored=None, **fields):
+        stored = np.zeros((slices, side, side), np.int16) if stored is None else stored
+        folder.mkdir(parents=True, exist_ok=True)
+        for z, image in enumerate(stored):
+            header = Dataset()
+            header.file_meta = FileMetaDataset()
+            header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+            values = {
+                "SOPClassUID": pydicom.uid.CTImageStorage,
+                "SOPInstanceUID": f"{fields.get('SeriesInstanceUID', '1.2.3.4')}.{z}",
+                "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+                "Modality": "CT",
+                "Manufacturer": "GE MEDICAL SYSTEMS",
+                "ConvolutionKernel": "STANDARD",
+                "PatientID": "100012",
+                "StudyDate": "19990102",
+                "StudyInstanceUID": "1.2.3",
+                "SeriesInstanceUID": "1.2.3.4",
+                "SliceThickness": distance_mm,
+                "ImagePositionPatient": [-10.0, -20.0, -100 + distance_mm * z],
+                "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+                "PixelSpacing": [0.75, 0.75],
+                "Rows": image.shape[0],
+                "Columns": image.shape[1],
+                "SamplesPerPixel": 1,
+                "PhotometricInterpretation": "MONOCHROME2",
+                "BitsAllocated": 16,
+                "BitsStored": 16,
+                "HighBit": 15,
+                "PixelRepresentation": 1,
+                "RescaleSlope": 1,
+                "RescaleIntercept": -1024,
+                **fields,
+            }
+            for name, value in values.items():
+                setattr(header, name, value)
+            if change is not None:
+                change(header, z)
+            header.PixelData = image.astype("<i2" if header.get("PixelRepresentation", 1) else "<u2").tobytes()
+            header.save_as(folder / f"1-{(z * 37 + 11) % 101:03d}.dcm", enforce_file_format=True)
+        return folder
+
+    return write

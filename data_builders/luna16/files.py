@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,61 +11,149 @@ from jaxtyping import Float
 
 from medssl_jax.errors import InputError
 from medssl_jax.metaimage import check_metaimage
-from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_series_uids
+from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_series_uids, read_table
 
 SUBSETS = tuple(range(10))
 LUNGS_FOLDER = "seg-lungs-LUNA16"
+FOLDERS = (*(f"subset{number}" for number in SUBSETS), LUNGS_FOLDER)
 CSV_FOLDERS = (".", "CSVFILES", "evaluationScript/annotations")
+# Ours, or what TCIA gives with LIDC-IDRI: eight of its patients have two CTs.
+PATIENT_COLUMNS = {"patients.csv": ("seriesuid", "patient"), "metadata.csv": ("Series UID", "Subject ID")}
 SAMPLE_BYTES = 4096
+NAMED = 3  # of many absent files
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScanFiles:
-    """Where one scan and its lung mask lie, and its nodules."""
+    """Where one scan and its lung mask lie, its patient ("" where unknown), and its nodules."""
 
     series_uid: str
     subset: int
+    patient: str
     scan_path: Path
-    lungs_path: Path
-    data_paths: tuple[Path, Path]
+    lungs_path: Path | None
+    data_paths: tuple[Path, ...]
     centres_xyz_mm: Float[np.ndarray, "n 3"]
     diameters_mm: Float[np.ndarray, " n"]
 
 
-def find_scans(folder: Path) -> tuple[ScanFiles, ...]:
-    """All scans listed in `seriesuids.csv`, by subset, then by series UID.
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """Which of LUNA16's files there are, by series UID; none is opened."""
+
+    absent_folders: tuple[str, ...]
+    scan_paths: Mapping[str, tuple[Path, ...]]  # more than one: the same series in two subsets
+    lungs_paths: Mapping[str, Path]
+
+
+def find_scans(folder: Path, *, allow_absent: bool = False) -> tuple[ScanFiles, ...]:
+    """The scans listed in `seriesuids.csv`, by subset, then by series UID.
+
+    With `allow_absent` the listed scans and the masks that are there are enough; see `absent_files`.
 
     Raises:
-      InputError: LUNA16 or a part of it is not in `folder`; a scan is listed and absent, or present and not listed; a
-        mask is absent; a header is wrong or a data file truncated; an annotation belongs to no listed scan.
+      InputError: LUNA16 is not in `folder`, or a subset, listed scan or mask is absent; a scan is there twice, or is
+        not listed; a header is wrong or a data file missing or truncated; an annotation belongs to no listed scan; a
+        table of patients names none of the scans.
     """
     check_is_luna16(folder)
-    list_path, annotations_path = _csv_path(folder, "seriesuids.csv"), _csv_path(folder, "annotations.csv")
+    list_path = csv_path(folder, "seriesuids.csv")
     series_uids = read_series_uids(list_path)
-    path_of = _scan_paths(folder)
-    for series_uid in series_uids:
-        if series_uid not in path_of:
-            raise InputError(
-                f"{list_path}: lists {series_uid}, but no subset folder of {folder} holds {series_uid}.mhd: "
-                "unzip its subset again"
-            )
-    listed = set(series_uids)
-    for series_uid, path in path_of.items():
-        if series_uid not in listed:
-            raise InputError(f"{path}: this scan is not listed in {list_path}: add it there or take it away")
-    annotations = read_annotations(annotations_path, known_series=listed)
-    return tuple(
-        sorted(
-            (_scan_files(folder, path, annotations) for path in path_of.values()),
-            key=lambda scan: (scan.subset, scan.series_uid),
+    annotations_path = csv_path(folder, "annotations.csv")
+    inventory = take_inventory(folder)
+    for series_uid, paths in sorted(inventory.scan_paths.items()):
+        if len(paths) > 1:
+            raise InputError(f"{paths[1]}: the same series is also {paths[0]}: remove one")
+        if series_uid not in series_uids:
+            raise InputError(f"{paths[0]}: this scan is not listed in {list_path}: add it there or take it away")
+    absent = absent_files(inventory, series_uids)
+    if absent and not allow_absent:
+        raise InputError(
+            f"{folder}: {'; '.join(absent)}: unzip LUNA16's files of that name again, or go on with what is there: "
+            "--allow_absent (experiments.prepare), config.data.allow_absent = True (training)"
         )
+    if not inventory.scan_paths:
+        raise InputError(f"{folder}: none of the {len(series_uids)} listed scans is here: unzip a subset again")
+    annotations = read_annotations(annotations_path, known_series=series_uids)
+    patients = read_patients(folder, series_uids)
+    scans = (
+        _scan_files(path, inventory.lungs_paths.get(series_uid), patients.get(series_uid, ""), annotations)
+        for series_uid, (path,) in inventory.scan_paths.items()
     )
+    return tuple(sorted(scans, key=lambda scan: (scan.subset, scan.series_uid)))
+
+
+def take_inventory(folder: Path) -> Inventory:
+    """Looks at names only, so that nothing on disk can make it fail."""
+    scan_paths: dict[str, tuple[Path, ...]] = {}
+    for subset in SUBSETS:
+        for path in sorted((folder / f"subset{subset}").glob("*.mhd")):
+            scan_paths[path.stem] = (*scan_paths.get(path.stem, ()), path)
+    return Inventory(
+        absent_folders=tuple(name for name in FOLDERS if not (folder / name).is_dir()),
+        scan_paths=scan_paths,
+        lungs_paths={path.stem: path for path in sorted((folder / LUNGS_FOLDER).glob("*.mhd"))},
+    )
+
+
+def absent_files(inventory: Inventory, series_uids: Iterable[str]) -> tuple[str, ...]:
+    """What is not there of LUNA16, in words: folders, then listed scans, then masks of scans that are there."""
+    listed = tuple(series_uids)
+    absent = []
+    if inventory.absent_folders:
+        absent.append(f"{', '.join(inventory.absent_folders)} not found")
+    if scans := [uid for uid in listed if uid not in inventory.scan_paths]:
+        absent.append(f"{len(scans)} of {len(listed)} scans in seriesuids.csv not found ({_some(scans)})")
+    masks = [f"{uid}.mhd" for uid in sorted(inventory.scan_paths) if uid not in inventory.lungs_paths]
+    if masks and LUNGS_FOLDER not in inventory.absent_folders:
+        absent.append(f"{len(masks)} lung masks not found ({LUNGS_FOLDER}/{_some(masks)})")
+    return tuple(absent)
+
+
+def read_patients(folder: Path, series_uids: Iterable[str]) -> dict[str, str]:
+    """The patient of each of `series_uids` that a table of patients names; empty where there is no table.
+
+    The table is `patients.csv` (seriesuid, patient) or TCIA's `metadata.csv` of LIDC-IDRI. Raises `InputError` where it
+    names none of the series, or one of them under two patients.
+    """
+    path = patients_path(folder)
+    if path is None:
+        return {}
+    listed, patient_of = frozenset(series_uids), dict[str, str]()
+    for row, (series_uid, patient) in read_table(path, PATIENT_COLUMNS[path.name]):
+        if series_uid in listed and patient_of.setdefault(series_uid, patient) != patient:
+            raise InputError(
+                f"{path}: row {row}: series {series_uid} is of patient {patient!r}, in a row before of "
+                f"{patient_of[series_uid]!r}: expected one patient; take one row out"
+            )
+    if not patient_of:
+        raise InputError(
+            f"{path}: names none of the {len(listed)} listed series, expected LIDC-IDRI's: correct it or take it away"
+        )
+    return patient_of
+
+
+def patients_path(folder: Path) -> Path | None:
+    """The table of patients, if there is one."""
+    places = (folder / place / name for name in PATIENT_COLUMNS for place in CSV_FOLDERS)
+    return next((path for path in places if path.is_file()), None)
 
 
 def read_findings(folder: Path) -> tuple[Findings, Findings]:
     """LUNA16's nodules and the irrelevant findings that its score leaves out."""
-    included, excluded = (_csv_path(folder, name) for name in ("annotations.csv", "annotations_excluded.csv"))
+    included, excluded = (csv_path(folder, name) for name in ("annotations.csv", "annotations_excluded.csv"))
     return read_annotations(included), read_annotations(excluded)
+
+
+def csv_path(folder: Path, name: str) -> Path:
+    """Where one of LUNA16's tables lies; `InputError` if in none of `CSV_FOLDERS`."""
+    for place in CSV_FOLDERS:
+        path = folder / place / name
+        if path.is_file():
+            return path
+    raise InputError(
+        f"{folder}: no {name}, expected here or in {' or '.join(CSV_FOLDERS[1:])}: unzip evaluationScript.zip"
+    )
 
 
 def is_there(folder: Path) -> bool:
@@ -73,7 +162,7 @@ def is_there(folder: Path) -> bool:
 
 
 def check_is_luna16(folder: Path) -> None:
-    """Raises `InputError` unless `folder` has LUNA16's subset folders and its masks."""
+    """Raises `InputError` unless `folder` has any of LUNA16's subset folders."""
     if not is_there(folder):
         raise InputError(
             f"{folder}: LUNA16 is not here. Download it from luna16.grand-challenge.org (Zenodo records "
@@ -81,65 +170,49 @@ def check_is_luna16(folder: Path) -> None:
             f"annotations.csv, evaluationScript.zip), unzip it all into {folder}, so that {folder}/subset0 is there, "
             f"then run `python -m experiments.prepare --dataset=luna16 --manual_dir={folder} --data_dir=DIR`"
         )
-    expected = [*(f"subset{number}" for number in SUBSETS), LUNGS_FOLDER]
-    absent = [name for name in expected if not (folder / name).is_dir()]
-    if absent:
-        raise InputError(
-            f"{folder}: {', '.join(absent)} not found, expected as folders: unzip LUNA16's files of that name"
-        )
 
 
 def describe(scans: tuple[ScanFiles, ...]) -> str:
-    """A hash that changes with any scan, mask or annotation, and does not with where the folder lies.
+    """A hash that changes with any scan, mask, patient or annotation, and does not with where the folder lies."""
+    return hashlib.sha256("\n".join(map(describe_scan, scans)).encode()).hexdigest()
+
+
+def describe_scan(scan: ScanFiles) -> str:
+    """As `describe`, of one scan.
 
     Of the voxels only their number of bytes and a sample from the middle count: reading all of LUNA16 takes an hour.
     """
-    digest = hashlib.sha256()
-    for scan in scans:
-        digest.update(f"{scan.series_uid} {scan.subset}\n".encode())
-        for path in (scan.scan_path, scan.lungs_path, *scan.data_paths):
+    digest = hashlib.sha256(repr((scan.series_uid, scan.subset, scan.patient, scan.lungs_path is None)).encode())
+    for path in (scan.scan_path, scan.lungs_path, *scan.data_paths):
+        if path is not None:
             digest.update(_size_and_middle(path))
-        digest.update(np.hstack([scan.centres_xyz_mm, scan.diameters_mm[:, None]]).astype("<f8").tobytes())
+    digest.update(np.hstack([scan.centres_xyz_mm, scan.diameters_mm[:, None]]).astype("<f8").tobytes())
     return digest.hexdigest()
 
 
-def _csv_path(folder, name):
-    for place in CSV_FOLDERS:
-        path = folder / place / name
-        if path.is_file():
-            return path
-    raise InputError(
-        f"{folder}: no {name}, expected here or in evaluationScript/annotations: unzip evaluationScript.zip"
-    )
+def subset_of_path(scan_path: Path) -> int:
+    """The subset whose folder a scan lies in."""
+    return int(scan_path.parent.name.removeprefix("subset"))
 
 
-def _scan_paths(folder):
-    path_of: dict[str, Path] = {}
-    for subset in SUBSETS:
-        for path in sorted((folder / f"subset{subset}").glob("*.mhd")):
-            if path.stem in path_of:
-                raise InputError(f"{path}: the same series is also {path_of[path.stem]}: remove one")
-            path_of[path.stem] = path
-    return path_of
-
-
-def _scan_files(folder, scan_path, annotations):
-    series_uid = scan_path.stem
-    lungs_path = folder / LUNGS_FOLDER / scan_path.name
-    if not lungs_path.is_file():
-        raise InputError(
-            f"{lungs_path}: no such file, expected the lung mask of {scan_path}: unzip {LUNGS_FOLDER}.zip again"
-        )
-    nodules = annotations.of_series({series_uid})
+def _scan_files(scan_path, lungs_path, patient, annotations):
+    nodules = annotations.of_series({scan_path.stem})
+    headers = [scan_path] if lungs_path is None else [scan_path, lungs_path]
     return ScanFiles(
-        series_uid=series_uid,
-        subset=int(scan_path.parent.name.removeprefix("subset")),
+        series_uid=scan_path.stem,
+        subset=subset_of_path(scan_path),
+        patient=patient,
         scan_path=scan_path,
         lungs_path=lungs_path,
-        data_paths=(check_metaimage(scan_path).path, check_metaimage(lungs_path).path),
+        data_paths=tuple(check_metaimage(header).path for header in headers),
         centres_xyz_mm=nodules.centre_xyz_mm,
         diameters_mm=nodules.diameter_mm,
     )
+
+
+def _some(names):
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _size_and_middle(path):

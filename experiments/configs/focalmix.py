@@ -14,8 +14,11 @@ def get_config(_: str = "") -> ConfigDict:
     config.steps = 30_000  # (o)
 
     data = config.data = ConfigDict()
+    data.data_set = "luna16"  # or `folder`: scans of your own
     data.manual_dir = "data/LUNA16"  # the unpacked download
     data.data_dir = "data/tfds"  # the prepared data set
+    data.allow_absent = False  # True: goes on without scans that are not there or cannot be read
+    data.workers = 0  # processes that prepare; 0: as many as there are cores
     data.cache_dir = "data/cache"  # memory-mapped arrays for crops
     data.mask_lungs = True  # (c) 170/255 outside the dilated lungs
 
@@ -24,7 +27,8 @@ def get_config(_: str = "") -> ConfigDict:
     split.train_subsets = (0, 1, 2, 3, 4, 9)  # 533 scans (p); which ones: (o)
     split.test_subsets = (5, 6, 7, 8)  # 355 scans (p); which ones: (o)
     split.labelled = 100  # (p) 25, 50 or 100; -1: every training scan that is not unlabelled
-    split.unlabelled = 400  # (p)
+    split.unlabelled = 400  # (p) training scans whose labels are not looked at
+    split.unlabelled_extra = 0  # scans that have no labels, such as NLST's; -1: all
 
     patches = config.patches = ConfigDict()
     patches.side = 160  # (p)

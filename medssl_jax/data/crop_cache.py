@@ -9,17 +9,21 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int16, UInt8
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
+from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
 
 # What fills the space outside the lungs: 170 / 255 of the way from -1200 to 600 HU, as LUNA16 code has it.
@@ -28,11 +32,16 @@ OUTSIDE_HU = 0
 PLACE_LATTICE_VOXEL = 4
 
 
-@runtime_checkable
-class ScanSource(Protocol):
-    """Prepared scans by number: a list, or a data set on disk."""
+# What a voxel takes: HU as int16 and the lungs as uint8; the rest of a scan is next to nothing.
+BYTES_PER_VOXEL = 3
 
-    def __len__(self) -> int: ...
+
+@runtime_checkable
+class Scans(Protocol):
+    """Prepared scans by number, and what is known of each without its voxels, in the same order."""
+
+    @property
+    def facts(self) -> Mapping[str, ScanFacts]: ...
     def __getitem__(self, index: int) -> PreparedScan: ...
 
 
@@ -54,27 +63,32 @@ class CachedScan:
 
 
 class CropCache:
-    """The scans of one data set, by series UID."""
+    """The scans of one data set or of several, by series UID. Raises `InputError` where two hold the same series."""
 
-    def __init__(self, directory: Path):
-        self.directory = directory
-        self._index = json.loads((directory / "index.json").read_text())
+    def __init__(self, *directories: Path):
+        self.directories = directories
+        self.facts: dict[str, ScanFacts] = {}
+        self._directory_of: dict[str, Path] = {}
+        for directory in directories:
+            for series_uid, record in json.loads((directory / "index.json").read_text()).items():
+                if series_uid in self.facts:
+                    raise InputError(
+                        f"{series_uid}: is in {self._directory_of[series_uid]} and in {directory}, expected each "
+                        "series in one data set: take it out of one and prepare that one again"
+                    )
+                self.facts[series_uid] = ScanFacts.from_json(record)
+                self._directory_of[series_uid] = directory
 
     @property
     def fingerprint(self) -> str:
-        """Names this data set and how it was cached."""
-        return self.directory.name
-
-    @property
-    def subset_of(self) -> dict[str, int]:
-        """The subset of each series."""
-        return dict(self._index)
+        """Names these data sets and how they were cached."""
+        return "+".join(directory.name for directory in self.directories)
 
     # Each open scan holds two file descriptors; systems allow a process about a thousand.
     @functools.lru_cache(maxsize=128)  # noqa: B019 - a cache lives as long as the process
     def scan(self, series_uid: str) -> CachedScan:
         """Opens one scan; its volume stays on disk."""
-        folder = self.directory / series_uid
+        folder = self._directory_of[series_uid] / series_uid
         header = json.loads((folder / "scan.json").read_text())
         grid = Grid(**{name: tuple(value) for name, value in header["grid"].items()})
         # Bare numbers, not .npy: Python 3.11 parses the header of that wrongly when many threads do at once.
@@ -90,24 +104,47 @@ class CropCache:
 
 
 def build_crop_cache(
-    scans: ScanSource, cache_dir: Path, *, fingerprint: str, mask_lungs: bool, progress: Progress = silent
+    scans: Scans,
+    cache_dir: Path,
+    *,
+    fingerprint: str,
+    mask_lungs: bool,
+    workers: int = 1,
+    progress: Progress = silent,
+    say: Callable[[str], None] | None = None,
 ) -> CropCache:
-    """Unpacks `scans` under `cache_dir`, unless they are there already; what a killed run finished is kept.
+    """Unpacks `scans` (picklable if `workers` > 1) under `cache_dir`, unless they are there; what is finished is kept.
 
-    `progress` wraps the iteration over scan numbers. Raises `InputError` where the disk has no room.
+    `say` is told the size before anything is written. Raises `InputError` where the disk has no room for all of it.
     """
-    name = hashlib.sha256(f"{fingerprint} mask_lungs={mask_lungs} layout=2".encode()).hexdigest()[:16]
-    directory = Path(cache_dir) / name
+    name = hashlib.sha256(f"{fingerprint} mask_lungs={mask_lungs} layout=3".encode()).hexdigest()[:16]
+    directory = writable_directory(Path(cache_dir) / name)
     if not (directory / "index.json").exists():
-        subsets = {}
-        for number in progress(range(len(scans))):
-            scan = scans[number]
-            subsets[scan.series_uid] = scan.subset
-            if not (directory / scan.series_uid).exists():
-                _write_scan(scan, directory / scan.series_uid, mask_lungs)
+        missing = [number for number, uid in enumerate(scans.facts) if not (directory / uid).exists()]
+        _check_room(directory, [each.size_zyx for each in scans.facts.values()], missing, say)
+        unpack = functools.partial(_unpack, scans, directory, mask_lungs)
+        for _ in progress(results_as_completed(unpack, missing, workers=workers), total=len(missing)):
+            pass
         with atomic_path(directory / "index.json") as temporary:
-            Path(temporary).write_text(json.dumps(subsets, indent=1))
+            temporary.write_text(json.dumps({uid: each.to_json() for uid, each in scans.facts.items()}, indent=1))
     return CropCache(directory)
+
+
+def _check_room(directory, sizes_zyx, missing, say):
+    needed = sum(math.prod(sizes_zyx[number]) for number in missing) * BYTES_PER_VOXEL
+    free = shutil.disk_usage(directory).free
+    if say and missing:
+        say(f"{directory}: {len(missing)} scans to unpack, {needed / 1e9:.2f} GB; {free / 1e9:.2f} GB are free")
+    if free < needed:
+        raise InputError(
+            f"{directory}: {free / 1e9:.2f} GB free, the crops of {len(missing)} scans need {needed / 1e9:.2f} GB: "
+            "make room or choose another cache_dir"
+        )
+
+
+def _unpack(scans, directory, mask_lungs, number):
+    scan = scans[number]
+    _write_scan(scan, directory / scan.series_uid, mask_lungs)
 
 
 def masked_hu(scan: PreparedScan) -> Int16[np.ndarray, "z y x"]:
@@ -117,15 +154,9 @@ def masked_hu(scan: PreparedScan) -> Int16[np.ndarray, "z y x"]:
 
 def _write_scan(scan: PreparedScan, folder: Path, mask_lungs: bool) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
-    needed = scan.hu.nbytes + scan.lungs.nbytes
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        free = shutil.disk_usage(partial).free
-        if free < 2 * needed:
-            raise InputError(
-                f"{folder.parent}: {free / 2**20:.0f} MB free, a scan needs {needed / 2**20:.0f}: make room"
-            )
         places = PLACE_LATTICE_VOXEL * np.argwhere(scan.lungs[(slice(None, None, PLACE_LATTICE_VOXEL),) * 3])
         (masked_hu(scan) if mask_lungs else scan.hu).tofile(partial / "hu.int16")
         scan.lungs.tofile(partial / "lungs.uint8")

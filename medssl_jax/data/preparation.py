@@ -7,6 +7,7 @@ from jaxtyping import Float, Float32, Int16, UInt8
 
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
+from medssl_jax.lungs import segment_lungs
 from medssl_jax.resampling import resample_linear, resample_nearest
 from medssl_jax.volumes import Volume
 
@@ -18,7 +19,11 @@ LUNG_DILATION_MM = 5.0  # our choice: enough for a nodule on the pleura, whose c
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PreparedScan:
-    """A scan at 1 mm; boxes are `z, y, x, depth, height, width` in voxels of `grid`, `subset` is -1 outside LUNA16."""
+    """A scan at 1 mm; boxes are `z, y, x, depth, height, width` in voxels of `grid`.
+
+    `subset` is the fold, -1 where there are none; `patient` is "" where it is not known. A scan that is labelled and
+    has no boxes has no nodules; of one that is not labelled nothing is known.
+    """
 
     series_uid: str
     subset: int
@@ -27,15 +32,19 @@ class PreparedScan:
     boxes_zyxdhw_voxel: Float32[np.ndarray, "n 6"]
     grid: Grid
     source_spacing_zyx_mm: tuple[float, float, float]
+    patient: str = ""
+    is_labelled: bool = True
 
 
 def prepare_scan(
     volume: Volume,
-    lungs: Volume,
+    lungs: Volume | None,
     centres_xyz_mm: Float[np.ndarray, "n 3"],
-    diameters_mm: Float[np.ndarray, " n"],
+    diameters_mm: Float[np.ndarray, " n"] | Float[np.ndarray, "n 3"],
     *,
     subset: int = -1,
+    patient: str = "",
+    is_labelled: bool = True,
     lung_labels: tuple[int, ...] | None = None,
     lung_dilation_mm: float = LUNG_DILATION_MM,
 ) -> PreparedScan:
@@ -43,11 +52,16 @@ def prepare_scan(
 
     HU are clipped first, or padding (-2048, -3024) would bleed into the skin. Interpolation is linear, nearest for
     `lungs`, which may lie on a grid of its own; `lung_labels` are its lungs (every label but 0 if None), dilated by
-    `lung_dilation_mm`. No nodules is normal: boxes of shape (0, 6).
+    `lung_dilation_mm`. No `lungs` are segmented. No nodules is normal: boxes of shape (0, 6). Diameters of shape (n, 3)
+    are extents of boxes, see `boxes_from_points`.
 
     Raises:
-      InputError: a nodule outside the volume or without a diameter; a mask without lungs.
+      InputError: a nodule outside the volume or without a diameter; a mask without lungs, or none found.
     """
+    if lungs is None:
+        lungs, lung_labels = Volume(segment_lungs(volume), volume.grid, volume.series_uid), None
+        if not lungs.array_zyx.any():
+            raise InputError(f"{volume.series_uid}: no lungs found in it, expected a CT of the chest: take it away")
     grid = isotropic_grid(upright_grid(volume.grid), SPACING_MM)
     hu = resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid)
     return PreparedScan(
@@ -58,6 +72,8 @@ def prepare_scan(
         boxes_zyxdhw_voxel=_boxes(volume.series_uid, centres_xyz_mm, diameters_mm, grid),
         grid=grid,
         source_spacing_zyx_mm=volume.grid.spacing_zyx_mm,
+        patient=patient,
+        is_labelled=is_labelled,
     )
 
 
@@ -77,7 +93,7 @@ def _dilated_lungs(lungs, grid, labels, dilation_mm):
 def _boxes(series_uid, centres_xyz_mm, diameters_mm, grid):
     boxes = boxes_from_points(centres_xyz_mm, diameters_mm, grid)
     for box, centre_xyz_mm, diameter_mm in zip(boxes, centres_xyz_mm, diameters_mm, strict=True):
-        if not (np.isfinite(diameter_mm) and diameter_mm > 0):
+        if not (np.isfinite(diameter_mm) & (diameter_mm > 0)).all():
             raise InputError(f"{series_uid}: a nodule's diameter is {diameter_mm} mm, expected more than 0")
         if not ((box[:3] >= -0.5) & (box[:3] < np.array(grid.size_zyx) - 0.5)).all():
             centre = tuple(round(float(each), 3) for each in centre_xyz_mm)

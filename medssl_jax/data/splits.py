@@ -5,48 +5,75 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Series UIDs of each part; no series is in two parts."""
+    """Series UIDs of each part; no series is in two parts, and no patient both trained and tested on.
+
+    `left_out` are the training scans of patients who are tested on.
+    """
 
     labelled: tuple[str, ...]
     unlabelled: tuple[str, ...]
     test: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def draw_split(
-    subset_of: Mapping[str, int],
+    scans: Mapping[str, ScanFacts],
     *,
     train_subsets: Sequence[int],
     test_subsets: Sequence[int],
     labelled: int | None,
     unlabelled: int,
+    unlabelled_extra: int | None = 0,
     seed: int,
 ) -> Split:
-    """Draws labelled and unlabelled scans from the training subsets; all scans of the test subsets are tested on.
+    """Draws what is trained on; all labelled scans of the test subsets are tested on.
 
-    Labelled scans are taken from the front of one seeded shuffle and unlabelled ones from its back, so that with one
-    seed 25 labelled scans are among the 50 and the 50 among the 100, beside the same unlabelled ones. `labelled` None
-    takes every training scan that is not unlabelled. Raises `InputError` where the subsets do not hold enough scans.
+    Labelled scans are taken from the front of one seeded shuffle of the training subsets and `unlabelled` ones, whose
+    labels are not looked at, from its back, so that with one seed 25 labelled scans are among the 50 and the 50 among
+    the 100, beside the same unlabelled ones. `labelled` None takes every one that is not unlabelled.
+    `unlabelled_extra` scans of those that nobody labelled are added, None adds all. Raises `InputError` where there are
+    not enough.
     """
     both = sorted(set(train_subsets) & set(test_subsets))
     if both:
         raise InputError(f"split: subsets {both} are in train_subsets and in test_subsets: a scan may be in one only")
-    train = sorted(uid for uid, subset in subset_of.items() if subset in train_subsets)
-    test = tuple(sorted(uid for uid, subset in subset_of.items() if subset in test_subsets))
+    by_subset = sorted((uid, facts.subset) for uid, facts in scans.items() if facts.is_labelled)
+    test = tuple(uid for uid, subset in by_subset if subset in test_subsets)
     if not test:
         raise InputError(f"split.test_subsets {tuple(test_subsets)} hold no scan: name subsets that are on disk")
+    patients = {scans[uid].patient for uid in test} - {""}
+    of_subsets = [uid for uid, subset in by_subset if subset in train_subsets]
+    nobodys = sorted(uid for uid, facts in scans.items() if not facts.is_labelled)
+    left_out = tuple(uid for uid in of_subsets + nobodys if scans[uid].patient in patients)
+    train = [uid for uid in of_subsets if uid not in left_out]
+    extra = [uid for uid in nobodys if uid not in left_out]
     count = len(train) - unlabelled if labelled is None else labelled
     if count < 1 or count + unlabelled > len(train):
         raise InputError(
             f"split: {count} labelled and {unlabelled} unlabelled scans asked for, but subsets {tuple(train_subsets)} "
             f"hold {len(train)}: ask for at least 1 labelled scan, and for fewer in all"
         )
-    shuffled = [train[index] for index in np.random.default_rng(seed).permutation(len(train))]
-    return Split(tuple(shuffled[:count]), tuple(shuffled[len(train) - unlabelled :]), test)
+    extra_count = len(extra) if unlabelled_extra is None else unlabelled_extra
+    if extra_count > len(extra):
+        raise InputError(
+            f"split.unlabelled_extra: {extra_count} asked for, but {len(extra)} scans without labels are there: ask "
+            "for fewer, or -1 for all"
+        )
+    shuffled, shuffled_extra = (
+        [uids[index] for index in np.random.default_rng(seed).permutation(len(uids))] for uids in (train, extra)
+    )
+    return Split(
+        labelled=tuple(shuffled[:count]),
+        unlabelled=(*shuffled[len(train) - unlabelled :], *shuffled_extra[:extra_count]),
+        test=test,
+        left_out=left_out,
+    )
 
 
 def draw_stratified(labels: Sequence[int], share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -38,17 +38,24 @@ class Records(Sequence):
         return {**self.__dict__, "_opened": None}
 
 
-def make(builder: Any, manual_dir: Path) -> None:
+def make(builder: Any, manual_dir: Path, *, beam_runner: Any = None, beam_options: Sequence[str] = ()) -> None:
     """Makes the data set of a TFDS builder out of the files in `manual_dir`.
 
-    Raises `InputError` where one of those cannot be read, or the disk has no room.
+    With `beam_runner`, Beam's name of one or a runner, TFDS has Beam do the work; `beam_options` are its flags.
+
+    Raises `InputError` where one of those cannot be read, the disk has no room, or Beam is asked for and not installed.
     """
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
     # TFDS announces a download, and makes a folder for it; there is none.
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as unused:
-        config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
+        config = tfds.download.DownloadConfig(
+            manual_dir=manual_dir,
+            try_download_gcs=False,
+            beam_runner=beam_runner,
+            beam_options=_beam_options(beam_options) if beam_runner else None,
+        )
         try:
             builder.download_and_prepare(download_dir=unused, download_config=config)
         except (OSError, RuntimeError) as error:
@@ -60,3 +67,14 @@ def make(builder: Any, manual_dir: Path) -> None:
             raise InputError(
                 f"{builder.data_dir}: cannot be written: {error}: free some space and start again"
             ) from error
+
+
+def _beam_options(flags):
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError:
+        raise InputError(
+            "--beam_runner: Apache Beam is not installed: `pip install -c constraints-beam.txt -e '.[beam]'` in a "
+            "virtual environment of its own"
+        ) from None
+    return PipelineOptions(flags=list(flags))

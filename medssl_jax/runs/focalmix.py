@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from data_builders.luna16.files import read_findings
-from medssl_jax.data.crop_cache import CropCache, build_crop_cache
+from medssl_jax.data.crop_cache import CropCache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import patch_batches
-from medssl_jax.data.sources import open_luna16, prepare_luna16
+from medssl_jax.data.scan_source import DATA_SETS
 from medssl_jax.data.splits import Split, as_json, draw_split
 from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.errors import InputError
@@ -27,6 +25,7 @@ from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
+from medssl_jax.runs.scans import findings_of, open_cache
 from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
@@ -55,9 +54,9 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     """
     check_config(config)
     claim_workdir(workdir, config)
-    cache = open_scans(config.data)
-    annotations, excluded = read_findings(Path(config.data.manual_dir))
+    cache = open_cache(config.data)
     split = split_of(config, cache)
+    annotations, excluded = findings_of(config.data, cache, split.test)
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir)
     detector = sliding_detector(config, make_detector(config))
@@ -75,35 +74,18 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     return result
 
 
-def open_scans(data: ml_collections.ConfigDict) -> CropCache:
-    """The scans of `config.data`: makes the phantom if there is to be one, the prepared data set and the crop cache."""
-    if "phantom" in data:
-        from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
-
-        spec = Luna16Phantom(**data.phantom)
-        write_luna16_phantom(
-            spec, data.manual_dir, workers=os.cpu_count() or 1, progress=progress_bar("phantom", "scans")
-        )
-    prepare_luna16(data.manual_dir, data.data_dir)
-    source = open_luna16(data.data_dir)
-    return build_crop_cache(
-        source,
-        Path(data.cache_dir),
-        fingerprint=source.fingerprint,
-        mask_lungs=data.mask_lungs,
-        progress=progress_bar("unpacking", "scans"),
-    )
-
-
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raises `InputError` for settings that would fail or mislead only later."""
     ssl, patches, anchors, loss = config.ssl, config.patches, config.anchors, config.loss
     mixup, inference, logging = config.mixup, config.inference, config.logging
     stages = tuple(2 ** (stage + 1) for stage in range(len(config.model.features)))
     views = len(GROUPS[ssl.view_group].flips) if ssl.view_group in GROUPS else 0
+    unlabelled = abs(config.split.unlabelled_extra) + config.split.unlabelled
     low, high = patches.scale_range
     positive = "1 or more"
     expectations = (
+        ("data.data_set", config.data.data_set in DATA_SETS, f"one of {', '.join(DATA_SETS)}"),
+        ("data.workers", config.data.workers >= 0, "processes, or 0 for as many as there are cores"),
         ("seed", config.seed >= 0, "0 or more"),
         ("split.seed", config.split.seed >= 0, "0 or more"),
         ("steps", config.steps >= 1, positive),
@@ -113,8 +95,8 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         ("patches.symmetry_group", patches.symmetry_group in GROUPS, "flips or cube"),
         (
             "patches.unlabelled_batch",
-            (patches.unlabelled_batch > 0) == (config.split.unlabelled > 0),
-            f"0 just where split.unlabelled ({config.split.unlabelled}) is 0",
+            (patches.unlabelled_batch > 0) == (unlabelled > 0),
+            f"0 just where split.unlabelled and split.unlabelled_extra ({unlabelled} scans) are 0",
         ),
         ("model.blocks", len(config.model.blocks) == len(stages), "as many as model.features"),
         ("model.blocks", min(config.model.blocks) >= 1, "1 or more at each stage"),
@@ -147,11 +129,12 @@ def split_of(config: ml_collections.ConfigDict, cache: CropCache) -> Split:
     """The split that the config names, over the scans that are there."""
     split = config.split
     return draw_split(
-        cache.subset_of,
+        cache.facts,
         train_subsets=split.train_subsets,
         test_subsets=split.test_subsets,
         labelled=None if split.labelled < 0 else split.labelled,
         unlabelled=split.unlabelled,
+        unlabelled_extra=None if split.unlabelled_extra < 0 else split.unlabelled_extra,
         seed=split.seed,
     )
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool
 
 from data_builders.lks.files import CLASSES
 from medssl_jax.data.slide_batches import slide_batches
-from medssl_jax.data.sources import LksSource, open_lks, prepare_lks
+from medssl_jax.data.slide_source import LksSource, open_lks, prepare_lks
 from medssl_jax.data.splits import draw_stratified
 from medssl_jax.errors import InputError
 from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from data_builders.lks import files as lks_files
-from medssl_jax.data.sources import LksSource
+from medssl_jax.data.slide_source import LksSource
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
 from medssl_jax.metrics.switching import MeanSeconds, low_share, mean_seconds
 from medssl_jax.progress import Progress, silent

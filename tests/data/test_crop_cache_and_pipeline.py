@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.data.crop_cache import OUTSIDE_HU, build_crop_cache
+from medssl_jax.data.crop_cache import OUTSIDE_HU, CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import patch_batches
 from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 
@@ -33,7 +34,15 @@ def prepared(number):
     )
 
 
-class Interrupted(list):
+class Scans(list):
+    """A source in memory."""
+
+    @property
+    def facts(self):
+        return {s.series_uid: ScanFacts(s.subset, s.patient, s.is_labelled, s.grid.size_zyx) for s in list(self)}
+
+
+class Interrupted(Scans):
     """A source that fails at its third scan."""
 
     def __getitem__(self, index):
@@ -42,7 +51,7 @@ class Interrupted(list):
         return super().__getitem__(index)
 
 
-SCANS = [prepared(number) for number in range(6)]
+SCANS = Scans(prepared(number) for number in range(6))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +71,7 @@ def test_a_scan_comes_back_masked(cache):
 
 def test_opening_a_scan_parses_no_source(tmp_path, monkeypatch):
     """As the header of an .npy file is: in many threads at once Python 3.11 fails at it now and then."""
-    built = build_crop_cache(SCANS[:1], tmp_path, fingerprint="f", mask_lungs=True)
+    built = build_crop_cache(Scans(SCANS[:1]), tmp_path, fingerprint="f", mask_lungs=True)
     monkeypatch.setattr("ast.parse", None)
     assert built.scan("1.2.0").hu_zyx.shape == SCANS[0].hu.shape
 
@@ -75,7 +84,7 @@ def test_places_lie_in_the_lungs(cache):
 
 def test_mask_and_fingerprint_name_the_cache(tmp_path):
     settings = [("a", True), ("a", False), ("b", True)]
-    caches = [build_crop_cache(SCANS[:1], tmp_path, fingerprint=f, mask_lungs=m) for f, m in settings]
+    caches = [build_crop_cache(Scans(SCANS[:1]), tmp_path, fingerprint=f, mask_lungs=m) for f, m in settings]
     assert len({cache.fingerprint for cache in caches}) == 3
     np.testing.assert_array_equal(caches[1].scan("1.2.0").hu_zyx, SCANS[0].hu)
 
@@ -85,14 +94,60 @@ def test_an_interrupted_build_goes_on_and_ends_the_same(tmp_path, cache):
         build_crop_cache(Interrupted(SCANS), tmp_path, fingerprint="f", mask_lungs=True)
     assert not list(tmp_path.glob("*/index.json"))
     finished = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True)
-    assert finished.subset_of == cache.subset_of
+    assert finished.facts == cache.facts == SCANS.facts
     np.testing.assert_array_equal(finished.scan("1.2.5").hu_zyx, cache.scan("1.2.5").hu_zyx)
 
 
-def test_a_full_disk_is_said_before_writing(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    with pytest.raises(InputError, match="0 MB free, a scan needs"):
+def test_finished_scans_are_not_decoded_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        build_crop_cache(Interrupted(SCANS), tmp_path, fingerprint="f", mask_lungs=True)
+    asked = []
+
+    class Watched(Scans):
+        def __getitem__(self, index):
+            asked.append(index)
+            return super().__getitem__(index)
+
+    build_crop_cache(Watched(SCANS), tmp_path, fingerprint="f", mask_lungs=True)
+    assert asked == [2, 3, 4, 5]
+
+
+def test_processes_do_not_matter(tmp_path, cache):
+    said = []
+    built = build_crop_cache(Scans(SCANS), tmp_path, fingerprint="f", mask_lungs=True, say=said.append)
+    files = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert built.facts == cache.facts
+    assert files == {
+        path.relative_to(cache.directories[0].parent): path.read_bytes()
+        for path in cache.directories[0].rglob("*")
+        if path.is_file()
+    }
+    assert len(said) == 1
+    assert "6 scans to unpack, 0.00 GB" in said[0]
+
+
+def test_a_disk_without_room_for_all_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 6 * 20 * 24 * 28 * 3 - 1})())
+    with pytest.raises(InputError, match=r"0\.00 GB free, the crops of 6 scans need 0\.00 GB: make room"):
         build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_two_data_sets_are_one_cache(tmp_path, cache):
+    other = build_crop_cache(
+        Scans([dataclasses.replace(SCANS[0], series_uid="9")]), tmp_path, fingerprint="g", mask_lungs=True
+    )
+    both = CropCache(*cache.directories, *other.directories)
+    assert both.facts == cache.facts | other.facts
+    np.testing.assert_array_equal(both.scan("9").hu_zyx, other.scan("9").hu_zyx)
+    np.testing.assert_array_equal(both.scan("1.2.3").hu_zyx, cache.scan("1.2.3").hu_zyx)
+    assert both.fingerprint not in (cache.fingerprint, other.fingerprint)
+
+
+def test_a_series_in_two_data_sets_is_an_error(tmp_path, cache):
+    other = build_crop_cache(Scans(SCANS[2:3]), tmp_path, fingerprint="g", mask_lungs=True)
+    with pytest.raises(InputError, match=r"1\.2\.2: is in .* and in .*expected each series in one data set"):
+        CropCache(*cache.directories, *other.directories)
 
 
 def batches(cache, seed=0, unlabelled_batch=2):

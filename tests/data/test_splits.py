@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.splits import as_json, draw_split, draw_stratified
 from medssl_jax.errors import InputError
 
@@ -10,8 +11,13 @@ SUBSET_OF = {f"1.2.{index}": index % 10 for index in range(888)}
 PAPER = {"train_subsets": (0, 1, 2, 3, 4, 9), "test_subsets": (5, 6, 7, 8)}
 
 
-def draw(labelled, unlabelled=400, seed=0, subset_of=SUBSET_OF, **subsets):
-    return draw_split(subset_of, **(PAPER | subsets), labelled=labelled, unlabelled=unlabelled, seed=seed)
+def facts(subset=-1, patient="", is_labelled=True):
+    return ScanFacts(subset, patient, is_labelled, (1, 1, 1))
+
+
+def draw(labelled, unlabelled=400, seed=0, subset_of=SUBSET_OF, others=None, **options):
+    scans = {uid: facts(subset) for uid, subset in subset_of.items()} | (others or {})
+    return draw_split(scans, **(PAPER | options), labelled=labelled, unlabelled=unlabelled, seed=seed)
 
 
 def test_the_papers_counts():
@@ -45,6 +51,39 @@ def test_the_seed_and_nothing_else_decides():
     assert draw(25) != draw(25, seed=1)
 
 
+def test_extra_scans_are_unlabelled_only_and_change_nothing_else():
+    others = {f"9.{index}": facts(is_labelled=False) for index in range(50)}
+    plain, some, every = draw(25), *(draw(25, others=others, unlabelled_extra=count) for count in (20, None))
+    assert (some.labelled, some.test) == (plain.labelled, plain.test)
+    assert some.unlabelled[:400] == plain.unlabelled
+    assert len(some.unlabelled) == 420
+    assert set(some.unlabelled) < set(every.unlabelled) == set(plain.unlabelled) | set(others)
+    with pytest.raises(InputError, match=r"split\.unlabelled_extra: 51 asked for, but 50 scans without labels"):
+        draw(25, others=others, unlabelled_extra=51)
+
+
+def test_no_patient_is_on_two_sides():
+    others = {
+        "9.0": facts(subset=5, patient="twice"),
+        "9.1": facts(subset=0, patient="twice"),
+        "9.2": facts(patient="twice", is_labelled=False),
+        "9.3": facts(subset=0, patient="once"),
+    }
+    split = draw(None, unlabelled=0, others=others, unlabelled_extra=None)
+    assert split.left_out == ("9.1", "9.2")
+    assert "9.0" in split.test
+    assert "9.3" in split.labelled
+    assert not {"9.1", "9.2"} & {*split.labelled, *split.unlabelled, *split.test}
+
+
+def test_scans_of_unknown_patients_are_not_taken_for_one_patient():
+    assert draw(25).left_out == ()
+
+
+def test_a_scan_without_labels_is_never_tested_on():
+    assert "9.0" not in draw(25, others={"9.0": facts(subset=5, is_labelled=False)}).test
+
+
 def test_too_few_scans_are_an_error():
     with pytest.raises(InputError, match=r"200 labelled and 400 unlabelled scans asked for.*hold 533"):
         draw(200)
@@ -61,7 +100,7 @@ def test_absent_test_subsets_are_an_error():
 
 
 def test_lists_are_written_as_they_are():
-    assert list(as_json(draw(25))) == ["labelled", "unlabelled", "test"]
+    assert list(as_json(draw(25))) == ["labelled", "unlabelled", "test", "left_out"]
 
 
 LKS_TRAIN = [0] * 239 + [1] * 106 + [2] * 107 + [3] * 27

@@ -3,6 +3,7 @@
 import pytest
 
 from experiments import command
+from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.splits import draw_split, draw_stratified
 from medssl_jax.phantoms.luna16 import Luna16Phantom
 from medssl_jax.phantoms.slides.roster import plan_slides
@@ -39,15 +40,19 @@ def test_the_split_can_be_drawn(name):
         subset_of = {
             f"{subset}.{index}": subset for subset, size in enumerate(LUNA16_SUBSET_SIZES) for index in range(size)
         }
+    scans = {uid: ScanFacts(subset, "", True, (1, 1, 1)) for uid, subset in subset_of.items()}
+    if "extra" in config.data:
+        scans |= {f"nlst.{index}": ScanFacts(-1, "", False, (1, 1, 1)) for index in range(3000)}
     split = draw_split(
-        subset_of,
+        scans,
         train_subsets=config.split.train_subsets,
         test_subsets=config.split.test_subsets,
         labelled=None if config.split.labelled < 0 else config.split.labelled,
         unlabelled=config.split.unlabelled,
+        unlabelled_extra=None if config.split.unlabelled_extra < 0 else config.split.unlabelled_extra,
         seed=config.split.seed,
     )
-    assert len(split.unlabelled) == config.split.unlabelled
+    assert len(split.unlabelled) == (config.split.unlabelled or (3000 if "extra" in config.data else 0))
     assert split.test
 
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from experiments.configs import sos
-from medssl_jax.data.sources import LksSource, open_lks, prepare_lks
+from medssl_jax.data.slide_source import LksSource, open_lks, prepare_lks
 from medssl_jax.errors import InputError
 from medssl_jax.inference.selective import SelectiveClassifier
 from medssl_jax.runs import sos as sos_run

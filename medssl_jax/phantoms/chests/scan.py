@@ -1,21 +1,23 @@
 """One synthetic scan, from its number to voxels and truth, in memory."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int16, UInt8
+from jaxtyping import Float32, Int16, UInt8
 
 from medssl_jax.geometry import Grid
 from medssl_jax.phantoms.canvas import Canvas, capsule_corners, capsule_distance_mm, window
-from medssl_jax.phantoms.chests.anatomy import build_anatomy
+from medssl_jax.phantoms.chests.anatomy import Anatomy, build_anatomy
 from medssl_jax.phantoms.chests.findings import (
     NO_DIAMETER_MM,
     SHARE_WITHOUT_DIAMETER,
+    Finding,
     draw_finding,
     inside_finding,
     plan_findings,
 )
-from medssl_jax.phantoms.chests.scanner import as_stored, draw_scanner, reconstruct
+from medssl_jax.phantoms.chests.scanner import Scanner, as_stored, draw_scanner, reconstruct
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 from medssl_jax.phantoms.chests.tissue import paint_tissues, paint_tubes
 from medssl_jax.phantoms.fields import PlaneSampler
@@ -57,35 +59,42 @@ def render_scan(spec: Luna16Phantom, index: int) -> PhantomScan:
     anatomy = build_anatomy(spec, streams["anatomy"])
     nodules, confounders = plan_findings(spec, anatomy, streams["findings"])
 
-    _, y_mm, x_mm = scanner.axes_mm
-    z_mm = scanner.plane_z_mm
-    canvas = Canvas(np.empty((len(z_mm), len(y_mm), len(x_mm)), np.float32), z_mm, y_mm, x_mm)
-    paint_tissues(anatomy, canvas)
-    paint_tubes(anatomy, canvas)
-    for finding in (*confounders, *nodules):
-        draw_finding(canvas, finding)
-
-    def placed(finding, diameter_mm):
-        centre_xyz = np.array(scanner.centre_xyz_mm) + finding.centre_zyx_mm[::-1]
-        return PlacedFinding(tuple(np.round(centre_xyz, 6).tolist()), round(diameter_mm, 6), finding.kind)
-
     unknown = streams["diameters"].random(len(confounders)) < SHARE_WITHOUT_DIAMETER
     return PhantomScan(
         series_uid=spec.series_uid(index),
         subset=spec.subset(index),
-        hu=reconstruct(scanner, canvas.hu, streams["noise"]),
-        lungs=as_stored(scanner, _lung_labels(anatomy, scanner.axes_mm)),
+        hu=reconstruct(scanner, paint_chest(scanner, anatomy, (*confounders, *nodules)), streams["noise"]),
+        lungs=as_stored(scanner, lung_labels(anatomy, scanner.axes_mm)),
         nodule_labels=as_stored(scanner, _nodule_labels(nodules, scanner.axes_mm)),
-        nodules=tuple(placed(nodule, nodule.diameter_mm) for nodule in nodules),
+        nodules=tuple(place_finding(scanner, nodule, nodule.diameter_mm) for nodule in nodules),
         excluded=tuple(
-            placed(each, NO_DIAMETER_MM if hidden else each.diameter_mm)
+            place_finding(scanner, each, NO_DIAMETER_MM if hidden else each.diameter_mm)
             for each, hidden in zip(confounders, unknown, strict=True)
         ),
         grid=scanner.grid,
     )
 
 
-def _lung_labels(anatomy, axes_mm):
+def paint_chest(scanner: Scanner, anatomy: Anatomy, findings: Sequence[Finding]) -> Float32[np.ndarray, "planes y x"]:
+    """A patient's densities in HU on the scanner's planes, before any reconstruction; later findings lie on top."""
+    _, y_mm, x_mm = scanner.axes_mm
+    z_mm = scanner.plane_z_mm
+    canvas = Canvas(np.empty((len(z_mm), len(y_mm), len(x_mm)), np.float32), z_mm, y_mm, x_mm)
+    paint_tissues(anatomy, canvas)
+    paint_tubes(anatomy, canvas)
+    for finding in findings:
+        draw_finding(canvas, finding)
+    return canvas.hu
+
+
+def place_finding(scanner: Scanner, finding: Finding, diameter_mm: float) -> PlacedFinding:
+    """Where a finding lies in the world of this scan."""
+    centre_xyz = np.array(scanner.centre_xyz_mm) + finding.centre_zyx_mm[::-1]
+    return PlacedFinding(tuple(np.round(centre_xyz, 6).tolist()), round(diameter_mm, 6), finding.kind)
+
+
+def lung_labels(anatomy: Anatomy, axes_mm) -> UInt8[np.ndarray, "z y x"]:
+    """Lungs and windpipe on a grid of the body's frame."""
     z_mm, y_mm, x_mm = axes_mm
     sample = PlaneSampler(anatomy.grid, y_mm, x_mm)
     side = np.where(x_mm < 0, np.uint8(RIGHT_LUNG), np.uint8(LEFT_LUNG))

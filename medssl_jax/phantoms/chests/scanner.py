@@ -84,8 +84,11 @@ def draw_scanner(spec: Luna16Phantom, rng: np.random.Generator) -> Scanner:
 def reconstruct(
     scanner: Scanner, tissue_hu: Float32[np.ndarray, "planes y x"], rng: np.random.Generator
 ) -> Int16[np.ndarray, "z y x"]:
-    """Blurs, averages planes into slices, adds noise and table, pads outside the field of view."""
-    spacing, planes = scanner.spacing_zyx_mm, scanner.planes_per_slice
+    """Blurs, averages planes into slices, adds noise and table, pads outside the field of view.
+
+    There may be more planes in a slice than `planes_per_slice`: those of a scan with thinner slices.
+    """
+    spacing, planes = scanner.spacing_zyx_mm, len(tissue_hu) // scanner.size_zyx[0]
     plane_mm = spacing[0] / planes
     sigma = [0.35 / plane_mm, scanner.blur_mm / spacing[1], scanner.blur_mm / spacing[2]]
     blurred = ndimage.gaussian_filter(tissue_hu, sigma, mode="nearest", truncate=3)

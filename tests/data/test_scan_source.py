@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, prepare_scan
-from medssl_jax.data.sources import open_luna16, prepare_luna16
+from medssl_jax.data.scan_source import open_scans, prepare_scans
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.progress import silent
 from medssl_jax.volumes import Volume, read_labels, read_volume, write_metaimage
 
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
@@ -45,6 +46,10 @@ def write_tiny_luna16(folder):
     (folder / "seriesuids.csv").write_text("".join(f"{uid(scan)}\r\n" for scan in range(len(NODULES_OF_SCAN))))
 
 
+def prepare(manual_dir, data_dir, **options):
+    prepare_scans("luna16", manual_dir, data_dir, **{"workers": 1, "progress": silent} | options)
+
+
 @pytest.fixture
 def luna16(tmp_path):
     write_tiny_luna16(tmp_path / "luna16")
@@ -55,13 +60,13 @@ def luna16(tmp_path):
 def prepared(tmp_path_factory):
     root = tmp_path_factory.mktemp("prepared")
     write_tiny_luna16(root / "raw")
-    prepare_luna16(root / "raw", root / "data")
+    prepare(root / "raw", root / "data")
     return root
 
 
 class TestRoundTrip:
     def test_every_scan_is_what_prepare_scan_makes_of_its_files(self, prepared):
-        source = open_luna16(prepared / "data")
+        source = open_scans("luna16", prepared / "data")
         with (prepared / "raw" / "annotations.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert len(source) == 4
@@ -84,33 +89,35 @@ class TestRoundTrip:
             assert scan.source_spacing_zyx_mm == expected.source_spacing_zyx_mm
 
     def test_order_is_by_subset_then_series(self, prepared):
-        source = open_luna16(prepared / "data")
+        source = open_scans("luna16", prepared / "data")
         assert source.series_uids == (uid(1), uid(2), uid(0), uid(3))
-        assert source.subsets == (0, 0, 3, 9)
+        assert tuple(facts.subset for facts in source.facts.values()) == (0, 0, 3, 9)
         assert [scan.series_uid for scan in source] == list(source.series_uids)
         assert source[-1].series_uid == uid(3)
         with pytest.raises(IndexError):
             source[4]
 
     def test_shards_do_not_matter(self, prepared, tmp_path, monkeypatch):
-        monkeypatch.setattr("data_builders.luna16.luna16_dataset_builder.SCANS_PER_SHARD", 3)
-        prepare_luna16(prepared / "raw", tmp_path)
+        monkeypatch.setattr("data_builders.scan_builder.SCANS_PER_SHARD", 3)
+        prepare(prepared / "raw", tmp_path)
         assert len(list(tmp_path.rglob("*array_record*"))) == 2
-        for one, other in zip(open_luna16(tmp_path), open_luna16(prepared / "data"), strict=True):
+        for one, other in zip(open_scans("luna16", tmp_path), open_scans("luna16", prepared / "data"), strict=True):
             assert one.series_uid == other.series_uid
             np.testing.assert_array_equal(one.hu, other.hu)
 
     def test_does_not_go_through_the_sorting_of_tfds(self, prepared, tmp_path, monkeypatch):
         # Above 1 GB, more than a test can make, that needs TensorFlow.
         monkeypatch.setattr("tensorflow_datasets.core.shuffle.Shuffler.add", None)
-        prepare_luna16(prepared / "raw", tmp_path)
+        prepare(prepared / "raw", tmp_path)
 
     def test_listing_needs_no_records(self, prepared, tmp_path):
         shutil.copytree(prepared / "data", tmp_path / "data", ignore=shutil.ignore_patterns("*array_record*"))
-        assert open_luna16(tmp_path / "data").subsets == (0, 0, 3, 9)
+        source = open_scans("luna16", tmp_path / "data")
+        assert [facts.subset for facts in source.facts.values()] == [0, 0, 3, 9]
+        assert all(facts.is_labelled for facts in source.facts.values())
 
     def test_travels_to_another_process(self, prepared):
-        source = open_luna16(prepared / "data")
+        source = open_scans("luna16", prepared / "data")
         first = source[0]
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(source))[0].hu, first.hu)
 
@@ -118,15 +125,17 @@ class TestRoundTrip:
 class TestPreparedOnce:
     def test_the_second_call_does_nothing(self, prepared):
         before = {path: path.stat().st_mtime_ns for path in (prepared / "data").rglob("*")}
-        prepare_luna16(prepared / "raw", prepared / "data")
+        prepare(prepared / "raw", prepared / "data")
         assert {path: path.stat().st_mtime_ns for path in (prepared / "data").rglob("*")} == before
 
     def test_the_data_set_is_enough_without_the_raw_files(self, prepared, tmp_path):
-        prepare_luna16(tmp_path / "nowhere", prepared / "data")
+        prepare(tmp_path / "nowhere", prepared / "data")
 
     def test_the_fingerprint_does_not_depend_on_the_place(self, prepared, luna16, tmp_path):
-        prepare_luna16(luna16, tmp_path / "data")
-        assert open_luna16(tmp_path / "data").fingerprint == open_luna16(prepared / "data").fingerprint
+        prepare(luna16, tmp_path / "data")
+        assert (
+            open_scans("luna16", tmp_path / "data").fingerprint == open_scans("luna16", prepared / "data").fingerprint
+        )
 
     @pytest.mark.parametrize("change", ["voxels", "annotation"])
     def test_other_raw_files_are_refused(self, prepared, luna16, change):
@@ -137,21 +146,21 @@ class TestPreparedOnce:
             path = luna16 / "annotations.csv"
             path.write_text(path.read_text().replace(",4.5", ",4.6"))
         with pytest.raises(InputError, match="was prepared from other files"):
-            prepare_luna16(luna16, prepared / "data")
+            prepare(luna16, prepared / "data")
 
     def test_other_settings_are_refused(self, prepared, monkeypatch):
-        monkeypatch.setattr("data_builders.luna16.luna16_dataset_builder.SETTINGS", ((-1000, 400),))
+        monkeypatch.setattr("data_builders.scan_builder.SETTINGS", ((-1000, 400),))
         with pytest.raises(InputError, match="or by other settings"):
-            prepare_luna16(prepared / "raw", prepared / "data")
+            prepare(prepared / "raw", prepared / "data")
 
 
 class TestIncomplete:
     def refused(self, folder, said):
         with pytest.raises(InputError, match=said) as caught:
-            prepare_luna16(folder, folder.parent / "data")
+            prepare(folder, folder.parent / "data")
         assert "\n" not in str(caught.value)
-        with pytest.raises(InputError, match="no prepared LUNA16"):
-            open_luna16(folder.parent / "data")
+        with pytest.raises(InputError, match="no prepared luna16"):
+            open_scans("luna16", folder.parent / "data")
 
     def test_nothing_there(self, tmp_path):
         self.refused(tmp_path / "nowhere", r"LUNA16 is not here.*subset0\.zip.*python -m experiments\.prepare")
@@ -168,12 +177,12 @@ class TestIncomplete:
     def test_csv_files_may_lie_where_the_evaluation_script_has_them(self, luna16):
         (luna16 / "evaluationScript" / "annotations").mkdir(parents=True)
         shutil.move(luna16 / "seriesuids.csv", luna16 / "evaluationScript" / "annotations")
-        prepare_luna16(luna16, luna16.parent / "data")
-        assert len(open_luna16(luna16.parent / "data")) == 4
+        prepare(luna16, luna16.parent / "data")
+        assert len(open_scans("luna16", luna16.parent / "data")) == 4
 
     def test_a_listed_scan(self, luna16):
         (luna16 / "subset3" / f"{uid(0)}.mhd").unlink()
-        self.refused(luna16, r"lists 1\.3\.6\.0, but no subset folder")
+        self.refused(luna16, r"1 of 4 scans in seriesuids\.csv not found \(1\.3\.6\.0\).*--allow_absent")
 
     def test_a_scan_that_is_not_listed(self, luna16):
         (luna16 / "seriesuids.csv").write_text("\n".join([uid(0), uid(1), uid(2)]))
@@ -201,7 +210,7 @@ class TestIncomplete:
 
     def test_a_mask(self, luna16):
         (luna16 / "seg-lungs-LUNA16" / f"{uid(0)}.mhd").unlink()
-        self.refused(luna16, r"seg-lungs-LUNA16/1\.3\.6\.0\.mhd: no such file, expected the lung mask")
+        self.refused(luna16, r"1 lung masks not found \(seg-lungs-LUNA16/1\.3\.6\.0\.mhd\)")
 
     def test_the_voxels_of_a_scan(self, luna16):
         (luna16 / "subset3" / f"{uid(0)}.raw").unlink()
@@ -224,6 +233,6 @@ def test_a_full_disk_leaves_nothing_that_opens(luna16, tmp_path, monkeypatch):
 
     monkeypatch.setattr("array_record.python.array_record_module.ArrayRecordWriter", FullDisk)
     with pytest.raises(InputError, match=r"cannot be written: .*No space left on device"):
-        prepare_luna16(luna16, tmp_path / "data")
-    with pytest.raises(InputError, match="no prepared LUNA16"):
-        open_luna16(tmp_path / "data")
+        prepare(luna16, tmp_path / "data")
+    with pytest.raises(InputError, match="no prepared luna16"):
+        open_scans("luna16", tmp_path / "data")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from data_builders.lks.files import CLASSES, find_slides
 from medssl_jax.data.foreground import foreground_patches
-from medssl_jax.data.sources import open_lks, prepare_lks
+from medssl_jax.data.slide_source import open_lks, prepare_lks
 from medssl_jax.data.tfds_store import Records
 from medssl_jax.errors import InputError
 from medssl_jax.slides import Slide, SlideLayout, open_slide

@@ -1,0 +1,185 @@
+"""A user's folder: which scans it holds, and what is known of each."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from data_builders.folder import folds, masks, tables
+from data_builders.folder.headers import ScanHeader, read_file_header, read_scan_headers
+from data_builders.folder.lesions import Lesions, check_inside
+from data_builders.folder.reading import read_all, some
+from data_builders.folder.scans import FolderScan, FolderScans
+from data_builders.folder.tree import PassedOver, read_tree
+from medssl_jax.atomic import writable_directory
+from medssl_jax.errors import InputError
+from medssl_jax.metrics.luna16_files import read_series_uids
+from medssl_jax.progress import Progress, silent
+from medssl_jax.volumes import EXTENSIONS
+
+ACCEPTED = f"{', '.join(EXTENSIONS)}, or folders of DICOM slices (one or more CT series)"
+
+
+def find_scans(
+    manual_dir: Path,
+    labels: Path | None = None,
+    labelled_list: Path | None = None,
+    *,
+    lungs: Path | None = None,
+    index_dir: Path | None = None,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> FolderScans:
+    """All scans below `manual_dir`, by id.
+
+    `labels` is a table of lesions (`tables.read_lesion_table`) or a folder of masks named as the scans; `labelled_list`
+    names, in the format of LUNA16's seriesuids.csv, scans that are labelled even where no lesion is. `lungs` is a
+    folder of lung masks named as the scans; without it lungs are segmented. Folders of masks may lie in `manual_dir`.
+    Headers and masks are read in `workers` processes; DICOM's and masks' are remembered in `index_dir`.
+
+    Raises:
+      InputError: no scan; two scans of one id; an unreadable header; labels, lists, folds or patients of no scan;
+        a bad cell; a lesion outside its scan; a scan without its lung mask. Of several bad scans or masks all are told.
+    """
+    check_is_folder(manual_dir)
+    index_dir = None if index_dir is None else writable_directory(index_dir)
+    mask_folders = [place for place in (labels, lungs) if place is not None and place.is_dir()]
+    _check_apart(manual_dir, mask_folders)
+    tree = read_tree(manual_dir, without=mask_folders)
+    headers, passed_over = _read_headers(tree, index_dir, workers, progress)
+    if not headers:
+        raise InputError(_no_scan(manual_dir, passed_over))
+    remarks = _patient_remarks(headers.values())
+    lesions_of: dict[str, Lesions] = {}
+    if labels is not None and labels.is_dir():
+        found = masks.read_masks(labels, headers, index_dir, workers=workers, progress=progress)
+        lesions_of = found.lesions_of
+        passed_over += found.passed_over
+        remarks += found.remarks
+    elif labels is not None:
+        lesions_of = _read_table(labels, headers)
+    labelled = frozenset(lesions_of) | _read_list(labelled_list, labels, headers)
+    lungs_of = {} if lungs is None else _lungs_paths(lungs, headers)
+    patient_of = {uid: header.patient for uid, header in headers.items()}
+    patient_of |= folds.read_patients(manual_dir, headers.keys())
+    subset_of = _subsets(manual_dir, labelled, headers, patient_of)
+    scans = (
+        _scan(
+            header,
+            patient=patient_of[series_uid],
+            subset=subset_of.get(series_uid, -1),
+            is_labelled=series_uid in labelled,
+            lungs_path=lungs_of.get(series_uid),
+            lesions=lesions_of.get(series_uid, Lesions.none()),
+        )
+        for series_uid, header in sorted(headers.items())
+    )
+    return FolderScans(tuple(scans), tuple(sorted(passed_over)), remarks)
+
+
+def is_there(manual_dir: Path) -> bool:
+    """Whether `manual_dir` has anything that looks like a scan."""
+    if not manual_dir.is_dir():
+        return False
+    tree = read_tree(manual_dir)
+    return bool(tree.volume_files or tree.dicom_folders)
+
+
+def check_is_folder(manual_dir: Path) -> None:
+    """Raises `InputError` unless `manual_dir` is a folder."""
+    if not manual_dir.is_dir():
+        raise InputError(f"{manual_dir}: no such folder, expected one with scans in any depth below it: {ACCEPTED}")
+
+
+def _read_headers(tree, index_dir, workers, progress) -> tuple[dict[str, ScanHeader], list[PassedOver]]:
+    headers: dict[str, ScanHeader] = {}
+    passed_over = list(tree.passed_over)
+    paths = sorted((*tree.volume_files, *tree.dicom_folders))
+    in_paths = read_all(partial(read_scan_headers, index_dir=index_dir), paths, workers=workers, progress=progress)
+    for header in itertools.chain.from_iterable(in_paths):
+        if isinstance(header, PassedOver):
+            passed_over.append(header)
+        elif (other := headers.setdefault(header.series_uid, header)) is not header:
+            one, two = sorted((header.path, other.path))
+            raise InputError(
+                f"{two}: a scan with the same id, {header.series_uid!r}, is also {one}: rename or remove one of them"
+            )
+    return headers, passed_over
+
+
+def _check_apart(manual_dir, mask_folders):
+    for place in mask_folders:
+        if manual_dir.resolve().is_relative_to(place.resolve()):
+            raise InputError(
+                f"{place}: holds masks and the scans of {manual_dir}, which cannot be told apart: "
+                "move the masks to a folder of their own"
+            )
+
+
+def _no_scan(manual_dir, passed_over):
+    found = some([f"{path} ({reason})" for path, reason in passed_over]) or "nothing"
+    return f"{manual_dir}: no scan below it, expected {ACCEPTED}; found {found}: put scans there"
+
+
+def _patient_remarks(headers: Iterable[ScanHeader]) -> tuple[str, ...]:
+    patients = [header.patient for header in headers if header.patient]
+    if len(patients) < 2 or len(set(patients)) > 1:
+        return ()
+    return (
+        f"all {len(patients)} DICOM scans have the PatientID {patients[0]!r} and so one fold; if they are of several "
+        f"patients, say so in {folds.PATIENTS_TABLE} (seriesuid,patient)",
+    )
+
+
+def _read_table(path, headers) -> dict[str, Lesions]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder, expected a table of lesions (.csv) or a folder of masks")
+    lesions_of = tables.read_lesion_table(path, headers.keys())
+    for series_uid, lesions in lesions_of.items():
+        check_inside(lesions, headers[series_uid].grid, str(headers[series_uid].path))
+    return lesions_of
+
+
+def _read_list(path, labels_path, headers) -> frozenset[str]:
+    if path is None:
+        return frozenset()
+    if labels_path is None:
+        raise InputError(f"{path}: a list of labelled scans without labels: give the labels too, or leave the list out")
+    listed = read_series_uids(path)
+    for row, series_uid in enumerate(listed, start=1):
+        tables.check_known(path, row, series_uid, headers.keys())
+    return frozenset(listed)
+
+
+def _lungs_paths(folder, headers) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, expected one of lung masks named as the scans")
+    path_of = masks.mask_paths(read_tree(folder))
+    absent = sorted(set(headers) - set(path_of))
+    if absent:
+        raise InputError(
+            f"{folder}: no lung mask of {len(absent)} scans ({some(absent)}), expected one of each scan's name: add "
+            "them, or give no folder of lung masks, so that all lungs are segmented"
+        )
+    return path_of
+
+
+def _subsets(manual_dir, labelled, headers, patient_of) -> dict[str, int]:
+    given = folds.read_folds(manual_dir, labelled, headers.keys())
+    if given is None:
+        return {uid: folds.fold_of(patient_of[uid] or uid) for uid in labelled}
+    subset_of = {uid: given[uid] for uid in sorted(labelled)}
+    folds.check_patients_apart(subset_of, patient_of)
+    return subset_of
+
+
+def _scan(header, *, patient, subset, is_labelled, lungs_path, lesions) -> FolderScan:
+    digest = hashlib.sha256(repr((header.series_uid, header.digest, patient, subset, is_labelled)).encode())
+    if lungs_path is not None:
+        digest.update(read_file_header(lungs_path).digest.encode())
+    for array in (lesions.centres_xyz_mm, lesions.diameters_mm):
+        digest.update(repr(array.shape).encode() + array.astype("<f8").tobytes())
+    return FolderScan(
+        header.series_uid, patient, subset, is_labelled, header.path, lungs_path, lesions, digest.hexdigest()
+    )

@@ -1,0 +1,65 @@
+"""The TFDS data set of a user's own scans; what is stored and how it is made is in `data_builders.scan_builder`."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from data_builders import folder
+from data_builders.folder import files, scans
+from data_builders.scan_builder import ScanBuilder
+from data_builders.scan_job import ScanJob
+from medssl_jax.progress import progress_bar
+
+
+class Folder(ScanBuilder):
+    """All scans of a folder in the order of `find_scans`, labelled or not.
+
+    What was read of headers and masks is kept in `index/` beside the data set.
+    """
+
+    VERSION = tfds.core.Version(folder.VERSION)
+    RELEASE_NOTES = folder.RELEASE_NOTES
+
+    def __init__(
+        self, *, labels: str | None = None, labelled_list: str | None = None, lungs: str | None = None, **options: Any
+    ):
+        self.labels, self.labelled_list, self.lungs = labels, labelled_list, lungs
+        super().__init__(**options)
+
+    def find_jobs(self, manual_dir: Path) -> tuple[ScanJob, ...]:
+        """The scans of the folder; says on stderr how many there are and what was passed over."""
+        found = files.find_scans(
+            manual_dir,
+            _absolute(self.labels),
+            _absolute(self.labelled_list),
+            lungs=_absolute(self.lungs),
+            index_dir=Path(self.data_dir_root) / self.name / "index",
+            workers=self.workers,
+            progress=progress_bar("looking", "scans"),
+        )
+        print(found.note, file=sys.stderr)
+        return tuple(
+            ScanJob(
+                series_uid=scan.series_uid,
+                patient=scan.patient,
+                subset=scan.subset,
+                is_labelled=scan.is_labelled,
+                description=scan.description,
+                load=partial(scans.prepare, scan),
+            )
+            for scan in found
+        )
+
+    def is_there(self, manual_dir: Path) -> bool:
+        """Whether any scan lies there."""
+        return files.is_there(manual_dir)
+
+
+BUILDER = Folder
+
+
+def _absolute(path):
+    return Path(path).absolute() if path else None

@@ -1,0 +1,56 @@
+"""Folds 0 to 9, patient by patient: a scan's own does not depend on which others there are."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from data_builders.folder.tables import read_column
+from medssl_jax.errors import InputError
+
+FOLDS = 10
+FOLDS_TABLE, PATIENTS_TABLE = "folds.csv", "patients.csv"
+
+
+def fold_of(name: str) -> int:
+    """The fold of a patient, or of a scan whose patient is not known."""
+    return int.from_bytes(hashlib.sha256(f"fold {name}".encode()).digest()[:8], "little") % FOLDS
+
+
+def read_folds(folder: Path, labelled: Collection[str], known: Collection[str]) -> dict[str, int] | None:
+    """The folds in `folder`'s folds.csv (seriesuid, subset), None without it.
+
+    Raises InputError at a bad row, a fold other than 0 to 9, or a labelled scan without a row.
+    """
+    path = folder / FOLDS_TABLE
+    if not path.is_file():
+        return None
+    subset_of = {}
+    for series_uid, (row, cell) in read_column(path, "subset", known).items():
+        if cell not in map(str, range(FOLDS)):
+            raise InputError(f"{path}: row {row}, column subset: found {cell!r}, expected 0 to {FOLDS - 1}; correct it")
+        subset_of[series_uid] = int(cell)
+    for series_uid in sorted(labelled):
+        if series_uid not in subset_of:
+            raise InputError(f"{path}: no row for {series_uid}, which is labelled: add one, or take the file away")
+    return subset_of
+
+
+def read_patients(folder: Path, known: Collection[str]) -> dict[str, str]:
+    """The patients in `folder`'s patients.csv (seriesuid, patient), if it is there."""
+    path = folder / PATIENTS_TABLE
+    if not path.is_file():
+        return {}
+    return {series_uid: patient for series_uid, (_, patient) in read_column(path, "patient", known).items()}
+
+
+def check_patients_apart(subset_of: Mapping[str, int], patient_of: Mapping[str, str]) -> None:
+    """Raises `InputError` where two scans of one patient are in two folds."""
+    first: dict[str, str] = {}
+    for series_uid, subset in subset_of.items():
+        patient = patient_of[series_uid]
+        other = first.setdefault(patient, series_uid)
+        if patient and subset_of[other] != subset:
+            raise InputError(
+                f"{FOLDS_TABLE}: {other} is in fold {subset_of[other]} and {series_uid} in fold {subset}, but both are "
+                f"of patient {patient}: a patient in two folds is trained and tested on; put them in one"
+            )

@@ -1,0 +1,133 @@
+"""What a scan's header says before its voxels are read: its id, its patient, where it lies."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_builders.folder.index import remembered
+from data_builders.folder.tree import PassedOver, name_of, visible_files
+from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid
+from medssl_jax.metaimage import check_metaimage
+
+SAMPLE_BYTES = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class ScanHeader:
+    """`path` is a volume file or the folder of a DICOM series; `patient` is DICOM's PatientID, "" where there is none.
+
+    `digest` changes with the header. Of the voxels only each file's size and a sample from its middle count.
+    """
+
+    path: Path
+    series_uid: str
+    patient: str
+    grid: Grid
+    digest: str
+
+
+def read_scan_headers(path: Path, index_dir: Path | None) -> list[ScanHeader | PassedOver]:
+    """The scan in a volume file, or all CT series in a folder of DICOM files; those are remembered in `index_dir`.
+
+    Localizers, series of at most five images and other modalities are passed over.
+
+    Raises:
+      InputError: as `read_volume`, but for the voxels.
+    """
+    if not path.is_dir():
+        return [read_file_header(path)]
+    known = remembered(index_dir, "series", visible_files(path), lambda: _read_dicom_folder(path))
+    scans = (ScanHeader(path, **(each | {"grid": _grid_from_json(each["grid"])})) for each in known["scans"])
+    return [*scans, *(PassedOver(path, reason) for reason in known["passed_over"])]
+
+
+def read_file_header(path: Path) -> ScanHeader:
+    """The header of a volume file."""
+    grid = read_grid(path)
+    return ScanHeader(path, name_of(path), "", grid, digest_of(volume_files(path), grid))
+
+
+def read_grid(path: Path) -> Grid:
+    """Where the voxels of a volume file lie, from its header alone; `InputError` where it is no volume of 3 axes."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        volume_files(path)  # ITK repairs impossible spacing silently
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        reason = " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
+        raise InputError(f"{path}: cannot be read: {reason}: copy it again or take it away") from None
+    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
+        raise InputError(
+            f"{path}: {reader.GetDimension()} axes and {reader.GetNumberOfComponents()} numbers a voxel, expected 3 "
+            "axes and 1 number: save each volume as a file of its own"
+        )
+    try:
+        return Grid(reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection())
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def volume_files(path: Path) -> tuple[Path, ...]:
+    """The file itself, and that with the voxels of a .mhd; `InputError` where a MetaImage is not whole."""
+    if not path.name.lower().endswith((".mhd", ".mha")):
+        return (path,)
+    return tuple(dict.fromkeys((path, check_metaimage(path).path)))
+
+
+def digest_of(files: Sequence[Path], grid: Grid) -> str:
+    """A hash of the grid, and of each file's size and a sample from its middle."""
+    digest = hashlib.sha256(repr(grid).encode())
+    for path in files:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - SAMPLE_BYTES) // 2)
+            digest.update(size.to_bytes(8, "little") + file.read(SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def _grid_from_json(fields: dict[str, Any]) -> Grid:
+    return Grid(**{name: tuple(value) for name, value in fields.items()})
+
+
+def _read_dicom_folder(folder: Path) -> dict[str, Any]:
+    found, unreadable = find_series(folder)
+    if unreadable:
+        raise InputError(f"{folder}: {unreadable[0]}")
+    scans: list[dict[str, Any]] = []
+    passed_over: list[str] = []
+    for series in found:
+        if reason := _no_scan(series):
+            passed_over.append(reason)
+            continue
+        if series.grid is None:
+            raise InputError(f"{folder}: {series.problems[0]} (series {series.series_uid})")
+        scans.append(
+            {
+                "series_uid": series.series_uid,
+                "patient": str(series.headers[0].get("PatientID") or "").strip(),
+                "grid": dataclasses.asdict(series.grid),
+                "digest": digest_of([header.path for header in series.headers], series.grid),
+            }
+        )
+    return {"scans": scans, "passed_over": passed_over}
+
+
+def _no_scan(series: FoundSeries) -> str:
+    """What a series is that lies beside CT scans and is none; "" where it is one, or should be."""
+    modality = series.headers[0].get("Modality")
+    if modality not in ("CT", None):
+        return f"DICOM, {modality} and not CT"
+    if any(problem.startswith("localizer") for problem in series.problems):
+        return "DICOM localizer"
+    is_one_file_a_scan = any(problem.startswith("several frames") for problem in series.problems)
+    if len(series.headers) <= LOCALIZER_MOST_IMAGES and not is_one_file_a_scan:
+        return f"DICOM series of at most {LOCALIZER_MOST_IMAGES} images, taken for a localizer"
+    return ""

@@ -1,0 +1,45 @@
+"""Many files read in several processes, and all that is wrong with them told at once."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from medssl_jax.errors import InputError
+from medssl_jax.processes import results_as_completed
+from medssl_jax.progress import Progress
+
+NAMED = 5  # of many
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def read_all(
+    read: Callable[[Item], Result], items: Sequence[Item], *, workers: int, progress: Progress
+) -> list[Result]:
+    """`read(item)` of all items, in no order; raises one `InputError` that tells those of all items."""
+    finished = progress(results_as_completed(partial(_or_error, read), items, workers=workers), total=len(items))
+    results: list[Result] = []
+    errors: list[InputError] = []
+    for result in finished:
+        if isinstance(result, InputError):
+            errors.append(result)
+        else:
+            results.append(result)
+    if errors:
+        told = sorted(map(str, errors))
+        raise InputError(told[0] if len(told) == 1 else f"{len(told)} files cannot be used: {some(told, '; ')}")
+    return results
+
+
+def some(names: Sequence[str], separator: str = ", ") -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - NAMED
+    return separator.join(names[:NAMED]) + (f"{separator}and {more} more" if more > 0 else "")
+
+
+def _or_error(read: Callable[[Item], Result], item: Item) -> Result | InputError:
+    try:
+        return read(item)
+    except InputError as error:
+        return error

@@ -1,0 +1,119 @@
+"""Tables about scans: lesions as points or boxes, folds, patients. Every cell is checked."""
+
+import csv
+import difflib
+import gzip
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from data_builders.folder.lesions import Lesions
+from medssl_jax.errors import InputError
+from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS, number_cell, read_table
+
+POINT_COLUMNS = (*COORDINATE_COLUMNS, "diameter_mm")
+BOX_COLUMNS = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
+
+
+def read_lesion_table(path: Path, known: Collection[str]) -> dict[str, Lesions]:
+    """The lesions of each scan that has a row: `seriesuid` and `POINT_COLUMNS`, or `BOX_COLUMNS`; world mm, LPS.
+
+    Raises:
+      InputError: other columns; a cell that is no number; a diameter or extent that is not positive; a scan that is not
+        in `known`; the same lesion twice.
+    """
+    columns = _kind_of_table(path)
+    row_of: dict[tuple, int] = {}
+    rows_of_scan: dict[str, list[int]] = defaultdict(list)
+    numbers_of_scan: dict[str, list[list[float]]] = defaultdict(list)
+    for row, (series_uid, *cells) in read_table(path, ("seriesuid", *columns)):
+        check_known(path, row, series_uid, known)
+        numbers = [number_cell(path, row, *pair) for pair in zip(columns, cells, strict=True)]
+        (_check_box if columns == BOX_COLUMNS else _check_point)(path, row, numbers)
+        first = row_of.setdefault((series_uid, *numbers), row)
+        if first != row:
+            raise InputError(f"{path}: row {row}: the same lesion as in row {first}: take one of the two out")
+        rows_of_scan[series_uid].append(row)
+        numbers_of_scan[series_uid].append(numbers)
+    return {
+        series_uid: _lesions(
+            columns, np.array(numbers), tuple(f"{path}: row {row}" for row in rows_of_scan[series_uid])
+        )
+        for series_uid, numbers in numbers_of_scan.items()
+    }
+
+
+def read_column(path: Path, column: str, known: Collection[str]) -> dict[str, tuple[int, str]]:
+    """The row and the cell of `column` of each scan in a table with `seriesuid`.
+
+    Raises InputError at an empty cell, a scan twice, or one that is not in `known`.
+    """
+    cell_of: dict[str, tuple[int, str]] = {}
+    for row, (series_uid, cell) in read_table(path, ("seriesuid", column)):
+        check_known(path, row, series_uid, known)
+        if not cell:
+            raise InputError(f"{path}: row {row}, column {column}: found an empty cell; fill it in or take the row out")
+        if series_uid in cell_of:
+            raise InputError(
+                f"{path}: row {row}: {series_uid} is also in row {cell_of[series_uid][0]}, expected every scan once: "
+                "take one of the two out"
+            )
+        cell_of[series_uid] = row, cell
+    return cell_of
+
+
+def check_known(path: Path, row: int, series_uid: str, known: Collection[str]) -> None:
+    """Raises `InputError` where no scan has this id, with the id it comes nearest to."""
+    if series_uid in known:
+        return
+    raise InputError(f"{path}: row {row}, column seriesuid: found {series_uid!r}, {expected_id(series_uid, known)}")
+
+
+def expected_id(found: str, known: Collection[str]) -> str:
+    """What to say of an id that no scan has."""
+    nearest = difflib.get_close_matches(found, known, n=1, cutoff=0) or sorted(known)[:1]
+    return (
+        f"expected the id of one of the {len(known)} scans, such as {nearest[0]!r} (DICOM: its SeriesInstanceUID; else "
+        "the file name without extension): correct the id, or take it out"
+    )
+
+
+def _kind_of_table(path):
+    header: list[str] = []
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+            header = [cell.strip() for cell in next(filter(None, csv.reader(file)), [])]
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error):
+        return POINT_COLUMNS  # `read_table` says what is wrong with the file
+    has_points, has_boxes = (not set(header).isdisjoint(columns) for columns in (POINT_COLUMNS, BOX_COLUMNS))
+    if has_points == has_boxes:
+        raise InputError(
+            f"{path}: row 1: found the header {','.join(header)!r}, expected either points, "
+            f"seriesuid,{','.join(POINT_COLUMNS)}, or boxes, seriesuid,{','.join(BOX_COLUMNS)}: correct the header"
+        )
+    return BOX_COLUMNS if has_boxes else POINT_COLUMNS
+
+
+def _check_point(path, row, numbers):
+    if numbers[3] <= 0:
+        raise InputError(
+            f"{path}: row {row}, column diameter_mm: found {numbers[3]:g}, expected more than 0 mm: measure it, or "
+            "take the row out"
+        )
+
+
+def _check_box(path, row, numbers):
+    for axis, (low, high) in enumerate(zip(numbers[:3], numbers[3:], strict=True)):
+        if low >= high:
+            raise InputError(
+                f"{path}: row {row}, columns {BOX_COLUMNS[axis]}, {BOX_COLUMNS[axis + 3]}: found {low:g}, {high:g}, "
+                "expected the smaller first: correct the cells"
+            )
+
+
+def _lesions(columns, numbers, sources):
+    if columns == BOX_COLUMNS:
+        return Lesions.from_corners(numbers[:, :3], numbers[:, 3:], sources)
+    return Lesions(numbers[:, :3], numbers[:, 3], sources)

@@ -1,0 +1,105 @@
+"""Which files below a folder are scans: volumes in one file, and folders of DICOM slices."""
+
+import dataclasses
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from medssl_jax.errors import InputError
+from medssl_jax.volumes import EXTENSIONS
+
+DICOM_SUFFIX = ".dcm"
+DICOM_MARK, DICOM_MARK_OFFSET = b"DICM", 128
+VOXEL_DATA_SUFFIXES = (".raw", ".zraw")  # of a .mhd beside them
+# What lies beside scans and is none; of any other file the user is told.
+DOCUMENT_SUFFIXES = tuple(
+    f".{extension}"
+    for extension in (
+        *("bib", "csv", "htm", "html", "ini", "json", "log", "md", "md5", "pdf", "rst", "sha256", "tcia", "toml"),
+        *("tsv", "txt", "xlsx", "xml", "yaml", "yml"),
+    )
+)
+DOCUMENT_NAMES = ("license", "licence", "copying", "notice", "readme", "dicomdir", "lockfile", "version", "thumbs.db")
+UNKNOWN_KIND = "unknown kind of file"
+
+
+class PassedOver(NamedTuple):
+    """A file or a series that is not used, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    """Volume files, folders that hold DICOM files, and what may be neither; all in the order of the tree."""
+
+    volume_files: tuple[Path, ...]
+    dicom_folders: tuple[Path, ...]
+    passed_over: tuple[PassedOver, ...]
+
+
+def read_tree(folder: Path, *, without: Collection[Path] = ()) -> Tree:
+    """Sorts the files below `folder`, links followed; hidden files and documents are passed over without a word.
+
+    Folders in `without` are not entered. Raises `InputError` where a folder cannot be read.
+    """
+    volume_files: list[Path] = []
+    dicom_folders: list[Path] = []
+    passed_over: list[PassedOver] = []
+    for place, names in _walk(folder, frozenset(each.resolve() for each in without)):
+        has_dicom, has_mhd = False, any(name.lower().endswith(".mhd") for name in names)
+        for name in names:
+            path, lower = place / name, name.lower()
+            if lower.endswith(EXTENSIONS):
+                volume_files.append(path)
+            elif _is_document(lower) or (has_mhd and lower.endswith(VOXEL_DATA_SUFFIXES)):
+                continue
+            elif lower.endswith(DICOM_SUFFIX) or _is_marked_dicom(path):
+                has_dicom = True
+            else:
+                passed_over.append(PassedOver(path, UNKNOWN_KIND))
+        if has_dicom:
+            dicom_folders.append(place)
+    return Tree(tuple(volume_files), tuple(dicom_folders), tuple(passed_over))
+
+
+def name_of(path: Path) -> str:
+    """The name of a volume file without its extension, which is the id of the scan in it."""
+    extension = next(each for each in EXTENSIONS if path.name.lower().endswith(each))
+    return path.name[: -len(extension)]
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files in `folder` itself that are not hidden."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _walk(folder: Path, without: frozenset[Path]) -> Iterator[tuple[Path, list[str]]]:
+    seen = set(without)  # a link may lead back up
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}: change its rights or take it away")
+
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        if Path(place).resolve() in seen:
+            folders.clear()
+            continue
+        seen.add(Path(place).resolve())
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        yield Path(place), sorted(name for name in names if not name.startswith("."))
+
+
+def _is_document(lower_name):
+    return lower_name.endswith(DOCUMENT_SUFFIXES) or lower_name in DOCUMENT_NAMES
+
+
+def _is_marked_dicom(path):
+    if not path.is_file():  # a link to nowhere, a pipe
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(DICOM_MARK_OFFSET + len(DICOM_MARK))[DICOM_MARK_OFFSET:] == DICOM_MARK
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}: change its rights or take it away") from None

@@ -1,0 +1,135 @@
+"""What NLST looks like on disk: which series stand for its studies, and how one is read."""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
+from data_builders.nlst.index import find_folders, index_series
+from medssl_jax.atomic import atomic_path
+from medssl_jax.data.preparation import PreparedScan, prepare_scan
+from medssl_jax.dicom_headers import could_be_dicom
+from medssl_jax.errors import InputError
+from medssl_jax.progress import Progress, silent
+from medssl_jax.volumes import read_volume
+
+CHOICE_NAME = "series.csv"
+CHOICE_HEADER = ("series_uid", "patient", "study_uid", "study_date", "folder", "images", "left_out_because")
+
+
+@dataclasses.dataclass(frozen=True)
+class SeriesFiles:
+    """A series that stands for its study, and the folder that holds it, perhaps among others.
+
+    `description` is a hash that changes when a file of the folder changes its name or its number of bytes.
+    """
+
+    series_uid: str
+    patient: str
+    study_uid: str
+    study_date: str
+    folder: Path
+    description: str
+
+
+def find_scans(
+    manual_dir: Path,
+    index_dir: Path,
+    *,
+    workers: int = 1,
+    progress: Progress = silent,
+    least_slices: int = LEAST_SLICES,
+) -> tuple[SeriesFiles, ...]:
+    """One series a study, by patient, study date, then series UID; see `data_builders.nlst.choose`.
+
+    All series are indexed first, in `index_dir`, where `series.csv` then says of each why it is left out.
+
+    Raises:
+      InputError: no DICOM files below `manual_dir`, no usable series, or as `index_series`.
+    """
+    check_is_nlst(manual_dir)
+    rows = index_series(manual_dir, index_dir, workers=workers, progress=progress)
+    choices = choose(rows, least_slices=least_slices)
+    _write_choices(index_dir / CHOICE_NAME, choices)
+    chosen = [choice.row for choice in choices if not choice.reason]
+    if not chosen:
+        raise InputError(
+            f"{manual_dir}: none of its {len(choices)} series is usable ({reasons(choices)}): "
+            f"see {index_dir / CHOICE_NAME} for each"
+        )
+    return tuple(
+        SeriesFiles(
+            series_uid=row.series_uid,
+            patient=row.patient,
+            study_uid=row.study_uid,
+            study_date=row.study_date,
+            folder=manual_dir / row.folder,
+            description=_describe(row.series_uid, manual_dir / row.folder),
+        )
+        for row in chosen
+    )
+
+
+def prepare(series: SeriesFiles) -> PreparedScan:
+    """Reads a series and prepares it without labels; its lungs are segmented.
+
+    Raises:
+      InputError: as `read_volume` and `prepare_scan`.
+    """
+    volume = read_volume(series.folder, series.series_uid)
+    return prepare_scan(volume, None, np.empty((0, 3)), np.empty(0), patient=series.patient, is_labelled=False)
+
+
+def is_there(folder: Path) -> bool:
+    """Whether any DICOM file lies below `folder`."""
+    return folder.is_dir() and any(_holds_dicom(folder / found.path) for found in find_folders(folder))
+
+
+def check_is_nlst(folder: Path) -> None:
+    """Raises `InputError` unless a DICOM file lies below `folder`."""
+    if not is_there(folder):
+        raise InputError(
+            f"{folder}: NLST is not here. Download its CT series from TCIA (cancerimagingarchive.net, collection NLST, "
+            f"with the NBIA data retriever) or from IDC (`pip install idc-index`, then `idc download nlst "
+            f"--download-dir {folder}`) into {folder}, then run "
+            f"`python -m experiments.prepare --dataset=nlst --manual_dir={folder} --data_dir=DIR`"
+        )
+
+
+def reasons(choices: tuple[Choice, ...]) -> str:
+    """How many series are left out by which name of a reason, the commonest first."""
+    counts = Counter(choice.reason.split(":")[0] for choice in choices if choice.reason)
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
+
+
+def _holds_dicom(folder):
+    from pydicom.misc import is_dicom
+
+    with os.scandir(folder) as entries:
+        return any(is_dicom(entry.path) for entry in entries if could_be_dicom(entry.name) and entry.is_file())
+
+
+def _describe(series_uid, folder):
+    digest = hashlib.sha256(series_uid.encode())
+    with os.scandir(folder) as entries:
+        for name, size in sorted((entry.name, entry.stat().st_size) for entry in entries if could_be_dicom(entry.name)):
+            digest.update(f"{name}\0{size}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _write_choices(path, choices):
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CHOICE_HEADER)
+    for row, reason in choices:
+        facts = (row.series_uid, row.patient, row.study_uid, row.study_date, row.folder, row.images)
+        writer.writerow((*facts, reason))
+    if not path.is_file() or path.read_text() != text.getvalue():
+        with atomic_path(path) as temporary:
+            temporary.write_text(text.getvalue())

@@ -1,0 +1,90 @@
+"""What the NBIA retriever's `metadata.csv` promises, held against what is there."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_builders.nlst.table import SeriesRow, with_problem
+from medssl_jax.errors import InputError
+
+LISTING_NAME = "metadata.csv"
+COLUMNS = ("Series UID", "Study UID", "Subject ID", "Study Date", "Modality", "Number of Images", "File Location")
+
+
+def read_listings(manual_dir: Path) -> dict[str, dict[str, Any]]:
+    """What is listed, by series UID and column; "Number of Images" is an int.
+
+    Listings are looked for in `manual_dir` and its folders: the retriever puts one beside the collection's folder.
+
+    Raises:
+      InputError: a listing lacks a column or holds a number of images that is none.
+    """
+    return {
+        entry["Series UID"]: entry
+        for path in (manual_dir / LISTING_NAME, *sorted(manual_dir.glob(f"*/{LISTING_NAME}")))
+        if path.is_file()
+        for entry in _read_listing(path)
+    }
+
+
+def with_listed(rows: Sequence[SeriesRow], listed: dict[str, dict[str, Any]]) -> tuple[SeriesRow, ...]:
+    """The rows, with a problem where files of a series are missing, and a row for each series that is missing whole."""
+    present = {row.series_uid for row in rows}
+    checked = [_checked(row, listed) for row in rows]
+    absent = [_absent_row(entry) for uid, entry in sorted(listed.items()) if uid not in present]
+    return (*checked, *absent)
+
+
+def _checked(row, listed):
+    entry = listed.get(row.series_uid)
+    if entry is None or row.images >= entry["Number of Images"]:
+        return row
+    return with_problem(
+        row,
+        f"incomplete series: {row.images} of the {entry['Number of Images']} images that {LISTING_NAME} lists, "
+        "download it again",
+    )
+
+
+def _absent_row(entry):
+    return SeriesRow(
+        series_uid=entry["Series UID"],
+        study_uid=entry["Study UID"],
+        patient=entry["Subject ID"],
+        study_date=_date(entry["Study Date"]),
+        folder=entry["File Location"].replace("\\", "/").removeprefix("./"),
+        folder_mtime_ns=0,
+        folder_files=0,
+        images=0,
+        problem=f"absent series: {LISTING_NAME} lists it with {entry['Number of Images']} images, none is on disk",
+        header_problem="",
+        modality=entry["Modality"],
+    )
+
+
+def _date(text):
+    """DICOM's YYYYMMDD of the retriever's MM-DD-YYYY."""
+    month, _, rest = text.partition("-")
+    day, _, year = rest.partition("-")
+    return f"{year}{month}{day}" if year else text
+
+
+def _read_listing(path):
+    try:
+        entries = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as CSV text ({error}): download it again") from None
+    for number, entry in enumerate(entries, start=2):
+        lacking = [column for column in COLUMNS if entry.get(column) is None]
+        if lacking:
+            raise InputError(
+                f"{path}: row {number}: no {', '.join(lacking)}, expected the table that the NBIA retriever writes: "
+                "download it again or take it away"
+            )
+        if not entry["Number of Images"].strip().isdigit():
+            raise InputError(
+                f"{path}: row {number}: Number of Images is {entry['Number of Images']!r}, expected a number: "
+                "mend it or take the file away"
+            )
+        yield {**entry, "Number of Images": int(entry["Number of Images"])}

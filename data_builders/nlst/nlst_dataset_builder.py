@@ -1,0 +1,57 @@
+"""The TFDS data set of NLST; what is stored and how it is made is in `data_builders.scan_builder`."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from data_builders import nlst
+from data_builders.nlst import files
+from data_builders.nlst.choose import LEAST_SLICES
+from data_builders.scan_builder import ScanBuilder
+from data_builders.scan_job import ScanJob
+from medssl_jax.progress import progress_bar
+
+
+class Nlst(ScanBuilder):
+    """One series a study, by patient, study date, then series UID; none is labelled.
+
+    The table of all series is kept in `index/` beside the data set.
+    """
+
+    VERSION = tfds.core.Version(nlst.VERSION)
+    RELEASE_NOTES = nlst.RELEASE_NOTES
+    HOMEPAGE = "https://www.cancerimagingarchive.net/collection/nlst"
+
+    def __init__(self, *, min_slices: int = LEAST_SLICES, **options: Any):
+        self.min_slices = min_slices
+        super().__init__(**options)
+
+    def find_jobs(self, manual_dir: Path) -> tuple[ScanJob, ...]:
+        """The series that stand for their studies; those with a problem are in the table, not here."""
+        chosen = files.find_scans(
+            manual_dir,
+            Path(self.data_dir_root) / self.name / "index",
+            workers=self.workers,
+            progress=progress_bar("indexing", "series"),
+            least_slices=self.min_slices,
+        )
+        return tuple(
+            ScanJob(
+                series_uid=series.series_uid,
+                patient=series.patient,
+                subset=-1,
+                is_labelled=False,
+                description=series.description,
+                load=partial(files.prepare, series),
+            )
+            for series in chosen
+        )
+
+    def is_there(self, manual_dir: Path) -> bool:
+        """Whether any DICOM file lies there."""
+        return files.is_there(manual_dir)
+
+
+BUILDER = Nlst

@@ -1,0 +1,100 @@
+"""The index: one row a series, kept as a Parquet table."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+
+from medssl_jax.atomic import atomic_path
+from medssl_jax.errors import InputError
+
+INDEX_VERSION = "1"  # raise it when a column, or what its values mean, changes: older tables are then made anew
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """What the headers of one series say; fields they lack are "" or None.
+
+    `folder` is relative to the data's own; a series whose files are not in one place has a row for each. `problem` is
+    "" for a usable CT, else sentences that each begin with the problem's name, joined by "; "; `header_problem` is the
+    part of it that the folder's own headers show. Files that belong to no series make a row without a `series_uid`.
+    """
+
+    series_uid: str
+    study_uid: str
+    patient: str
+    study_date: str  # YYYYMMDD
+    folder: str
+    folder_mtime_ns: int
+    folder_files: int
+    images: int
+    problem: str
+    header_problem: str
+    modality: str = ""
+    manufacturer: str = ""
+    kernel: str = ""  # several values are joined by a backslash, as DICOM writes them
+    image_type: str = ""
+    slice_thickness_mm: float | None = None
+    slice_distance_mm: float | None = None  # measured, from one slice to the next
+    spacing_y_mm: float | None = None
+    spacing_x_mm: float | None = None
+    rows: int | None = None
+    columns: int | None = None
+    is_axial: bool = False
+    gantry_tilt_deg: float | None = None
+    transfer_syntax: str = ""  # all that occur, by name, joined by ", "
+    rescale: str = ""  # all pairs of slope and intercept that occur: "1 -1024"
+    padding_value: int | None = None  # as stored, before slope and intercept
+
+
+def with_problem(row: SeriesRow, problem: str) -> SeriesRow:
+    """The row with one more problem, which its headers do not show."""
+    return dataclasses.replace(row, problem=f"{row.problem}; {problem}" if row.problem else problem)
+
+
+def write_table(path: Path, rows: Iterable[SeriesRow]) -> None:
+    """Writes rows as Parquet, whole or not at all."""
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = tuple(rows)
+    columns = {
+        name: pyarrow.array([getattr(row, name) for row in rows], kind) for name, kind in _column_types().items()
+    }
+    table = pyarrow.table(columns).replace_schema_metadata({"medssl_index": INDEX_VERSION})
+    with atomic_path(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path) -> list[SeriesRow]:
+    """The rows of a table; none where there is no table, or one of another version."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except FileNotFoundError:
+        return []
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as a Parquet table ({error}): remove it and start again") from None
+    if (table.schema.metadata or {}).get(b"medssl_index") != INDEX_VERSION.encode():
+        return []
+    # By batches: all values as Python's own at once would take twice the memory.
+    return [
+        SeriesRow(*values)
+        for batch in table.select(list(_column_types())).to_batches(max_chunksize=4096)
+        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    ]
+
+
+def _column_types():
+    import pyarrow
+
+    kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    hints = typing.get_type_hints(SeriesRow)
+    return {field.name: kinds[_without_none(hints[field.name])] for field in dataclasses.fields(SeriesRow)}
+
+
+def _without_none(hint):
+    return typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint

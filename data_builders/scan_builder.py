@@ -1,0 +1,200 @@
+"""What the builders of CT data sets share: one record a scan, made by processes side by side, or by Apache Beam.
+
+A builder says which scans there are (`find_jobs`); everything else is here. Finished shards wait in `building/` beside
+the data set until it is whole, so an interrupted build is simply started again. With a Beam runner TFDS makes the same
+shards on Beam's workers instead. Needs no TensorFlow.
+"""
+
+import abc
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+from etils import epath
+
+from data_builders.scan_job import ScanJob
+from data_builders.scan_shard import CanonicalWriter, ShardJob, ShardSummary, scan_features, shard_examples, write_shard
+from medssl_jax.atomic import writable_directory
+from medssl_jax.data.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
+from medssl_jax.errors import InputError
+from medssl_jax.processes import results_as_completed
+from medssl_jax.progress import Progress, progress_bar
+
+SPLIT = "scans"
+SCANS_PER_SHARD = 4  # Beam's workers hold the scans of a shard in memory
+SETTINGS = (HU_RANGE, SPACING_MM, LUNG_DILATION_MM)
+NAMED_FAILURES = 10
+
+
+class ScanBuilder(tfds.core.ShardBasedBuilder):
+    """One split, `scans`, in the order of `find_jobs`; `metadata.json` lists them in that order.
+
+    Shard-based, because a generator-based builder sorts its records, and needs TensorFlow for it above 1 GB. Scans that
+    cannot be prepared are told of when all others are finished, and kept from the data set only if `allow_absent`;
+    `metadata.json` names them.
+    """
+
+    HOMEPAGE = ""
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "See README.md: the files as downloaded, in manual_dir."
+
+    def __init__(
+        self, *, workers: int = 2, progress: Progress | None = None, allow_absent: bool = False, **options: Any
+    ):
+        self.workers = workers
+        self.progress = progress or progress_bar("preparing", "scans")
+        self.allow_absent = allow_absent
+        super().__init__(**options)
+
+    @abc.abstractmethod
+    def find_jobs(self, manual_dir: Path) -> tuple[ScanJob, ...]:
+        """The scans in `manual_dir`, in the order of the records.
+
+        Raises `InputError` where the data set is not there or is not whole.
+        """
+
+    @abc.abstractmethod
+    def is_there(self, manual_dir: Path) -> bool:
+        """Whether `manual_dir` holds anything of the data set."""
+
+    def fingerprint(self, jobs: Sequence[ScanJob]) -> str:
+        """A short name for exactly these scans, prepared by exactly these settings."""
+        return _fingerprint([self._key(job) for job in jobs])
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=scan_features(),
+            homepage=self.HOMEPAGE,
+            metadata=tfds.core.MetadataDict(),
+            disable_shuffling=True,
+        )
+
+    def _key(self, job):
+        decisive = (self.name, str(self.version), SETTINGS, job.series_uid, job.description)
+        return hashlib.sha256(repr(decisive).encode()).hexdigest()[:32]
+
+    def _shards(self, manual_dir):
+        jobs = self.find_jobs(manual_dir)
+        for start in range(0, len(jobs), SCANS_PER_SHARD):
+            of_shard = jobs[start : start + SCANS_PER_SHARD]
+            yield ShardJob(of_shard, tuple(self._key(job) for job in of_shard))
+
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig | None = None,
+    ) -> None:
+        if download_config and download_config.beam_runner:
+            super()._download_and_prepare(dl_manager, download_config)
+            summaries = self._summaries_of_beam()
+        else:
+            summaries = self._build(tuple(self._shards(Path(dl_manager.manual_dir))))
+        self._describe(summaries)
+
+    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[Callable]]:
+        return {
+            SPLIT: [
+                partial(shard_examples, shard, self._summary_path(index), allow_absent=self.allow_absent)
+                for index, shard in enumerate(self._shards(Path(dl_manager.manual_dir)))
+            ]
+        }
+
+    def _example_writer(self) -> CanonicalWriter:
+        return CanonicalWriter(self.info.file_format)
+
+    def _build(self, shards: Sequence[ShardJob]) -> list[ShardSummary]:
+        """Writes the shards in `building/` and links those that hold a scan into the data set."""
+        folder = writable_directory(self._building)
+        threads = max(1, (os.cpu_count() or 1) // self.workers)
+        work = partial(_write_numbered_shard, folder=folder, threads=threads)
+        by_number: dict[int, ShardSummary] = {}
+
+        def scan_by_scan():
+            for number, summary in results_as_completed(work, list(enumerate(shards)), workers=self.workers):
+                by_number[number] = summary
+                yield from shards[number].jobs
+
+        for _ in self.progress(scan_by_scan(), total=sum(len(shard.jobs) for shard in shards)):
+            pass
+        summaries = [by_number[number] for number in range(len(shards))]
+        failures = [reason for summary in summaries for reason in summary.failures.values()]
+        if failures and not self.allow_absent:
+            more = f" | and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
+            raise InputError(
+                f"{len(failures)} scans cannot be prepared, the others are finished and kept; mend these, or go on "
+                f"without them by --allow_absent: {' | '.join(failures[:NAMED_FAILURES])}{more}"
+            )
+        filled = [shard for shard, summary in zip(shards, summaries, strict=True) if summary.scans]
+        if not filled:
+            raise InputError(f"{folder.parent}: no scan could be prepared: {' | '.join(failures[:NAMED_FAILURES])}")
+        template = self._get_filename_template(split_name=SPLIT)
+        for number, shard in enumerate(filled):
+            target = template.sharded_filepath(shard_index=number, num_shards=len(filled))
+            _link(shard.records_path(folder), Path(target))
+        return summaries
+
+    def _describe(self, summaries):
+        scans = [scan for summary in summaries for scan in summary.scans]
+        left_out = {uid: reason for summary in summaries for uid, reason in summary.failures.items()}
+        keys = [key for summary in summaries for key in summary.keys]
+        self.info.metadata.update(fingerprint=_fingerprint(keys), scans=scans, left_out=left_out)
+        # Of Beam's shards TFDS sorts the lengths as text, shard 10 before shard 2.
+        lengths = [len(summary.scans) for summary in summaries if summary.scans]
+        template = self._get_filename_template(split_name=SPLIT)
+        paths = template.sharded_filepaths(num_shards=len(lengths))
+        split = tfds.core.SplitInfo(
+            name=SPLIT,
+            shard_lengths=lengths,
+            num_bytes=sum(path.stat().length for path in paths),
+            filename_template=template,
+        )
+        self.info.set_splits(tfds.core.splits.SplitDict([split]))
+
+    def _post_download_and_prepare_hook(self) -> None:
+        """Removes what the finished data set was made from, and what killed builds left behind."""
+        shutil.rmtree(self._building, ignore_errors=True)
+        for abandoned in Path(self.data_path).parent.glob("incomplete.*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+
+    @property
+    def _building(self) -> Path:
+        return Path(self.data_dir_root) / self.name / "building"
+
+    def _summary_path(self, index):
+        return epath.Path(self.data_path) / f"summary-{index}.json"
+
+    def _summaries_of_beam(self):
+        summaries: list[ShardSummary] = []
+        while (path := self._summary_path(len(summaries))).exists():
+            summaries.append(ShardSummary.from_json(path.read_text()))
+            path.unlink()
+        # A passing note of TFDS's own, which it leaves behind.
+        for path in epath.Path(self.data_path).glob("*.shard_infos.json"):
+            path.unlink()
+        return summaries
+
+
+def _write_numbered_shard(numbered, *, folder, threads):
+    import SimpleITK as sitk
+
+    number, shard = numbered
+    # Processes side by side, each with as many threads as there are cores, only get in each other's way.
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    return number, write_shard(shard, folder)
+
+
+def _fingerprint(keys):
+    return hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]
+
+
+def _link(source, target):
+    # A link costs no room; where the file system has none, a copy.
+    with suppress(OSError):
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)

@@ -1,0 +1,198 @@
+"""Prepared scans as records, a few in a file: written scan by scan, so that a kill costs the scan in hand.
+
+    part-KEY        one record, waiting for the others of its shard
+    shard-KEY       the shard: exactly the file that TFDS would write
+    shard-KEY.json  what is in it
+
+A key is a hash of all that decides the bytes; what is there under its key is finished and right.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from etils import epath
+from tensorflow_datasets.core import example_serializer, file_adapters, writer
+from tensorflow_datasets.proto import tf_example_pb2
+
+from data_builders.scan_job import ScanJob
+from medssl_jax.atomic import atomic_path
+from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.errors import InputError
+
+ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
+
+
+class CanonicalWriter(writer.ExampleWriter):
+    """Writes each record in its one canonical form: protobuf orders the fields of others anew in every process."""
+
+    def write(self, path: epath.PathLike, examples: Iterable[tuple[Any, bytes]]) -> None:
+        """Writes serialised examples."""
+        canonical = ((key, _canonical(tf_example_pb2.Example.FromString(record))) for key, record in examples)
+        super().write(path, canonical)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShardJob:
+    """The scans of one shard with their keys."""
+
+    jobs: tuple[ScanJob, ...]
+    keys: tuple[str, ...]
+
+    def records_path(self, folder: Path) -> Path:
+        """Where the shard is when it is finished."""
+        return folder / f"shard-{hashlib.sha256(' '.join(self.keys).encode()).hexdigest()[:32]}"
+
+    def summary_path(self, folder: Path) -> Path:
+        """Where its summary is, which is written last."""
+        path = self.records_path(folder)
+        return path.with_name(f"{path.name}.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardSummary:
+    """What is in a shard: keys and facts of its scans in order, and why others could not be prepared, by series UID."""
+
+    keys: tuple[str, ...]
+    scans: tuple[dict[str, Any], ...]
+    failures: dict[str, str]
+
+    def to_json(self) -> str:
+        """The summary as it lies on disk."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "ShardSummary":
+        """Reads what `to_json` made."""
+        read = json.loads(text)
+        return cls(tuple(read["keys"]), tuple(read["scans"]), read["failures"])
+
+
+def scan_features() -> tfds.features.FeaturesDict:
+    """The features of one record."""
+
+    def numbers(*shape):
+        # float64 as bytes, because tf.train.Example keeps float32 only.
+        return tfds.features.Tensor(shape=shape, dtype=np.float64, encoding="bytes")
+
+    def volume(dtype):
+        # Not zlib: ArrayRecord compresses already, smaller and six times faster.
+        return tfds.features.Tensor(shape=(None, None, None), dtype=dtype, encoding="bytes")
+
+    return tfds.features.FeaturesDict(
+        {
+            "series_uid": tfds.features.Text(),
+            "patient": tfds.features.Text(),
+            "subset": np.int32,
+            "is_labelled": np.bool_,
+            "hu": volume(np.int16),
+            "lungs": volume(np.uint8),
+            "boxes_zyxdhw_voxel": tfds.features.Tensor(shape=(None, 6), dtype=np.float32),
+            "spacing_zyx_mm": numbers(3),
+            "origin_xyz_mm": numbers(3),
+            "direction": numbers(9),
+            "source_spacing_zyx_mm": numbers(3),
+        }
+    )
+
+
+def write_shard(shard: ShardJob, folder: Path) -> ShardSummary:
+    """Prepares what is not there yet and writes the shard, unless it is there whole.
+
+    Where scans cannot be prepared the shard holds the others, and the summary says why.
+    """
+    summary_path, records_path = shard.summary_path(folder), shard.records_path(folder)
+    if summary_path.is_file() and records_path.is_file():
+        summary = ShardSummary.from_json(summary_path.read_text())
+        if not summary.failures:
+            return summary
+    parts, scans, keys, failures = [], [], [], {}
+    for job, key in zip(shard.jobs, shard.keys, strict=True):
+        part = folder / f"part-{key}"
+        try:
+            scans.append(_write_part(job, part))
+        except InputError as error:
+            failures[job.series_uid] = str(error)
+        else:
+            parts.append(part)
+            keys.append(key)
+    summary = ShardSummary(tuple(keys), tuple(scans), failures)
+    if parts:
+        with atomic_path(records_path) as temporary:
+            records = ((index, _record_of(part)) for index, part in enumerate(parts))
+            writer.ExampleWriter(ARRAY_RECORD).write(temporary, records)
+    with atomic_path(summary_path) as temporary:
+        temporary.write_text(summary.to_json())
+    if not failures:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return summary
+
+
+def shard_examples(
+    shard: ShardJob, summary_path: epath.Path, *, allow_absent: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The examples of a shard, for TFDS to write: Beam's workers share no folder to keep parts in.
+
+    The summary is written when all are out. Raises `InputError` for a scan that cannot be prepared unless
+    `allow_absent`, and where none can.
+    """
+    scans, keys, failures = [], [], {}
+    for job, key in zip(shard.jobs, shard.keys, strict=True):
+        try:
+            scan = job.load()
+        except InputError as error:
+            if not allow_absent:
+                raise
+            failures[job.series_uid] = str(error)
+            continue
+        scans.append(job.facts(scan))
+        keys.append(key)
+        yield job.series_uid, _example(scan)
+    if not scans:
+        raise InputError(f"no scan of a shard can be prepared, expected at least one: {' | '.join(failures.values())}")
+    summary_path.write_text(ShardSummary(tuple(keys), tuple(scans), failures).to_json())
+
+
+def _write_part(job, path):
+    """Prepares one scan; its facts are the first line of the part, its record the rest."""
+    if not path.is_file():
+        scan = job.load()
+        features = scan_features()
+        serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+        record = _canonical(serializer.get_tf_example(features.encode_example(_example(scan))))
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(json.dumps(job.facts(scan)).encode() + b"\n" + record)
+    with path.open("rb") as file:
+        return json.loads(file.readline())
+
+
+def _canonical(example):
+    return example.SerializeToString(deterministic=True)
+
+
+def _record_of(part):
+    with part.open("rb") as file:
+        file.readline()
+        return file.read()
+
+
+def _example(scan: PreparedScan) -> dict[str, Any]:
+    return {
+        "series_uid": scan.series_uid,
+        "patient": scan.patient,
+        "subset": scan.subset,
+        "is_labelled": scan.is_labelled,
+        "hu": scan.hu,
+        "lungs": scan.lungs,
+        "boxes_zyxdhw_voxel": scan.boxes_zyxdhw_voxel,
+        "spacing_zyx_mm": np.array(scan.grid.spacing_zyx_mm),
+        "origin_xyz_mm": np.array(scan.grid.origin_xyz_mm),
+        "direction": np.array(scan.grid.direction),
+        "source_spacing_zyx_mm": np.array(scan.source_spacing_zyx_mm),
+    }

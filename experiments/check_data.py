@@ -1,0 +1,122 @@
+"""Checks a data set before anything is computed from it: prints what it found, and writes it as an HTML page.
+
+    python -m experiments.check_data --dataset=luna16 --manual_dir=DIR --output=DIR
+    python -m experiments.check_data --dataset=nlst --manual_dir=DIR --index_dir=DIR --output=DIR
+    python -m experiments.check_data --dataset=folder --manual_dir=DIR --labels=FILE.csv --output=DIR
+
+Minutes for all of LUNA16: headers, tables and masks are read whole, of a scan nine slices. Exit status 0: training can
+start; 1: something blocks it; 2: there is nothing to check, or a flag is wrong.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import command
+from experiments.configs import focalmix
+from medssl_jax.atomic import writable_directory
+from medssl_jax.data_check.defects import CheckReport
+from medssl_jax.errors import InputError
+from medssl_jax.progress import progress_bar
+from medssl_jax.report.data_check.page import write_check_page
+from medssl_jax.report.data_check.summary import text_report
+
+BLOCKED_STATUS = 1
+PAGE = "check.html"
+SPLIT = focalmix.get_config().split
+DATA_SET_OF_FLAG = {
+    "allow_absent": ("luna16",),
+    "train_subsets": ("luna16", "folder"),
+    "test_subsets": ("luna16", "folder"),
+    "labels": ("folder",),
+    "labelled_list": ("folder",),
+    "lungs": ("folder",),
+    "index_dir": ("nlst", "folder"),
+}
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("dataset", "luna16", ["luna16", "nlst", "folder"], "which data set it is")
+flags.DEFINE_string("manual_dir", None, "folder of the unpacked download, or of your scans", required=True)
+flags.DEFINE_string("output", None, f"folder to write {PAGE} into; without it no page is written")
+flags.DEFINE_bool("allow_absent", False, "luna16: absent scans and masks do not block, as experiments.prepare has it")
+flags.DEFINE_list("train_subsets", list(map(str, SPLIT.train_subsets)), "subsets that are trained on")
+flags.DEFINE_list("test_subsets", list(map(str, SPLIT.test_subsets)), "subsets that are tested on")
+flags.DEFINE_string("labels", None, "folder: CSV file of points or boxes, or folder of masks")
+flags.DEFINE_string("labelled_list", None, "folder: CSV file of the series that are labelled")
+flags.DEFINE_string("lungs", None, "folder: folder of lung masks; without it lungs are segmented")
+flags.DEFINE_string("index_dir", None, "nlst, folder: keeps what headers say, so that they are read once")
+flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; each takes 0.5 GB of memory at most", lower_bound=1)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Checks, prints, writes the page."""
+    del argv
+    for name, data_sets in DATA_SET_OF_FLAG.items():
+        if FLAGS[name].present and FLAGS.dataset not in data_sets:
+            raise InputError(
+                f"--{name}: is for --dataset={' or '.join(data_sets)}, found --dataset={FLAGS.dataset}: leave it out"
+            )
+    output = writable_directory(FLAGS.output) if FLAGS.output else None
+    with tempfile.TemporaryDirectory() as temporary:
+        report = CHECKS[FLAGS.dataset](Path(FLAGS.manual_dir), Path(FLAGS.index_dir or temporary))
+    print(text_report(report), flush=True)
+    if output:
+        write_check_page(output / PAGE, report)
+        print(f"written to {output / PAGE}")
+    sys.exit(0 if report.can_start else BLOCKED_STATUS)
+
+
+def _check_luna16(folder: Path, index_dir: Path) -> CheckReport:
+    from data_builders.luna16.check import check_luna16
+
+    del index_dir
+    return check_luna16(folder, **_sides(), allow_absent=FLAGS.allow_absent, **_work())
+
+
+def _check_nlst(folder: Path, index_dir: Path) -> CheckReport:
+    from data_builders.nlst.check import check_nlst
+
+    return check_nlst(folder, index_dir, **_work())
+
+
+def _check_folder(folder: Path, index_dir: Path) -> CheckReport:
+    from data_builders.folder.check import check_folder
+
+    given: dict[str, Any] = {
+        name: Path(getattr(FLAGS, name)) for name in ("labels", "labelled_list", "lungs") if FLAGS[name].present
+    }
+    return check_folder(folder, **_sides(), **_work(), **given, index_dir=index_dir)
+
+
+CHECKS: dict[str, Callable[[Path, Path], CheckReport]] = {
+    "luna16": _check_luna16,
+    "nlst": _check_nlst,
+    "folder": _check_folder,
+}
+
+
+def _work():
+    return {"workers": FLAGS.workers, "progress": progress_bar("checking", "scans")}
+
+
+def _sides():
+    train, test = _subsets("train_subsets"), _subsets("test_subsets")
+    if both := sorted(train & test):
+        raise InputError(f"--train_subsets, --test_subsets: {both} are in both: a subset may be in one only")
+    return {"train_subsets": train, "test_subsets": test}
+
+
+def _subsets(name):
+    try:
+        return frozenset(map(int, getattr(FLAGS, name)))
+    except ValueError:
+        raise InputError(f"--{name}: found {','.join(getattr(FLAGS, name))}, expected numbers such as 0,1,2") from None
+
+
+if __name__ == "__main__":
+    command.run(main)

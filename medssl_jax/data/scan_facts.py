@@ -1,0 +1,24 @@
+"""What is known of a scan without its voxels: what splits and caches go by."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ScanFacts:
+    """Fold (-1: none), patient ("": not known), whether its nodules are known, and size at 1 mm."""
+
+    subset: int
+    patient: str
+    is_labelled: bool
+    size_zyx: tuple[int, int, int]
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "ScanFacts":
+        """Reads the fields of these names; others are not looked at."""
+        return cls(record["subset"], record["patient"], record["is_labelled"], tuple(record["size_zyx"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as they lie on disk."""
+        return dataclasses.asdict(self)

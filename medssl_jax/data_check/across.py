@@ -1,0 +1,65 @@
+"""What is wrong between scans: the same voxels under two names, and one patient on both sides of the split."""
+
+import collections
+from collections.abc import Collection, Sequence
+
+from medssl_jax.data_check.defects import CheckedScan, Defect
+
+NAMED = 4
+
+
+def duplicate_defects(
+    scans: Sequence[CheckedScan], *, train_subsets: Collection[int], test_subsets: Collection[int]
+) -> tuple[Defect, ...]:
+    """Scans of the same voxels; it blocks where one is trained on and another tested on."""
+    defects = []
+    for same in _groups((each.sample.digest, each) for each in scans if each.sample):
+        names = sorted({each.scan.name for each in same})
+        if len(names) < 2:
+            continue
+        if _is_on_both_sides(same, train_subsets, test_subsets):
+            told = f"the same voxels are trained on and tested on: {_sides(same, train_subsets, test_subsets)}"
+            defects.append(Defect("scan on both sides", names[0], f"{told}: take one of them away", True))
+        else:
+            told = f"the same voxels as {_some(names[1:])}"
+            defects.append(Defect("same voxels", names[0], f"{told}: take one of them away, or it counts twice", False))
+    return tuple(defects)
+
+
+def patient_defects(
+    scans: Sequence[CheckedScan], *, train_subsets: Collection[int], test_subsets: Collection[int]
+) -> tuple[Defect, ...]:
+    """Patients with scans on both sides; `medssl_jax.data.splits` leaves their training scans out, so none blocks."""
+    return tuple(
+        Defect(
+            "patient on both sides",
+            same[0].scan.patient,
+            f"one patient has scans on both sides: {_sides(same, train_subsets, test_subsets)}: "
+            "the split leaves those to train on out",
+            False,
+        )
+        for same in _groups((each.scan.patient, each) for each in scans if each.scan.patient)
+        if _is_on_both_sides(same, train_subsets, test_subsets)
+    )
+
+
+def _groups(pairs):
+    by_key = collections.defaultdict(list)
+    for key, each in pairs:
+        by_key[key].append(each)
+    return [group for group in by_key.values() if len(group) > 1]
+
+
+def _is_on_both_sides(scans, train_subsets, test_subsets):
+    subsets = {each.scan.subset for each in scans}
+    return bool(subsets & set(train_subsets)) and bool(subsets & set(test_subsets))
+
+
+def _sides(scans, train_subsets, test_subsets):
+    used = [each.scan for each in scans if each.scan.subset in {*train_subsets, *test_subsets}]
+    return _some([f"{scan.name} in subset {scan.subset}" for scan in sorted(used, key=lambda scan: scan.subset)])
+
+
+def _some(names):
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

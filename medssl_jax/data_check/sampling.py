@@ -1,0 +1,113 @@
+"""What the header and a few slices tell of a volume, without reading the rest of it."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Num
+
+from medssl_jax.dicom import read_series
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid
+from medssl_jax.metaimage import check_metaimage
+from medssl_jax.volumes import read_volume
+
+SAMPLED_SLICES = 9  # first and last among them
+PADDING_BELOW_HU = -1100  # what scanners measure in air reaches down to about here
+PADDING_LEAST_SHARE = 0.001
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeSample:
+    """The grid of a volume and what its sampled slices hold.
+
+    `lowest_hu` and `highest_hu` leave out `padding_hu`, the value outside the field of view, which is None where there
+    is none. Volumes of the same voxels have the same `digest`, whatever their names and headers.
+    """
+
+    grid: Grid
+    lowest_hu: float
+    highest_hu: float
+    padding_hu: int | None
+    padding_share: float
+    has_nan: bool
+    digest: str
+
+
+def sample_volume(path: str | os.PathLike, series_uid: str | None = None) -> VolumeSample:
+    """Samples a file or folder that `medssl_jax.volumes.read_volume` reads, and raises `InputError` as it does.
+
+    Of a raw MetaImage and of a DICOM series only the sampled slices are read; everything else is read whole.
+    """
+    path = Path(path)
+    if path.is_dir():
+        series = read_series(path, series_uid)
+        return _sample_slices(series.files, series.grid)
+    data = check_metaimage(path) if path.suffix.lower() in (".mhd", ".mha") and path.is_file() else None
+    if data is None or data.is_compressed:
+        volume = read_volume(path)
+        return summarise(volume.array_zyx[sampled_slices(len(volume.array_zyx))], volume.grid)
+    voxels = np.memmap(data.path, data.dtype, mode="r", offset=data.offset, shape=data.size_zyx)
+    return summarise(np.asarray(voxels[sampled_slices(len(voxels))]), read_grid(path))
+
+
+def sampled_slices(count: int) -> list[int]:
+    """Up to `SAMPLED_SLICES` of `count` slices, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, SAMPLED_SLICES).round().astype(int)).tolist()
+
+
+def summarise(planes_zyx: Num[np.ndarray, "n y x"], grid: Grid) -> VolumeSample:
+    """The sample of a volume on `grid` of which `planes_zyx` are the sampled slices."""
+    padding_hu, share = _padding(planes_zyx)
+    inside = planes_zyx if padding_hu is None else planes_zyx[planes_zyx != padding_hu]
+    has_values = inside.size > 0 and not np.isnan(inside).all()
+    return VolumeSample(
+        grid=grid,
+        lowest_hu=float(np.nanmin(inside)) if has_values else float("nan"),
+        highest_hu=float(np.nanmax(inside)) if has_values else float("nan"),
+        padding_hu=padding_hu,
+        padding_share=share,
+        has_nan=bool(np.isnan(planes_zyx).any()),
+        digest=hashlib.blake2b(
+            repr(grid.size_zyx).encode() + np.ascontiguousarray(planes_zyx).astype("<f4").tobytes(), digest_size=16
+        ).hexdigest(),
+    )
+
+
+def read_grid(path: str | os.PathLike) -> Grid:
+    """The grid in the header of a volume file; `InputError` where it is none."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        return Grid(reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection())
+    except RuntimeError as error:
+        reason = " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
+        raise InputError(f"{path}: cannot be read: {reason}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _sample_slices(files: Sequence[Path], grid: Grid) -> VolumeSample:
+    import SimpleITK as sitk
+
+    planes = []
+    for index in sampled_slices(len(files)):
+        try:
+            planes.append(sitk.GetArrayFromImage(sitk.ReadImage(str(files[index]))).reshape(grid.size_zyx[1:]))
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
+            raise InputError(f"{files[index]}: its pixels cannot be read ({reason}): copy it again") from None
+    return summarise(np.stack(planes), grid)
+
+
+def _padding(planes):
+    lowest = np.nanmin(planes) if not np.isnan(planes).all() else 0
+    share = float((planes == lowest).mean())
+    is_padding = lowest < PADDING_BELOW_HU and share >= PADDING_LEAST_SHARE
+    return (int(lowest), share) if is_padding else (None, 0.0)

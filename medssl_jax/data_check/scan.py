@@ -1,0 +1,154 @@
+"""Everything that can be wrong with one scan, its mask and its nodules; nothing raises, all of it is collected."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from medssl_jax.data.preparation import LUNG_DILATION_MM
+from medssl_jax.data_check.defects import CheckedScan, Defect, ScanToCheck
+from medssl_jax.data_check.sampling import VolumeSample, sample_volume
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.processes import results_as_completed
+from medssl_jax.progress import Progress
+from medssl_jax.volumes import Volume, read_labels
+
+# Our choice: no CT has more than air above or less than soft tissue below these, and metal stays under the last.
+AIR_BELOW_HU, TISSUE_ABOVE_HU = -500, -100
+POSSIBLE_HU = (-1500, 20_000)
+SAME_GRID_VOXELS = 0.1
+LABELS_SAMPLED_EVERY = 8  # slices
+
+
+def check_scans(scans: Sequence[ScanToCheck], *, workers: int, progress: Progress) -> tuple[CheckedScan, ...]:
+    """Checks every scan in processes of its own; in the order of `scans`."""
+    checked = progress(results_as_completed(check_scan, scans, workers=workers), total=len(scans)) if scans else ()
+    by_place = {(each.scan.scan_path, each.scan.name): each for each in checked}
+    return tuple(by_place[scan.scan_path, scan.name] for scan in scans)
+
+
+def check_scan(scan: ScanToCheck) -> CheckedScan:
+    """Samples the scan, reads its mask and looks where its nodules lie."""
+    defects: list[Defect] = []
+    sample = _attempt(lambda: sample_volume(scan.scan_path, scan.name), "unreadable scan", scan, defects)
+    if sample:
+        defects += value_defects(scan.name, sample)
+        defects += _outside_volume(scan, sample.grid)
+    if (lungs_path := scan.lungs_path) is not None:
+        lungs = _attempt(lambda: read_labels(lungs_path), "unreadable mask", scan, defects)
+        defects += _mask_defects(scan, lungs, sample) if lungs else ()
+    return CheckedScan(scan, sample, tuple(defects))
+
+
+def value_defects(name: str, sample: VolumeSample) -> Iterator[Defect]:
+    """What is wrong with the values of a scan."""
+    low, high = sample.lowest_hu, sample.highest_hu
+    if sample.has_nan:
+        yield Defect("NaN", name, "voxels that are no number (NaN), expected HU: convert it again", True)
+    elif not (low < AIR_BELOW_HU and high > TISSUE_ABOVE_HU):
+        expected = f"expected air below {AIR_BELOW_HU} and tissue above {TISSUE_ABOVE_HU} HU"
+        hint = "was RescaleIntercept applied?"
+        yield Defect("not in HU", name, f"values from {low:g} to {high:g}, {expected}: {hint}", True)
+    elif low < POSSIBLE_HU[0] or high > POSSIBLE_HU[1]:
+        expected = f"expected {POSSIBLE_HU[0]} to {POSSIBLE_HU[1]} HU and one padding value"
+        yield Defect("HU out of range", name, f"values from {low:g} to {high:g}, {expected}; they are clipped", False)
+
+
+def distance_to_mask_mm(centre_xyz_mm: Float[np.ndarray, "3"], mask: Volume, labels: tuple[int, ...] | None) -> float:
+    """From a point to the nearest voxel, edges included, with one of `labels`; infinite beyond the lungs' dilation."""
+    spacing = np.array(mask.grid.spacing_zyx_mm)
+    centre = world_xyz_mm_to_voxel_zyx(centre_xyz_mm[None], mask.grid)[0]
+    reach = LUNG_DILATION_MM / spacing + 1
+    low = np.clip(np.floor(centre - reach), 0, mask.grid.size_zyx).astype(int)
+    high = np.clip(np.ceil(centre + reach) + 1, 0, mask.grid.size_zyx).astype(int)
+    window = mask.array_zyx[tuple(map(slice, low, high))]
+    inside = np.argwhere(window != 0 if labels is None else np.isin(window, labels)) + low
+    if not len(inside):
+        return np.inf
+    apart_mm = np.maximum(np.abs(inside - centre) - 0.5, 0) * spacing
+    return float(np.linalg.norm(apart_mm, axis=1).min())
+
+
+def _attempt(read: Callable, kind, scan, defects):
+    try:
+        return read()
+    except InputError as error:
+        defects.append(Defect(kind, scan.name, str(error), True))
+    except OSError as error:
+        path = error.filename or scan.scan_path
+        told = f"{path}: cannot be read: {error.strerror or error}: copy it again"
+        defects.append(Defect(kind, scan.name, told, True))
+    return None
+
+
+def _outside_volume(scan, grid: Grid):
+    for centre in scan.centres_xyz_mm[~_is_inside(scan.centres_xyz_mm, grid)]:
+        yield Defect(
+            "nodule outside the volume",
+            scan.name,
+            f"a nodule at {_point(centre)} lies outside the scan: correct its coordinates or the scan's header",
+            True,
+        )
+
+
+def _mask_defects(scan, lungs, sample):
+    if sample and not _same_grid(lungs.grid, sample.grid):
+        yield Defect(
+            "mask on another grid",
+            scan.name,
+            f"the mask has {_in_words(lungs.grid)}, the scan {_in_words(sample.grid)}: "
+            "it is laid over the scan by its own header",
+            False,
+        )
+    few = lungs.array_zyx[::LABELS_SAMPLED_EVERY]
+    if not any(_labelled(part, scan.lung_labels).any() for part in (few, lungs.array_zyx)):
+        wanted = "other than 0" if scan.lung_labels is None else " or ".join(map(str, scan.lung_labels))
+        yield Defect(
+            "mask without lungs",
+            scan.name,
+            f"{scan.lungs_path}: no label {wanted}, expected two lungs: unzip it again, or take it away",
+            True,
+        )
+        return
+    if sample is None:
+        return
+    for centre in scan.centres_xyz_mm[_is_inside(scan.centres_xyz_mm, sample.grid)]:
+        if distance_to_mask_mm(centre, lungs, scan.lung_labels) > LUNG_DILATION_MM:
+            yield Defect(
+                "nodule outside the lungs",
+                scan.name,
+                f"a nodule at {_point(centre)} lies more than {LUNG_DILATION_MM:g} mm outside the lung mask: "
+                "it is trained on and scored, but blanked out where data.mask_lungs is on",
+                False,
+            )
+
+
+def _is_inside(points_xyz_mm, grid) -> Bool[np.ndarray, " n"]:
+    points_zyx = world_xyz_mm_to_voxel_zyx(points_xyz_mm, grid)
+    return np.all((points_zyx >= -0.5) & (points_zyx < np.array(grid.size_zyx) - 0.5), axis=1)
+
+
+def _labelled(array, labels):
+    return array != 0 if labels is None else np.isin(array, labels)
+
+
+def _same_grid(one: Grid, other: Grid):
+    if one.size_zyx != other.size_zyx:
+        return False
+    corners = np.array([(0, 0, 0), one.size_zyx], float)
+    apart_mm = voxel_zyx_to_world_xyz_mm(corners, one) - voxel_zyx_to_world_xyz_mm(corners, other)
+    return bool((np.abs(apart_mm) <= SAME_GRID_VOXELS * min(other.spacing_zyx_mm)).all())
+
+
+def _point(centre_xyz_mm):
+    return "x, y, z = (" + ", ".join(f"{number:.1f}" for number in centre_xyz_mm) + ") mm"
+
+
+def _in_words(grid):
+    size, spacing = _by(grid.size_zyx), _by(grid.spacing_zyx_mm)
+    return f"{size} voxels of {spacing} mm (z, y, x) from {_point(grid.origin_xyz_mm)}"
+
+
+def _by(numbers):
+    return " x ".join(f"{number:.6g}" for number in numbers)

@@ -1,0 +1,174 @@
+"""What DICOM files say of themselves: the few fields that a CT is judged by, without pixels.
+
+pydicom's warnings about values that bend the standard are kept from the user: what is used is checked by its readers.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medssl_jax.errors import InputError
+
+FIELDS = (
+    "ImageType",
+    "StudyDate",
+    "Modality",
+    "Manufacturer",
+    "PatientID",
+    "SliceThickness",
+    "GantryDetectorTilt",
+    "ConvolutionKernel",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "BitsAllocated",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "RescaleIntercept",
+    "RescaleSlope",
+)
+# What lies beside slices in downloads and exports.
+NOT_DICOM = frozenset(
+    f".{extension}"
+    for extension in (
+        *("csv", "json", "log", "md", "pdf", "s5cmd", "tcia", "tsv", "txt", "xlsx", "xml", "html", "parquet", "zip"),
+        *("jpeg", "jpg", "png", "mha", "mhd", "raw", "zraw", "nii", "gz", "nrrd", "npy"),
+    )
+)
+_quiet_lock = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Header:
+    """The fields of one file by DICOM keyword, numbers as int and float, several values as a tuple; empty ones absent.
+
+    `TransferSyntaxUID` is among them. Text is taken as Latin-1: other letters come out wrong, but always the same.
+    `bytes_after` is how much of the file follows the header: the pixels and a few bytes.
+    """
+
+    path: Path
+    bytes_after: int
+    values: dict[str, Any]
+
+    def get(self, keyword: str) -> Any:
+        """The value, None where the file has none."""
+        return self.values.get(keyword)
+
+
+def read_headers(folder: Path) -> tuple[list[Header], list[str]]:
+    """The headers of a folder's DICOM files that belong to a series, by file name; and what is wrong with the others.
+
+    Files of other kinds are passed over, unless they are named `.dcm`.
+    """
+    headers, problems = [], []
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if could_be_dicom(entry.name) and entry.is_file())
+    with _quiet():
+        for name in names:
+            try:
+                header = _read_header(folder / name)
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            if header is not None:
+                headers.append(header)
+    return headers, problems
+
+
+def could_be_dicom(name: str) -> bool:
+    """Whether a file of that name may be DICOM; most have no extension or any."""
+    # Hidden files named like slices are what macOS leaves on foreign disks.
+    return not name.startswith(".") and name[name.rfind(".") :].lower() not in NOT_DICOM
+
+
+def _read_header(path: Path) -> Header | None:
+    """None where the file is not DICOM or lists others, as a DICOMDIR does; `InputError` does not name the folder."""
+    import pydicom
+
+    try:
+        with path.open("rb") as file:
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_tags()))
+            bytes_after = os.fstat(file.fileno()).st_size - file.tell()
+        values = {"TransferSyntaxUID": str(dataset.file_meta.get("TransferSyntaxUID", ""))}
+    except pydicom.errors.InvalidDicomError:
+        if path.suffix.lower() == ".dcm":
+            raise InputError(f"not DICOM: {path.name} is not a DICOM file, though named so: copy it again") from None
+        return None
+    except Exception as error:
+        raise InputError(
+            f"unreadable header: the DICOM header of {path.name} cannot be read ({error}): copy it again"
+        ) from None
+    for element in dataset.elements():
+        keyword = _tags().get(element.tag)
+        if keyword is None:  # pydicom reads the character set unasked
+            continue
+        try:
+            value = _value(element)
+        except Exception as error:
+            raise InputError(f"unreadable header: {keyword} of {path.name} cannot be read ({error})") from None
+        if value is not None and value != "" and value != ():
+            values[keyword] = value
+    if "SeriesInstanceUID" not in values:
+        if dataset.file_meta.get("MediaStorageSOPClassUID") == pydicom.uid.MediaStorageDirectoryStorage:
+            return None
+        raise InputError(f"unreadable header: no SeriesInstanceUID in that of {path.name}: copy it again")
+    return Header(path, bytes_after, values)
+
+
+@functools.cache
+def _tags():
+    import pydicom
+
+    return {pydicom.tag.Tag(keyword): keyword for keyword in FIELDS}
+
+
+def _value(element):
+    if not element.is_raw:
+        return _plain(element.value)
+    return _converted(element.tag, element.VR, element.value, element.is_implicit_VR, element.is_little_endian)
+
+
+@functools.lru_cache(maxsize=4096)  # a third of the time: the slices of a series differ in little but their place
+def _converted(tag, vr, value, is_implicit, is_little_endian):
+    from pydicom.dataelem import RawDataElement, convert_raw_data_element
+
+    raw = RawDataElement(tag, vr, len(value or b""), value, 0, is_implicit, is_little_endian)
+    return _plain(convert_raw_data_element(raw).value)
+
+
+def _plain(value):
+    """pydicom's value as Python's own: its own kinds of number are slow to compare and cannot be hashed."""
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, bytes):  # "US or SS": which of the two, another field says
+        return int.from_bytes(value, "little", signed=False)
+    return None if value is None else tuple(_plain(each) for each in value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    from pydicom import config
+
+    logger = logging.getLogger("pydicom")
+    # Both the filters and pydicom's settings belong to the whole process; threads must leave them as they were.
+    with _quiet_lock, warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

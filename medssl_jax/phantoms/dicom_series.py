@@ -1,0 +1,141 @@
+"""Volumes as DICOM files, one a slice; the same volume and fields give the same bytes.
+
+Nothing of the moment enters: no time stamps, no UIDs but those that are given.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int16
+
+from medssl_jax.errors import InputError
+from medssl_jax.volumes import Volume
+
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
+HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
+CT_IMAGE, SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.7"
+WRITER_UID, WRITER_NAME = "2.25.269718450215264126306174270134585437061", "MEDSSL_PHANTOM"
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """How HU become stored numbers: `stored = HU - intercept`, the slope is 1."""
+
+    signed: bool
+    bits: int
+    intercept: int
+    padding_hu: int | None  # outside the field of view; None where there is no padding
+    transfer_syntax: str = EXPLICIT_LITTLE_ENDIAN
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Image:
+    """One file to be: its HU, how they are stored, and the other header fields by DICOM keyword."""
+
+    hu: Int16[np.ndarray, "rows columns"]
+    storage: Storage
+    fields: Mapping[str, Any]
+
+    def with_fields(self, **fields: Any) -> "Image":
+        """The same image, some fields changed."""
+        return dataclasses.replace(self, fields={**self.fields, **fields})
+
+
+def slice_images(volume: Volume, storage: Storage, fields: Mapping[str, Any], image_uids: Sequence[str]) -> list[Image]:
+    """The slices of a volume, lowest first and, as scanners number them, with the highest as instance 1."""
+    grid = volume.grid
+    axes = grid.direction_matrix
+    return [
+        Image(
+            plane,
+            storage,
+            {
+                **fields,
+                "SOPInstanceUID": uid,
+                "InstanceNumber": len(image_uids) - number,
+                "ImageOrientationPatient": decimals([*axes[:, 0], *axes[:, 1]]),
+                "ImagePositionPatient": decimals(grid.origin_xyz_mm + number * grid.spacing_zyx_mm[0] * axes[:, 2]),
+                "PixelSpacing": decimals(grid.spacing_zyx_mm[1:]),
+            },
+        )
+        for number, (plane, uid) in enumerate(zip(volume.array_zyx, image_uids, strict=True))
+    ]
+
+
+def decimals(numbers: Sequence[int | float] | np.ndarray) -> list[str]:
+    """Numbers as DICOM's decimal strings, which hold 16 characters."""
+    # Adding 0 turns -0 into 0.
+    return [f"{round(float(number), 6) + 0.0:.6f}" for number in numbers]
+
+
+def write_images(images: Mapping[Path, Image]) -> None:
+    """Writes DICOM files of one series. They are not written atomically: what says that a series is whole comes after.
+
+    Raises:
+      InputError: a file cannot be written.
+    """
+    import pydicom
+
+    dataset, written = pydicom.Dataset(), dict[str, Any]()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.ImplementationClassUID = pydicom.uid.UID(WRITER_UID)
+    dataset.file_meta.ImplementationVersionName = WRITER_NAME
+    for path, image in images.items():
+        fields = {**image.fields, **_pixel_fields(image)}
+        for keyword, value in fields.items():
+            if written.get(keyword) != value:  # most fields of a series stay, and setting one is slow
+                setattr(dataset, keyword, value)
+        written = fields
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(image.storage.transfer_syntax)
+        try:
+            dataset.save_as(path, enforce_file_format=True)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be written: {error.strerror or error}; free some space or choose another folder"
+            ) from error
+
+
+def _pixel_fields(image):
+    storage = image.storage
+    fields = {
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": image.hu.shape[0],
+        "Columns": image.hu.shape[1],
+        "BitsAllocated": 16,
+        "BitsStored": storage.bits,
+        "HighBit": storage.bits - 1,
+        "PixelRepresentation": int(storage.signed),
+        "RescaleIntercept": str(storage.intercept),
+        "RescaleSlope": "1",
+        "PixelData": _encode(image),
+    }
+    if storage.padding_hu is not None:
+        fields["PixelPaddingValue"] = storage.padding_hu - storage.intercept
+    return fields
+
+
+def _encode(image):
+    stored = (image.hu.astype(np.int32) - image.storage.intercept).astype("<i2" if image.storage.signed else "<u2")
+    if image.storage.transfer_syntax == EXPLICIT_LITTLE_ENDIAN:
+        return stored.tobytes()
+    from pydicom.encaps import encapsulate
+
+    return encapsulate([_codecs()[image.storage.transfer_syntax](np.ascontiguousarray(stored).view(np.uint16))])
+
+
+@functools.cache
+def _codecs():
+    import imagecodecs
+
+    return {
+        JPEG_LOSSLESS: functools.partial(imagecodecs.jpeg8_encode, lossless=True, predictor=1, bitspersample=16),
+        HTJ2K_LOSSLESS: functools.partial(imagecodecs.htj2k_encode, reversible=True),
+    }

@@ -1,0 +1,130 @@
+"""One HTML page about a data set: whether training can start, what is wrong, ranges, and a sample of scans with boxes.
+
+`page.html` is its frame; `medssl_jax.report.page` says what all pages have in common.
+"""
+
+import collections
+import dataclasses
+import html
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+
+from medssl_jax.atomic import atomic_path
+from medssl_jax.data_check.defects import CheckedScan, CheckReport
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid
+from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straight, range_rows, sampled, verdict
+from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
+from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software
+from medssl_jax.volumes import read_volume
+
+TEMPLATE = Path(__file__).with_name("page.html")
+PICTURED_SCANS = 6
+PICTURED_OF_A_REASON = 2
+THINNED_TO_MM = 1.0  # a page needs no finer slices, and a whole CT as floats is large
+SHEET_PIXELS = 1000
+
+
+def write_check_page(path: str | os.PathLike, report: CheckReport) -> None:
+    """Writes `check_page` as UTF-8; the file appears whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(check_page(report), encoding="utf-8")
+
+
+def check_page(report: CheckReport) -> str:
+    """The page; reads the pictured scans."""
+    return fill_page(
+        TEMPLATE,
+        title=f"{html.escape(report.dataset)} in {html.escape(report.folder.name)}",
+        verdict=html.escape(verdict(report)),
+        verdict_class="" if report.can_start else " blocked",
+        facts=fact_list({"Folder": str(report.folder), **report.facts}),
+        notices=notices(())
+        + "\n"
+        + "\n".join(f'<p class="notice">{html.escape(each)}</p>' for each in all_notices(report)),
+        defects=_defects(report),
+        ranges=_ranges(report),
+        sheets=_sheets(report),
+        footer=f"{SAMPLED} {software()}.",
+    )
+
+
+def pictured_scans(report: CheckReport) -> list[CheckedScan]:
+    """Which scans are worth a look: with defects, turned ones, and others with nodules, evenly spread."""
+    scans = sampled(report)
+    with_nodules = [scan for scan in scans if len(scan.scan.centres_xyz_mm)]
+    reasons = (
+        [scan for scan in scans if scan.defects],
+        [scan for scan in scans if not is_straight(scan)],
+    )
+    first = [scan for reason in reasons for scan in reason[:PICTURED_OF_A_REASON]]
+    pool = with_nodules or scans
+    spread = [pool[k] for k in np.linspace(0, len(pool) - 1, PICTURED_SCANS).round().astype(int)] if pool else []
+    unique = {(scan.scan.scan_path, scan.scan.name): scan for scan in itertools.chain(first, spread)}
+    return list(unique.values())[:PICTURED_SCANS]
+
+
+def _defects(report):
+    if not report.defects:
+        return ""
+    kinds = collections.Counter((not defect.blocks, defect.kind) for defect in report.defects)
+    counted = ", ".join(f"{kind}: {number}" for (_, kind), number in sorted(kinds.items()))
+    rows = "\n".join(
+        f"<tr><td{' class=blocks' if each.blocks else ''}>{'blocks' if each.blocks else 'goes on'}</td>"
+        f"<td>{html.escape(each.kind)}</td><td>{html.escape(each.subject)}</td><td>{html.escape(each.message)}</td></tr>"
+        for each in sorted(report.defects, key=lambda each: (not each.blocks, each))
+    )
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Training", "Defect", "Of", "Found, and what to do"))
+    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    region = 'class="scroll defects" tabindex="0" role="region" aria-label="Defects"'
+    heading = count(len(report.defects), "defect", "defects")
+    return f"<section>\n<h2>{heading}</h2>\n<p>{counted}</p>\n<div {region}>\n{table}\n</div>\n</section>"
+
+
+def _ranges(report):
+    if not sampled(report):
+        return ""
+    header, *body = range_rows(report)
+    head = "".join(f'<th scope="col">{name}</th>' for name in header)
+    rows = "\n".join(
+        f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+        for name, *cells in body
+    )
+    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    return f'<section>\n<h2>Ranges</h2>\n<div class="scroll ranges">\n{table}\n</div>\n</section>'
+
+
+def _sheets(report):
+    figures = [figure for scan in pictured_scans(report) if (figure := _figure(scan))]
+    if not figures:
+        return ""
+    legend = "In lung window, the patient's right on the left; boxes round the nodules that a slice cuts."
+    return f'<section>\n<h2>A sample</h2>\n<p class="quiet">{legend}</p>\n' + "\n".join(figures) + "\n</section>"
+
+
+def _figure(checked):
+    scan = checked.scan
+    try:
+        volume = _thinned(read_volume(scan.scan_path, scan.name))
+    except (InputError, OSError):  # a defect of the scan tells of it
+        return ""
+    diameters = scan.diameters_mm if scan.diameters_mm.ndim == 1 else scan.diameters_mm.max(axis=1)
+    title = f"{scan.name}, {count(len(diameters), 'nodule', 'nodules')}"
+    depth_mm, height_mm, width_mm = np.multiply(volume.array_zyx.shape, volume.grid.spacing_zyx_mm)
+    scale = SHEET_PIXELS / (2 * width_mm + max(height_mm, depth_mm))
+    sheet = draw_contact_sheet([SheetScan("", volume, scan.centres_xyz_mm, diameters)], pixels_per_mm=float(scale))
+    alt = f"An axial, a coronal and a sagittal slice of {title}"
+    picture = f'<img src="{png_data_uri(sheet)}" alt="{html.escape(alt)}">'
+    return f'<figure class="sheet">\n{picture}\n<figcaption>{html.escape(title)}</figcaption>\n</figure>'
+
+
+def _thinned(volume):
+    """Every second, third ... voxel along an axis that is finer than `THINNED_TO_MM` by as much."""
+    steps = [max(1, round(THINNED_TO_MM / spacing)) for spacing in volume.grid.spacing_zyx_mm]
+    array = volume.array_zyx[tuple(slice(None, None, step) for step in steps)]
+    spacing = tuple(mm * step for mm, step in zip(volume.grid.spacing_zyx_mm, steps, strict=True))
+    grid = Grid(array.shape, spacing, volume.grid.origin_xyz_mm, volume.grid.direction)
+    return dataclasses.replace(volume, array_zyx=array, grid=grid)

@@ -1,0 +1,108 @@
+"""What a check says in numbers and sentences: ranges over the scans, what is turned or padded, defects as rows."""
+
+import collections
+from collections.abc import Sequence
+
+import numpy as np
+
+from medssl_jax.data_check.defects import CheckedScan, CheckReport
+from medssl_jax.data_check.sampling import SAMPLED_SLICES
+from medssl_jax.report.nodules.scan_page import STRAIGHT_DEGREES, direction_in_words
+from medssl_jax.report.page import count
+from medssl_jax.report.text_table import text_table
+
+SHOWN_OF_A_KIND = 10  # in the terminal; the page has all
+RANGES = (
+    ("spacing z (mm)", lambda sample: sample.grid.spacing_zyx_mm[0]),
+    ("spacing y (mm)", lambda sample: sample.grid.spacing_zyx_mm[1]),
+    ("spacing x (mm)", lambda sample: sample.grid.spacing_zyx_mm[2]),
+    ("voxels along z", lambda sample: sample.grid.size_zyx[0]),
+    ("voxels along y", lambda sample: sample.grid.size_zyx[1]),
+    ("voxels along x", lambda sample: sample.grid.size_zyx[2]),
+    ("lowest HU", lambda sample: sample.lowest_hu),
+    ("highest HU", lambda sample: sample.highest_hu),
+)
+SAMPLED = (
+    f"Read: all headers and tables; of raw scans {SAMPLED_SLICES} whole slices each, first to last; of compressed "
+    "scans and of masks every voxel. Scans are the same where their size and these slices are. HU leave padding out."
+)
+
+
+def text_report(report: CheckReport) -> str:
+    """The report for a terminal."""
+    lines = [f"{report.dataset} in {report.folder}", ""]
+    lines += [text_table([(f"{name}:", words) for name, words in report.facts.items()], names=2), ""]
+    if sampled(report):
+        lines += [text_table(range_rows(report)), ""]
+    lines += [f"notice: {notice}" for notice in all_notices(report)]
+    by_kind = collections.defaultdict(list)
+    for defect in report.defects:
+        by_kind[(not defect.blocks, defect.kind)].append(defect)
+    for (_, kind), defects in sorted(by_kind.items()):
+        lines += [
+            f"{'BLOCKS' if each.blocks else 'defect'}: {each.kind}: {each.subject}: {each.message}"
+            for each in defects[:SHOWN_OF_A_KIND]
+        ]
+        if len(defects) > SHOWN_OF_A_KIND:
+            lines.append(f"        {kind}: {len(defects) - SHOWN_OF_A_KIND} more of them are on the page")
+    return "\n".join([*lines, verdict(report)])
+
+
+def verdict(report: CheckReport) -> str:
+    """One sentence: can training start?"""
+    blocking = sum(defect.blocks for defect in report.defects)
+    if blocking:
+        return f"Training cannot start: {count(blocking, 'defect blocks', 'defects block')} it."
+    if report.defects:
+        return f"Training can start; {count(len(report.defects), 'defect is', 'defects are')} worth a look."
+    return "Training can start; no defect was found."
+
+
+def range_rows(report: CheckReport) -> list[tuple[str, ...]]:
+    """Lowest, median and highest over the scans; the first row is the header."""
+    rows: list[tuple[str, ...]] = [("", "lowest", "median", "highest")]
+    for name, value in RANGES:
+        values = np.array([value(scan.sample) for scan in sampled(report)], float)
+        values = values[~np.isnan(values)]
+        if len(values):
+            rows.append((name, *(f"{number:.5g}" for number in (values.min(), np.median(values), values.max()))))
+    return rows
+
+
+def sampled(report: CheckReport) -> list[CheckedScan]:
+    """The scans that could be read."""
+    return [scan for scan in report.scans if scan.sample]
+
+
+def all_notices(report: CheckReport) -> list[str]:
+    """The report's own, and which scans are flipped, tilted or padded."""
+    turned, padded = collections.defaultdict(list), collections.defaultdict(list)
+    for scan in sampled(report):
+        assert scan.sample is not None
+        if not is_straight(scan):
+            turned[direction_in_words(scan.sample.grid)].append(scan.scan.name)
+        if scan.sample.padding_hu is not None:
+            padded[scan.sample.padding_hu].append(scan.scan.name)
+    return [
+        *report.notices,
+        *(
+            f"direction: {count(len(names), 'scan', 'scans')} with {words} ({_some(names)}): "
+            "turned upright when prepared"
+            for words, names in turned.items()
+        ),
+        *(
+            f"padding: {count(len(names), 'scan', 'scans')} with {value} outside the field of view ({_some(names)})"
+            for value, names in sorted(padded.items())
+        ),
+    ]
+
+
+def is_straight(scan: CheckedScan) -> bool:
+    """Whether the array's axes run to the patient's left, back and head."""
+    assert scan.sample is not None
+    cosines = np.diag(scan.sample.grid.direction_matrix).clip(-1, 1)
+    return bool(np.degrees(np.arccos(cosines)).max() <= STRAIGHT_DEGREES)
+
+
+def _some(names: Sequence[str]) -> str:
+    return names[0] + (", ..." if len(names) > 1 else "")

@@ -1,0 +1,81 @@
+"""The scans of a FocalMix run from its config: phantom, prepared data sets, crop cache; and what they are scored by."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import ml_collections
+import numpy as np
+
+from data_builders.luna16.files import read_findings
+from medssl_jax.data.crop_cache import CachedScan, CropCache, build_crop_cache
+from medssl_jax.data.scan_source import open_scans, prepare_scans
+from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
+from medssl_jax.metrics.luna16_files import Findings
+from medssl_jax.progress import progress_bar
+
+
+def open_cache(data: ml_collections.ConfigDict) -> CropCache:
+    """The scans of `config.data`, and beside them those of `config.data.extra` where there is one.
+
+    Makes the phantom if there is to be one, the prepared data sets and their crop caches.
+    """
+    parts = [data, data.extra] if "extra" in data else [data]
+    return CropCache(*(directory for part in parts for directory in _cache_of(part, data).directories))
+
+
+def findings_of(
+    data: ml_collections.ConfigDict, cache: CropCache, series_uids: Sequence[str]
+) -> tuple[Findings, Findings]:
+    """Nodules of the test scans and what the score leaves out: by LUNA16's files, or by the labels of other scans."""
+    if data.data_set == "luna16":
+        return read_findings(Path(data.manual_dir))
+    return boxes_as_findings([cache.scan(uid) for uid in series_uids]), Findings.none()
+
+
+def boxes_as_findings(scans: Sequence[CachedScan]) -> Findings:
+    """The nodules of scans at 1 mm as points with diameters, which are the longest side of each box in its slice."""
+    centres = [voxel_zyx_to_world_xyz_mm(scan.boxes_zyxdhw_voxel[:, :3], scan.grid) for scan in scans]
+    boxes = [scan.boxes_zyxdhw_voxel for scan in scans]
+    return Findings(
+        tuple(scan.series_uid for scan in scans for _ in scan.boxes_zyxdhw_voxel),
+        np.concatenate([np.zeros((0, 3)), *centres]),
+        np.concatenate([np.zeros((0, 6)), *boxes]).astype(np.float64)[:, 4:].max(axis=1),
+    )
+
+
+def _cache_of(part, data):
+    workers = data.workers or os.cpu_count() or 1
+    if "phantom" in part:
+        _write_phantom(part, workers)
+    prepare_scans(
+        part.data_set,
+        part.manual_dir,
+        data.data_dir,
+        workers=workers,
+        allow_absent=data.allow_absent,
+        **part.get("options", {}),
+    )
+    source = open_scans(part.data_set, data.data_dir)
+    return build_crop_cache(
+        source,
+        Path(data.cache_dir),
+        fingerprint=source.fingerprint,
+        mask_lungs=data.mask_lungs,
+        workers=workers,
+        progress=progress_bar("unpacking", "scans"),
+        say=print,
+    )
+
+
+def _write_phantom(part, workers):
+    if part.data_set == "nlst":
+        from medssl_jax.phantoms.nlst import NlstPhantom, write_nlst_phantom
+
+        progress = progress_bar("phantom", "studies")
+        write_nlst_phantom(NlstPhantom(**part.phantom), part.manual_dir, workers=workers, progress=progress)
+        return
+    from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
+
+    progress = progress_bar("phantom", "scans")
+    write_luna16_phantom(Luna16Phantom(**part.phantom), part.manual_dir, workers=workers, progress=progress)

@@ -1,0 +1,67 @@
+"""A user's folder: clean, with one bad file among good ones, and with labels that fit no scan."""
+
+import numpy as np
+import pytest
+
+from data_builders.folder.check import check_folder
+from medssl_jax.geometry import Grid
+from medssl_jax.progress import silent
+from medssl_jax.volumes import Volume, write_metaimage
+
+GRID = Grid((12, 24, 24), (2.0, 1.0, 1.0), (-10.0, -10.0, -10.0))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "scans"
+    place.mkdir()
+    for seed, name in enumerate(("anna", "bert")):
+        hu = np.random.default_rng(seed).integers(-1024, 1000, GRID.size_zyx).astype(np.int16)
+        write_metaimage(place / f"{name}.mhd", Volume(hu, GRID, name))
+    return place
+
+
+def labels(folder, *rows):
+    path = folder.parent / "labels.csv"
+    path.write_text("\n".join(["seriesuid,coordX,coordY,coordZ,diameter_mm", *rows]))
+    return path
+
+
+def check(folder, **given):
+    return check_folder(folder, train_subsets=(0, 1), test_subsets=(5, 6), workers=1, progress=silent, **given)
+
+
+def kinds(report):
+    return [(defect.kind, defect.subject, defect.blocks) for defect in report.defects]
+
+
+def test_of_a_clean_one_nothing_is_said(folder):
+    report = check(folder, labels=labels(folder, "anna,0,0,0,5"))
+    assert kinds(report) == []
+    assert report.facts["Scans"] == "2"
+    assert report.facts["Labelled"] == "1, with 1 lesions"
+
+
+def test_a_damaged_file_is_told_and_the_others_are_looked_at(folder):
+    (folder / "bert.raw").write_bytes(b"")
+    report = check(folder)
+    assert ("unreadable scan", "bert", True) in kinds(report)
+    assert [scan.scan.name for scan in report.scans if scan.sample] == ["anna"]
+
+
+def test_labels_that_fit_no_scan_are_told_and_scans_are_looked_at(folder):
+    report = check(folder, labels=labels(folder, "karl,0,0,0,5"))
+    assert kinds(report) == [("cannot be prepared", "scans", True)]
+    assert "karl" in report.defects[0].message
+    assert len(report.scans) == 2
+
+
+def test_the_same_scan_under_two_names(folder):
+    for suffix in (".mhd", ".raw"):
+        (folder / f"carl{suffix}").write_bytes((folder / f"anna{suffix}").read_bytes().replace(b"anna", b"carl"))
+    assert kinds(check(folder)) == [("same voxels", "anna", False)]
+
+
+def test_values_that_are_no_hu(folder):
+    write_metaimage(folder / "carl.mhd", Volume(np.zeros(GRID.size_zyx, np.int16), GRID, "carl"))
+    assert kinds(check(folder)) == [("not in HU", "carl", True)]

@@ -1,0 +1,434 @@
+"""Scans are found in every format and any tree, what is none is told, and one is prepared with what is known of it."""
+
+import dataclasses
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from data_builders.folder.files import check_is_folder, find_scans, is_there
+from data_builders.folder.folds import fold_of
+from data_builders.folder.headers import read_grid
+from data_builders.folder.scans import prepare
+from medssl_jax.errors import InputError
+from medssl_jax.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.volumes import EXTENSIONS, Volume, read_volume, write_metaimage
+
+POINTS = "seriesuid,coordX,coordY,coordZ,diameter_mm"
+BOXES = "seriesuid,xmin,ymin,zmin,xmax,ymax,zmax"
+FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+GRID = Grid((20, 30, 40), (2.0, 1.0, 1.0), (-10.0, -20.0, -30.0))
+
+
+def write(path, *, grid=GRID, array=None):
+    """A scan of air in the format of the name's extension."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.full(grid.size_zyx, -800, np.int16) if array is None else array
+    if path.name.endswith(".mhd"):
+        write_metaimage(path, Volume(array, grid, ""))
+        return path
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(grid.spacing_zyx_mm[::-1])
+    image.SetOrigin(grid.origin_xyz_mm)
+    image.SetDirection(grid.direction)
+    sitk.WriteImage(image, path)
+    return path
+
+
+def table(path, *rows):
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def lungs_of(folder, *names):
+    for name in names:
+        write(folder / f"{name}.nii.gz", array=np.ones(GRID.size_zyx, np.uint8))
+    return folder
+
+
+def refused(said, *arguments, **options):
+    with pytest.raises(InputError, match=said) as caught:
+        find_scans(*arguments, **options)
+    assert "\n" not in str(caught.value)
+
+
+def by_uid(found):
+    return {scan.series_uid: scan for scan in found}
+
+
+class TestScans:
+    def test_every_format_in_any_tree(self, tmp_path, write_series):
+        for number, extension in enumerate(EXTENSIONS):
+            write(tmp_path / "a" / str(number) / f"scan.{number}{extension}")
+        write_series(tmp_path / "b/c/d")
+        found = find_scans(tmp_path)
+        assert [scan.series_uid for scan in found] == ["1.2.3.4", *(f"scan.{n}" for n in range(len(EXTENSIONS)))]
+        assert found.passed_over == ()
+        assert not any(scan.is_labelled for scan in found)
+        assert {scan.subset for scan in found} == {-1}
+        assert [scan.patient for scan in found] == ["100012", *[""] * len(EXTENSIONS)]
+        assert found.note == "6 scans: 0 labelled with 0 lesions, 6 not"
+        for scan in found:
+            assert read_volume(scan.path).series_uid == scan.series_uid
+
+    @pytest.mark.parametrize("extension", EXTENSIONS)
+    @pytest.mark.parametrize("direction", [GRID.direction, FLIPPED], ids=["upright", "flipped"])
+    def test_the_header_says_what_the_reader_says(self, tmp_path, extension, direction):
+        path = write(tmp_path / f"1{extension}", grid=dataclasses.replace(GRID, direction=direction))
+        assert read_grid(path) == read_volume(path).grid
+
+    def test_a_real_nodule_of_luna16(self, shared_data, tmp_path):
+        rows = (shared_data / "luna16/annotations.csv").read_text().splitlines()
+        inside, outside = (next(row for row in rows if place in row) for place in ("76.900239", "-47.633905"))
+        series_uid, *centre, _ = inside.split(",")
+        found = by_uid(find_scans(shared_data / "ct", table(tmp_path / "l.csv", POINTS, inside)))
+        assert sorted(found) == [series_uid, "right_lung"]
+        assert found[series_uid].patient == "LIDC-IDRI-0003"
+        volume = read_volume(found[series_uid].path)
+        voxel = np.rint(world_xyz_mm_to_voxel_zyx(np.array([centre], float), volume.grid)).astype(int)[0]
+        assert voxel.tolist() == [5, 350, 367]  # as shared/data/README.md has it
+        assert volume.array_zyx[tuple(voxel)] > -200
+        refused(
+            "row 3: a lesion at .* lies outside",
+            shared_data / "ct",
+            table(tmp_path / "l.csv", *rows[:1], inside, outside),
+        )
+
+    def test_several_series_in_one_folder(self, tmp_path, write_series):
+        stored = {"1.2.3.4": 100, "1.2.3.5": 200}
+        for uid, value in stored.items():
+            write_series(tmp_path / uid, stored=np.full((7, 8, 8), value, np.int16), SeriesInstanceUID=uid)
+        for folder in list(tmp_path.iterdir()):
+            for path in folder.iterdir():
+                path.rename(tmp_path / f"{folder.name}-{path.name}")
+            folder.rmdir()
+        found = find_scans(tmp_path)
+        assert {scan.path for scan in found} == {tmp_path}
+        lungs = write(tmp_path / "lungs/lungs.nii", grid=Grid((30, 9, 9), (1.0, 1.0, 1.0), (-11.0, -21.0, -101.0)))
+        for scan in found:
+            scan = dataclasses.replace(scan, lungs_path=mask_of_ones(lungs))
+            assert (prepare(scan).hu == stored[scan.series_uid] - 1024).all()
+
+    def test_localizers_and_other_modalities_are_passed_over_and_told(self, tmp_path, write_series):
+        write_series(tmp_path / "ct")
+        write_series(
+            tmp_path / "scout", slices=1, SeriesInstanceUID="1", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]
+        )
+        write_series(tmp_path / "dx", slices=2, SeriesInstanceUID="2", Modality="DX")
+        write_series(tmp_path / "short", slices=3, SeriesInstanceUID="3")
+        found = find_scans(tmp_path)
+        assert [scan.series_uid for scan in found] == ["1.2.3.4"]
+        assert {path.name: reason for path, reason in found.passed_over} == {
+            "scout": "DICOM localizer",
+            "dx": "DICOM, DX and not CT",
+            "short": "DICOM series of at most 5 images, taken for a localizer",
+        }
+
+    def test_a_scan_in_one_dicom_file_is_no_localizer(self, tmp_path, write_series):
+        write_series(tmp_path, slices=1, NumberOfFrames=200)
+        refused("several frames", tmp_path)
+
+    def test_slices_without_an_extension(self, tmp_path, write_series):
+        for path in write_series(tmp_path).iterdir():
+            path.rename(path.with_suffix(""))
+        assert len(find_scans(tmp_path)) == 1
+
+    def test_what_is_no_scan(self, tmp_path):
+        write(tmp_path / "1.mhd")
+        for name in (".DS_Store", "._1.nii.gz", "LICENSE", "readme.md", "1.json", ".hidden/2.nii", "Thumbs.db"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("a text")
+        assert find_scans(tmp_path).passed_over == ()
+        for name in ("a.npy", "b.dcm.gz", "deep/c.img", "deep/orphan.raw"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"bytes")
+        found = find_scans(tmp_path)
+        assert len(found) == 1
+        assert [path.name for path, _ in found.passed_over] == ["a.npy", "b.dcm.gz", "c.img", "orphan.raw"]
+        assert f"passed over 4 (unknown kind of file): {tmp_path / 'a.npy'}, {tmp_path / 'b.dcm.gz'}" in found.note
+
+    def test_links_are_followed_and_may_lead_in_circles(self, tmp_path):
+        write(tmp_path / "elsewhere/1.nii")
+        (tmp_path / "scans").mkdir()
+        (tmp_path / "scans/link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "scans/circle").symlink_to(tmp_path / "scans")
+        (tmp_path / "scans/broken").symlink_to(tmp_path / "nowhere")
+        os.mkfifo(tmp_path / "scans/pipe")
+        found = find_scans(tmp_path / "scans")
+        assert [scan.series_uid for scan in found] == ["1"]
+        assert [path.name for path, _ in found.passed_over] == ["broken", "pipe"]
+
+    def test_the_same_id_twice(self, tmp_path):
+        one, two = write(tmp_path / "a/1.nii.gz"), write(tmp_path / "b/1.mhd")
+        refused(rf"{two}: a scan with the same id, '1', is also {one}: rename", tmp_path)
+
+    def test_no_scan(self, tmp_path):
+        refused(r"no such folder, expected one with scans.*\.nrrd, or folders of DICOM slices", tmp_path / "nowhere")
+        assert not is_there(tmp_path / "nowhere")
+        assert not is_there(tmp_path)
+        (tmp_path / "a.npy").touch()
+        refused(r"no scan below it, expected .mhd.*; found .*a\.npy \(unknown kind of file\): put scans", tmp_path)
+        check_is_folder(tmp_path)
+        write(tmp_path / "1.nii")
+        assert is_there(tmp_path)
+
+    def test_all_bad_scans_are_told_at_once(self, tmp_path, write_series):
+        write(tmp_path / "good.nii")
+        (tmp_path / "bad.nrrd").write_bytes(b"noise")
+        write(tmp_path / "cut.mhd")
+        os.truncate(tmp_path / "cut.raw", 100)
+        sitk.WriteImage(
+            sitk.GetImageFromArray(np.zeros((2, 2, 2, 2), np.int16), isVector=False), tmp_path / "four.nrrd"
+        )
+        series = write_series(tmp_path / "gap", slices=9)
+        next(path for path in series.iterdir() if path.name == f"1-{(4 * 37 + 11) % 101:03d}.dcm").unlink()
+        refused(
+            r"4 files cannot be used: .*bad\.nrrd: cannot be read.*cut\.raw: truncated.*four\.nrrd: 4 axes.*"
+            r"gap: slice missing: 4\.00 mm",
+            tmp_path,
+        )
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_what_was_read_is_remembered_until_it_changes(self, tmp_path, write_series, workers, monkeypatch):
+        series = write_series(tmp_path / "scans/ct")
+        write(tmp_path / "scans/1.nii")
+        write(tmp_path / "masks/1.nii", array=np.ones(GRID.size_zyx, np.uint8))
+        options = {"labels": tmp_path / "masks", "index_dir": tmp_path / "index", "workers": workers}
+        first = find_scans(tmp_path / "scans", **options)
+        assert len(list((tmp_path / "index").iterdir())) == 2
+        with monkeypatch.context() as patch:
+            patch.setattr("data_builders.folder.headers.find_series", None)
+            patch.setattr("data_builders.folder.masks.read_labels", None)
+            again = find_scans(tmp_path / "scans", **options | {"workers": 1})
+        assert [scan.description for scan in again] == [scan.description for scan in first]
+        shutil.rmtree(series)
+        write_series(series, distance_mm=1.0)
+        write(tmp_path / "masks/1.nii", array=np.zeros(GRID.size_zyx, np.uint8))
+        changed = find_scans(tmp_path / "scans", **options)
+        assert all(a.description != b.description for a, b in zip(changed, first, strict=True))
+        assert len(by_uid(changed)["1"].centres_xyz_mm) == 0
+
+
+def mask_of_ones(path):
+    write(path, grid=read_grid(path), array=np.ones(read_grid(path).size_zyx, np.uint8))
+    return path
+
+
+class TestLabels:
+    def test_labelled_are_scans_with_rows_and_those_listed(self, tmp_path):
+        for name in "abcd":
+            write(tmp_path / f"scans/{name}.nii")
+        labels = table(tmp_path / "l.csv", POINTS, "b,1,2,-5,6", "b,3,2,-5,4.5", "a,0,0,0,5")
+        listed = table(tmp_path / "list.csv", "a", "c")
+        found = by_uid(find_scans(tmp_path / "scans", labels, listed))
+        assert {uid for uid, scan in found.items() if scan.is_labelled} == {"a", "b", "c"}
+        assert {uid: len(scan.centres_xyz_mm) for uid, scan in found.items()} == {"a": 1, "b": 2, "c": 0, "d": 0}
+        assert {uid: scan.subset for uid, scan in found.items()} == {
+            **{uid: fold_of(uid) for uid in "abc"},
+            "d": -1,
+        }
+        np.testing.assert_array_equal(found["b"].extents_xyz_mm, [[6] * 3, [4.5] * 3])
+
+    def test_a_box_has_a_centre_and_extents(self, tmp_path):
+        write(tmp_path / "scans/a.nii")
+        labels = table(tmp_path / "l.csv", BOXES, "a,0,0,-20,4,6,0")
+        found = find_scans(tmp_path / "scans", labels)
+        np.testing.assert_array_equal(found[0].centres_xyz_mm, [[2, 3, -10]])
+        np.testing.assert_array_equal(found[0].extents_xyz_mm, [[4, 6, 20]])
+
+    def test_masks_in_the_tree_are_not_taken_for_scans(self, tmp_path):
+        write(tmp_path / "imagesTr/a.nii.gz")
+        write(tmp_path / "labelsTr/a.nii.gz", array=np.zeros(GRID.size_zyx, np.uint8))
+        lungs_of(tmp_path / "lungs", "a")
+        found = find_scans(tmp_path, tmp_path / "labelsTr", lungs=tmp_path / "lungs")
+        assert [(scan.path, scan.is_labelled) for scan in found] == [(tmp_path / "imagesTr/a.nii.gz", True)]
+        refused("holds masks and the scans of .*, which cannot be told apart", tmp_path / "imagesTr", tmp_path)
+        refused("which cannot be told apart", tmp_path, tmp_path)
+
+    def test_what_labels_may_not_be(self, tmp_path):
+        write(tmp_path / "scans/a.nii")
+        refused("no such file or folder, expected a table of lesions", tmp_path / "scans", tmp_path / "l.csv")
+        listed = table(tmp_path / "list.csv", "a")
+        refused(r"list\.csv: a list of labelled scans without labels", tmp_path / "scans", None, listed)
+        labels = table(tmp_path / "l.csv", POINTS)
+        listed = table(tmp_path / "list.csv", "a", "b")
+        refused(
+            r"list\.csv: row 2.*found 'b', expected the id of one of the 1 scans", tmp_path / "scans", labels, listed
+        )
+
+    @pytest.mark.parametrize(
+        ("row", "guess"),
+        [
+            ("a,-20,15,0,5", r"\(-x, -y, z\) would lie inside: negate x and y"),
+            ("a,39,29,19,5", "as voxel indices they would lie inside: turn them into mm"),
+            ("a,500,0,0,5", "correct it, or the scan's header"),
+        ],
+    )
+    def test_a_lesion_outside_its_scan(self, tmp_path, row, guess):
+        path = write(tmp_path / "scans/a.nii")
+        labels = table(tmp_path / "l.csv", POINTS, "a,0,0,0,5", row)
+        lone = table(tmp_path / "lone.csv", POINTS, row)
+        refused(
+            rf"l\.csv: row 3: a lesion at .* mm lies outside its scan {path}, which reaches from "
+            r"\(-10\.5, -20\.5, -31\.0\) to \(29\.5, 9\.5, 9\.0\); expected world mm",
+            tmp_path / "scans",
+            labels,
+        )
+        refused(guess, tmp_path / "scans", lone)
+
+
+class TestFolds:
+    def test_patients_stay_together_and_spread(self):
+        subsets = [fold_of(f"patient {number}") for number in range(1000)]
+        counts = np.bincount(subsets, minlength=10)
+        assert len(counts) == 10
+        assert counts.min() > 60  # 100 +- 9.5
+        assert fold_of("patient 0") == fold_of("patient 0")
+
+    def test_dicoms_patient_decides_before_the_scan(self, tmp_path, write_series):
+        for uid in ("1", "2"):
+            write_series(tmp_path / "scans" / uid, SeriesInstanceUID=uid, PatientID="p")
+        write(tmp_path / "scans/x.nii")
+        labels = table(tmp_path / "l.csv", POINTS, "1,-9,-19,-99,5", "2,-9,-19,-99,5", "x,0,0,0,5")
+        found = find_scans(tmp_path / "scans", labels)
+        assert [scan.subset for scan in found] == [fold_of("p"), fold_of("p"), fold_of("x")]
+        assert "all 2 DICOM scans have the PatientID 'p' and so one fold" in found.note
+        table(tmp_path / "scans/patients.csv", "seriesuid,patient", "1,q", "x,p")
+        found = find_scans(tmp_path / "scans", labels)
+        assert [scan.patient for scan in found] == ["q", "p", "p"]
+        assert [scan.subset for scan in found] == [fold_of("q"), fold_of("p"), fold_of("p")]
+
+    @pytest.mark.parametrize(
+        ("rows", "said"),
+        [
+            (("a,0", "b,10"), r"folds\.csv: row 3, column subset: found '10', expected 0 to 9"),
+            (("a,0", "b,x"), r"row 3, column subset: found 'x'"),
+            (("a,0", "b,"), r"row 3, column subset: found an empty cell"),
+            (("a,0",), r"folds\.csv: no row for b, which is labelled"),
+            (("a,0", "b,1", "a,0"), r"row 4: a is also in row 2"),
+            (("a,0", "b,1", "z,0"), r"row 4, column seriesuid: found 'z'"),
+            (("a,0", "b,1"), r"folds\.csv: a is in fold 0 and b in fold 1, but both are of patient p"),
+        ],
+    )
+    def test_wrong_folds(self, tmp_path, rows, said):
+        write(tmp_path / "scans/a.nii")
+        write(tmp_path / "scans/b.nii")
+        labels = table(tmp_path / "l.csv", POINTS, "a,0,0,0,5", "b,0,0,0,5")
+        table(tmp_path / "scans/patients.csv", "seriesuid,patient", "a,p", "b,p")
+        table(tmp_path / "scans/folds.csv", "seriesuid,subset", *rows)
+        refused(said, tmp_path / "scans", labels)
+
+    def test_given_folds(self, tmp_path):
+        for name in "abc":
+            write(tmp_path / f"scans/{name}.nii")
+        labels = table(tmp_path / "l.csv", POINTS, "a,0,0,0,5", "b,0,0,0,5")
+        table(tmp_path / "scans/folds.csv", "seriesuid,subset", "b,7", "a,3", "c,1")
+        assert [scan.subset for scan in find_scans(tmp_path / "scans", labels)] == [3, 7, -1]
+
+
+class TestPrepared:
+    @pytest.mark.parametrize("direction", [GRID.direction, FLIPPED], ids=["upright", "flipped"])
+    @pytest.mark.parametrize("kind", ["points", "boxes"])
+    def test_lesions_lie_where_they_were(self, tmp_path, direction, kind):
+        grid = dataclasses.replace(GRID, direction=direction)
+        write(tmp_path / "scans/a.mhd", grid=grid)
+        centre = voxel_zyx_to_world_xyz_mm(np.array([[8.0, 12, 25]]), grid)
+        x, y, z = centre[0]
+        row = f"a,{x},{y},{z},6" if kind == "points" else f"a,{x - 3},{y - 3},{z - 3},{x + 3},{y + 3},{z + 3}"
+        labels = table(tmp_path / "l.csv", POINTS if kind == "points" else BOXES, row)
+        lungs_of(tmp_path / "lungs", "a")
+        mask_with(tmp_path / "lungs/a.nii.gz", grid)
+        (scan,) = find_scans(tmp_path / "scans", labels, lungs=tmp_path / "lungs")
+        prepared = prepare(pickle.loads(pickle.dumps(scan)))
+        expected = boxes_from_points(centre, np.array([6.0]), prepared.grid)
+        np.testing.assert_allclose(prepared.boxes_zyxdhw_voxel, expected, atol=1e-4)
+        np.testing.assert_allclose(prepared.boxes_zyxdhw_voxel[:, 3:], 6, atol=1e-4)
+        assert (prepared.series_uid, prepared.subset, prepared.is_labelled) == ("a", fold_of("a"), True)
+
+    def test_an_unlabelled_scan_needs_nothing(self, tmp_path):
+        write(tmp_path / "a.nii", grid=CHEST, array=chest_hu())
+        prepared = prepare(find_scans(tmp_path)[0])
+        assert prepared.boxes_zyxdhw_voxel.shape == (0, 6)
+        assert (prepared.is_labelled, prepared.subset, prepared.patient) == (False, -1, "")
+        assert prepared.lungs.any()
+        assert not prepared.lungs.all()
+
+    def test_the_trachea_of_a_luna16_mask_is_left_out(self, tmp_path):
+        write(tmp_path / "scans/a.nii")
+        mask = np.zeros(GRID.size_zyx, np.uint8)
+        mask[:, :, :3], mask[:, :, 37:] = 3, 5
+        write(tmp_path / "lungs/a.nrrd", array=mask)
+        (scan,) = find_scans(tmp_path / "scans", lungs=tmp_path / "lungs")
+        lungs = prepare(scan).lungs
+        assert lungs[:, :, 0].all()
+        assert not lungs[:, :, -1].any()
+        mask[0, 0, 20] = 1  # no mask of LUNA16, so all of it is lung
+        write(tmp_path / "lungs/a.nrrd", array=mask)
+        assert prepare(scan).lungs[:, :, -1].all()
+
+    def test_a_scan_without_its_lung_mask(self, tmp_path):
+        for name in "abc":
+            write(tmp_path / f"scans/{name}.nii")
+        lungs_of(tmp_path / "lungs", "b")
+        refused(r"no lung mask of 2 scans \(a, c\)", tmp_path / "scans", lungs=tmp_path / "lungs")
+        refused("no such folder, expected one of lung masks", tmp_path / "scans", lungs=tmp_path / "nowhere")
+
+    def test_values_that_are_no_hu(self, tmp_path):
+        write(tmp_path / "a.nrrd", array=np.full(GRID.size_zyx, np.nan, np.float32))
+        with pytest.raises(InputError, match=r"a\.nrrd: values from nan"):
+            prepare(find_scans(tmp_path)[0])
+
+    def test_the_description_follows_what_matters_only(self, tmp_path):
+        path = write(tmp_path / "one/scans/a.nii")
+        labels = table(tmp_path / "l.csv", POINTS, "a,0,0,0,5")
+        lungs_of(tmp_path / "lungs", "a")
+
+        def describe(folder="one", rows=("a,0,0,0,5",), **options):
+            table(labels, POINTS, *rows)
+            return find_scans(tmp_path / folder / "scans", labels, **options)[0].description
+
+        first = describe()
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        assert describe("two") == first
+        others = {
+            describe(rows=("a,0,0,0,6",)),
+            describe(rows=()),
+            describe(rows=("a,0,0,0,5", "a,1,0,0,5")),
+            describe(lungs=tmp_path / "lungs"),
+        }
+        hu = np.full(GRID.size_zyx, -800, np.int16)
+        hu[10] = 7
+        write(path, array=hu)
+        others.add(describe())
+        write(path, grid=dataclasses.replace(GRID, origin_xyz_mm=(-10.0, -20.0, -31.0)))
+        others.add(describe())
+        assert len(others | {first}) == 7
+
+
+def mask_with(path, grid):
+    write(path, grid=grid, array=np.ones(grid.size_zyx, np.uint8))
+
+
+CHEST = Grid((40, 60, 75), (4.0, 4.0, 4.0))
+
+
+def chest_hu():
+    """A body of two lungs, large enough for the segmenter."""
+    z, y, x = np.indices(CHEST.size_zyx)
+    hu = np.where(((y - 30) / 24) ** 2 + ((x - 37) / 34) ** 2 < 1, 40, -1000)
+    for middle in (23, 51):
+        hu[((y - 30) / 15) ** 2 + ((x - middle) / 10) ** 2 + ((z - 20) / 17) ** 2 < 1] = -850
+    return hu.astype(np.int16)
+
+
+def test_needs_neither_jax_nor_tfds():
+    code = (
+        "import sys, data_builders.folder.files, data_builders.folder.scans; "
+        "sys.exit(any(name in sys.modules for name in ('jax', 'tensorflow_datasets', 'SimpleITK')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

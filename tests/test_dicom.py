@@ -1,0 +1,275 @@
+"""Slices are in SimpleITK's order, each defect is named, and HU are right however a file stores them."""
+
+import logging
+import math
+import re
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from medssl_jax.dicom import find_series, read_series
+from medssl_jax.errors import InputError
+from medssl_jax.volumes import read_volume
+
+HTJ2K = "1.2.840.10008.1.2.4.201"
+OBLIQUE = [round(each, 6) for each in (math.cos(0.3), math.sin(0.3), 0, -math.sin(0.3), math.cos(0.3), 0)]
+
+
+def edit(path, **fields):
+    header = pydicom.dcmread(path)
+    for name, value in fields.items():
+        delattr(header, name) if value is None else setattr(header, name, value)
+    header.save_as(path)
+
+
+def slices_by_z(folder):
+    return sorted(folder.iterdir(), key=lambda path: pydicom.dcmread(path).ImagePositionPatient[2])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"ImageOrientationPatient": OBLIQUE}, {"ImageOrientationPatient": [1, 0, 0, 0, -1, 0]}],
+    ids=["axial", "turned", "from the head down"],
+)
+def test_order_and_grid_are_simpleitks(tmp_path, write_series, fields):
+    stored = np.random.default_rng(0).integers(0, 2000, (12, 6, 8))
+    folder = write_series(tmp_path / "ct", stored=stored, **fields)
+    volume, series = read_volume(folder), read_series(folder)
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    assert [str(path) for path in series.files] == list(names)
+    oracle = sitk.ReadImage(names)
+    np.testing.assert_array_equal(volume.array_zyx, sitk.GetArrayViewFromImage(oracle))
+    np.testing.assert_allclose(
+        volume.grid.spacing_zyx_mm, oracle.GetSpacing()[::-1], rtol=1e-5
+    )  # cosines have 6 digits
+    np.testing.assert_allclose(volume.grid.origin_xyz_mm, oracle.GetOrigin(), atol=1e-6)
+    np.testing.assert_allclose(volume.grid.direction, oracle.GetDirection(), atol=1e-6)
+    assert not series.is_mixed
+
+
+class TestProblems:
+    """Each defect is found by name, alone, and `read_series` stops at it."""
+
+    def has(self, folder, *expected):
+        (series,), unreadable = find_series(folder)
+        problems = (*unreadable, *series.problems)
+        assert [problem.split(":")[0] for problem in problems] == list(expected)
+        assert (series.grid is None) == bool(series.problems)
+        with pytest.raises(InputError, match=r"ct: " + expected[0]) as caught:
+            read_series(folder)
+        assert "\n" not in str(caught.value)
+        return "; ".join(problems)
+
+    @pytest.fixture
+    def folder(self, tmp_path, write_series):
+        return write_series(tmp_path / "ct")
+
+    def test_none(self, folder):
+        (series,), unreadable = find_series(folder)
+        assert (series.problems, unreadable, series.slice_distance_mm) == ((), (), 2.0)
+
+    @pytest.mark.parametrize(
+        ("fields", "problem", "said"),
+        [
+            ({"Modality": "MR"}, "not CT", "Modality is MR, expected CT"),
+            ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer", "by its ImageType"),
+            ({"NumberOfFrames": 4}, "several frames", "4 frames"),
+            ({"ImagePositionPatient": None}, "field missing", "no ImagePositionPatient"),
+            ({"RescaleSlope": None}, "field missing", "no RescaleSlope"),
+            ({"PixelSpacing": ["1e400", 1.0]}, "field without sense", r"PixelSpacing is \(inf, 1\.0\)"),
+            ({"Columns": 7}, "mixed size", r"Columns is 7 in 1-048\.dcm, the series' other slices have 8"),
+            ({"PixelSpacing": [0.8, 0.8]}, "mixed spacing", r"\(0\.8, 0\.8\)"),
+            ({"ImageOrientationPatient": OBLIQUE}, "mixed orientation", "ImageOrientationPatient"),
+            ({"PatientID": "100013"}, "mixed patients", "PatientID is 100013"),
+            ({"StudyInstanceUID": "1.9"}, "mixed studies", r"1\.9"),
+            ({"ImagePositionPatient": [-10, -20, -99]}, "slice missing", r"1\.00 mm between .* 2\.00 mm elsewhere"),
+            ({"ImagePositionPatient": [-10, -20, -100]}, "duplicate slice", r"same place \(-100\.00 mm\)"),
+            ({"ImagePositionPatient": [-8, -20, -98]}, "tilted gantry", r"shift by 2\.00 mm sideways"),
+        ],
+    )
+    def test_of_one_slice(self, folder, fields, problem, said):
+        second = slices_by_z(folder)[1]
+        assert second.name == "1-048.dcm"
+        edit(second, **fields)
+        expected = (problem, "slice missing") if problem == "duplicate slice" else (problem,)
+        found = self.has(folder, *expected)
+        assert re.search(said, found), found
+
+    def test_slices_are_told_apart_within_rounding_only(self, folder):
+        edit(slices_by_z(folder)[3], PixelSpacing=[0.750049, 0.75], ImagePositionPatient=[-10, -20, -94.05])
+        assert find_series(folder)[0][0].problems == ()
+
+    def test_a_gap_and_a_duplicate(self, folder):
+        in_order = slices_by_z(folder)
+        shutil.copy(in_order[6], folder / "copy.dcm")
+        in_order[2].unlink()
+        self.has(folder, "duplicate slice", "slice missing")
+
+    def test_a_single_slice(self, tmp_path, write_series):
+        self.has(write_series(tmp_path / "ct", slices=1), "single slice")
+
+    def test_tilted_by_its_orientation(self, tmp_path, write_series):
+        tilt = math.radians(20)
+        orientation = [1, 0, 0, 0, round(math.cos(tilt), 6), round(math.sin(tilt), 6)]
+        self.has(write_series(tmp_path / "ct", ImageOrientationPatient=orientation), "tilted gantry")
+
+    def test_axes_that_are_not_at_right_angles(self, tmp_path, write_series):
+        folder = write_series(tmp_path / "ct", ImageOrientationPatient=[1, 0, 0, 0.5, 1, 0])
+        self.has(folder, "field without sense")
+
+    @pytest.mark.parametrize("side", [8, 64])
+    def test_a_file_cut_off_anywhere(self, tmp_path, write_series, side):
+        folder = write_series(tmp_path / "ct", slices=3, side=side)
+        path = slices_by_z(folder)[1]
+        data = path.read_bytes()
+        for length in (*range(0, len(data), 37), len(data) - 5):
+            path.write_bytes(data[:length])
+            found, unreadable = find_series(folder)
+            problems = [problem for series in found for problem in series.problems]
+            assert any(path.name in problem for problem in (*unreadable, *problems)), length
+            with pytest.raises(InputError, match=path.name):
+                read_series(folder)
+
+    def test_pixels_cut_off(self, tmp_path, write_series):
+        folder = write_series(tmp_path / "ct", side=64)
+        path = slices_by_z(folder)[4]
+        path.write_bytes(path.read_bytes()[:-100])
+        assert "8104 bytes after its header, too few for 64 x 64 voxels" in self.has(folder, "truncated file")
+
+    def test_a_compression_that_simpleitk_cannot_read(self, folder):
+        path = slices_by_z(folder)[4]
+        header = pydicom.dcmread(path)
+        header.file_meta.TransferSyntaxUID = HTJ2K
+        header.PixelData = pydicom.encaps.encapsulate([b"\0\0"])
+        header["PixelData"].VR = "OB"
+        header.save_as(path)
+        assert "High-Throughput JPEG 2000" in self.has(folder, "compression")
+
+    @pytest.mark.parametrize("content", [b"text", b"\0" * 128 + b"DICM" + b"\xff" * 50, b""])
+    def test_a_file_that_is_no_dicom_though_named_so(self, folder, content):
+        (folder / "1-000.dcm").write_bytes(content)
+        (series,), unreadable = find_series(folder)
+        assert len(series.headers) == 8
+        assert series.problems == ()
+        assert len(unreadable) == 1
+        assert unreadable[0].split(":")[0] in ("not DICOM", "unreadable header")
+        assert "1-000.dcm" in unreadable[0]
+        with pytest.raises(InputError, match=r"1-000\.dcm"):
+            read_series(folder)
+
+    def test_what_lies_beside_slices_is_passed_over(self, folder):
+        for name in ("LICENSE", "metadata.csv", "._1-048.dcm", ".DS_Store"):
+            (folder / name).write_text("text")
+        assert len(read_series(folder).files) == 8
+
+
+class TestSeveralSeries:
+    @pytest.fixture
+    def folder(self, tmp_path, write_series):
+        write_series(tmp_path / "ct")
+        write_series(tmp_path / "other", slices=9, SeriesInstanceUID="1.2.3.5")
+        for path in (tmp_path / "other").iterdir():
+            path.rename(tmp_path / "ct" / f"b{path.name}")
+        return tmp_path / "ct"
+
+    def test_one_is_asked_for(self, folder):
+        assert read_volume(folder, "1.2.3.5").array_zyx.shape == (9, 8, 8)
+        assert read_volume(folder, "1.2.3.4").series_uid == "1.2.3.4"
+        with pytest.raises(InputError, match=r"no DICOM slices of series 1\.2"):
+            read_volume(folder, "1.2")
+
+    def test_none_is(self, folder):
+        with pytest.raises(InputError, match="2 series, expected one"):
+            read_volume(folder)
+
+
+class TestHounsfieldUnits:
+    """Stored numbers come back as `stored * slope + intercept`, rounded, slice by slice."""
+
+    def same(self, folder, stored, slopes, intercepts, is_mixed):
+        expected = np.rint(stored * np.reshape(slopes, (-1, 1, 1)) + np.reshape(intercepts, (-1, 1, 1)))
+        np.testing.assert_array_equal(read_volume(folder).array_zyx, expected)
+        assert read_series(folder).is_mixed == is_mixed
+
+    @pytest.mark.parametrize(
+        ("slopes", "intercepts"),
+        [
+            ([1, 1, 1, 1], [-1024] * 4),
+            ([2, 2, 2, 2], [-1000] * 4),
+            ([0.5, 0.5, 0.5, 0.5], [-1024] * 4),
+            ([1, 1, 1, 1], [0, -1024, -3000, 100]),
+            ([1, 2, 0.5, 1], [-1024] * 4),
+            ([0.5, 1, 1, 2], [0] * 4),
+        ],
+    )
+    @pytest.mark.parametrize("signed", [0, 1])
+    def test_of_any_slope_and_intercept(self, tmp_path, write_series, slopes, intercepts, signed):
+        stored = np.random.default_rng(0).integers(0, 2000, (4, 8, 8)) * 2
+
+        def change(header, z):
+            header.RescaleSlope, header.RescaleIntercept = slopes[z], intercepts[z]
+
+        folder = write_series(tmp_path / "ct", stored=stored, change=change, PixelRepresentation=signed)
+        self.same(folder, stored, slopes, intercepts, len(set(zip(slopes, intercepts, strict=True))) > 1)
+
+    @pytest.mark.parametrize("signed", [[0, 1, 1, 0], [1, 0, 0, 1]])
+    def test_of_signed_and_unsigned_slices(self, tmp_path, write_series, signed):
+        stored = np.random.default_rng(0).integers(0, 2000, (4, 8, 8))
+        stored[np.array(signed) == 1] -= 1000
+
+        def change(header, z):
+            header.PixelRepresentation = signed[z]
+
+        folder = write_series(tmp_path / "ct", stored=stored, change=change, RescaleIntercept=0)
+        self.same(folder, stored, [1] * 4, [0] * 4, True)
+
+    @pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000", "RLE"])
+    def test_of_compressed_slices_among_others(self, tmp_path, write_series, compressor):
+        stored = np.random.default_rng(0).integers(0, 2000, (4, 16, 16))
+        folder = write_series(tmp_path / "ct", stored=stored)
+        before = read_volume(folder)
+        path = slices_by_z(folder)[2]
+        header = pydicom.dcmread(path)
+        if compressor == "RLE":
+            header.compress(pydicom.uid.RLELossless)
+        else:
+            header = compressed(header, compressor, tmp_path / "compressed.dcm")
+        header.save_as(path)
+        assert pydicom.dcmread(path).file_meta.TransferSyntaxUID.is_compressed
+        after = read_volume(folder)
+        np.testing.assert_array_equal(after.array_zyx, before.array_zyx)
+        assert after.grid == before.grid
+
+
+def compressed(header, compressor, scratch):
+    """The slice with its pixels as GDCM compresses them."""
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(scratch)
+    writer.SetUseCompression(True)
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.GetImageFromArray(header.pixel_array.astype(np.int16)))
+    other = pydicom.dcmread(scratch)
+    header.file_meta.TransferSyntaxUID = other.file_meta.TransferSyntaxUID
+    header.PixelData = other.PixelData
+    header["PixelData"].VR = "OB"
+    return header
+
+
+def test_the_readers_warnings_stay_inside(tmp_path, write_series, caplog, capfd):
+    folder = write_series(tmp_path / "ct", StudyDate="19990102", PatientID="1" * 60)
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        data = data.replace(b"19990102", b"1999.x.2").replace(b"1.2.3.4\0", b"1..3.a4\0")
+        path.write_bytes(data.replace(b"1" * 60, b"\xe9" * 60))
+    with caplog.at_level(logging.DEBUG):
+        (series,), unreadable = find_series(folder)
+        read_volume(folder)
+    assert series.series_uid == "1..3.a4"
+    assert series.headers[0].get("StudyDate") == "1999.x.2"
+    assert series.headers[0].get("PatientID") == "é" * 60
+    assert (series.problems, unreadable) == ((), ())
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert capfd.readouterr().err == ""
