@@ -1,7 +1,7 @@
 """Checks a data set before anything is computed from it: prints what it found, and writes it as an HTML page.
 
     python -m experiments.check_data --dataset=luna16 --manual_dir=DIR --output=DIR
-    python -m experiments.check_data --dataset=nlst --manual_dir=DIR --index_dir=DIR --output=DIR
+    python -m experiments.check_data --dataset=nlst --manual_dir=DIR --data_dir=DIR --output=DIR
     python -m experiments.check_data --dataset=folder --manual_dir=DIR --labels=FILE.csv --output=DIR
 
 Minutes for all of LUNA16: headers, tables and masks are read whole, of a scan nine slices. Exit status 0: training can
@@ -36,7 +36,8 @@ DATA_SET_OF_FLAG = {
     "labels": ("folder",),
     "labelled_list": ("folder",),
     "lungs": ("folder",),
-    "index_dir": ("nlst", "folder"),
+    "data_dir": ("nlst", "folder"),
+    "min_slices": ("nlst",),
 }
 
 FLAGS = flags.FLAGS
@@ -49,7 +50,8 @@ flags.DEFINE_list("test_subsets", list(map(str, SPLIT.test_subsets)), "subsets t
 flags.DEFINE_string("labels", None, "folder: CSV file of points or boxes, or folder of masks")
 flags.DEFINE_string("labelled_list", None, "folder: CSV file of the series that are labelled")
 flags.DEFINE_string("lungs", None, "folder: folder of lung masks; without it lungs are segmented")
-flags.DEFINE_string("index_dir", None, "nlst, folder: keeps what headers say, so that they are read once")
+flags.DEFINE_string("data_dir", None, "nlst, folder: where experiments.prepare will write; headers are read once then")
+flags.DEFINE_integer("min_slices", None, "nlst: the fewest slices of a series")
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; each takes 0.5 GB of memory at most", lower_bound=1)
 
 
@@ -63,7 +65,8 @@ def main(argv: Sequence[str]) -> None:
             )
     output = writable_directory(FLAGS.output) if FLAGS.output else None
     with tempfile.TemporaryDirectory() as temporary:
-        report = CHECKS[FLAGS.dataset](Path(FLAGS.manual_dir), Path(FLAGS.index_dir or temporary))
+        index_dir = Path(FLAGS.data_dir or temporary) / FLAGS.dataset / "index"
+        report = CHECKS[FLAGS.dataset](Path(FLAGS.manual_dir), index_dir)
     print(text_report(report), flush=True)
     if output:
         write_check_page(output / PAGE, report)
@@ -81,7 +84,8 @@ def _check_luna16(folder: Path, index_dir: Path) -> CheckReport:
 def _check_nlst(folder: Path, index_dir: Path) -> CheckReport:
     from data_builders.nlst.check import check_nlst
 
-    return check_nlst(folder, index_dir, **_work())
+    given = {"least_slices": FLAGS.min_slices} if FLAGS["min_slices"].present else {}
+    return check_nlst(folder, index_dir, **_work(), **given)
 
 
 def _check_folder(folder: Path, index_dir: Path) -> CheckReport:

@@ -6,8 +6,8 @@
     python -m experiments.prepare --dataset=lks --manual_dir=DIR --data_dir=DIR
 
 Two cores take 4 to 6 seconds for a scan of LUNA16, 60 to 90 minutes for all 888. A data set that is there already is
-kept, and so is every scan and slide that an interrupted or failed call finished. With --beam_runner Apache Beam does the
-work on scans: data_builders/README.md.
+kept, and so is every scan and slide that an interrupted or failed call finished. With --beam_runner Apache Beam does
+the work on scans: data_builders/README.md.
 """
 
 from collections.abc import Sequence

@@ -57,6 +57,21 @@ def read_labels(path: str | os.PathLike) -> Volume:
     return _read(Path(path), np.uint8)
 
 
+def read_grid(path: str | os.PathLike) -> Grid:
+    """Where the voxels of a volume file lie, from its header alone.
+
+    Raises:
+      InputError: as `read_volume`, but for the voxels.
+    """
+    _, reader = _open(Path(path))
+    return _grid(path, reader)
+
+
+def itk_reason(error: RuntimeError) -> str:
+    """What SimpleITK says went wrong, in one line."""
+    return " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
+
+
 def write_metaimage(path: str | os.PathLike, volume: Volume, *, compress: bool = False) -> None:
     """Writes `NAME.mhd` and beside it `NAME.raw`, or `NAME.zraw` if `compress`, with the header LUNA16's files have.
 
@@ -89,30 +104,44 @@ def _read(path, dtype, series_uid=None):
         raise InputError(f"{path}: unknown kind of file, expected one of {kinds} or a folder of DICOM slices")
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    voxel_data = check_metaimage(path) if extension in (".mhd", ".mha") else None
-    array, grid = _decode(path, voxel_data)
+    array, grid = _decode(path)
     return Volume(_to_integers(array, dtype, path), grid, path.name[: -len(extension)])
 
 
-def _decode(path, voxel_data):
+def _decode(path):
     import SimpleITK as sitk
 
+    voxel_data, reader = _open(path)
+    try:
+        array = read_voxels(voxel_data) if voxel_data else sitk.GetArrayFromImage(reader.Execute())
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read: {itk_reason(error)}") from None
+    return array, _grid(path, reader)
+
+
+def _open(path):
+    """Where the voxels of a MetaImage are (None for other files), and a reader that has read the header."""
+    import SimpleITK as sitk
+
+    voxel_data = check_metaimage(path) if path.name.lower().endswith((".mhd", ".mha")) else None
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        if reader.GetDimension() != 3:
-            raise InputError(f"{path}: {reader.GetDimension()} dimensions, expected a volume of 3")
-        if reader.GetNumberOfComponents() != 1:
-            raise InputError(f"{path}: {reader.GetNumberOfComponents()} numbers a voxel, expected 1")
-        array = read_voxels(voxel_data) if voxel_data else sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read: {_reason(error)}") from None
+        raise InputError(f"{path}: cannot be read: {itk_reason(error)}") from None
+    if reader.GetDimension() != 3:
+        raise InputError(f"{path}: {reader.GetDimension()} dimensions, expected a volume of 3")
+    if reader.GetNumberOfComponents() != 1:
+        raise InputError(f"{path}: {reader.GetNumberOfComponents()} numbers a voxel, expected 1")
+    return voxel_data, reader
+
+
+def _grid(path, reader):
     try:
-        grid = Grid(reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection())
+        return Grid(reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection())
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return array, grid
 
 
 def _decode_slices(folder, series):
@@ -126,13 +155,9 @@ def _decode_slices(folder, series):
     try:
         return sitk.GetArrayFromImage(sitk.ReadImage([str(file) for file in series.files], pixel_type))
     except RuntimeError as error:
-        raise InputError(f"{folder}: cannot be read: {_reason(error)}") from None
+        raise InputError(f"{folder}: cannot be read: {itk_reason(error)}") from None
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(warns)
-
-
-def _reason(error):
-    return " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
 
 
 def _to_integers(array, dtype, path):

@@ -13,6 +13,7 @@ from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.metaimage import check_metaimage
+from medssl_jax.volumes import read_grid
 
 SAMPLE_BYTES = 4096
 
@@ -50,29 +51,6 @@ def read_file_header(path: Path) -> ScanHeader:
     """The header of a volume file."""
     grid = read_grid(path)
     return ScanHeader(path, name_of(path), "", grid, digest_of(volume_files(path), grid))
-
-
-def read_grid(path: Path) -> Grid:
-    """Where the voxels of a volume file lie, from its header alone; `InputError` where it is no volume of 3 axes."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        volume_files(path)  # ITK repairs impossible spacing silently
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        reason = " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
-        raise InputError(f"{path}: cannot be read: {reason}: copy it again or take it away") from None
-    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
-        raise InputError(
-            f"{path}: {reader.GetDimension()} axes and {reader.GetNumberOfComponents()} numbers a voxel, expected 3 "
-            "axes and 1 number: save each volume as a file of its own"
-        )
-    try:
-        return Grid(reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection())
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def volume_files(path: Path) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_builders.folder.headers import ScanHeader, read_grid, volume_files
+from data_builders.folder.headers import ScanHeader, volume_files
 from data_builders.folder.index import remembered
 from data_builders.folder.lesions import Lesions, check_inside, world_extent
 from data_builders.folder.reading import read_all, some
@@ -16,7 +16,7 @@ from data_builders.folder.tree import PassedOver, Tree, name_of, read_tree
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.progress import Progress
-from medssl_jax.volumes import Volume, read_labels
+from medssl_jax.volumes import Volume, read_grid, read_labels
 
 NO_DICOM_MASKS = "DICOM, expected masks in volume files"
 SAME_PLACE_VOXELS = 2.0

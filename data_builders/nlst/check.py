@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_builders.nlst.choose import Choice, choose
+from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
 from data_builders.nlst.files import check_is_nlst
 from data_builders.nlst.index import index_series
 from medssl_jax.data_check.across import duplicate_defects
@@ -20,7 +20,13 @@ BESIDE = ("localizer", "another reconstruction", "not axial", "no DICOM")
 
 
 def check_nlst(
-    folder: Path, index_dir: Path, *, workers: int, progress: Progress, sampled_series: int = SAMPLED_SERIES
+    folder: Path,
+    index_dir: Path,
+    *,
+    workers: int,
+    progress: Progress,
+    least_slices: int = LEAST_SLICES,
+    sampled_series: int = SAMPLED_SERIES,
 ) -> CheckReport:
     """Indexes all series, or reads the index that `index_dir` has, and samples up to `sampled_series` of those chosen.
 
@@ -31,9 +37,10 @@ def check_nlst(
     """
     check_is_nlst(folder)
     try:
-        choices = choose(index_series(folder, index_dir, workers=workers, progress=progress))
+        rows = index_series(folder, index_dir, workers=workers, progress=progress)
     except InputError as error:
         return _report(folder, (), [Defect("unreadable table", folder.name, str(error), True)], ())
+    choices = choose(rows, least_slices=least_slices)
     chosen = [choice.row for choice in choices if not choice.reason]
     places = np.unique(np.linspace(0, len(chosen) - 1, min(sampled_series, len(chosen))).round().astype(int))
     scans = [

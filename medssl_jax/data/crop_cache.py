@@ -41,7 +41,7 @@ class Scans(Protocol):
     """Prepared scans by number, and what is known of each without its voxels, in the same order."""
 
     @property
-    def facts(self) -> Mapping[str, ScanFacts]: ...
+    def facts(self) -> Mapping[str, ScanFacts]: ...  # noqa: D102
     def __getitem__(self, index: int) -> PreparedScan: ...
 
 

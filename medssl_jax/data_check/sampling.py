@@ -13,7 +13,7 @@ from medssl_jax.dicom import read_series
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.metaimage import check_metaimage
-from medssl_jax.volumes import read_volume
+from medssl_jax.volumes import itk_reason, read_grid, read_volume
 
 SAMPLED_SLICES = 9  # first and last among them
 PADDING_BELOW_HU = -1100  # what scanners measure in air reaches down to about here
@@ -77,22 +77,6 @@ def summarise(planes_zyx: Num[np.ndarray, "n y x"], grid: Grid) -> VolumeSample:
     )
 
 
-def read_grid(path: str | os.PathLike) -> Grid:
-    """The grid in the header of a volume file; `InputError` where it is none."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        return Grid(reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection())
-    except RuntimeError as error:
-        reason = " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
-        raise InputError(f"{path}: cannot be read: {reason}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
 def _sample_slices(files: Sequence[Path], grid: Grid) -> VolumeSample:
     import SimpleITK as sitk
 
@@ -101,7 +85,7 @@ def _sample_slices(files: Sequence[Path], grid: Grid) -> VolumeSample:
         try:
             planes.append(sitk.GetArrayFromImage(sitk.ReadImage(str(files[index]))).reshape(grid.size_zyx[1:]))
         except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
+            reason = itk_reason(RuntimeError(error))
             raise InputError(f"{files[index]}: its pixels cannot be read ({reason}): copy it again") from None
     return summarise(np.stack(planes), grid)
 

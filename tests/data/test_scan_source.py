@@ -133,9 +133,8 @@ class TestPreparedOnce:
 
     def test_the_fingerprint_does_not_depend_on_the_place(self, prepared, luna16, tmp_path):
         prepare(luna16, tmp_path / "data")
-        assert (
-            open_scans("luna16", tmp_path / "data").fingerprint == open_scans("luna16", prepared / "data").fingerprint
-        )
+        here, there = (open_scans("luna16", root / "data") for root in (tmp_path, prepared))
+        assert here.fingerprint == there.fingerprint
 
     @pytest.mark.parametrize("change", ["voxels", "annotation"])
     def test_other_raw_files_are_refused(self, prepared, luna16, change):

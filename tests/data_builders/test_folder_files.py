@@ -13,11 +13,10 @@ import SimpleITK as sitk
 
 from data_builders.folder.files import check_is_folder, find_scans, is_there
 from data_builders.folder.folds import fold_of
-from data_builders.folder.headers import read_grid
 from data_builders.folder.scans import prepare
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
-from medssl_jax.volumes import EXTENSIONS, Volume, read_volume, write_metaimage
+from medssl_jax.volumes import EXTENSIONS, Volume, read_grid, read_volume, write_metaimage
 
 POINTS = "seriesuid,coordX,coordY,coordZ,diameter_mm"
 BOXES = "seriesuid,xmin,ymin,zmin,xmax,ymax,zmax"
@@ -188,7 +187,7 @@ class TestScans:
         series = write_series(tmp_path / "gap", slices=9)
         next(path for path in series.iterdir() if path.name == f"1-{(4 * 37 + 11) % 101:03d}.dcm").unlink()
         refused(
-            r"4 files cannot be used: .*bad\.nrrd: cannot be read.*cut\.raw: truncated.*four\.nrrd: 4 axes.*"
+            r"4 files cannot be used: .*bad\.nrrd: cannot be read.*cut\.raw: truncated.*four\.nrrd: 4 dimensions.*"
             r"gap: slice missing: 4\.00 mm",
             tmp_path,
         )

@@ -41,7 +41,7 @@ def test_the_split_can_be_drawn(name):
             f"{subset}.{index}": subset for subset, size in enumerate(LUNA16_SUBSET_SIZES) for index in range(size)
         }
     scans = {uid: ScanFacts(subset, "", True, (1, 1, 1)) for uid, subset in subset_of.items()}
-    if "extra" in config.data:
+    if "extra" in config.data or config.data.data_set == "folder":
         scans |= {f"nlst.{index}": ScanFacts(-1, "", False, (1, 1, 1)) for index in range(3000)}
     split = draw_split(
         scans,
@@ -52,7 +52,7 @@ def test_the_split_can_be_drawn(name):
         unlabelled_extra=None if config.split.unlabelled_extra < 0 else config.split.unlabelled_extra,
         seed=config.split.seed,
     )
-    assert len(split.unlabelled) == (config.split.unlabelled or (3000 if "extra" in config.data else 0))
+    assert len(split.unlabelled) == (config.split.unlabelled or (abs(config.split.unlabelled_extra) and 3000))
     assert split.test
 
 

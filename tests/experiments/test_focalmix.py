@@ -126,3 +126,56 @@ def test_killed_in_the_middle_it_ends_in_the_same_bits(tmp_path):
         np.testing.assert_array_equal(a, b)
     for name in ("metrics.jsonl", "submission.csv", "split.json", "froc.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_unlabelled_nlst_beside_labelled_luna16(tmp_path):
+    flags = [flag for flag in TINY if "split.unlabelled" not in flag]
+    flags += ["--config.data.extra.phantom.patients=3", "--config.data.extra.phantom.chest_zyx_mm=(80.0,64.0,64.0)"]
+    done = subprocess.run(
+        command(*flags, "--workdir=run", config="configs/phantom_nlst.py"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert len(split["labelled"]) == 3
+    assert len(split["unlabelled"]) == 6
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(line["loss_class_unlabelled"]) for line in logged)
+    assert "3 labelled + 6 unlabelled" in done.stdout
+
+
+@pytest.mark.slow
+def test_scans_of_a_user(tmp_path):
+    """The phantom's files as a user would have them, trained and scored through the folder builder."""
+    from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
+
+    write_luna16_phantom(Luna16Phantom(seed=1, scans=12, chest_zyx_mm=(64.0,) * 3), tmp_path / "phantom")
+    scans = tmp_path / "data" / "own"
+    scans.mkdir(parents=True)
+    for path in (tmp_path / "phantom").glob("subset*/*"):
+        path.rename(scans / path.name)
+    uids = (tmp_path / "phantom" / "seriesuids.csv").read_text().split()
+    (scans / "folds.csv").write_text(
+        "seriesuid,subset\n" + "".join(f"{uid},{i % 10}\n" for i, uid in enumerate(uids[:10]))
+    )
+    (tmp_path / "labelled.csv").write_text("\n".join(uids[:10]))
+    rows = (tmp_path / "phantom" / "annotations.csv").read_text().splitlines()
+    (tmp_path / "labels.csv").write_text("\n".join(row for row in rows if not row.startswith(tuple(uids[10:]))))
+    (tmp_path / "mine.py").write_text(
+        "from experiments.configs import own, phantom\n\n\ndef get_config(_=''):\n    config = phantom.get_config()\n"
+        "    mine = own.get_config()\n    del config.data.phantom\n    config.data.update(mine.data)\n"
+        "    config.split.update(mine.split)\n    return config\n"
+    )
+    flags = [flag for flag in TINY if "phantom" not in flag and "split" not in flag]
+    flags += ["--config.data.options.labels=labels.csv", "--config.data.options.labelled_list=labelled.csv"]
+    done = subprocess.run(
+        command(*flags, "--workdir=run", config="mine.py"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert [len(split[part]) for part in ("labelled", "unlabelled", "test")] == [8, 2, 2]
+    assert "12 scans: 10 labelled" in done.stderr
