@@ -1,6 +1,6 @@
 """Seconds to score a submission of LUNA16's size with its intervals.
 
-    python -m benchmarks.bootstrap_froc                  # 888 scans, 100 marks each, 1,000 bootstraps
+    python -m experiments.benchmark bootstrap_froc       # 888 scans, 100 marks each, 1,000 bootstraps
 
 Marks and nodules lie at random: what counts here is how many there are.
 """
@@ -10,10 +10,11 @@ import time
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments.benchmarks._measured import machine
 from medssl_jax.metrics.froc import score
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.metrics.marks import Marks
+from medssl_jax.report.text_table import text_table
 
 SCANS = flags.DEFINE_integer("scans", 888, "Scans; LUNA16 has 888.")
 NODULES = flags.DEFINE_integer("nodules", 1186, "Nodules; LUNA16 has 1,186.")
@@ -36,12 +37,10 @@ def main(_):
         rng.uniform(-99, 99, (count, 3)),
         rng.uniform(size=count),
     )
-    print(f"{SCANS.value} scans, {count} marks, {NODULES.value} nodules")
+    rows = [("bootstraps", "seconds")]
     for bootstraps in (1, BOOTSTRAPS.value):
         begin = time.perf_counter()
         score(marks, annotations, None, series_uids, bootstraps=bootstraps)
-        print(f"{bootstraps:5} bootstraps: {time.perf_counter() - begin:.1f} s", flush=True)
-
-
-if __name__ == "__main__":
-    command.run(main)
+        rows.append((str(bootstraps), f"{time.perf_counter() - begin:.1f}"))
+    print(f"{SCANS.value} scans, {count} marks, {NODULES.value} nodules; {machine()}")
+    print(text_table(rows))

@@ -1,7 +1,7 @@
 """Seconds and peak memory to read a whole slide: low-resolution image and all patches, and libvips beside it.
 
-    python -m benchmarks.read_slide                      # 40000 x 40000: about five minutes, 2 GB of disk
-    python -m benchmarks.read_slide --grid=8             # 8000 x 8000
+    python -m experiments.benchmark read_slide           # 40000 x 40000: about five minutes, 2 GB of disk
+    python -m experiments.benchmark read_slide --grid=8  # 8000 x 8000
 
 Each reading runs in a process of its own, from files that were just written, so the disk takes no part. Our pass yields
 every patch, with two decoding threads; libvips makes the low-resolution image alone, in its sequential mode, with as
@@ -9,19 +9,16 @@ many threads as there are cores. Needs the extra "test", for pyvips.
 """
 
 import hashlib
-import multiprocessing
-import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pyvips
 from absl import flags
 
-from experiments import command
+from experiments.benchmarks._measured import in_own_process, machine
 from medssl_jax.progress import progress_bar
+from medssl_jax.report.text_table import text_table
 from medssl_jax.slides import SlideLayout, TiffSlide
 
 GRID = flags.DEFINE_integer("grid", 40, "Patches a side; LKS has 40.")
@@ -40,36 +37,28 @@ RANDOM_PATCHES = 10
 def main(_):
     """Writes a slide of each kind, reads it in each way, prints a line for each."""
     layout = SlideLayout(GRID.value, PATCH_SIDE.value, SHRINK.value)
-    print(f"{layout.side} x {layout.side}, {layout.grid**2} patches, {os.cpu_count()} cores")
-    print(f"{'file':<20} {'MB':>6} {'one pass':>18} {'libvips, low only':>18} {'same low':>9} {'one patch':>10}")
+    rows = [("file", "MB", "one pass, s", "MB", "libvips, low only, s", "MB", "same low", "one patch, ms")]
     for kind, options in KINDS.items():
         with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as folder:
             path = Path(folder) / "slide.tif"
-            _in_own_process(_write, path, layout.side + 10, options)
-            ours, ours_s, ours_mb = _in_own_process(_one_pass, path, layout)
-            libvips, libvips_s, libvips_mb = _in_own_process(_libvips, path, layout)
-            milliseconds, _, _ = _in_own_process(_random_patches, path, layout)
-            print(
-                f"{kind:<20} {path.stat().st_size / 1e6:6.0f} {ours_s:7.1f} s {ours_mb:5.0f} MB {libvips_s:7.1f} s "
-                f"{libvips_mb:5.0f} MB {'yes' if ours == libvips else 'NO':>9} {milliseconds:7.1f} ms",
-                flush=True,
+            in_own_process(_write, path, layout.side + 10, options)
+            ours = in_own_process(_one_pass, path, layout)
+            libvips = in_own_process(_libvips, path, layout)
+            milliseconds = in_own_process(_random_patches, path, layout).result
+            rows.append(
+                (
+                    kind,
+                    f"{path.stat().st_size / 1e6:.0f}",
+                    f"{ours.seconds:.1f}",
+                    f"{ours.peak_mb:.0f}",
+                    f"{libvips.seconds:.1f}",
+                    f"{libvips.peak_mb:.0f}",
+                    "yes" if ours.result == libvips.result else "NO",
+                    f"{milliseconds:.1f}",
+                )
             )
-
-
-def _in_own_process(function, *arguments):
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measured, function, *arguments).result()
-
-
-def _measured(function, *arguments):
-    """The function's result, its seconds, and the peak memory of this process in MB."""
-    begin = time.perf_counter()
-    result = function(*arguments)
-    seconds = time.perf_counter() - begin
-    # The kernel's own count; getrusage would add what the parent held when it started this process.
-    status = Path("/proc/self/status").read_text()
-    peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    return result, seconds, peak_kb / 1000
+    print(f"{layout.side} x {layout.side}, {layout.grid**2} patches; {machine()}")
+    print(text_table(rows))
 
 
 def _one_pass(path, layout):
@@ -92,6 +81,8 @@ def _random_patches(path, layout):
 
 
 def _libvips(path, layout):
+    import pyvips
+
     slide = pyvips.Image.new_from_file(str(path), access="sequential")
     top, left = (slide.height - layout.side) // 2, (slide.width - layout.side) // 2
     low = slide.crop(left, top, layout.side, layout.side).shrink(layout.shrink, layout.shrink)
@@ -130,7 +121,3 @@ def _rows(side, top, height):
     structure = 12 + 8 * np.sin(900 * y) * np.sin(700 * x)
     noise = np.random.default_rng(top).integers(0, 6, (height, side), np.uint8)
     return np.where(np.hypot(y, x) < 0.5, structure.astype(np.uint8) + noise, 0).astype(np.uint8)
-
-
-if __name__ == "__main__":
-    command.run(main)
