@@ -10,13 +10,17 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from medssl_jax.errors import InputError
+from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted
 
 BAD_INPUT_STATUS = 2
 EXPERIMENTS = Path(__file__).parent
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Parses flags and runs `main(argv)`; an `InputError` becomes one line on stderr and exit status 2."""
+    """Parses flags and runs `main(argv)`; an `InputError` becomes one line on stderr and exit status 2.
+
+    A run that SIGTERM stopped is saved, says so and has exit status 75.
+    """
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
@@ -25,6 +29,9 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             main(argv)
         except InputError as error:
             fail(str(error))
+        except Preempted as notice:
+            print(notice, file=sys.stderr, flush=True)
+            sys.exit(PREEMPTED_STATUS)
 
     # Orbax and TFDS tell of their own doings; what concerns the user we say ourselves.
     logging.set_verbosity(logging.ERROR)

@@ -1,25 +1,35 @@
 """Checkpoints of a run: state, place in the data and config as one. The only file that knows orbax."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from medssl_jax.errors import InputError
 
+Read = TypeVar("Read")
+
 
 class Restored(NamedTuple):
-    """A run as it was saved: its state, and the place in the stream of batches."""
+    """A run as it was saved: its state, the place in the stream of batches, the metrics that were not yet written."""
 
     state: Any
     data_position: Mapping[str, Any]
+    pending: Sequence[Mapping[str, tuple[Any, Any]]]
 
 
 class Checkpoints:
-    """The checkpoints below one folder. Saving happens in the background: call `close`, or the last may be lost."""
+    """The checkpoints below one folder. Saving happens in the background: call `close`, or the last may be lost.
+
+    A damaged checkpoint is passed over with a warning for the one before.
+    """
 
     def __init__(self, directory: Path, *, keep: int = 2, read_only: bool = False):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=not read_only, read_only=read_only)
@@ -34,20 +44,34 @@ class Checkpoints:
                 },
             )
         self.directory = directory
+        self._read_only = read_only
 
     @property
     def latest_step(self) -> int | None:
-        """The newest step that is whole on disk."""
+        """The newest step on disk."""
         return self._manager.latest_step()
 
-    def save(self, state: Any, data_position: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Saves all three together under the state's step, which must be new.
+    def save(
+        self,
+        state: Any,
+        data_position: Mapping[str, Any],
+        config: Mapping[str, Any],
+        *,
+        pending: Sequence[Mapping[str, tuple[Any, Any]]] = (),
+    ) -> None:
+        """Saves all together under the state's step, which must be new.
 
         Raises `InputError` where the disk does not take them; earlier checkpoints stay.
         """
+        data = {
+            "position": dict(data_position),
+            # Floats of 32 bits go through JSON unchanged.
+            "pending": [{name: [float(each) for each in pair] for name, pair in step.items()} for step in pending],
+            "digest": _digest(state),
+        }
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            data=ocp.args.JsonSave(dict(data_position)),
+            data=ocp.args.JsonSave(data),
             config=ocp.args.JsonSave(dict(config)),
         )
         with _named(self.directory):
@@ -55,33 +79,76 @@ class Checkpoints:
 
     def config(self) -> dict[str, Any]:
         """The config the newest checkpoint was trained with. Raises `InputError` where there is no checkpoint."""
-        if self.latest_step is None:
+
+        def read(step):
+            return self._manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
+
+        found = self._newest_whole(read)
+        if found is None:
             raise InputError(
                 f"{self.directory}: no checkpoint found, expected the folder `checkpoints` of a training run"
             )
-        return self._read(ocp.args.Composite(config=ocp.args.JsonRestore())).config
+        return found
 
-    def restore(self, like: Any) -> Restored:
-        """The newest checkpoint, in the shapes and shardings of `like`.
+    def restore(self, like: Any) -> Restored | None:
+        """The newest checkpoint that is whole, in the shapes and shardings of `like`; None where there is none.
 
-        Raises `InputError` where the parameters on disk are not those of this model, or the checkpoint is damaged.
+        Unless opened read-only, damaged newer ones are put aside as `damaged-STEP`, so that their steps can be saved
+        again. Raises `InputError` where the parameters on disk are not those of this model, or all are damaged.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore())
-        saved = self._manager.item_metadata(self.latest_step).state
-        if saved is not None:
-            _check_same_parameters(saved["params"], abstract.params, f"{self.directory}/{self.latest_step}")
-        restored = self._read(items)
-        return Restored(restored.state, restored.data)
 
-    def _read(self, items: ocp.args.Composite) -> Any:
-        try:
-            return self._manager.restore(self.latest_step, args=items)
-        except (OSError, ValueError, KeyError) as error:
+        def read(step):
+            saved = self._manager.item_metadata(step).state
+            if saved is not None:
+                _check_same_parameters(saved["params"], abstract.params, f"{self.directory}/{step}")
+            restored = self._manager.restore(step, args=items)
+            if _digest(restored.state) != restored.data["digest"]:
+                raise ValueError("its arrays are not those that were saved")
+            pending = [
+                {name: (np.float32(total), np.float32(count)) for name, (total, count) in each.items()}
+                for each in restored.data["pending"]
+            ]
+            return Restored(restored.state, restored.data["position"], pending)
+
+        return self._newest_whole(read)
+
+    def _newest_whole(self, read: Callable[[int], Read]) -> Read | None:
+        damaged: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                found = read(step)
+            except InputError:
+                raise
+            except Exception as error:  # whatever a damaged file makes of orbax
+                damaged[step] = str(error).partition("\n")[0] or type(error).__name__
+                continue
+            for each, reason in damaged.items():
+                print(
+                    f"warning: {self.directory}/{each}: a damaged checkpoint ({reason}), passed over for step {step}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                self._put_aside(each)
+            return found
+        if damaged:
+            step, reason = next(iter(damaged.items()))
             raise InputError(
-                f"{self.directory}/{self.latest_step}: not a whole checkpoint of a training run "
-                f"({str(error).partition(chr(10))[0]}): remove this folder to go on from the one before"
-            ) from error
+                f"{self.directory}/{step}: not a whole checkpoint of a training run ({reason}), and there is none "
+                "before it that is: copy the folder again, or choose another --workdir and start over"
+            )
+        return None
+
+    def _put_aside(self, step):
+        if self._read_only:
+            return
+        with _named(self.directory):
+            target = Path(self.directory) / f"damaged-{step}"
+            if target.exists():
+                shutil.rmtree(target)
+            (Path(self.directory) / str(step)).rename(target)
+        self._manager.reload()
 
     def close(self) -> None:
         """Waits until the last checkpoint is whole on disk. Raises `InputError` where the disk does not take it."""
@@ -101,6 +168,16 @@ def _named(directory: Path) -> Iterator[None]:
             f"{directory}: checkpoints cannot be written there ({reason}): make room or choose "
             "another --workdir; earlier checkpoints are untouched"
         ) from error
+
+
+def _digest(state):
+    """Of every number: an array file that lost a part reads as zeros, without an error."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(state):
+        array = np.asarray(jax.device_get(leaf))
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _check_same_parameters(saved, expected, where) -> None:

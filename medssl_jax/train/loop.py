@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from medssl_jax.errors import InputError
-from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.checkpoint import Checkpoints, Restored
+from medssl_jax.train.preemption import Preempted
 
 Metrics = Mapping[str, tuple[Any, Any]]
 
@@ -29,27 +30,29 @@ def train(
     *,
     steps: int,
     checkpoints: Checkpoints,
+    restored: Restored | None,
     config: Mapping[str, Any],
     write_metrics: Callable[[int, Mapping[str, float]], None],
     log_every: int,
     save_every: int,
     warn: Callable[[Mapping[str, float]], str | None] = lambda _: None,
+    must_stop: Callable[[], bool] = lambda: False,
 ) -> Any:
-    """Trains up to `steps` steps, from the newest checkpoint if there is one, and returns the final state.
+    """Trains up to `steps` steps, from `restored` if there is one, and returns the final state.
 
     `step_function(state, batch)` gives the next state and metrics as (sum, count), which are added up between log
-    steps. State and place in the data are saved together, before the next batch is drawn. A metric that is not
+    steps. State, place in the data and metrics not yet written are saved together, before the next batch is drawn; as
+    soon as `must_stop` says so too, and then `Preempted` is raised. A metric that is not
     finite, such as the loss or the norm of the gradient, stops the run before anything is saved, with an `InputError`
     that names the step and the parts of the loss. `warn` sees the metrics of each log step and may answer with what a
     person should know.
     """
-    if checkpoints.latest_step is not None:
-        restored = checkpoints.restore(state)
-        state = restored.state
+    pending: list[Metrics] = []
+    if restored is not None:
+        state, pending = restored.state, list(restored.pending)
         batches.set_state(dict(restored.data_position))
         print(f"resumed at step {int(state.step)} of {steps}", flush=True)
     step = int(state.step)
-    pending: list[Metrics] = []
     pace = _Pace(step, steps)
     while step < steps:
         state, metrics = step_function(state, next(batches))
@@ -63,8 +66,11 @@ def train(
             print(pace.line(step, means), flush=True)
             if warning := warn(means):
                 print(f"warning: {warning}", flush=True)
-        if step % save_every == 0 or step == steps:
-            checkpoints.save(state, batches.get_state(), config)
+        stopping = must_stop() and step < steps
+        if step % save_every == 0 or step == steps or stopping:
+            checkpoints.save(state, batches.get_state(), config, pending=jax.device_get(pending))
+        if stopping:
+            raise Preempted(f"stopped by SIGTERM after step {step} of {steps}, which is saved: start it again to go on")
     return state
 
 

@@ -11,6 +11,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.loop import Metrics, train
+from medssl_jax.train.preemption import preemption_notice
 from medssl_jax.train.state import TrainState
 
 
@@ -27,24 +28,28 @@ def train_in(
 ) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one, and returns the final state.
 
-    `threads` read batches, up to `fetched_ahead` of them beforehand.
+    `threads` read batches, up to `fetched_ahead` of them beforehand. Raises `Preempted` after a SIGTERM.
     """
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=fetched_ahead)
     checkpoints = Checkpoints(workdir / "checkpoints", keep=config.logging.keep_checkpoints)
-    writer = MetricsWriter(workdir, resume_step=checkpoints.latest_step or 0)
+    restored = checkpoints.restore(state)
+    writer = MetricsWriter(workdir, resume_step=int(restored.state.step) if restored else 0)
     try:
-        return train(
-            state,
-            iter(batches.to_iter_dataset(options)),
-            step_function,
-            steps=config.steps,
-            checkpoints=checkpoints,
-            config=config.to_dict(),
-            write_metrics=writer,
-            log_every=config.logging.log_every,
-            save_every=config.logging.save_every,
-            warn=warn,
-        )
+        with preemption_notice() as must_stop:
+            return train(
+                state,
+                iter(batches.to_iter_dataset(options)),
+                step_function,
+                steps=config.steps,
+                checkpoints=checkpoints,
+                restored=restored,
+                config=config.to_dict(),
+                write_metrics=writer,
+                log_every=config.logging.log_every,
+                save_every=config.logging.save_every,
+                warn=warn,
+                must_stop=must_stop,
+            )
     finally:
         writer.close()
         checkpoints.close()
@@ -64,6 +69,7 @@ def load_run(
     config = ml_collections.ConfigDict(checkpoints.config())
     if section not in config:
         raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {command}")
-    state = checkpoints.restore(fresh_state(config)).state
+    restored = checkpoints.restore(fresh_state(config))
     checkpoints.close()
-    return config, state
+    assert restored is not None  # or there would be no config
+    return config, restored.state

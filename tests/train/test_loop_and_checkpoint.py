@@ -1,6 +1,8 @@
 """The loop resumes to the bit, stops at a loss that is not finite, and refuses checkpoints of another network."""
 
+import gc
 import json
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.loop import train
+from medssl_jax.train.preemption import Preempted
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 
@@ -51,9 +54,10 @@ def fresh(size=3):
     return TrainState.create({"w": jnp.zeros(size)}, OPTIMISER, keep_ema=False)
 
 
-def run(directory, batches, steps=12, state=None):
+def run(directory, batches, steps=12, state=None, **options):
     checkpoints = Checkpoints(directory / "checkpoints")
-    writer = MetricsWriter(directory, resume_step=checkpoints.latest_step or 0)
+    restored = checkpoints.restore(state or fresh())
+    writer = MetricsWriter(directory, resume_step=int(restored.state.step) if restored else 0)
     try:
         return train(
             state or fresh(),
@@ -61,10 +65,12 @@ def run(directory, batches, steps=12, state=None):
             step_function,
             steps=steps,
             checkpoints=checkpoints,
+            restored=restored,
             config={"steps": steps},
             write_metrics=writer,
             log_every=2,
             save_every=4,
+            **options,
         )
     finally:
         writer.close()
@@ -127,6 +133,7 @@ def test_a_warning_is_shown(tmp_path, capsys):
         step_function,
         steps=2,
         checkpoints=checkpoints,
+        restored=None,
         config={},
         write_metrics=lambda step, values: None,
         log_every=2,
@@ -137,13 +144,82 @@ def test_a_warning_is_shown(tmp_path, capsys):
     assert "warning: look here" in capsys.readouterr().out
 
 
-def test_a_damaged_checkpoint_is_said(tmp_path):
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 5, 11])
+def test_stopped_by_a_notice_it_ends_in_the_same_bits_and_metrics(tmp_path, stop_at):
+    whole = run(tmp_path / "whole", Numbers())
+    batches = Numbers()
+    with pytest.raises(Preempted, match=f"stopped by SIGTERM after step {stop_at} of 12, which is saved"):
+        run(tmp_path / "cut", batches, must_stop=lambda: batches.position == stop_at)
+    assert Checkpoints(tmp_path / "cut" / "checkpoints").latest_step == stop_at
+    resumed = run(tmp_path / "cut", Numbers())
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
+    assert metrics[0] == metrics[1]
+
+
+def test_a_notice_at_the_last_step_changes_nothing(tmp_path):
+    batches = Numbers()
+    assert int(run(tmp_path, batches, must_stop=lambda: batches.position == 12).step) == 12
+
+
+def damage(path, how):
+    if how == "deleted":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if how == "truncated" else b"")
+
+
+# Orbax's reading threads end in the middle when one of them fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("how", ["truncated", "emptied", "deleted"])
+def test_whatever_is_damaged_the_run_ends_in_the_same_bits(tmp_path, capsys, how):
+    whole = run(tmp_path / "whole", Numbers())
+    run(tmp_path / "begun", Numbers(), steps=8)
+    newest = tmp_path / "begun" / "checkpoints" / "8"
+    files = sorted(path.relative_to(newest) for path in newest.rglob("*") if path.is_file() and path.stat().st_size)
+    assert len(files) > 5
+    passed_over = 0
+    for number, file in enumerate(files):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "begun", folder)
+        damage(folder / "checkpoints" / "8" / file, how)
+        resumed = run(folder, Numbers())
+        for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert (folder / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+        said = "8: a damaged checkpoint" in capsys.readouterr().err
+        assert said == (folder / "checkpoints" / "damaged-8").is_dir()
+        passed_over += said
+    gc.collect()
+    assert passed_over > 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_checkpoint_is_passed_over_by_readers_who_leave_it_there(tmp_path, capsys):
     run(tmp_path, Numbers())
-    for file in (tmp_path / "checkpoints" / "12" / "config").rglob("*"):
+    for file in (tmp_path / "checkpoints" / "12" / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    with pytest.raises(InputError, match="not a whole checkpoint of a training run"):
-        Checkpoints(tmp_path / "checkpoints").config()
+    restored = Checkpoints(tmp_path / "checkpoints", read_only=True).restore(fresh())
+    assert int(restored.state.step) == 8
+    assert "12: a damaged checkpoint" in capsys.readouterr().err
+    assert (tmp_path / "checkpoints" / "12").is_dir()
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nothing_but_damaged_checkpoints_is_said(tmp_path):
+    run(tmp_path, Numbers())
+    for file in (tmp_path / "checkpoints").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    with pytest.raises(InputError, match=r"12: not a whole checkpoint of a training run .* none before it that is"):
+        checkpoints.config()
+    with pytest.raises(InputError, match="12: not a whole checkpoint of a training run"):
+        checkpoints.restore(fresh())
+    gc.collect()
 
 
 def test_another_architecture_is_refused_by_name(tmp_path):
