@@ -100,21 +100,33 @@ def test_the_supervised_twin_differs_in_nothing_but_the_unlabelled_scans():
         assert ours == theirs
 
 
-@pytest.mark.slow
-def test_killed_in_the_middle_it_ends_in_the_same_bits(tmp_path):
-    """SIGKILL between two checkpoints, then the same command again: parameters, metrics and marks are equal."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(command(*TINY, "--workdir=whole"), cwd=tmp_path, check=True, **quiet)
-
-    process = subprocess.Popen(command(*TINY, "--workdir=cut"), cwd=tmp_path, **quiet)
-    metrics = tmp_path / "cut" / "metrics.jsonl"
+def interrupted(folder, after_step, signal_number):
+    """Sends a signal when the metrics of a step are written; exit status and what was said on stderr."""
+    metrics = folder / "cut" / "metrics.jsonl"
+    process = subprocess.Popen(
+        command(*TINY, "--workdir=cut"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 300
-    while not (metrics.exists() and '{"step": 12,' in metrics.read_text()):
+    while not (metrics.exists() and f'{{"step": {after_step},' in metrics.read_text()):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    os.kill(process.pid, signal_number)
+    said = process.communicate()[1]
+    return process.returncode, said
+
+
+@pytest.mark.slow
+def test_interrupted_twice_it_ends_in_the_same_bits(tmp_path):
+    """SIGTERM, then SIGKILL between two checkpoints, then the same command again: all that is written is equal."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(command(*TINY, "--workdir=whole"), cwd=tmp_path, check=True, **quiet)
+
+    status, said = interrupted(tmp_path, 4, signal.SIGTERM)
+    assert status == 75, said
+    assert re.search(r"stopped by SIGTERM after step \d+ of 24, which is saved: start it again to go on", said)
+    status, said = interrupted(tmp_path, 12, signal.SIGKILL)
+    assert status == -signal.SIGKILL
     assert not (tmp_path / "cut" / "froc.json").exists()
     again = subprocess.run(command(*TINY, "--workdir=cut"), cwd=tmp_path, check=True, capture_output=True, text=True)
     # On a busy machine the signal may come after the second checkpoint.
