@@ -64,7 +64,12 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
 
     def fingerprint(self, jobs: Sequence[ScanJob]) -> str:
         """A short name for exactly these scans, prepared by exactly these settings."""
-        return _fingerprint([self._key(job) for job in jobs])
+        return _fingerprint([self.key(job) for job in jobs])
+
+    def key(self, job: ScanJob) -> str:
+        """Names exactly this scan, prepared by exactly these settings."""
+        decisive = (self.name, str(self.version), SETTINGS, job.series_uid, job.description)
+        return hashlib.sha256(repr(decisive).encode()).hexdigest()[:32]
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -74,15 +79,11 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _key(self, job):
-        decisive = (self.name, str(self.version), SETTINGS, job.series_uid, job.description)
-        return hashlib.sha256(repr(decisive).encode()).hexdigest()[:32]
-
     def _shards(self, manual_dir):
         jobs = self.find_jobs(manual_dir)
         for start in range(0, len(jobs), SCANS_PER_SHARD):
             of_shard = jobs[start : start + SCANS_PER_SHARD]
-            yield ShardJob(of_shard, tuple(self._key(job) for job in of_shard))
+            yield ShardJob(of_shard, tuple(self.key(job) for job in of_shard))
 
     def _download_and_prepare(
         self,
@@ -142,7 +143,10 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
         scans = [scan for summary in summaries for scan in summary.scans]
         left_out = {uid: reason for summary in summaries for uid, reason in summary.failures.items()}
         keys = [key for summary in summaries for key in summary.keys]
-        self.info.metadata.update(fingerprint=_fingerprint(keys), scans=scans, left_out=left_out)
+        left_out_keys = {uid: key for summary in summaries for uid, key in summary.failed_keys.items()}
+        self.info.metadata.update(
+            fingerprint=_fingerprint(keys), scans=scans, left_out=left_out, left_out_keys=left_out_keys
+        )
         # Of Beam's shards TFDS sorts the lengths as text, shard 10 before shard 2.
         lengths = [len(summary.scans) for summary in summaries if summary.scans]
         template = self._get_filename_template(split_name=SPLIT)
@@ -170,7 +174,10 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
 
     def _summaries_of_beam(self):
         summaries: list[ShardSummary] = []
-        while (path := self._summary_path(len(summaries))).exists():
+        for number in range(len(list(epath.Path(self.data_path).glob("*.array_record-*")))):
+            path = self._summary_path(number)
+            if not path.exists():
+                raise InputError(f"{path}: Beam's workers did not write it: give a --data_dir that all of them see")
             summaries.append(ShardSummary.from_json(path.read_text()))
             path.unlink()
         # A passing note of TFDS's own, which it leaves behind.

@@ -56,11 +56,15 @@ class ShardJob:
 
 @dataclasses.dataclass(frozen=True)
 class ShardSummary:
-    """What is in a shard: keys and facts of its scans in order, and why others could not be prepared, by series UID."""
+    """What is in a shard: keys and facts of its scans in order, and of those that could not be prepared, by series UID.
+
+    `failures` says why, `failed_keys` are their keys.
+    """
 
     keys: tuple[str, ...]
     scans: tuple[dict[str, Any], ...]
     failures: dict[str, str]
+    failed_keys: dict[str, str]
 
     def to_json(self) -> str:
         """The summary as it lies on disk."""
@@ -70,7 +74,7 @@ class ShardSummary:
     def from_json(cls, text: str) -> "ShardSummary":
         """Reads what `to_json` made."""
         read = json.loads(text)
-        return cls(tuple(read["keys"]), tuple(read["scans"]), read["failures"])
+        return cls(tuple(read["keys"]), tuple(read["scans"]), read["failures"], read["failed_keys"])
 
 
 def scan_features() -> tfds.features.FeaturesDict:
@@ -111,17 +115,17 @@ def write_shard(shard: ShardJob, folder: Path) -> ShardSummary:
         summary = ShardSummary.from_json(summary_path.read_text())
         if not summary.failures:
             return summary
-    parts, scans, keys, failures = [], [], [], {}
+    parts, scans, keys, failures, failed_keys = [], [], [], {}, {}
     for job, key in zip(shard.jobs, shard.keys, strict=True):
         part = folder / f"part-{key}"
         try:
             scans.append(_write_part(job, part))
         except InputError as error:
-            failures[job.series_uid] = str(error)
+            failures[job.series_uid], failed_keys[job.series_uid] = str(error), key
         else:
             parts.append(part)
             keys.append(key)
-    summary = ShardSummary(tuple(keys), tuple(scans), failures)
+    summary = ShardSummary(tuple(keys), tuple(scans), failures, failed_keys)
     if parts:
         with atomic_path(records_path) as temporary:
             records = ((index, _record_of(part)) for index, part in enumerate(parts))
@@ -142,21 +146,24 @@ def shard_examples(
     The summary is written when all are out. Raises `InputError` for a scan that cannot be prepared unless
     `allow_absent`, and where none can.
     """
-    scans, keys, failures = [], [], {}
+    scans, keys, failures, failed_keys = [], [], {}, {}
     for job, key in zip(shard.jobs, shard.keys, strict=True):
         try:
             scan = job.load()
         except InputError as error:
             if not allow_absent:
                 raise
-            failures[job.series_uid] = str(error)
+            failures[job.series_uid], failed_keys[job.series_uid] = str(error), key
             continue
         scans.append(job.facts(scan))
         keys.append(key)
         yield job.series_uid, _example(scan)
     if not scans:
-        raise InputError(f"no scan of a shard can be prepared, expected at least one: {' | '.join(failures.values())}")
-    summary_path.write_text(ShardSummary(tuple(keys), tuple(scans), failures).to_json())
+        raise InputError(
+            f"none of the scans of a shard can be prepared ({' | '.join(failures.values())}), which Beam's shards must "
+            "not be: mend one, take all of them away, or prepare without --beam_runner"
+        )
+    summary_path.write_text(ShardSummary(tuple(keys), tuple(scans), failures, failed_keys).to_json())
 
 
 def _write_part(job, path):

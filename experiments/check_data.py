@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from experiments import command
-from experiments.configs import focalmix
+from experiments.configs import focalmix, own
 from medssl_jax.atomic import writable_directory
 from medssl_jax.data_check.defects import CheckReport
 from medssl_jax.errors import InputError
@@ -28,7 +28,7 @@ from medssl_jax.report.data_check.summary import text_report
 
 BLOCKED_STATUS = 1
 PAGE = "check.html"
-SPLIT = focalmix.get_config().split
+SPLIT_OF = {"luna16": focalmix.get_config().split, "folder": own.get_config().split}
 DATA_SET_OF_FLAG = {
     "allow_absent": ("luna16",),
     "train_subsets": ("luna16", "folder"),
@@ -45,8 +45,8 @@ flags.DEFINE_enum("dataset", "luna16", ["luna16", "nlst", "folder"], "which data
 flags.DEFINE_string("manual_dir", None, "folder of the unpacked download, or of your scans", required=True)
 flags.DEFINE_string("output", None, f"folder to write {PAGE} into; without it no page is written")
 flags.DEFINE_bool("allow_absent", False, "luna16: absent scans and masks do not block, as experiments.prepare has it")
-flags.DEFINE_list("train_subsets", list(map(str, SPLIT.train_subsets)), "subsets that are trained on")
-flags.DEFINE_list("test_subsets", list(map(str, SPLIT.test_subsets)), "subsets that are tested on")
+flags.DEFINE_list("train_subsets", None, "subsets that are trained on; those of configs/focalmix.py or configs/own.py")
+flags.DEFINE_list("test_subsets", None, "subsets that are tested on; those of configs/focalmix.py or configs/own.py")
 flags.DEFINE_string("labels", None, "folder: CSV file of points or boxes, or folder of masks")
 flags.DEFINE_string("labelled_list", None, "folder: CSV file of the series that are labelled")
 flags.DEFINE_string("lungs", None, "folder: folder of lung masks; without it lungs are segmented")
@@ -116,6 +116,8 @@ def _sides():
 
 
 def _subsets(name):
+    if not FLAGS[name].present:
+        return frozenset(SPLIT_OF[FLAGS.dataset][name])
     try:
         return frozenset(map(int, getattr(FLAGS, name)))
     except ValueError:

@@ -61,6 +61,8 @@ def _prepare_scans():
         _refuse(FLAGS_OF_FOLDER, "folder")
     if FLAGS.dataset != "nlst":
         _refuse(("min_slices",), "nlst")
+    if FLAGS.beam_options and not FLAGS.beam_runner:
+        raise InputError("--beam_options: found without --beam_runner: give that too, or leave them out")
     options: dict[str, Any] = {
         name: FLAGS[name].value for name in (*FLAGS_OF_FOLDER, "min_slices") if FLAGS[name].present
     }

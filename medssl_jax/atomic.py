@@ -5,6 +5,7 @@ crash, a full disk or a second reader never meets half a file.
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,29 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         ) from error
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a new temporary folder beside `path`, which takes its name at exit; on any exception nothing is left.
+
+    `path` must not exist. An OSError becomes an InputError.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.{path.name}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in temporary.iterdir():
+            _flush_to_disk(file)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror or error}; "
+            "free some space or choose a folder you can write to and start again"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def writable_directory(path: str | os.PathLike) -> Path:

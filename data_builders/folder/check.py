@@ -7,7 +7,7 @@ from typing import Any
 from data_builders.folder import files
 from data_builders.folder.headers import read_scan_headers
 from data_builders.folder.tree import PassedOver, name_of, read_tree
-from medssl_jax.data_check.across import duplicate_defects, patient_defects
+from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
 from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
 from medssl_jax.data_check.scan import check_scans
 from medssl_jax.errors import InputError
@@ -46,6 +46,7 @@ def check_folder(
     defects += [defect for scan in checked for defect in scan.defects]
     defects += duplicate_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
     defects += patient_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
+    defects += side_defects(scans, train_subsets=train_subsets, test_subsets=test_subsets)
     masks = sum(scan.lungs_path is not None for scan in scans)
     return CheckReport(
         dataset="Scans",

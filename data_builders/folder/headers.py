@@ -60,15 +60,21 @@ def volume_files(path: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((path, check_metaimage(path).path)))
 
 
-def digest_of(files: Sequence[Path], grid: Grid) -> str:
-    """A hash of the grid, and of each file's size and a sample from its middle."""
-    digest = hashlib.sha256(repr(grid).encode())
+def digest_of(files: Sequence[Path], grid: Grid, values: str = "") -> str:
+    """A hash of the grid, of what headers say, and of each file's size and samples of its beginning and middle."""
+    digest = hashlib.sha256(f"{grid!r} {values}".encode())
     for path in files:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - SAMPLE_BYTES) // 2)
-            digest.update(size.to_bytes(8, "little") + file.read(SAMPLE_BYTES))
+            digest.update(size.to_bytes(8, "little"))
+            for start in (0, max(0, size - SAMPLE_BYTES) // 2):
+                file.seek(start)
+                digest.update(file.read(SAMPLE_BYTES))
     return digest.hexdigest()
+
+
+def _values(headers):
+    return repr([sorted(header.values.items()) for header in headers])
 
 
 def _grid_from_json(fields: dict[str, Any]) -> Grid:
@@ -92,7 +98,7 @@ def _read_dicom_folder(folder: Path) -> dict[str, Any]:
                 "series_uid": series.series_uid,
                 "patient": str(series.headers[0].get("PatientID") or "").strip(),
                 "grid": dataclasses.asdict(series.grid),
-                "digest": digest_of([header.path for header in series.headers], series.grid),
+                "digest": digest_of([header.path for header in series.headers], series.grid, _values(series.headers)),
             }
         )
     return {"scans": scans, "passed_over": passed_over}

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_builders.luna16 import files
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS
-from medssl_jax.data_check.across import duplicate_defects, patient_defects
+from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
 from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
 from medssl_jax.data_check.scan import check_scans
 from medssl_jax.errors import InputError
@@ -58,6 +58,7 @@ def check_luna16(
     defects += [defect for scan in checked for defect in scan.defects]
     defects += duplicate_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
     defects += patient_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
+    defects += side_defects(scans, train_subsets=train_subsets, test_subsets=test_subsets)
     return CheckReport(
         dataset="LUNA16",
         folder=folder,

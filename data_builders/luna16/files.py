@@ -172,11 +172,6 @@ def check_is_luna16(folder: Path) -> None:
         )
 
 
-def describe(scans: tuple[ScanFiles, ...]) -> str:
-    """A hash that changes with any scan, mask, patient or annotation, and does not with where the folder lies."""
-    return hashlib.sha256("\n".join(map(describe_scan, scans)).encode()).hexdigest()
-
-
 def describe_scan(scan: ScanFiles) -> str:
     """As `describe`, of one scan.
 

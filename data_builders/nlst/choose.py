@@ -1,8 +1,8 @@
 """Which reconstruction stands for a study.
 
 A usable series has no problem, lies axial and has at least `LEAST_SLICES` slices. Of several, in this order: slices at
-most `THIN_MM` apart before farther; original before derived; soft kernel before unknown before sharp; thinner slices;
-more slices; the first series UID.
+most `THIN_MM` thick and apart before others; original before derived; soft kernel before unknown before sharp; thinner
+slices; more slices; the first series UID.
 """
 
 import math
@@ -54,7 +54,7 @@ def _preference(row):
     distance_mm = math.inf if row.slice_distance_mm is None else row.slice_distance_mm
     thickness_mm = distance_mm if row.slice_thickness_mm is None else row.slice_thickness_mm
     return (
-        distance_mm > THIN_MM + 0.01,  # positions are rounded
+        max(distance_mm, thickness_mm) > THIN_MM + 0.01,  # positions are rounded
         "DERIVED" in row.image_type.upper(),
         sharpness(row.manufacturer, row.kernel),
         thickness_mm,

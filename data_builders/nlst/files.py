@@ -27,7 +27,8 @@ CHOICE_HEADER = ("series_uid", "patient", "study_uid", "study_date", "folder", "
 class SeriesFiles:
     """A series that stands for its study, and the folder that holds it, perhaps among others.
 
-    `description` is a hash that changes when a file of the folder changes its name or its number of bytes.
+    `description` is a hash that changes when a file of the folder changes its name or its number of bytes, or the index
+    says something else of the series.
     """
 
     series_uid: str
@@ -70,7 +71,7 @@ def find_scans(
             study_uid=row.study_uid,
             study_date=row.study_date,
             folder=manual_dir / row.folder,
-            description=_describe(row.series_uid, manual_dir / row.folder),
+            description=_describe(row, manual_dir / row.folder),
         )
         for row in chosen
     )
@@ -115,8 +116,10 @@ def _holds_dicom(folder):
         return any(is_dicom(entry.path) for entry in entries if could_be_dicom(entry.name) and entry.is_file())
 
 
-def _describe(series_uid, folder):
-    digest = hashlib.sha256(series_uid.encode())
+def _describe(row, folder):
+    # Where the folder lies and when it was copied do not matter.
+    placeless = dataclasses.replace(row, folder="", folder_mtime_ns=0)
+    digest = hashlib.sha256(repr(placeless).encode())
     with os.scandir(folder) as entries:
         for name, size in sorted((entry.name, entry.stat().st_size) for entry in entries if could_be_dicom(entry.name)):
             digest.update(f"{name}\0{size}\n".encode())

@@ -22,6 +22,7 @@ from medssl_jax.atomic import writable_directory
 from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
 from medssl_jax.dicom_headers import could_be_dicom
 from medssl_jax.errors import InputError
+from medssl_jax.locks import exclusive
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
 
@@ -54,10 +55,17 @@ def index_series(
     Every folder at any depth that holds DICOM files counts, in either layout; hidden ones are left out. `progress`
     wraps the folders that are read.
 
+    Of several processes with one `index_dir` each waits for the one before.
+
     Raises:
       InputError: a folder cannot be listed, the table not be written, or a `metadata.csv` not be understood. Whatever
         is wrong with a series is said in its row.
     """
+    with exclusive(writable_directory(index_dir), "indexing"):
+        return _bring_up_to_date(manual_dir, index_dir, workers, progress, files_per_chunk)
+
+
+def _bring_up_to_date(manual_dir, index_dir, workers, progress, files_per_chunk):
     listed = read_listings(manual_dir)
     folders = {folder.path: folder for folder in find_folders(manual_dir)}
     index_path, parts = writable_directory(index_dir) / INDEX_NAME, writable_directory(index_dir / "parts")
@@ -70,12 +78,12 @@ def index_series(
         for _ in progress(itertools.chain.from_iterable(map(range, finished)), total=len(new)):
             pass
         known = _current([stored, *_read_parts(parts)], folders)
-    rows = with_listed(_without_doubles(itertools.chain.from_iterable(known.values())), listed)
+    rows = _without_doubles(with_listed(list(itertools.chain.from_iterable(known.values())), listed))
     if list(rows) != stored:
         write_table(index_path, rows)
     for path in parts.glob("*.parquet"):
         path.unlink(missing_ok=True)
-    return rows
+    return tuple(rows)
 
 
 def find_folders(manual_dir: Path) -> Iterator[SeriesFolder]:
@@ -199,10 +207,10 @@ def _row(folder: SeriesFolder, series: FoundSeries, unreadable: tuple[str, ...])
 
 
 def _without_doubles(rows: Iterable[SeriesRow]) -> list[SeriesRow]:
-    """All rows in order; of a series in several folders the first that has no problem is left as it is."""
+    """All rows in order; of a series in several folders the fullest without a problem is left as it is."""
     rows = sorted(rows, key=lambda row: (row.folder, row.series_uid))
     place_of: dict[str, str] = {}
-    for row in sorted(rows, key=lambda row: bool(row.problem)):
+    for row in sorted(rows, key=lambda row: (bool(row.problem), -row.images)):
         place_of.setdefault(row.series_uid, row.folder)
     return [
         row

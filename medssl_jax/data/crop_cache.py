@@ -11,18 +11,19 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int16, UInt8
 
-from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.atomic import atomic_folder, atomic_path, writable_directory
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
+from medssl_jax.locks import exclusive
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
 
@@ -109,35 +110,44 @@ def build_crop_cache(
     *,
     fingerprint: str,
     mask_lungs: bool,
+    wanted: Collection[str] | None = None,
     workers: int = 1,
     progress: Progress = silent,
     say: Callable[[str], None] | None = None,
 ) -> CropCache:
-    """Unpacks `scans` (picklable if `workers` > 1) under `cache_dir`, unless they are there; what is finished is kept.
+    """Unpacks those of `scans` that are `wanted` (None: all) under `cache_dir`, unless they are there.
 
-    `say` is told the size before anything is written. Raises `InputError` where the disk has no room for all of it.
+    What is finished is kept. `scans` are picklable if `workers` > 1. `say` is told the size before anything is written.
+    Raises `InputError` where the disk has no room for all of it.
     """
     name = hashlib.sha256(f"{fingerprint} mask_lungs={mask_lungs} layout=3".encode()).hexdigest()[:16]
-    directory = writable_directory(Path(cache_dir) / name)
-    if not (directory / "index.json").exists():
-        missing = [number for number, uid in enumerate(scans.facts) if not (directory / uid).exists()]
-        _check_room(directory, [each.size_zyx for each in scans.facts.values()], missing, say)
-        unpack = functools.partial(_unpack, scans, directory, mask_lungs)
-        for _ in progress(results_as_completed(unpack, missing, workers=workers), total=len(missing)):
-            pass
-        with atomic_path(directory / "index.json") as temporary:
-            temporary.write_text(json.dumps({uid: each.to_json() for uid, each in scans.facts.items()}, indent=1))
+    directory = Path(cache_dir) / name
+    chosen = [number for number, uid in enumerate(scans.facts) if wanted is None or uid in wanted]
+    uids = list(scans.facts)
+
+    def missing():
+        return [number for number in chosen if not (directory / uids[number]).exists()]
+
+    if missing() or not (directory / "index.json").exists():
+        with exclusive(writable_directory(directory), "unpacking into"):
+            numbers = missing()  # another process may have unpacked some meanwhile
+            _check_room(directory, [scans.facts[uids[number]].size_zyx for number in numbers], say)
+            unpack = functools.partial(_unpack, scans, directory, mask_lungs)
+            for _ in progress(results_as_completed(unpack, numbers, workers=workers), total=len(numbers)):
+                pass
+            with atomic_path(directory / "index.json") as temporary:
+                temporary.write_text(json.dumps({uid: each.to_json() for uid, each in scans.facts.items()}, indent=1))
     return CropCache(directory)
 
 
-def _check_room(directory, sizes_zyx, missing, say):
-    needed = sum(math.prod(sizes_zyx[number]) for number in missing) * BYTES_PER_VOXEL
+def _check_room(directory, sizes_zyx, say):
+    needed = sum(map(math.prod, sizes_zyx)) * BYTES_PER_VOXEL
     free = shutil.disk_usage(directory).free
-    if say and missing:
-        say(f"{directory}: {len(missing)} scans to unpack, {needed / 1e9:.2f} GB; {free / 1e9:.2f} GB are free")
+    if say and sizes_zyx:
+        say(f"{directory}: {len(sizes_zyx)} scans to unpack, {needed / 1e9:.2f} GB; {free / 1e9:.2f} GB are free")
     if free < needed:
         raise InputError(
-            f"{directory}: {free / 1e9:.2f} GB free, the crops of {len(missing)} scans need {needed / 1e9:.2f} GB: "
+            f"{directory}: {free / 1e9:.2f} GB free, the crops of {len(sizes_zyx)} scans need {needed / 1e9:.2f} GB: "
             "make room or choose another cache_dir"
         )
 
@@ -153,22 +163,14 @@ def masked_hu(scan: PreparedScan) -> Int16[np.ndarray, "z y x"]:
 
 
 def _write_scan(scan: PreparedScan, folder: Path, mask_lungs: bool) -> None:
-    partial = folder.with_name(f"{folder.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        places = PLACE_LATTICE_VOXEL * np.argwhere(scan.lungs[(slice(None, None, PLACE_LATTICE_VOXEL),) * 3])
+    places = PLACE_LATTICE_VOXEL * np.argwhere(scan.lungs[(slice(None, None, PLACE_LATTICE_VOXEL),) * 3])
+    header = {
+        "subset": scan.subset,
+        "grid": dataclasses.asdict(scan.grid),
+        "boxes_zyxdhw_voxel": scan.boxes_zyxdhw_voxel.tolist(),
+    }
+    with atomic_folder(folder) as partial:
         (masked_hu(scan) if mask_lungs else scan.hu).tofile(partial / "hu.int16")
         scan.lungs.tofile(partial / "lungs.uint8")
         places.astype(np.int16).tofile(partial / "places.int16")
-        header = {
-            "subset": scan.subset,
-            "grid": dataclasses.asdict(scan.grid),
-            "boxes_zyxdhw_voxel": scan.boxes_zyxdhw_voxel.tolist(),
-        }
         (partial / "scan.json").write_text(json.dumps(header))
-        partial.rename(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}): free or choose another cache_dir"
-        ) from error

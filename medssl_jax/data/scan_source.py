@@ -15,6 +15,7 @@ from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.tfds_store import Records, make
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
+from medssl_jax.locks import exclusive
 from medssl_jax.progress import Progress
 
 DATA_SETS = ("luna16", "nlst", "folder")
@@ -27,7 +28,7 @@ class ScanSource(Sequence):
     """The scans of a prepared data set in the order of its builder; a random-access source for grain.
 
     `series_uids`, `facts` (of each series) and `fingerprint`, a short name of exactly this data, are there without
-    decoding a volume; `left_out` says why a scan is not, by series UID.
+    decoding a volume; `left_out` says why a scan is not, by series UID, and `left_out_keys` which one that was.
     """
 
     def __init__(self, directory: Path):
@@ -36,6 +37,7 @@ class ScanSource(Sequence):
         self.series_uids: tuple[str, ...] = tuple(self.facts)
         self.fingerprint: str = index["fingerprint"]
         self.left_out: dict[str, str] = index["left_out"]
+        self.left_out_keys: dict[str, str] = index["left_out_keys"]
         self._name = directory.parent.name
         self._records = Records(directory, SPLIT, len(self))
 
@@ -79,7 +81,7 @@ def prepare_scans(
     *,
     workers: int = 2,
     progress: Progress | None = None,
-    beam_runner: Any = None,
+    beam_runner: str | None = None,
     beam_options: Sequence[str] = (),
     **options: Any,
 ) -> None:
@@ -99,30 +101,47 @@ def prepare_scans(
         return
     builder_class = importlib.import_module(f"data_builders.{data_set}.{data_set}_dataset_builder").BUILDER
     builder = builder_class(
-        data_dir=writable_directory(data_dir),
+        data_dir=Path(data_dir),
         file_format="array_record",
         workers=workers,
         progress=progress,
         **options,
     )
-    if not prepared:
+    if prepared:
+        _check_unchanged(builder, manual_dir, directory)
+        return
+    with exclusive(writable_directory(directory.parent), "preparing"):
+        if (directory / "metadata.json").is_file():  # by the process that this one waited for
+            _check_unchanged(builder, manual_dir, directory)
+            return
         if not builder.is_there(manual_dir):
             builder.find_jobs(manual_dir)  # says what to download and where to put it
         make(builder, manual_dir, beam_runner=beam_runner, beam_options=beam_options)
-    elif builder.is_there(manual_dir):
-        _check_unchanged(builder, manual_dir, ScanSource(directory))
 
 
-def _check_unchanged(builder, manual_dir, source):
-    directory = Path(builder.data_dir)
+def _check_unchanged(builder, manual_dir, directory):
+    if not builder.is_there(manual_dir):
+        return
+    source = ScanSource(directory)
     if source.left_out and not builder.allow_absent:
         named = "; ".join(list(source.left_out.values())[:NAMED])
         raise InputError(
             f"{directory}: was prepared without {len(source.left_out)} scans, which only --allow_absent accepts "
             f"({named}): mend these, remove that folder and start again"
         )
-    jobs = [job for job in builder.find_jobs(manual_dir) if job.series_uid not in source.left_out]
-    wanted = builder.fingerprint(jobs)
+    jobs = builder.find_jobs(manual_dir)
+    mended = [
+        job.series_uid
+        for job in jobs
+        if job.series_uid in source.left_out and builder.key(job) != source.left_out_keys[job.series_uid]
+    ]
+    if mended:
+        raise InputError(
+            f"{directory}: was prepared without {len(mended)} scans that have changed since "
+            f"({', '.join(mended[:NAMED])}): remove that folder and start again to take them in, or put the old files "
+            "back"
+        )
+    wanted = builder.fingerprint([job for job in jobs if job.series_uid not in source.left_out])
     if source.fingerprint != wanted:
         raise InputError(
             f"{directory}: was prepared from other files than {manual_dir} holds now, or by other settings "

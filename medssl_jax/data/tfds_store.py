@@ -38,10 +38,10 @@ class Records(Sequence):
         return {**self.__dict__, "_opened": None}
 
 
-def make(builder: Any, manual_dir: Path, *, beam_runner: Any = None, beam_options: Sequence[str] = ()) -> None:
+def make(builder: Any, manual_dir: Path, *, beam_runner: str | None = None, beam_options: Sequence[str] = ()) -> None:
     """Makes the data set of a TFDS builder out of the files in `manual_dir`.
 
-    With `beam_runner`, Beam's name of one or a runner, TFDS has Beam do the work; `beam_options` are its flags.
+    With `beam_runner`, Beam's name of one, TFDS has Beam do the work; `beam_options` are its flags.
 
     Raises `InputError` where one of those cannot be read, the disk has no room, or Beam is asked for and not installed.
     """
@@ -54,7 +54,7 @@ def make(builder: Any, manual_dir: Path, *, beam_runner: Any = None, beam_option
             manual_dir=manual_dir,
             try_download_gcs=False,
             beam_runner=beam_runner,
-            beam_options=_beam_options(beam_options) if beam_runner else None,
+            beam_options=_beam_options(beam_runner, beam_options) if beam_runner else None,
         )
         try:
             builder.download_and_prepare(download_dir=unused, download_config=config)
@@ -69,12 +69,17 @@ def make(builder: Any, manual_dir: Path, *, beam_runner: Any = None, beam_option
             ) from error
 
 
-def _beam_options(flags):
+def _beam_options(runner, flags):
     try:
         from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.runners import create_runner
     except ImportError:
         raise InputError(
-            "--beam_runner: Apache Beam is not installed: `pip install -c constraints-beam.txt -e '.[beam]'` in a "
-            "virtual environment of its own"
+            "--beam_runner: Apache Beam is not installed: `pip install -c constraints.txt -e '.[beam]'`"
         ) from None
+    try:
+        create_runner(runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--beam_runner: found {runner}, expected a runner of Apache Beam ({reason})") from None
     return PipelineOptions(flags=list(flags))

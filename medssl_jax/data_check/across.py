@@ -3,9 +3,10 @@
 import collections
 from collections.abc import Collection, Sequence
 
-from medssl_jax.data_check.defects import CheckedScan, Defect
+from medssl_jax.data_check.defects import CheckedScan, Defect, ScanToCheck
 
 NAMED = 4
+UNLABELLED = -1  # the subset of scans that nobody labelled: all may be trained on
 
 
 def duplicate_defects(
@@ -52,12 +53,32 @@ def _groups(pairs):
 
 def _is_on_both_sides(scans, train_subsets, test_subsets):
     subsets = {each.scan.subset for each in scans}
-    return bool(subsets & set(train_subsets)) and bool(subsets & set(test_subsets))
+    return bool(subsets & {*train_subsets, UNLABELLED}) and bool(subsets & set(test_subsets))
 
 
 def _sides(scans, train_subsets, test_subsets):
-    used = [each.scan for each in scans if each.scan.subset in {*train_subsets, *test_subsets}]
-    return _some([f"{scan.name} in subset {scan.subset}" for scan in sorted(used, key=lambda scan: scan.subset)])
+    used = [each.scan for each in scans if each.scan.subset in {*train_subsets, *test_subsets, UNLABELLED}]
+    return _some([_told(scan) for scan in sorted(used, key=lambda scan: (scan.subset, scan.name))])
+
+
+def _told(scan):
+    return f"{scan.name}, unlabelled" if scan.subset == UNLABELLED else f"{scan.name} in subset {scan.subset}"
+
+
+def side_defects(
+    scans: Sequence[ScanToCheck], *, train_subsets: Collection[int], test_subsets: Collection[int]
+) -> tuple[Defect, ...]:
+    """A side of the split without a labelled scan, which blocks."""
+    return tuple(
+        Defect(
+            f"nothing to {doing} on",
+            f"subsets {', '.join(map(str, sorted(subsets)))}",
+            f"no labelled scan is in them, expected at least one: name others by --{flag} and config.split.{flag}",
+            True,
+        )
+        for doing, flag, subsets in (("train", "train_subsets", train_subsets), ("test", "test_subsets", test_subsets))
+        if not any(scan.subset in subsets for scan in scans)
+    )
 
 
 def _some(names):

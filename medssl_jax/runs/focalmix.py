@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import ml_collections
 from medssl_jax.data.crop_cache import CropCache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import patch_batches
+from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.scan_source import DATA_SETS
 from medssl_jax.data.splits import Split, as_json, draw_split
 from medssl_jax.detection.symmetries import GROUPS
@@ -25,7 +26,7 @@ from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
-from medssl_jax.runs.scans import findings_of, open_cache
+from medssl_jax.runs.scans import all_facts, findings_of, open_cache, prepared_scans
 from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
@@ -54,8 +55,11 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     """
     check_config(config)
     claim_workdir(workdir, config)
-    cache = open_cache(config.data)
-    split = split_of(config, cache)
+    sources = prepared_scans(config.data)
+    split = split_of(config, all_facts(sources))
+    cache = open_cache(config.data, sources, {*split.labelled, *split.unlabelled, *split.test})
+    if split.left_out:
+        print(f"{len(split.left_out)} scans are not trained on: their patients are tested on (split.json)")
     annotations, excluded = findings_of(config.data, cache, split.test)
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir)
@@ -68,7 +72,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
     write_froc_figure(workdir / "froc.png", {name: result})
     rows = [result_row(name, result)]
-    if "phantom" not in config.data:
+    if _is_luna16(config):
         rows += paper_rows(config.split.labelled)
     print(f"\n{_data_name(config)}, {len(split.test)} test scans\n{sensitivity_table(rows)}\nwritten to {workdir}")
     return result
@@ -125,11 +129,11 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     sliding_detector(config, make_detector(config))
 
 
-def split_of(config: ml_collections.ConfigDict, cache: CropCache) -> Split:
+def split_of(config: ml_collections.ConfigDict, scans: Mapping[str, ScanFacts]) -> Split:
     """The split that the config names, over the scans that are there."""
     split = config.split
     return draw_split(
-        cache.facts,
+        scans,
         train_subsets=split.train_subsets,
         test_subsets=split.test_subsets,
         labelled=None if split.labelled < 0 else split.labelled,
@@ -207,7 +211,13 @@ def _fresh_state(config) -> TrainState:
 
 
 def _data_name(config) -> str:
-    return "phantom (synthetic scans, not LUNA16)" if "phantom" in config.data else "LUNA16"
+    if "phantom" in config.data:
+        return "phantom (synthetic scans, not LUNA16)"
+    return "LUNA16" if _is_luna16(config) else f"scans of {config.data.manual_dir}"
+
+
+def _is_luna16(config) -> bool:
+    return config.data.data_set == "luna16" and "phantom" not in config.data
 
 
 def _patch_settings(config) -> PatchSettings:

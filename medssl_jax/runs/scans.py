@@ -1,7 +1,7 @@
 """The scans of a FocalMix run from its config: phantom, prepared data sets, crop cache; and what they are scored by."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import ml_collections
@@ -9,19 +9,61 @@ import numpy as np
 
 from data_builders.luna16.files import read_findings
 from medssl_jax.data.crop_cache import CachedScan, CropCache, build_crop_cache
-from medssl_jax.data.scan_source import open_scans, prepare_scans
+from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_source import ScanSource, open_scans, prepare_scans
+from medssl_jax.errors import InputError
 from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.progress import progress_bar
 
 
-def open_cache(data: ml_collections.ConfigDict) -> CropCache:
-    """The scans of `config.data`, and beside them those of `config.data.extra` where there is one.
+def prepared_scans(data: ml_collections.ConfigDict) -> tuple[ScanSource, ...]:
+    """The scans of `config.data`, and of `config.data.extra` where there is one, which are trained on unlabelled.
 
-    Makes the phantom if there is to be one, the prepared data sets and their crop caches.
+    Makes the phantoms if there are to be any, and the prepared data sets. Raises `InputError` for labelled scans in
+    `extra`, because those would be tested on.
     """
-    parts = [data, data.extra] if "extra" in data else [data]
-    return CropCache(*(directory for part in parts for directory in _cache_of(part, data).directories))
+    sources = tuple(_source(part, data) for part in ([data, data.extra] if "extra" in data else [data]))
+    for source in sources[1:]:
+        labelled = [uid for uid, facts in source.facts.items() if facts.is_labelled]
+        if labelled:
+            raise InputError(
+                f"data.extra: {len(labelled)} of its scans are labelled, such as {labelled[0]}, expected unlabelled "
+                "ones: leave its labels out"
+            )
+    return sources
+
+
+def all_facts(sources: Sequence[ScanSource]) -> dict[str, ScanFacts]:
+    """What is known of every scan. Raises `InputError` where two data sets hold the same series."""
+    facts: dict[str, ScanFacts] = {}
+    for source in sources:
+        doubled = facts.keys() & source.facts.keys()
+        if doubled:
+            raise InputError(
+                f"{min(doubled)}: is in {sources[0]} and in {source}, expected each series in one data set: take it "
+                "out of one and prepare that one again"
+            )
+        facts |= source.facts
+    return facts
+
+
+def open_cache(data: ml_collections.ConfigDict, sources: Sequence[ScanSource], wanted: Collection[str]) -> CropCache:
+    """The crop cache of all sources, with the `wanted` scans unpacked."""
+    caches = [
+        build_crop_cache(
+            source,
+            Path(data.cache_dir),
+            fingerprint=source.fingerprint,
+            mask_lungs=data.mask_lungs,
+            wanted=wanted,
+            workers=_workers(data),
+            progress=progress_bar("unpacking", "scans"),
+            say=print,
+        )
+        for source in sources
+    ]
+    return CropCache(*(directory for cache in caches for directory in cache.directories))
 
 
 def findings_of(
@@ -44,28 +86,22 @@ def boxes_as_findings(scans: Sequence[CachedScan]) -> Findings:
     )
 
 
-def _cache_of(part, data):
-    workers = data.workers or os.cpu_count() or 1
+def _source(part, data):
     if "phantom" in part:
-        _write_phantom(part, workers)
+        _write_phantom(part, _workers(data))
     prepare_scans(
         part.data_set,
         part.manual_dir,
         data.data_dir,
-        workers=workers,
+        workers=_workers(data),
         allow_absent=data.allow_absent,
         **part.get("options", {}),
     )
-    source = open_scans(part.data_set, data.data_dir)
-    return build_crop_cache(
-        source,
-        Path(data.cache_dir),
-        fingerprint=source.fingerprint,
-        mask_lungs=data.mask_lungs,
-        workers=workers,
-        progress=progress_bar("unpacking", "scans"),
-        say=print,
-    )
+    return open_scans(part.data_set, data.data_dir)
+
+
+def _workers(data):
+    return data.workers or os.cpu_count() or 1
 
 
 def _write_phantom(part, workers):

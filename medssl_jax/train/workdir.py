@@ -18,6 +18,7 @@ FREE_TO_CHANGE = (
     "data.manual_dir",
     "data.data_dir",
     "data.cache_dir",
+    "data.workers",
     "patches.loader_threads",
     "batches.loader_threads",
     "method.name",

@@ -130,7 +130,17 @@ def test_a_disk_without_room_for_all_is_said_before_anything_is_written(tmp_path
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 6 * 20 * 24 * 28 * 3 - 1})())
     with pytest.raises(InputError, match=r"0\.00 GB free, the crops of 6 scans need 0\.00 GB: make room"):
         build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in tmp_path.rglob("[!.]*") if path.is_file()]
+
+
+def test_only_what_is_wanted_is_unpacked_and_more_later(tmp_path):
+    first = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True, wanted={"1.2.1", "1.2.4", "other"})
+    (directory,) = first.directories
+    assert {path.name for path in directory.glob("1.2.*")} == {"1.2.1", "1.2.4"}
+    assert first.facts == SCANS.facts
+    second = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True, wanted={"1.2.0"})
+    assert {path.name for path in directory.glob("1.2.*")} == {"1.2.0", "1.2.1", "1.2.4"}
+    np.testing.assert_array_equal(second.scan("1.2.0").lungs_zyx, SCANS[0].lungs)
 
 
 def test_two_data_sets_are_one_cache(tmp_path, cache):

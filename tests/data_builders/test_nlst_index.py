@@ -109,7 +109,7 @@ def test_both_layouts_make_the_same_rows(tree, tmp_path):
 def test_is_kept_as_one_parquet_table(tree, tmp_path):
     rows = index_series(tree(), tmp_path / "index")
     assert tuple(read_table(tmp_path / "index" / "index.parquet")) == rows
-    assert [path.name for path in sorted((tmp_path / "index").rglob("*"))] == ["index.parquet", "parts"]
+    assert [path.name for path in sorted((tmp_path / "index").rglob("[!.]*"))] == ["index.parquet", "parts"]
 
 
 def test_two_processes_find_what_one_does(tree, tmp_path):
@@ -292,6 +292,20 @@ class TestProblems:
         rows = index_series(folder, tmp_path / "index")
         assert [(row.folder, row.images, row.problem) for row in rows[:2]] == [(place("idc", "100001", 2), 8, "")] * 2
 
+    def test_of_a_series_in_two_folders_the_whole_one_is_used(self, tree, tmp_path):
+        """Half a copy has no gap, so nothing but its number of slices tells it from a whole one."""
+        folder = tree()
+        there = place("idc", "100001", 1)
+        part = place_in(folder, 1).parent / "a-part"
+        shutil.copytree(place_in(folder, 1), part)
+        for path in sorted(part.iterdir(), key=lambda path: pydicom.dcmread(path).ImagePositionPatient[2])[6:]:
+            path.unlink()
+        rows = index_series(folder, tmp_path / "index")
+        (uid,) = (row.series_uid for row in rows if row.folder == there)
+        problems = {row.folder: row.problem.split(":")[0] for row in rows if row.series_uid == uid}
+        assert problems.pop(there) == ""
+        assert list(problems.values()) == ["duplicate series"]
+
 
 class TestListing:
     @pytest.mark.parametrize("where", [".", "manifest"])
@@ -302,9 +316,11 @@ class TestListing:
             LISTING.replace(",8,", ",9,") + f"{UID}.7.1,NLST,100007,{UID}.7,01-02-1999,CT,130,1 MB,.\\NLST\\100007\\b\n"
         )
         rows = index_series(folder, tmp_path / "index")
-        assert rows[0].problem == "incomplete series: 8 of the 9 images that metadata.csv lists, download it again"
-        assert rows[-1].problem == "absent series: metadata.csv lists it with 130 images, none is on disk"
-        absent = rows[-1]
+        absent, incomplete = (
+            next(row for row in rows if row.problem.startswith(name)) for name in ("absent", "incomp")
+        )
+        assert incomplete.problem == "incomplete series: 8 of the 9 images that metadata.csv lists, download it again"
+        assert absent.problem == "absent series: metadata.csv lists it with 130 images, none is on disk"
         assert (absent.patient, absent.study_date, absent.folder) == ("100007", "19990102", "NLST/100007/b")
         assert len(rows) == 5
         assert index_series(folder, tmp_path / "index") == rows

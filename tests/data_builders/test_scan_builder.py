@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def test_the_number_of_workers_does_not_matter(luna16, default, tmp_path):
 
 def test_nothing_but_the_data_set_is_left(default):
     assert [path.name for path in default.iterdir()] == ["luna16"]
-    assert [path.name for path in (default / "luna16").iterdir()] == ["2.0.0"]
+    assert [path.name for path in (default / "luna16").glob("[!.]*")] == ["2.0.0"]
 
 
 def test_a_scan_that_cannot_be_read_costs_no_other(luna16, default, tmp_path, monkeypatch):
@@ -90,6 +91,40 @@ def test_it_is_left_out_if_asked_for(luna16, tmp_path):
         prepare(tmp_path / "raw", tmp_path / "data")
 
 
+def test_a_scan_left_out_and_mended_since_is_not_left_out_in_silence(luna16, default, tmp_path):
+    mask, whole = damage(luna16, tmp_path / "raw")
+    mask.write_bytes(bytes(len(whole)))
+    prepare(tmp_path / "raw", tmp_path / "data", allow_absent=True)
+    mask.write_bytes(whole)
+    with pytest.raises(InputError, match="without 1 scans that have changed since"):
+        prepare(tmp_path / "raw", tmp_path / "data", allow_absent=True)
+    shutil.rmtree(tmp_path / "data")
+    prepare(tmp_path / "raw", tmp_path / "data", allow_absent=True)
+    assert contents(tmp_path / "data") == contents(default)
+
+
+def test_two_at_once_end_as_one(luna16, default, tmp_path):
+    command = prepare_command(luna16, tmp_path)
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert contents(tmp_path) == contents(default)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--beam_runner=Nonsense"], "--beam_runner: found Nonsense, expected a runner of Apache Beam"),
+        (["--beam_options=--x=1"], "--beam_options: found without --beam_runner"),
+    ],
+)
+def test_beam_flags_that_cannot_be(luna16, tmp_path, options, message):
+    done = subprocess.run(prepare_command(luna16, tmp_path, *options), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"error: {message}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_nothing_that_can_be_prepared_is_an_error(luna16, tmp_path):
     for path in damage(luna16, tmp_path / "raw")[0].parent.glob("*.zraw"):
         path.write_bytes(bytes(path.stat().st_size))
@@ -105,7 +140,6 @@ def test_a_shard_that_is_there_is_not_made_again(luna16, default, tmp_path, monk
     before = [path.stat().st_mtime_ns for path in shards if path.suffix != ".json"]
     with pytest.raises(InputError):
         prepare(tmp_path / "raw", tmp_path / "data")
-    assert [path.stat().st_mtime_ns for path in shards if path.suffix != ".json"][:2] != []
     assert len(set(before) & {path.stat().st_mtime_ns for path in shards}) == 2
 
 

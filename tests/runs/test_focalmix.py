@@ -8,6 +8,7 @@ import pytest
 from experiments.configs import phantom
 from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.splits import Split
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.metrics.froc import score
@@ -40,9 +41,17 @@ def scan_with_balls(number):
     )
 
 
+class Scans(list):
+    """A source in memory."""
+
+    @property
+    def facts(self):
+        return {s.series_uid: ScanFacts(s.subset, s.patient, s.is_labelled, s.grid.size_zyx) for s in list(self)}
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    scans = [scan_with_balls(number) for number in range(20)]
+    scans = Scans(scan_with_balls(number) for number in range(20))
     return build_crop_cache(scans, tmp_path_factory.mktemp("cache"), fingerprint="balls", mask_lungs=True)
 
 
