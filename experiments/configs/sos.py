@@ -43,6 +43,7 @@ def get_config(_: str = "") -> ConfigDict:
     model.high_stem_block = 0
     model.policy_features = (64, 128, 256, 512)
     model.policy_blocks = (2, 2, 2, 2)
+    model.pretrained = ""  # .npz of torchvision's ResNet-18 for all three; "": from scratch, with GroupNorm
     model.attention_features = 128
     model.intensity_mean = 0.0  # of the low-resolution training images, white is 1
     model.intensity_deviation = 0.0  # 0: both are measured when training starts

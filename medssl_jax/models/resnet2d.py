@@ -43,19 +43,25 @@ class ResidualBlock2D(nn.Module):
     """Two 3 x 3 convolutions and a shortcut.
 
     Only the residual is normalised: GroupNorm forgets how bright an image is, the path of the shortcuts does not.
+    Without `normalise` every convolution has a bias instead: what frozen BatchNorm amounts to.
     """
 
     features: int
     stride: int = 1
+    normalise: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x features"]:
         """Halves the sides where `stride` is 2."""
-        residual = nn.relu(GroupNorm()(Conv2D(self.features, stride=self.stride)(x)))
-        residual = GroupNorm()(Conv2D(self.features)(residual))
+        use_bias = not self.normalise
+        residual = nn.relu(self._norm(Conv2D(self.features, stride=self.stride, use_bias=use_bias)(x)))
+        residual = self._norm(Conv2D(self.features, use_bias=use_bias)(residual))
         if x.shape != residual.shape:
-            x = Conv2D(self.features, kernel=1, stride=self.stride)(x)
+            x = Conv2D(self.features, kernel=1, stride=self.stride, use_bias=use_bias)(x)
         return nn.relu(x + residual)
+
+    def _norm(self, x):
+        return GroupNorm()(x) if self.normalise else x
 
 
 class ResNet2D(nn.Module):
@@ -69,6 +75,7 @@ class ResNet2D(nn.Module):
     features: Sequence[int]
     blocks: Sequence[int]
     stem_block: int = 0
+    normalise: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "b y x c"]) -> Float[Array, "b features"]:
@@ -80,7 +87,7 @@ class ResNet2D(nn.Module):
         for stage, (features, count) in enumerate(zip(self.features, self.blocks, strict=True)):
             for index in range(count):
                 stride = 2 if stage > 0 and index == 0 else 1
-                x = ResidualBlock2D(features, stride, name=f"stage{stage}_block{index}")(x)
+                x = ResidualBlock2D(features, stride, self.normalise, name=f"stage{stage}_block{index}")(x)
         return x.mean((1, 2))
 
 

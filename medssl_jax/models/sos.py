@@ -149,6 +149,15 @@ class SosNetworks:
             params["policy"] = _init(self.policy_network, keys["policy"], image)
         return params
 
+    def with_backbone(self, params: Any, backbone: Any) -> dict[str, Any]:
+        """`params` with all backbones replaced; what is on top of them stays."""
+        replaced = dict(params)
+        for name in params.keys() & {"low", "policy"}:
+            replaced[name] = params[name] | {"backbone": backbone}
+        if "high" in params:
+            replaced["high"] = params["high"] | {"encoder": backbone}
+        return replaced
+
     def low(self, params: Any, low_resolution: UInt8[Array, "b s s"]) -> LowOutput:
         """The LRN on low-resolution images."""
         assert self.lrn is not None
@@ -200,9 +209,11 @@ def make_networks(config: ml_collections.ConfigDict, layout: SlideLayout, classe
             f"config field model.intensity_deviation is {model.intensity_deviation}, expected more than 0: measure "
             "the training slides first, as a training run does"
         )
-    low = ResNet2D(tuple(model.low_features), tuple(model.low_blocks), model.low_stem_block)
-    high = ResNet2D(tuple(model.high_features), tuple(model.high_blocks), model.high_stem_block)
-    policy = ResNet2D(tuple(model.policy_features), tuple(model.policy_blocks), model.low_stem_block)
+    normalise = not model.pretrained
+    low, high, policy = (
+        ResNet2D(tuple(model[f"{name}_features"]), tuple(model[f"{name}_blocks"]), model[stem], normalise)
+        for name, stem in (("low", "low_stem_block"), ("high", "high_stem_block"), ("policy", "low_stem_block"))
+    )
     return SosNetworks(
         classes=classes,
         low_side=layout.low_side,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from medssl_jax.data.slide_source import LksSource, open_lks, prepare_lks
 from medssl_jax.data.splits import draw_stratified
 from medssl_jax.errors import InputError
 from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings
+from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
 from medssl_jax.models.sos import SosNetworks, make_networks, measure_intensities
 from medssl_jax.progress import progress_bar
 from medssl_jax.runs.sos_methods import METHODS
@@ -80,8 +82,11 @@ def train_method(config: ml_collections.ConfigDict, workdir: Path) -> tuple[Trai
     claim_workdir(workdir, config)
     source = open_slides(config.data)
     split = split_of(config, source)
+    record = {"data_fingerprint": source.fingerprint}
+    if config.model.pretrained:
+        record["pretrained_sha256"] = _file_digest(config.model.pretrained)
     names = {part: [source.names[index] for index in indices] for part, indices in dataclasses.asdict(split).items()}
-    record_split(workdir, names | {"data_fingerprint": source.fingerprint})
+    record_split(workdir, names | record)
     config = with_intensities(config, source, split.train)
     state = _train(config, source, split.train, workdir)
     return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config)), source, split
@@ -220,6 +225,11 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         ("batches.loader_threads", batches.loader_threads >= 1, positive),
         ("model.low_blocks", len(model.low_blocks) == len(model.low_features), "as many as model.low_features"),
         ("model.high_blocks", len(model.high_blocks) == len(model.high_features), "as many as model.high_features"),
+        (
+            "model.pretrained",
+            not model.pretrained or _is_resnet18(model),
+            f"nothing, or features {FEATURES} and blocks {BLOCKS} of all three networks, with stem_block 0",
+        ),
         ("method.name", method.name in METHODS, f"one of {', '.join(METHODS)}"),
         ("method.use_low", method.use_low or method.use_high, "True where method.use_high is False"),
         ("method.use_policy", not method.use_policy or (method.use_low and method.use_high), "False without both"),
@@ -255,6 +265,17 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     check_settings(networks_of(rehearsal), _selective_settings(rehearsal, inference.rule))
 
 
+def _is_resnet18(model):
+    features = {tuple(model[f"{name}_features"]) for name in ("low", "high", "policy")}
+    blocks = {tuple(model[f"{name}_blocks"]) for name in ("low", "high", "policy")}
+    return features == {FEATURES} and blocks == {BLOCKS} and not model.low_stem_block and not model.high_stem_block
+
+
+def _file_digest(path):
+    read_resnet18(path)  # what is wrong with it is said before anything is computed
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def _train(config, source, indices, workdir) -> TrainState:
     step_function = jax.jit(
         functools.partial(
@@ -276,7 +297,7 @@ def _train(config, source, indices, workdir) -> TrainState:
     return train_in(
         workdir,
         config,
-        _fresh_state(config),
+        _first_state(config),
         batches,
         step_function,
         threads=config.batches.loader_threads,
@@ -284,10 +305,17 @@ def _train(config, source, indices, workdir) -> TrainState:
     )
 
 
-def _fresh_state(config) -> TrainState:
+def _first_state(config) -> TrainState:
+    """The state that training begins with: only here pretrained weights are read."""
+    backbone = read_resnet18(config.model.pretrained) if config.model.pretrained else None
+    return _fresh_state(config, backbone)
+
+
+def _fresh_state(config, backbone=None) -> TrainState:
     networks = networks_of(config)
+    params = networks.init(stream_key(config.seed, "init", 0))
     return TrainState.create(
-        networks.init(stream_key(config.seed, "init", 0)),
+        params if backbone is None else networks.with_backbone(params, backbone),
         make_optimiser(config.optimiser, config.steps),
         keep_ema=config.optimiser.ema_decay > 0,
         extra=first_extra(networks),

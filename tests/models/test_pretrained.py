@@ -1,0 +1,129 @@
+"""Weights of torchvision's ResNet-18 mean the same here: against its layers written out with NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.configs import lks_sos
+from medssl_jax.errors import InputError
+from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
+from medssl_jax.models.resnet2d import ResNet2D
+from medssl_jax.models.sos import make_networks
+from medssl_jax.runs.sos import check_config
+from medssl_jax.slides import SlideLayout
+
+
+def random_weights():
+    rng = np.random.default_rng(0)
+    arrays = {}
+
+    def convolution(name, norm, features, in_features, kernel):
+        shape = (features, in_features, kernel, kernel)
+        arrays[f"{name}.weight"] = rng.normal(size=shape, scale=(2 / (in_features * kernel**2)) ** 0.5)
+        arrays[f"{norm}.weight"], arrays[f"{norm}.running_var"] = rng.uniform(0.5, 1.5, (2, features))
+        arrays[f"{norm}.bias"], arrays[f"{norm}.running_mean"] = rng.normal(size=(2, features), scale=0.3)
+        arrays[f"{norm}.num_batches_tracked"] = np.array(7)
+
+    convolution("conv1", "bn1", 64, 3, 7)
+    before = 64
+    for stage, features in enumerate(FEATURES, 1):
+        for block in range(2):
+            name = f"layer{stage}.{block}"
+            convolution(f"{name}.conv1", f"{name}.bn1", features, before, 3)
+            convolution(f"{name}.conv2", f"{name}.bn2", features, features, 3)
+            if before != features:
+                convolution(f"{name}.downsample.0", f"{name}.downsample.1", features, before, 1)
+            before = features
+    arrays["fc.weight"], arrays["fc.bias"] = rng.normal(size=(1000, 512)), rng.normal(size=1000)
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def torchvisions_features(arrays, image):
+    """`image` (y, x) grey; everything as resnet18's forward has it, in evaluation mode."""
+
+    def convolve(x, weight, stride):
+        side = weight.shape[-1]
+        padded = np.pad(x, ((0, 0), (side // 2, side // 2), (side // 2, side // 2)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (1, 2))[:, ::stride, ::stride]
+        return np.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4)))
+
+    def norm(x, name):
+        scale, offset, mean, variance = (
+            arrays[f"{name}.{part}"][:, None, None] for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        return (x - mean) / np.sqrt(variance + 1e-5) * scale + offset
+
+    x = np.maximum(norm(convolve(np.stack([image] * 3), arrays["conv1.weight"], 2), "bn1"), 0)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]
+    x = windows.max((-1, -2))
+    for stage in range(1, 5):
+        for block in range(2):
+            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            residual = np.maximum(norm(convolve(x, arrays[f"{name}.conv1.weight"], stride), f"{name}.bn1"), 0)
+            residual = norm(convolve(residual, arrays[f"{name}.conv2.weight"], 1), f"{name}.bn2")
+            if f"{name}.downsample.0.weight" in arrays:
+                x = norm(convolve(x, arrays[f"{name}.downsample.0.weight"], stride), f"{name}.downsample.1")
+            x = np.maximum(x + residual, 0)
+    return x.mean((1, 2))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "resnet18.npz"
+    arrays = random_weights()
+    np.savez(path, **arrays)
+    return path, arrays
+
+
+def test_features_are_torchvisions(weights):
+    path, arrays = weights
+    image = np.random.default_rng(1).normal(size=(37, 40)).astype(np.float32)
+    network = ResNet2D(FEATURES, BLOCKS, normalise=False)
+    params = read_resnet18(path)
+    ours = network.apply({"params": params}, jnp.asarray(image)[None, ..., None])[0]
+    expected = torchvisions_features(arrays, image)
+    np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+def test_the_parameters_are_those_of_the_network(weights):
+    network = ResNet2D(FEATURES, BLOCKS, normalise=False)
+    fresh = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))["params"]
+    shapes = jax.tree.map(lambda leaf: leaf.shape, fresh)
+    assert shapes == jax.tree.map(lambda leaf: leaf.shape, read_resnet18(weights[0]))
+
+
+def test_all_networks_of_a_method_begin_with_them(weights):
+    config = lks_sos.get_config()
+    config.model.pretrained = str(weights[0])
+    config.model.intensity_deviation = 1.0
+    config.method.use_policy = True
+    check_config(config)
+    networks = make_networks(config, SlideLayout(2, 64, 4))
+    backbone = read_resnet18(weights[0])
+    fresh = jax.eval_shape(networks.init, jax.random.key(0))
+    params = networks.with_backbone(fresh, backbone)
+    assert jax.tree.structure(params) == jax.tree.structure(fresh)
+    for tree in (params["low"]["backbone"], params["high"]["encoder"], params["policy"]["backbone"]):
+        np.testing.assert_array_equal(tree["stem"]["kernel"], backbone["stem"]["kernel"])
+    assert params["high"]["head"] is fresh["high"]["head"]
+
+
+def test_what_is_no_such_file(weights, tmp_path):
+    with pytest.raises(InputError, match="no such file, expected the arrays of a ResNet-18"):
+        read_resnet18(tmp_path / "nowhere.npz")
+    (tmp_path / "text.npz").write_text("text")
+    with pytest.raises(InputError, match="not a NumPy archive"):
+        read_resnet18(tmp_path / "text.npz")
+    np.savez(tmp_path / "other.npz", **{name: array[:1] for name, array in weights[1].items() if array.ndim})
+    with pytest.raises(InputError, match=r"conv1\.weight: found \(1, 3, 7, 7\), expected an array of \(64, 3, 7, 7\)"):
+        read_resnet18(tmp_path / "other.npz")
+
+
+def test_other_networks_take_no_pretrained_weights():
+    config = lks_sos.get_config()
+    config.model.pretrained = "resnet18.npz"
+    config.model.high_blocks = (1, 1, 1, 1)
+    with pytest.raises(InputError, match=r"model\.pretrained is resnet18\.npz, expected nothing, or features"):
+        check_config(config)
