@@ -28,6 +28,7 @@ def command_with(part):
 def test_every_command_is_run_here_or_is_the_test_command():
     parts = (
         *("configs/phantom.py", "pytest", "experiments.detect", "configs/luna_25.py", "experiments.evaluate"),
+        *("experiments.check_data", "configs/phantom_nlst.py"),
         *("configs/phantom_sos.py", "experiments.classify", "experiments.compare_sos", "configs/lks_sos.py"),
     )
     assert len(COMMANDS) == len(parts)
@@ -89,8 +90,8 @@ def test_sos_then_slides_then_all_methods(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_main_job_then_detection_then_scoring(tmp_path):
-    """Main job on the phantom; its detector on one of the scans; its submission scored once more from the files."""
+def test_the_main_job_then_all_that_builds_on_it(tmp_path):
+    """Main job; its detector on a scan; its submission scored once more; its data checked; NLST's scans beside it."""
     done = run(command_with("configs/phantom.py"), tmp_path)
     assert done.returncode == 0, done.stderr
     table = next(line for line in done.stdout.splitlines() if line.startswith("10 labelled + 48 unlabelled"))
@@ -105,9 +106,20 @@ def test_the_main_job_then_detection_then_scoring(tmp_path):
     phantom = tmp_path / "data/phantom/LUNA16"
     luna16 = tmp_path / "data/LUNA16"
     (luna16 / "evaluationScript/annotations").mkdir(parents=True)
-    shutil.copy(phantom / "annotations.csv", luna16)
+    for path in phantom.iterdir():
+        (luna16 / path.name).symlink_to(path)
     shutil.copy(phantom / "annotations_excluded.csv", luna16 / "evaluationScript/annotations")
     (tmp_path / "runs/luna_25").symlink_to(tmp_path / "runs/phantom")
     done = run(command_with("experiments.evaluate"), tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "score/froc.json").read_text() == (tmp_path / "runs/phantom/froc.json").read_text()
+
+    done = run(command_with("experiments.check_data"), tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "Training can start; no defect was found." in done.stdout
+    assert (tmp_path / "check/check.html").stat().st_size > 10_000
+
+    short = " --config.steps=4 --config.data.extra.phantom.patients=2"
+    done = run(command_with("configs/phantom_nlst.py") + short, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "10 labelled + 4 unlabelled" in done.stdout
