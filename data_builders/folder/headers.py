@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,17 @@ from data_builders.folder.index import remembered
 from data_builders.folder.tree import PassedOver, name_of, visible_files
 from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
 from medssl_jax.errors import InputError
+from medssl_jax.file_sample import size_and_samples
 from medssl_jax.geometry import Grid
 from medssl_jax.metaimage import check_metaimage
 from medssl_jax.volumes import read_grid
-
-SAMPLE_BYTES = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class ScanHeader:
     """`path` is a volume file or the folder of a DICOM series; `patient` is DICOM's PatientID, "" where there is none.
 
-    `digest` changes with the header. Of the voxels only each file's size and a sample from its middle count.
+    `digest` changes with the header. Of the voxels only each file's size and samples of it count.
     """
 
     path: Path
@@ -61,15 +59,10 @@ def volume_files(path: Path) -> tuple[Path, ...]:
 
 
 def digest_of(files: Sequence[Path], grid: Grid, values: str = "") -> str:
-    """A hash of the grid, of what headers say, and of each file's size and samples of its beginning and middle."""
+    """A hash of the grid, of what headers say, and of each file's size and samples of it."""
     digest = hashlib.sha256(f"{grid!r} {values}".encode())
     for path in files:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            digest.update(size.to_bytes(8, "little"))
-            for start in (0, max(0, size - SAMPLE_BYTES) // 2):
-                file.seek(start)
-                digest.update(file.read(SAMPLE_BYTES))
+        digest.update(size_and_samples(path))
     return digest.hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.errors import InputError
+from medssl_jax.file_sample import size_and_samples
 from medssl_jax.metaimage import check_metaimage
 from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_series_uids, read_table
 
@@ -19,7 +19,6 @@ FOLDERS = (*(f"subset{number}" for number in SUBSETS), LUNGS_FOLDER)
 CSV_FOLDERS = (".", "CSVFILES", "evaluationScript/annotations")
 # Ours, or what TCIA gives with LIDC-IDRI: eight of its patients have two CTs.
 PATIENT_COLUMNS = {"patients.csv": ("seriesuid", "patient"), "metadata.csv": ("Series UID", "Subject ID")}
-SAMPLE_BYTES = 4096
 NAMED = 3  # of many absent files
 
 
@@ -175,12 +174,12 @@ def check_is_luna16(folder: Path) -> None:
 def describe_scan(scan: ScanFiles) -> str:
     """As `describe`, of one scan.
 
-    Of the voxels only their number of bytes and a sample from the middle count: reading all of LUNA16 takes an hour.
+    Of the voxels only their number of bytes and samples count: reading all of LUNA16 takes an hour.
     """
     digest = hashlib.sha256(repr((scan.series_uid, scan.subset, scan.patient, scan.lungs_path is None)).encode())
     for path in (scan.scan_path, scan.lungs_path, *scan.data_paths):
         if path is not None:
-            digest.update(_size_and_middle(path))
+            digest.update(size_and_samples(path))
     digest.update(np.hstack([scan.centres_xyz_mm, scan.diameters_mm[:, None]]).astype("<f8").tobytes())
     return digest.hexdigest()
 
@@ -208,10 +207,3 @@ def _scan_files(scan_path, lungs_path, patient, annotations):
 def _some(names):
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _size_and_middle(path):
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - SAMPLE_BYTES) // 2)
-        return size.to_bytes(8, "little") + file.read(SAMPLE_BYTES)

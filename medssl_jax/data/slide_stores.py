@@ -6,7 +6,6 @@ when all others are finished.
 
 import dataclasses
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +13,11 @@ from pathlib import Path
 from medssl_jax.atomic import writable_directory
 from medssl_jax.data.patch_store import SUFFIX, PreparedSlide, StoreError, write_patch_store
 from medssl_jax.errors import InputError
+from medssl_jax.file_sample import size_and_samples
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
 from medssl_jax.slides import PREPARED_IMAGE, SlideLayout, open_slide
 
-SAMPLE_BYTES = 4096
 ABANDONED_SECONDS = 3600
 
 
@@ -68,7 +67,7 @@ def describe_source(path: Path) -> str:
             for file in sorted(path.rglob("*.jpg")):
                 digest.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
             path = path / PREPARED_IMAGE
-        digest.update(_size_and_samples(path))
+        digest.update(size_and_samples(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): copy the slide again") from error
     return digest.hexdigest()[:16]
@@ -95,16 +94,6 @@ def _write(job: StoreJob) -> str | None:
     except InputError as error:
         return str(error)
     return None
-
-
-def _size_and_samples(path):
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        samples = [size.to_bytes(8, "little")]
-        for start in (0, (size - SAMPLE_BYTES) // 2, size - SAMPLE_BYTES):
-            file.seek(max(0, start))
-            samples.append(file.read(SAMPLE_BYTES))
-        return b"".join(samples)
 
 
 def _remove_abandoned(folder):
