@@ -2,7 +2,7 @@
 
     python -m experiments.sos --config=configs/phantom_sos.py --workdir=runs/phantom_sos
 
-Hardware: two CPU cores. Time: about 8 minutes, 1 of them to make and prepare the slides. Expected: an accuracy near
+Hardware: two CPU cores. Time: about 9 minutes, 1 of them to make and prepare the slides. Expected: an accuracy near
 0.95, of the LRN alone near 0.80. Everything here is our choice (o): the paper has no phantom.
 """
 
