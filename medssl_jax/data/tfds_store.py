@@ -15,6 +15,9 @@ from typing import Any
 
 from medssl_jax.errors import InputError
 
+# TFDS keeps every shard open that was read from, and systems allow a process about a thousand files.
+REOPEN_AFTER = 256
+
 
 class Records(Sequence):
     """The records of one split in order; opened at the first one, and by each process for itself."""
@@ -22,12 +25,16 @@ class Records(Sequence):
     def __init__(self, directory: Path, split: str, count: int):
         self._directory, self._split, self._count = directory, split, count
         self._opened: Any = None
+        self._read = 0
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index):
         index = range(len(self))[operator.index(index)]
+        if self._read % REOPEN_AFTER == 0:
+            self._opened = None
+        self._read += 1
         if self._opened is None:
             import tensorflow_datasets as tfds
 

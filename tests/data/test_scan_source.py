@@ -1,6 +1,7 @@
 """A tiny LUNA16 tree through the builder and back, and every way its files can be incomplete."""
 
 import csv
+import os
 import pickle
 import shutil
 
@@ -104,6 +105,20 @@ class TestRoundTrip:
         for one, other in zip(open_scans("luna16", tmp_path), open_scans("luna16", prepared / "data"), strict=True):
             assert one.series_uid == other.series_uid
             np.testing.assert_array_equal(one.hu, other.hu)
+
+    def test_files_do_not_stay_open_for_ever(self, prepared, tmp_path, monkeypatch):
+        monkeypatch.setattr("data_builders.scan_builder.SCANS_PER_SHARD", 1)
+        prepare(prepared / "raw", tmp_path)
+
+        def most_open(source):
+            return max(
+                sum("array_record" in os.path.realpath(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd"))
+                for _ in map(source.__getitem__, [0, 1, 2, 3])
+            )
+
+        assert most_open(open_scans("luna16", tmp_path)) == 4
+        monkeypatch.setattr("medssl_jax.data.tfds_store.REOPEN_AFTER", 2)
+        assert most_open(open_scans("luna16", tmp_path)) == 2
 
     def test_does_not_go_through_the_sorting_of_tfds(self, prepared, tmp_path, monkeypatch):
         # Above 1 GB, more than a test can make, that needs TensorFlow.
