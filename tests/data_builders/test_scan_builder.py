@@ -165,7 +165,7 @@ def test_beam_makes_the_same_records(luna16, default, tmp_path):
 
 @pytest.mark.slow
 def test_kill_at_random_moments(tmp_path):
-    spec = Luna16Phantom(seed=4, scans=60, chest_zyx_mm=(64.0, 64.0, 72.0))
+    spec = Luna16Phantom(seed=4, scans=120, chest_zyx_mm=(64.0, 64.0, 72.0))
     raw, whole, killed = tmp_path / "raw", tmp_path / "whole", tmp_path / "killed"
     write_luna16_phantom(spec, raw)
     prepare(raw, whole)
@@ -180,7 +180,7 @@ def test_kill_at_random_moments(tmp_path):
         with subprocess.Popen(prepare_command(raw, killed), stdout=subprocess.DEVNULL) as process:
             while finished() < wanted and process.poll() is None:
                 time.sleep(0.01)
-            time.sleep(moments.uniform(0, 0.5))
+            time.sleep(moments.uniform(0, 0.3))
             assert process.poll() is None, "it ended before it could be killed: make more scans"
             os.kill(process.pid, signal.SIGKILL)
     assert finished() > 4
