@@ -36,8 +36,33 @@ def patch_batches(
     return zipped.map(lambda batches: dict(zip(streams, batches, strict=True)))
 
 
+def batch_rows(
+    labelled: Sequence[str],
+    unlabelled: Sequence[str],
+    position: int,
+    *,
+    labelled_batch: int,
+    unlabelled_batch: int,
+    seed: int,
+) -> dict[str, list[str]]:
+    """The series of each row of the batch at `position`, by stream."""
+    parts = {
+        "labelled": (labelled, labelled_batch, 2 * seed),
+        "unlabelled": (unlabelled, unlabelled_batch, 2 * seed + 1),
+    }
+    return {
+        name: [_order(series_uids, stream_seed)[position * batch + row] for row in range(batch)]
+        for name, (series_uids, batch, stream_seed) in parts.items()
+        if batch
+    }
+
+
+def _order(series_uids: Sequence[str], seed: int) -> grain.MapDataset:
+    return grain.MapDataset.source(list(series_uids)).seed(seed).shuffle().repeat()
+
+
 def _stream(cache, series_uids, batch, draw, settings: PatchSettings, seed: int) -> grain.MapDataset:
     def cut(series_uid: str, rng: np.random.Generator):
         return draw(cache.scan(series_uid), rng, settings)
 
-    return grain.MapDataset.source(list(series_uids)).seed(seed).shuffle().repeat().random_map(cut).batch(batch)
+    return _order(series_uids, seed).random_map(cut).batch(batch)

@@ -54,7 +54,16 @@ def slide_batches(
                 row |= _read_patches(slide, foreground, symmetry, width)
         return row
 
-    return grain.MapDataset.source(list(indices)).seed(seed).shuffle().repeat().random_map(read).batch(batch)
+    return _order(indices, seed).random_map(read).batch(batch)
+
+
+def batch_rows(indices: Sequence[int], position: int, *, batch: int, seed: int) -> list[int]:
+    """The slide of each row of the batch at `position`."""
+    return [_order(indices, seed)[position * batch + row] for row in range(batch)]
+
+
+def _order(indices: Sequence[int], seed: int) -> grain.MapDataset:
+    return grain.MapDataset.source(list(indices)).seed(seed).shuffle().repeat()
 
 
 def turned(images: Shaped[np.ndarray, "*images side side"], symmetry: int) -> Shaped[np.ndarray, "*images side side"]:

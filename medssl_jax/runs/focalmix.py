@@ -11,7 +11,7 @@ import ml_collections
 
 from medssl_jax.data.crop_cache import CropCache
 from medssl_jax.data.patches import PatchSettings
-from medssl_jax.data.pipeline import patch_batches
+from medssl_jax.data.pipeline import batch_rows, patch_batches
 from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.scan_source import DATA_SETS
 from medssl_jax.data.splits import Split, as_json, draw_split
@@ -157,14 +157,9 @@ def train_focalmix(config: ml_collections.ConfigDict, cache: CropCache, split: S
         donate_argnums=0,
     )
     patches = config.patches
+    sizes = {"labelled_batch": patches.labelled_batch, "unlabelled_batch": patches.unlabelled_batch}
     batches = patch_batches(
-        cache,
-        split.labelled,
-        split.unlabelled,
-        labelled_batch=patches.labelled_batch,
-        unlabelled_batch=patches.unlabelled_batch,
-        settings=_patch_settings(config),
-        seed=config.seed,
+        cache, split.labelled, split.unlabelled, **sizes, settings=_patch_settings(config), seed=config.seed
     )
     return train_in(
         workdir,
@@ -174,6 +169,7 @@ def train_focalmix(config: ml_collections.ConfigDict, cache: CropCache, split: S
         step_function,
         threads=patches.loader_threads,
         fetched_ahead=2 * patches.loader_threads,
+        rows_of=lambda position: batch_rows(split.labelled, split.unlabelled, position, **sizes, seed=config.seed),
         warn=collapse_warning,
     )
 

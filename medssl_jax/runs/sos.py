@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from data_builders.lks.files import CLASSES
-from medssl_jax.data.slide_batches import slide_batches
+from medssl_jax.data.slide_batches import batch_rows, slide_batches
 from medssl_jax.data.slide_source import LksSource, open_lks, prepare_lks
 from medssl_jax.data.splits import draw_stratified
 from medssl_jax.errors import InputError
@@ -294,6 +294,11 @@ def _train(config, source, indices, workdir) -> TrainState:
         symmetries=config.batches.symmetries,
         seed=config.seed,
     )
+
+    def rows_of(position):
+        rows = batch_rows(indices, position, batch=config.batches.slides, seed=config.seed)
+        return {"slides": [source.names[index] for index in rows]}
+
     return train_in(
         workdir,
         config,
@@ -302,6 +307,7 @@ def _train(config, source, indices, workdir) -> TrainState:
         step_function,
         threads=config.batches.loader_threads,
         fetched_ahead=FETCHED_AHEAD,
+        rows_of=rows_of,
     )
 
 

@@ -37,15 +37,16 @@ def train(
     save_every: int,
     warn: Callable[[Mapping[str, float]], str | None] = lambda _: None,
     must_stop: Callable[[], bool] = lambda: False,
+    keep_batch: Callable[[int], str] = lambda _: "",
 ) -> Any:
     """Trains up to `steps` steps, from `restored` if there is one, and returns the final state.
 
     `step_function(state, batch)` gives the next state and metrics as (sum, count), which are added up between log
     steps. State, place in the data and metrics not yet written are saved together, before the next batch is drawn; as
-    soon as `must_stop` says so too, and then `Preempted` is raised. A metric that is not
-    finite, such as the loss or the norm of the gradient, stops the run before anything is saved, with an `InputError`
-    that names the step and the parts of the loss. `warn` sees the metrics of each log step and may answer with what a
-    person should know.
+    soon as `must_stop` says so too, and then `Preempted` is raised. A metric that is not finite, such as the loss or
+    the norm of the gradient, stops the run before anything is saved, with an `InputError` that names the step and the
+    parts of the loss, and ends with what `keep_batch` says of that step's batch. `warn` sees the metrics of each log
+    step and may answer with what a person should know.
     """
     pending: list[Metrics] = []
     if restored is not None:
@@ -58,15 +59,17 @@ def train(
         state, metrics = step_function(state, next(batches))
         step += 1
         pending.append(metrics)
+        stopping = must_stop() and step < steps
+        if stopping or step % log_every == 0 or step == steps:
+            pending = jax.device_get(pending)
+            _stop_unless_finite(step, pending, keep_batch)
         if step % log_every == 0 or step == steps:
-            means = _means(jax.device_get(pending))
+            means = _means(pending)
             pending = []
-            _stop_unless_finite(step, means)
             write_metrics(step, means)
             print(pace.line(step, means), flush=True)
             if warning := warn(means):
                 print(f"warning: {warning}", flush=True)
-        stopping = must_stop() and step < steps
         if step % save_every == 0 or step == steps or stopping:
             checkpoints.save(state, batches.get_state(), config, pending=jax.device_get(pending))
         if stopping:
@@ -94,11 +97,14 @@ def _means(pending: list[Metrics]) -> dict[str, float]:
     return {name: float(total / count) for name, (total, count) in totals.items() if count}
 
 
-def _stop_unless_finite(step: int, means: Mapping[str, float]) -> None:
-    if not np.isfinite(list(means.values())).all():
-        shown = [name for name, value in means.items() if name.startswith("loss") or not np.isfinite(value)]
-        parts = ", ".join(f"{name} {means[name]:.4g}" for name in shown)
-        raise InputError(
-            f"the loss or its gradient is not finite at or shortly before step {step} ({parts}): lower "
-            "optimiser.learning_rate or check the data; the last checkpoint is untouched"
-        )
+def _stop_unless_finite(step, pending, keep_batch):
+    """`pending` are the metrics of the steps up to `step`."""
+    for number, metrics in enumerate(pending, step - len(pending) + 1):
+        means = _means([metrics])
+        if not np.isfinite(list(means.values())).all():
+            shown = [name for name, value in means.items() if name.startswith("loss") or not np.isfinite(value)]
+            parts = ", ".join(f"{name} {means[name]:.4g}" for name in shown)
+            raise InputError(
+                f"the loss or its gradient is not finite at step {number} ({parts}): lower optimiser.learning_rate or "
+                f"check the data; the last checkpoint is untouched{keep_batch(number)}"
+            )

@@ -1,12 +1,15 @@
 """A training run in its workdir, whatever the method: the loop with its checkpoints, metrics and stream of batches."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import grain
 import ml_collections
+import numpy as np
+from flax.traverse_util import flatten_dict
 
+from medssl_jax.atomic import atomic_path
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.train.checkpoint import Checkpoints
@@ -24,12 +27,22 @@ def train_in(
     *,
     threads: int,
     fetched_ahead: int,
+    rows_of: Callable[[int], Mapping[str, Sequence[str]]],
     warn: Callable[[Mapping[str, float]], str | None] = lambda _: None,
 ) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one, and returns the final state.
 
-    `threads` read batches, up to `fetched_ahead` of them beforehand. Raises `Preempted` after a SIGTERM.
+    `threads` read batches, up to `fetched_ahead` of them beforehand. `rows_of` names the rows of the batch at a place
+    in the stream: where a loss is not finite, they are told and the batch is kept. Raises `Preempted` after a SIGTERM.
     """
+
+    def keep_batch(step):
+        path = workdir / f"not_finite_step{step}.npz"
+        with atomic_path(path) as temporary:
+            np.savez(temporary, **flatten_dict(batches[step - 1], sep="."))
+        rows = "; ".join(f"{name}: {', '.join(rows)}" for name, rows in rows_of(step - 1).items())
+        return f"; that step's batch is kept in {path} ({rows})"
+
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=fetched_ahead)
     checkpoints = Checkpoints(workdir / "checkpoints", keep=config.logging.keep_checkpoints)
     restored = checkpoints.restore(state)
@@ -49,6 +62,7 @@ def train_in(
                 save_every=config.logging.save_every,
                 warn=warn,
                 must_stop=must_stop,
+                keep_batch=keep_batch,
             )
     finally:
         writer.close()

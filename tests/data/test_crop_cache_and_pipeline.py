@@ -7,7 +7,7 @@ import pytest
 
 from medssl_jax.data.crop_cache import OUTSIDE_HU, CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
-from medssl_jax.data.pipeline import patch_batches
+from medssl_jax.data.pipeline import batch_rows, patch_batches
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.errors import InputError
@@ -176,6 +176,21 @@ def test_batches_are_a_function_of_seed_and_position(cache):
     for position in (3, 0, 17):
         np.testing.assert_array_equal(flat(one[position]), flat(two[position]))
         assert not np.array_equal(flat(one[position]), flat(other[position]))
+
+
+def test_rows_are_named(tmp_path):
+    """Each scan is of one value, which every window of it shows."""
+    scans = Scans(
+        dataclasses.replace(scan, hu=np.full_like(scan.hu, number), lungs=np.ones_like(scan.lungs))
+        for number, scan in enumerate(SCANS)
+    )
+    cache = build_crop_cache(scans, tmp_path, fingerprint="f", mask_lungs=False)
+    uids, sizes = list(cache.facts), {"labelled_batch": 2, "unlabelled_batch": 3}
+    stream = patch_batches(cache, uids[:3], uids[3:], **sizes, settings=SETTINGS, seed=4)
+    for position in (0, 1, 7):
+        shown = {name: [int(window.max()) for window in part["window_hu"]] for name, part in stream[position].items()}
+        named = batch_rows(uids[:3], uids[3:], position, **sizes, seed=4)
+        assert shown == {name: [uids.index(uid) for uid in rows] for name, rows in named.items()}
 
 
 def test_rows_of_a_batch_and_batches_differ(cache):

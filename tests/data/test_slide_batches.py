@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.data.foreground import foreground_patches
-from medssl_jax.data.slide_batches import SlideSource, slide_batches, turned
+from medssl_jax.data.slide_batches import SlideSource, batch_rows, slide_batches, turned
 from medssl_jax.slides import SlideLayout
 
 LAYOUT = SlideLayout(grid=3, patch_side=8, shrink=4)
@@ -159,6 +159,13 @@ def test_batches_are_a_function_of_seed_and_position(source):
 def test_patches_do_not_change_what_else_is_drawn(source):
     with_patches, without = batches(source)[5], batches(source, patches=False)[5]
     assert equal(without, {name: with_patches[name] for name in without})
+
+
+def test_rows_are_named(source):
+    stream = batches(source, batch=3, seed=5)
+    for position in (0, 1, 6):
+        rows = batch_rows((0, 1, 2, 3), position, batch=3, seed=5)
+        assert stream[position]["label"].tolist() == [source.labels[index] for index in rows]
 
 
 def test_the_stream_resumes_where_it_was(source):

@@ -106,8 +106,8 @@ def test_the_line_shows_progress(tmp_path, capsys):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
-    with pytest.raises(InputError, match=r"not finite at or shortly before step 8 \(loss nan\)"):
-        run(tmp_path, Numbers(poison_at=7))
+    with pytest.raises(InputError, match=r"not finite at step 7 \(loss nan\).*untouched, kept 7$"):
+        run(tmp_path, Numbers(poison_at=7), keep_batch=lambda step: f", kept {step}")
     assert Checkpoints(tmp_path / "checkpoints").latest_step == 4
 
 
@@ -120,7 +120,7 @@ def test_a_gradient_that_is_not_finite_is_never_saved(tmp_path, monkeypatch):
         return state, metrics | {"gradient_norm": (exploded, jnp.ones(()))}
 
     monkeypatch.setitem(globals(), "step_function", with_norm)
-    with pytest.raises(InputError, match=r"before step 4 .*gradient_norm inf"):
+    with pytest.raises(InputError, match=r"at step 4 .*gradient_norm inf"):
         run(tmp_path, Numbers())
     assert Checkpoints(tmp_path / "checkpoints").latest_step is None
 
@@ -156,6 +156,13 @@ def test_stopped_by_a_notice_it_ends_in_the_same_bits_and_metrics(tmp_path, stop
         np.testing.assert_array_equal(a, b)
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
     assert metrics[0] == metrics[1]
+
+
+def test_a_notice_after_a_loss_that_is_not_finite_saves_nothing(tmp_path):
+    batches = Numbers(poison_at=5)
+    with pytest.raises(InputError, match="not finite at step 5"):
+        run(tmp_path, batches, must_stop=lambda: batches.position == 5)
+    assert Checkpoints(tmp_path / "checkpoints").latest_step == 4
 
 
 def test_a_notice_at_the_last_step_changes_nothing(tmp_path):
