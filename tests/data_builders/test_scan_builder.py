@@ -176,11 +176,11 @@ def test_kill_at_random_moments(tmp_path):
         return sum(4 if name.startswith("shard") else 1 for name in names)
 
     for _ in range(KILLS):
-        wanted = finished() + moments.randint(0, 4)
+        wanted = finished() + moments.randint(0, 2)
         with subprocess.Popen(prepare_command(raw, killed), stdout=subprocess.DEVNULL) as process:
             while finished() < wanted and process.poll() is None:
                 time.sleep(0.01)
-            time.sleep(moments.uniform(0, 0.3))
+            time.sleep(moments.uniform(0, 0.1))
             assert process.poll() is None, "it ended before it could be killed: make more scans"
             os.kill(process.pid, signal.SIGKILL)
     assert finished() > 4
