@@ -9,7 +9,9 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from medssl_jax import hosts
 from medssl_jax.errors import InputError
+from medssl_jax.train.determinism import make_deterministic
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted
 
 BAD_INPUT_STATUS = 2
@@ -44,6 +46,20 @@ def define_config_flag() -> flags.FlagHolder:
     Any field is overridden as in `--config.steps=100`.
     """
     return config_flags.DEFINE_config_file("config", None, "A config, such as configs/phantom.py.", lock_config=True)
+
+
+def define_deterministic_flag() -> flags.FlagHolder:
+    """`--deterministic`, off unless given: it costs time on a GPU, and changes nothing elsewhere."""
+    return flags.DEFINE_bool(
+        "deterministic", False, "The same bits from every run on the same kind of GPU, for some loss of speed."
+    )
+
+
+def start_devices(*, deterministic: bool) -> None:
+    """What must be said before JAX is used: whether to be deterministic, and which other processes share the run."""
+    if deterministic:
+        make_deterministic()
+    hosts.connect()
 
 
 def fail(message: str) -> None:

@@ -1,6 +1,7 @@
 """Trains FocalMix or its supervised baseline and scores it: python -m experiments.focalmix --config=configs/phantom.py.
 
-Everything is written below --workdir; started again, the run goes on from its last checkpoint.
+Everything is written below --workdir; started again, the run goes on from its last checkpoint. Started on every host of
+a cluster, all train together.
 """
 
 from pathlib import Path
@@ -12,11 +13,13 @@ from medssl_jax.runs import focalmix as focalmix_run
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, marks and score.", required=True)
+_DETERMINISTIC = command.define_deterministic_flag()
 
 
 def main(_) -> None:
     """Data, training, evaluation."""
     command.require_section(_CONFIG.value, "anchors", "experiments.focalmix")
+    command.start_devices(deterministic=_DETERMINISTIC.value)
     focalmix_run.run(_CONFIG.value, Path(_WORKDIR.value))
 
 

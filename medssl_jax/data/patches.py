@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import TypedDict
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int16
@@ -32,6 +33,16 @@ class PatchSettings:
     def window(self) -> int:
         """Side of the window that is read: what the strongest shrinking still fills the patch with."""
         return math.ceil(self.side / self.scale_range[0])
+
+    def abstract_batch(self, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """The shapes of a batch."""
+        shape = jax.ShapeDtypeStruct
+        return {
+            "window_hu": shape((rows, *(self.window,) * 3), jnp.int16),
+            "scale": shape((rows,), jnp.float32),
+            "boxes_zyxdhw": shape((rows, self.max_objects, 6), jnp.float32),
+            "valid": shape((rows, self.max_objects), jnp.bool_),
+        }
 
 
 class PatchBatch(TypedDict):

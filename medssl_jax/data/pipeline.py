@@ -4,12 +4,13 @@ Every row is a function of (seed, stream, position in the global shuffle): neith
 the stream resumes anywhere at no cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grain
 import numpy as np
 
 from medssl_jax.data.crop_cache import CropCache
+from medssl_jax.data.host_rows import batch_on_host
 from medssl_jax.data.patches import PatchSettings, draw_labelled, draw_unlabelled
 
 
@@ -22,14 +23,23 @@ def patch_batches(
     unlabelled_batch: int,
     settings: PatchSettings,
     seed: int,
+    host_rows: Callable[[int], range] = range,
 ) -> grain.MapDataset:
     """Batch i holds `{"labelled": PatchBatch, "unlabelled": PatchBatch}`; without an unlabelled batch, only the first.
 
-    Each stream goes through its scans in a new order every time round, one patch a scan.
+    Each stream goes through its scans in a new order every time round, one patch a scan. Of a batch of n rows, those
+    that `host_rows(n)` names are read.
     """
-    streams = {"labelled": _stream(cache, labelled, labelled_batch, draw_labelled, settings, 2 * seed)}
+
+    def stream(series_uids, draw, batch, stream_seed):
+        def cut(series_uid: str, rng: np.random.Generator):
+            return draw(cache.scan(series_uid), rng, settings)
+
+        return batch_on_host(_order(series_uids, stream_seed).random_map(cut), batch, host_rows(batch))
+
+    streams = {"labelled": stream(labelled, draw_labelled, labelled_batch, 2 * seed)}
     if unlabelled_batch:
-        streams["unlabelled"] = _stream(cache, unlabelled, unlabelled_batch, draw_unlabelled, settings, 2 * seed + 1)
+        streams["unlabelled"] = stream(unlabelled, draw_unlabelled, unlabelled_batch, 2 * seed + 1)
     # Streams repeat for as many elements as Python can count, so the larger batch has fewer.
     shortest = min(map(len, streams.values()))
     zipped = grain.experimental.ZipMapDataset([stream.slice(slice(shortest)) for stream in streams.values()])
@@ -59,10 +69,3 @@ def batch_rows(
 
 def _order(series_uids: Sequence[str], seed: int) -> grain.MapDataset:
     return grain.MapDataset.source(list(series_uids)).seed(seed).shuffle().repeat()
-
-
-def _stream(cache, series_uids, batch, draw, settings: PatchSettings, seed: int) -> grain.MapDataset:
-    def cut(series_uid: str, rng: np.random.Generator):
-        return draw(cache.scan(series_uid), rng, settings)
-
-    return _order(series_uids, seed).random_map(cut).batch(batch)

@@ -4,7 +4,7 @@ Every row is a function of (seed, position in the global shuffle): neither threa
 resumes anywhere at no cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from medssl_jax.data.foreground import foreground_patches
+from medssl_jax.data.host_rows import batch_on_host
 from medssl_jax.slides import Slide, SlideLayout
 
 SYMMETRIES = 8
@@ -30,14 +31,21 @@ class SlideSource(Protocol):
 
 
 def slide_batches(
-    source: SlideSource, indices: Sequence[int], *, batch: int, patches: bool, symmetries: bool, seed: int
+    source: SlideSource,
+    indices: Sequence[int],
+    *,
+    batch: int,
+    patches: bool,
+    symmetries: bool,
+    seed: int,
+    host_rows: Callable[[int], range] = range,
 ) -> grain.MapDataset:
     """Batch i holds `low_resolution` uint8 (batch, side, side) and `label` int32 (batch,).
 
     With `patches` also the foreground `patches` uint8 (batch, n, side, side), row by row, and their `mask` bool
     (batch, n); n is the largest foreground of `indices`, what is not masked is 0. With `symmetries` each slide is
     flipped and turned as a whole, in one of eight ways. The stream goes through `indices` in a new order every time
-    round.
+    round. Of a batch of n rows, those that `host_rows(n)` names are read.
     """
     width = max(1, *(source.foreground_counts[index] for index in indices))
 
@@ -54,7 +62,7 @@ def slide_batches(
                 row |= _read_patches(slide, foreground, symmetry, width)
         return row
 
-    return _order(indices, seed).random_map(read).batch(batch)
+    return batch_on_host(_order(indices, seed).random_map(read), batch, host_rows(batch))
 
 
 def batch_rows(indices: Sequence[int], position: int, *, batch: int, seed: int) -> list[int]:

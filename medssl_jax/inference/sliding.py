@@ -21,6 +21,7 @@ from medssl_jax.detection.nms import suppress, top_detections
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.errors import InputError
 from medssl_jax.progress import Progress, silent
+from medssl_jax.train.parallel import HERE, Placement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +54,18 @@ class Window(NamedTuple):
 
 
 class SlidingDetector:
-    """Finds nodules in scans of any size. The network, top-k and NMS of a window compile together, once."""
+    """Finds nodules in scans of any size. The network, top-k and NMS of a window compile together, once.
 
-    def __init__(self, predict: Callable[[Any, Array], Prediction], grid: AnchorGrid, settings: SlidingSettings):
+    The devices of a `placement` share the windows of a batch.
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Any, Array], Prediction],
+        grid: AnchorGrid,
+        settings: SlidingSettings,
+        placement: Placement = HERE,
+    ):
         if not 0 <= settings.overlap < grid.patch_side:
             raise InputError(
                 f"inference.overlap is {settings.overlap}, expected 0 to less than the patch side {grid.patch_side}"
@@ -90,7 +100,7 @@ class SlidingDetector:
                 count=settings.marks,
             )
 
-        self._detect, self._join = jax.jit(detect), jax.jit(join)
+        self._detect, self._join = placement.compile_rows(detect), jax.jit(join)
 
     def __call__(
         self,

@@ -6,6 +6,7 @@ m the largest of N_s: the confidence. All losses are per slide.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -22,8 +23,9 @@ def paradoxical_loss(
     low_probability: Float[Array, "b k"], high_probability: Float[Array, "b k"], labels: Int[Array, " b"]
 ) -> Float[Array, " b"]:
     """max(N_s[x] - N_h[x], 0), x the true class: the LRN ought not to know better than the HRN (L_2)."""
-    rows = jnp.arange(len(labels))
-    return jnp.maximum(low_probability[rows, labels] - high_probability[rows, labels], 0)
+    # Not by indexing: the gradient of that has no fixed order on a GPU.
+    true_class = jax.nn.one_hot(labels, low_probability.shape[-1])
+    return jnp.maximum(((low_probability - high_probability) * true_class).sum(-1), 0)
 
 
 def executive_losses(

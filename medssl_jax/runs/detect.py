@@ -8,7 +8,7 @@ import numpy as np
 from medssl_jax.data.crop_cache import masked_hu
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
 from medssl_jax.errors import InputError
-from medssl_jax.inference.world import marks_in_world
+from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
@@ -70,7 +70,7 @@ def find_nodules(loaded: LoadedDetector, scan: PreparedScan, progress: Progress 
     """Marks in world mm, best first: all that the config's `inference` lets through."""
     hu_zyx = masked_hu(scan) if loaded.config.data.mask_lungs else scan.hu
     found = loaded.detector(loaded.params, hu_zyx, scan.lungs, progress)
-    return marks_in_world(scan.series_uid, found, scan.grid)
+    return as_marks({scan.series_uid: rows_in_world(found, scan.grid)})
 
 
 def _run_name(checkpoint: Path) -> str:

@@ -2,13 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
 
+from medssl_jax import hosts
 from medssl_jax.data.crop_cache import CropCache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import batch_rows, patch_batches
@@ -18,7 +20,7 @@ from medssl_jax.data.splits import Split, as_json, draw_split
 from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.errors import InputError
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings
-from medssl_jax.inference.world import join_marks, marks_in_world
+from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FrocResult, score
 from medssl_jax.metrics.luna16_files import write_series_uids
 from medssl_jax.metrics.marks import Marks, write_submission
@@ -29,8 +31,9 @@ from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity
 from medssl_jax.runs.scans import all_facts, findings_of, open_cache, prepared_scans
 from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
+from medssl_jax.train.parallel import HERE, Placement, place
 from medssl_jax.train.rng import stream_key
-from medssl_jax.train.run import load_run, train_in
+from medssl_jax.train.run import Watch, load_run, train_in, unwatched
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.workdir import claim_workdir, record_split
 
@@ -44,11 +47,11 @@ class LoadedDetector(NamedTuple):
     detector: SlidingDetector
 
 
-def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
+def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched) -> FrocResult:
     """Everything from the files on disk to the score; what an earlier run of the same config finished is kept.
 
-    Below `workdir`: `config.json`, `split.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
-    `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`.
+    Below `workdir`: `config.json`, `split.json`, `run.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
+    `hashes.jsonl`, `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`.
 
     Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config or cannot be
     written.
@@ -59,15 +62,23 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     split = split_of(config, all_facts(sources))
     cache = open_cache(config.data, sources, {*split.labelled, *split.unlabelled, *split.test})
     if split.left_out:
-        print(f"{len(split.left_out)} scans are not trained on: their patients are tested on (split.json)")
+        hosts.say(f"{len(split.left_out)} scans are not trained on: their patients are tested on (split.json)")
     annotations, excluded = findings_of(config.data, cache, split.test)
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
-    state = train_focalmix(config, cache, split, workdir)
-    detector = sliding_detector(config, make_detector(config))
-    marks = find_marks(detector, state.params_to_evaluate, cache, split.test, progress_bar("detecting", "scans"))
+    state = train_focalmix(config, cache, split, workdir, watch)
+    local = place(jax.local_devices(), batches=[config.inference.window_batch])
+    detector = sliding_detector(config, make_detector(config), local)
+    params = local.put_state(state.params_to_evaluate)
+    marks = find_marks(detector, params, cache, split.test, progress_bar("detecting", "scans"))
+    result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
+    if hosts.is_first():
+        _write_results(config, workdir, split, marks, result)
+    return result
+
+
+def _write_results(config, workdir, split, marks, result):
     write_submission(workdir / "submission.csv", marks)
     write_series_uids(workdir / "seriesuids.csv", split.test)
-    result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
     result.to_json(workdir / "froc.json")
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
     write_froc_figure(workdir / "froc.png", {name: result})
@@ -75,7 +86,6 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> FrocResult:
     if _is_luna16(config):
         rows += paper_rows(config.split.labelled)
     print(f"\n{_data_name(config)}, {len(split.test)} test scans\n{sensitivity_table(rows)}\nwritten to {workdir}")
-    return result
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:
@@ -86,6 +96,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     views = len(GROUPS[ssl.view_group].flips) if ssl.view_group in GROUPS else 0
     unlabelled = abs(config.split.unlabelled_extra) + config.split.unlabelled
     low, high = patches.scale_range
+    rows, groups = patches.labelled_batch + patches.unlabelled_batch, _mixing_groups(config)
     positive = "1 or more"
     expectations = (
         ("data.data_set", config.data.data_set in DATA_SETS, f"one of {', '.join(DATA_SETS)}"),
@@ -113,6 +124,11 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         ("ssl.temperature", ssl.temperature > 0, "more than 0"),
         ("ssl.view_group", views > 0, "flips or cube"),
         ("ssl.views", 1 <= ssl.views <= views, f"1 to {views}"),
+        (
+            "mixup.group",
+            mixup.group >= 1 and (rows <= mixup.group or rows % mixup.group == patches.labelled_batch % groups == 0),
+            f"at least the {rows} rows of a batch, or a divisor that gives all groups equally many labelled ones",
+        ),
         ("mixup.eta", mixup.eta > 0, "more than 0"),
         ("mixup.object_score", mixup.object_score > 0, "more than 0"),
         ("optimiser.ema_decay", 0 <= config.optimiser.ema_decay < 1, "0 or more, below 1"),
@@ -143,52 +159,85 @@ def split_of(config: ml_collections.ConfigDict, scans: Mapping[str, ScanFacts]) 
     )
 
 
-def train_focalmix(config: ml_collections.ConfigDict, cache: CropCache, split: Split, workdir: Path) -> TrainState:
+def train_focalmix(
+    config: ml_collections.ConfigDict, cache: CropCache, split: Split, workdir: Path, watch: Watch = unwatched
+) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one."""
-    detector = make_detector(config)
-    step_function = jax.jit(
-        functools.partial(
-            focalmix_step,
-            predict=detector.predict,
-            optimiser=make_optimiser(config.optimiser, config.steps),
-            grid=detector.grid,
-            settings=_method_settings(config),
-        ),
-        donate_argnums=0,
-    )
+    placement = _placement(config, jax.devices())
     patches = config.patches
     sizes = {"labelled_batch": patches.labelled_batch, "unlabelled_batch": patches.unlabelled_batch}
     batches = patch_batches(
-        cache, split.labelled, split.unlabelled, **sizes, settings=_patch_settings(config), seed=config.seed
+        cache,
+        split.labelled,
+        split.unlabelled,
+        **sizes,
+        settings=_patch_settings(config),
+        seed=config.seed,
+        host_rows=placement.host_rows,
     )
     return train_in(
         workdir,
         config,
         _fresh_state(config),
         batches,
-        step_function,
+        compiled_step(config, placement),
+        placement,
         threads=patches.loader_threads,
         fetched_ahead=2 * patches.loader_threads,
         rows_of=lambda position: batch_rows(split.labelled, split.unlabelled, position, **sizes, seed=config.seed),
         warn=collapse_warning,
+        watch=watch,
     )
 
 
-def sliding_detector(config: ml_collections.ConfigDict, detector: Detector) -> SlidingDetector:
-    """The whole-scan detector of a config."""
-    return SlidingDetector(detector.predict, detector.grid, SlidingSettings(**config.inference))
+def compiled_step(config: ml_collections.ConfigDict, placement: Placement = HERE) -> Callable[[Any, Any], Any]:
+    """The training step of a config, compiled for the devices of a placement."""
+    detector = make_detector(config)
+    return placement.compile_step(
+        functools.partial(
+            focalmix_step,
+            predict=detector.predict,
+            optimiser=make_optimiser(config.optimiser, config.steps),
+            grid=detector.grid,
+            settings=_method_settings(config),
+            placement=placement,
+        )
+    )
+
+
+def abstract_training(
+    config: ml_collections.ConfigDict, devices: Sequence[jax.Device]
+) -> tuple[Placement, Callable[[Any, Any], Any], Any, Any]:
+    """What training on `devices` would compile: placement, step, and the shapes of state and global batch."""
+    placement = _placement(config, devices)
+    settings, patches = _patch_settings(config), config.patches
+    sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
+    batch = {name: settings.abstract_batch(size) for name, size in sizes.items() if size}
+    state = jax.eval_shape(functools.partial(_fresh_state, config))
+    return placement, compiled_step(config, placement), *placement.abstract(state, batch)
+
+
+def sliding_detector(
+    config: ml_collections.ConfigDict, detector: Detector, placement: Placement = HERE
+) -> SlidingDetector:
+    """The whole-scan detector of a config; the devices of the placement share the windows."""
+    return SlidingDetector(detector.predict, detector.grid, SlidingSettings(**config.inference), placement)
 
 
 def find_marks(
     detector: SlidingDetector, params: Any, cache: CropCache, series_uids: Sequence[str], progress: Progress = silent
 ) -> Marks:
-    """Marks on scans of the cache, in world mm; `progress` wraps the iteration."""
-    marks = []
-    for series_uid in progress(series_uids):
+    """Marks on scans of the cache, in world mm, in the order of the scans; `progress` wraps the iteration.
+
+    Hosts share the scans, and all come back with all marks.
+    """
+    own = {}
+    for series_uid in progress(hosts.own_share(series_uids)):
         scan = cache.scan(series_uid)
         found = detector(params, scan.hu_zyx, scan.lungs_zyx)
-        marks.append(marks_in_world(series_uid, found, scan.grid))
-    return join_marks(marks)
+        own[series_uid] = rows_in_world(found, scan.grid).tolist()
+    rows_of = {series_uid: rows for of_host in hosts.gather(own) for series_uid, rows in of_host.items()}
+    return as_marks({series_uid: np.reshape(rows_of[series_uid], (-1, 5)) for series_uid in series_uids})
 
 
 def load_detector(checkpoint: Path) -> LoadedDetector:
@@ -197,6 +246,16 @@ def load_detector(checkpoint: Path) -> LoadedDetector:
     return LoadedDetector(
         config, int(state.step), state.params_to_evaluate, sliding_detector(config, make_detector(config))
     )
+
+
+def _placement(config, devices) -> Placement:
+    sizes = [size for size in (config.patches.labelled_batch, config.patches.unlabelled_batch) if size]
+    return place(devices, batches=sizes, groups=_mixing_groups(config))
+
+
+def _mixing_groups(config) -> int:
+    rows = config.patches.labelled_batch + config.patches.unlabelled_batch
+    return max(1, rows // max(1, config.mixup.group))
 
 
 def _fresh_state(config) -> TrainState:
@@ -230,6 +289,7 @@ def _method_settings(config) -> FocalMixSettings:
         "ramp_steps": round(config.ssl.ramp_share * config.steps),
         "image_mixup": config.mixup.image,
         "object_mixup": config.mixup.object,
+        "mixing_groups": _mixing_groups(config),
     }
     names = [field.name for field in dataclasses.fields(FocalMixSettings)]
     return FocalMixSettings(**{name: derived[name] if name in derived else sections[name] for name in names})

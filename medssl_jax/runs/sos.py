@@ -26,8 +26,9 @@ from medssl_jax.progress import progress_bar
 from medssl_jax.runs.sos_methods import METHODS
 from medssl_jax.slides import SlideLayout
 from medssl_jax.train.optimiser import make_optimiser
+from medssl_jax.train.parallel import place
 from medssl_jax.train.rng import stream_key
-from medssl_jax.train.run import load_run, train_in
+from medssl_jax.train.run import Watch, load_run, train_in, unwatched
 from medssl_jax.train.sos_step import SosSettings, first_extra, sos_step
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.workdir import claim_workdir, record_split
@@ -70,10 +71,13 @@ class TrainedMethod(NamedTuple):
         return SelectiveClassifier(self.networks, self.params, self.layout, settings)
 
 
-def train_method(config: ml_collections.ConfigDict, workdir: Path) -> tuple[TrainedMethod, LksSource, SlideSplit]:
+def train_method(
+    config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched
+) -> tuple[TrainedMethod, LksSource, SlideSplit]:
     """Everything from the files on disk to a trained method; what an earlier run of the same config finished is kept.
 
-    Below `workdir`: `config.json`, `split.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events.
+    Below `workdir`: `config.json`, `split.json`, `run.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
+    `hashes.jsonl`.
 
     Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config or cannot be
     written.
@@ -88,7 +92,7 @@ def train_method(config: ml_collections.ConfigDict, workdir: Path) -> tuple[Trai
     names = {part: [source.names[index] for index in indices] for part, indices in dataclasses.asdict(split).items()}
     record_split(workdir, names | record)
     config = with_intensities(config, source, split.train)
-    state = _train(config, source, split.train, workdir)
+    state = _train(config, source, split.train, workdir, watch)
     return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config)), source, split
 
 
@@ -276,15 +280,16 @@ def _file_digest(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _train(config, source, indices, workdir) -> TrainState:
-    step_function = jax.jit(
+def _train(config, source, indices, workdir, watch) -> TrainState:
+    placement = place(jax.devices(), batches=[config.batches.slides])
+    step_function = placement.compile_step(
         functools.partial(
             sos_step,
             networks=networks_of(config),
             optimiser=make_optimiser(config.optimiser, config.steps),
             settings=_method_settings(config),
-        ),
-        donate_argnums=0,
+            placement=placement,
+        )
     )
     batches = slide_batches(
         source,
@@ -293,6 +298,7 @@ def _train(config, source, indices, workdir) -> TrainState:
         patches=config.method.use_high,
         symmetries=config.batches.symmetries,
         seed=config.seed,
+        host_rows=placement.host_rows,
     )
 
     def rows_of(position):
@@ -305,9 +311,11 @@ def _train(config, source, indices, workdir) -> TrainState:
         _first_state(config),
         batches,
         step_function,
+        placement,
         threads=config.batches.loader_threads,
         fetched_ahead=FETCHED_AHEAD,
         rows_of=rows_of,
+        watch=watch,
     )
 
 

@@ -33,7 +33,7 @@ def draw_image_mix(key: Array, usable: Bool[Array, " b"], eta: float) -> ImageMi
     batch = usable.shape[0]
     in_order = jnp.argsort(~usable)
     shuffled = jnp.argsort(jnp.where(usable, jax.random.uniform(partner_key, (batch,)), 2.0))
-    partner = jnp.zeros(batch, in_order.dtype).at[in_order].set(shuffled)
+    partner = jnp.zeros(batch, in_order.dtype).at[in_order].set(shuffled, unique_indices=True)
     return ImageMix(partner, _draw_weights(weight_key, (batch,), eta))
 
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from medssl_jax import hosts
 from medssl_jax.errors import InputError
 
 Read = TypeVar("Read")
@@ -143,11 +144,13 @@ class Checkpoints:
     def _put_aside(self, step):
         if self._read_only:
             return
-        with _named(self.directory):
-            target = Path(self.directory) / f"damaged-{step}"
-            if target.exists():
-                shutil.rmtree(target)
-            (Path(self.directory) / str(step)).rename(target)
+        if hosts.is_first():
+            with _named(self.directory):
+                target = Path(self.directory) / f"damaged-{step}"
+                if target.exists():
+                    shutil.rmtree(target)
+                (Path(self.directory) / str(step)).rename(target)
+        hosts.wait_for_all(f"checkpoint {step} put aside")
         self._manager.reload()
 
     def close(self) -> None:

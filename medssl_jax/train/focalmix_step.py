@@ -4,7 +4,7 @@ Read `focalmix_step` first; the functions above it are its sentences.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +22,7 @@ from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
 from medssl_jax.ssl.targets import average_views, sharpen
+from medssl_jax.train.parallel import HERE, Placement
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 
@@ -47,6 +48,7 @@ class FocalMixSettings:
     ramp_steps: int
     image_mixup: bool
     object_mixup: bool
+    mixing_groups: int
     eta: float
     object_window: int
     object_score: float
@@ -56,7 +58,7 @@ class FocalMixSettings:
 
 
 class Patches(NamedTuple):
-    """Patches with everything the loss needs to know of them, labelled ones first.
+    """Patches with everything the loss needs to know of them; labelled ones come first in every mixing group.
 
     `weight` is what a patch counts in the loss; `boxes` are the objects that object MixUp may move.
     """
@@ -108,8 +110,17 @@ def guess_patches(
     return Patches(voxels, targets, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
 
 
+def in_groups(parts: Sequence[Patches], groups: int) -> Patches:
+    """Labelled and unlabelled patches shared out to mixing groups, a new leading axis: equally many of each in each."""
+
+    def share(*leaves):
+        return jnp.concatenate([leaf.reshape(groups, -1, *leaf.shape[1:]) for leaf in leaves], axis=1)
+
+    return jax.tree.map(share, *parts)
+
+
 def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Patches:
-    """Image-level MixUp of everything, then object-level MixUp of the voxels.
+    """Image-level MixUp of everything, then object-level MixUp of the voxels, among the patches of one group.
 
     Patches that count nothing yet are left out, so that no early guess reaches a labelled patch. An anchor that is
     ignored in either source is ignored, unless that source has no share in the mix.
@@ -229,9 +240,13 @@ def focalmix_step(
     optimiser: optax.GradientTransformation,
     grid: AnchorGrid,
     settings: FocalMixSettings,
+    placement: Placement = HERE,
 ) -> tuple[TrainState, Metrics]:
-    """Targets, MixUp, loss, one optimiser step (FocalMix, arXiv 2003.09108). Metrics are (sum, count)."""
-    patches = label_patches(batch["labelled"], grid, settings)
+    """Targets, MixUp, loss, one optimiser step (FocalMix, arXiv 2003.09108). Metrics are (sum, count).
+
+    What it computes does not depend on `placement`, only where.
+    """
+    parts = [label_patches(batch["labelled"], grid, settings)]
     weight = unlabelled_weight(state.step, settings) if "unlabelled" in batch else jnp.zeros(())
     judged: Metrics = {}
     if "unlabelled" in batch:
@@ -241,8 +256,14 @@ def focalmix_step(
         )
         if settings.judge_guesses:
             judged = guess_metrics(guess, label_patches(batch["unlabelled"], grid, settings).targets)
-        patches = jax.tree.map(lambda *parts: jnp.concatenate(parts), patches, guess)
-    mixed = mix_patches(patches, stream_key(settings.seed, "mixup", state.step), settings)
+        parts.append(guess)
+    groups = settings.mixing_groups
+    grouped = in_groups(parts, groups)
+    keys = jax.vmap(lambda group: stream_key(settings.seed, "mixup", state.step * groups + group))(jnp.arange(groups))
+    mixed = placement.map_groups(lambda patches, key: mix_patches(patches, key, settings), grouped, keys)
+    patches, mixed = (
+        placement.rows(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), each)) for each in (grouped, mixed)
+    )
 
     def loss(params):
         return detection_loss(predict(params, mixed.voxels), mixed, patches, settings)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
+from medssl_jax import hosts
 from medssl_jax.errors import InputError
 from medssl_jax.train.checkpoint import Checkpoints, Restored
 from medssl_jax.train.preemption import Preempted
@@ -36,30 +37,32 @@ def train(
     log_every: int,
     save_every: int,
     warn: Callable[[Mapping[str, float]], str | None] = lambda _: None,
-    must_stop: Callable[[], bool] = lambda: False,
+    must_stop: Callable[[int], bool] = lambda _: False,
     keep_batch: Callable[[int], str] = lambda _: "",
+    record: Callable[[int, Any, Any], None] = lambda *_: None,
 ) -> Any:
     """Trains up to `steps` steps, from `restored` if there is one, and returns the final state.
 
     `step_function(state, batch)` gives the next state and metrics as (sum, count), which are added up between log
     steps. State, place in the data and metrics not yet written are saved together, before the next batch is drawn; as
-    soon as `must_stop` says so too, and then `Preempted` is raised. A metric that is not finite, such as the loss or
-    the norm of the gradient, stops the run before anything is saved, with an `InputError` that names the step and the
-    parts of the loss, and ends with what `keep_batch` says of that step's batch. `warn` sees the metrics of each log
-    step and may answer with what a person should know.
+    soon as `must_stop(step)` says so too, and then `Preempted` is raised. A metric that is not finite, such as the loss
+    or the norm of the gradient, stops the run before anything is saved, with an `InputError` that names the step and
+    the parts of the loss, and ends with what `keep_batch` says of that step's batch. `warn` sees the metrics of each
+    log step and may answer with what a person should know; `record` sees step, batch and state.
     """
     pending: list[Metrics] = []
     if restored is not None:
         state, pending = restored.state, list(restored.pending)
         batches.set_state(dict(restored.data_position))
-        print(f"resumed at step {int(state.step)} of {steps}", flush=True)
+        hosts.say(f"resumed at step {int(state.step)} of {steps}")
     step = int(state.step)
     pace = _Pace(step, steps)
     while step < steps:
-        state, metrics = step_function(state, next(batches))
+        batch = next(batches)
+        state, metrics = step_function(state, batch)
         step += 1
         pending.append(metrics)
-        stopping = must_stop() and step < steps
+        stopping = must_stop(step) and step < steps
         if stopping or step % log_every == 0 or step == steps:
             pending = jax.device_get(pending)
             _stop_unless_finite(step, pending, keep_batch)
@@ -67,9 +70,10 @@ def train(
             means = _means(pending)
             pending = []
             write_metrics(step, means)
-            print(pace.line(step, means), flush=True)
+            record(step, batch, state)
+            hosts.say(pace.line(step, means))
             if warning := warn(means):
-                print(f"warning: {warning}", flush=True)
+                hosts.say(f"warning: {warning}")
         if step % save_every == 0 or step == steps or stopping:
             checkpoints.save(state, batches.get_state(), config, pending=jax.device_get(pending))
         if stopping:

@@ -5,17 +5,29 @@ from pathlib import Path
 from typing import Any
 
 import grain
+import jax
 import ml_collections
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from medssl_jax import hosts
 from medssl_jax.atomic import atomic_path
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.determinism import refusals_explained
+from medssl_jax.train.fingerprints import Fingerprint, FingerprintWriter, join_rows, row_hashes, tensor_hashes
 from medssl_jax.train.loop import Metrics, train
+from medssl_jax.train.parallel import Placement
 from medssl_jax.train.preemption import preemption_notice
+from medssl_jax.train.run_record import write_run_record
 from medssl_jax.train.state import TrainState
+
+Watch = Callable[[int, Fingerprint], None]
+
+
+def unwatched(step: int, fingerprint: Fingerprint) -> None:
+    """Nobody looks at the hashes."""
 
 
 def train_in(
@@ -24,20 +36,33 @@ def train_in(
     state: TrainState,
     batches: grain.MapDataset,
     step_function: Callable[[Any, Any], tuple[Any, Metrics]],
+    placement: Placement,
     *,
     threads: int,
     fetched_ahead: int,
     rows_of: Callable[[int], Mapping[str, Sequence[str]]],
     warn: Callable[[Mapping[str, float]], str | None] = lambda _: None,
+    watch: Watch = unwatched,
 ) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one, and returns the final state.
 
-    `threads` read batches, up to `fetched_ahead` of them beforehand. `rows_of` names the rows of the batch at a place
-    in the stream: where a loss is not finite, they are told and the batch is kept. Raises `Preempted` after a SIGTERM.
+    `step_function(state, batch)` is made by `placement.compile_step`; `batches` are the rows of this host. `threads`
+    read them, up to `fetched_ahead` batches beforehand. `rows_of` names all rows of the batch at a place in the stream:
+    where a loss is not finite, they are told and the host's are kept. `watch` sees the hashes of each log step. Every
+    host saves, and comes back with the state as arrays of its own; only the first writes anything else. Raises
+    `Preempted` after a SIGTERM.
     """
+    if placement.count < jax.device_count():
+        hosts.say(
+            f"{placement.count} of {jax.device_count()} devices share the batch: no more of them divide it evenly"
+        )
+
+    def placed_step(state, batch):
+        return step_function(state, placement.put_batch(batch))
 
     def keep_batch(step):
-        path = workdir / f"not_finite_step{step}.npz"
+        whose = f"_host{jax.process_index()}" if hosts.count() > 1 else ""
+        path = workdir / f"not_finite_step{step}{whose}.npz"
         with atomic_path(path) as temporary:
             np.savez(temporary, **flatten_dict(batches[step - 1], sep="."))
         rows = "; ".join(f"{name}: {', '.join(rows)}" for name, rows in rows_of(step - 1).items())
@@ -45,28 +70,62 @@ def train_in(
 
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=fetched_ahead)
     checkpoints = Checkpoints(workdir / "checkpoints", keep=config.logging.keep_checkpoints)
+    state = placement.put_state(state)
     restored = checkpoints.restore(state)
-    writer = MetricsWriter(workdir, resume_step=int(restored.state.step) if restored else 0)
+    resume_step = int(restored.state.step) if restored else 0
+    if hosts.is_first():
+        changes = write_run_record(workdir, config, devices=placement.devices, resume_step=resume_step)
+        if changes:
+            print(
+                f"after step {resume_step} this run is not as before ({'; '.join(changes)}): the same batches, and "
+                "results equal to rounding, not to the bit"
+            )
+    records = _Records(workdir, resume_step, watch)
     try:
-        with preemption_notice() as must_stop:
-            return train(
+        with preemption_notice() as must_stop, refusals_explained():
+            trained = train(
                 state,
                 iter(batches.to_iter_dataset(options)),
-                step_function,
+                placed_step,
                 steps=config.steps,
                 checkpoints=checkpoints,
                 restored=restored,
                 config=config.to_dict(),
-                write_metrics=writer,
+                write_metrics=records.metrics,
                 log_every=config.logging.log_every,
                 save_every=config.logging.save_every,
                 warn=warn,
                 must_stop=must_stop,
                 keep_batch=keep_batch,
+                record=records.hashes,
             )
+        return placement.take_home(trained)
     finally:
-        writer.close()
+        records.close()
         checkpoints.close()
+
+
+class _Records:
+    """Metrics and hashes of all hosts, which the first one writes."""
+
+    def __init__(self, workdir: Path, resume_step: int, watch: Watch):
+        self._watch = watch
+        self._metrics = MetricsWriter(workdir, resume_step=resume_step) if hosts.is_first() else None
+        self._hashes = FingerprintWriter(workdir, resume_step=resume_step) if hosts.is_first() else None
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        if self._metrics:
+            self._metrics(step, values)
+
+    def hashes(self, step: int, batch: Any, state: Any) -> None:
+        fingerprint = Fingerprint(join_rows(hosts.gather(row_hashes(batch))), tensor_hashes(state))
+        if self._hashes:
+            self._hashes(step, fingerprint)
+        self._watch(step, fingerprint)
+
+    def close(self) -> None:
+        if self._metrics:
+            self._metrics.close()
 
 
 def load_run(

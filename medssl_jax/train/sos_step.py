@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from medssl_jax.losses.sos import executive_losses, paradoxical_loss, switches
 from medssl_jax.models.sos import SosNetworks
+from medssl_jax.train.parallel import HERE, Placement
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 
@@ -85,15 +86,20 @@ def encode_in_chunks(
     return jnp.zeros_like(features).at[order].set(features, unique_indices=True)[:total].reshape(slides, count, -1)
 
 
-def run_networks(params: Any, batch: SlideBatch, networks: SosNetworks, settings: SosSettings) -> Outputs:
-    """All networks of the method on all slides of the batch."""
+def run_networks(
+    params: Any, batch: SlideBatch, networks: SosNetworks, settings: SosSettings, placement: Placement = HERE
+) -> Outputs:
+    """All networks of the method on all slides of the batch; each device encodes the patches of its own slides."""
     low = networks.low(params, batch["low_resolution"]) if networks.lrn else None
     high = None
     if networks.hrn:
         v = low.feature if low is not None else None
         v = jax.lax.stop_gradient(v) if settings.stop_feature else v
-        features = encode_in_chunks(
-            lambda patches: networks.encode(params, patches), batch["patches"], batch["mask"], settings.chunk
+        features = placement.map_rows(
+            lambda params, patches, mask: encode_in_chunks(
+                lambda chunk: networks.encode(params, chunk), patches, mask, settings.chunk
+            ),
+            *(params, batch["patches"], batch["mask"]),
         )
         high = networks.high(params, features, batch["mask"], v)
     return Outputs(
@@ -186,6 +192,7 @@ def sos_step(
     networks: SosNetworks,
     optimiser: optax.GradientTransformation,
     settings: SosSettings,
+    placement: Placement = HERE,
 ) -> tuple[TrainState, Metrics]:
     """Networks, losses, one optimiser step (SOS, arXiv 2003.05080). Metrics are (sum, count).
 
@@ -195,7 +202,7 @@ def sos_step(
     labels = batch["label"]
 
     def loss(params):
-        outputs = run_networks(params, batch, networks, settings)
+        outputs = run_networks(params, batch, networks, settings, placement)
         losses = classification_losses(outputs, labels, settings)
         metrics = output_metrics(outputs, labels, settings)
         extra = None
@@ -230,7 +237,8 @@ def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSett
 
 
 def _cross_entropy(logits, labels):
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    # Not by the label's index: the gradient of that has no fixed order on a GPU.
+    return optax.softmax_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
 
 
 def _per_slide(values):

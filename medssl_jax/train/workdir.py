@@ -8,6 +8,7 @@ from typing import Any
 import ml_collections
 from flax.traverse_util import flatten_dict
 
+from medssl_jax import hosts
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 
@@ -63,5 +64,7 @@ def _has_begun(workdir, path):
 
 
 def _write_json(path, content):
+    if not hosts.is_first():
+        return
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")

@@ -46,6 +46,7 @@ SETTINGS = FocalMixSettings(
     ramp_steps=0,
     image_mixup=False,
     object_mixup=False,
+    mixing_groups=1,
     eta=0.2,
     object_window=16,
     object_score=0.9,

@@ -149,7 +149,7 @@ def test_stopped_by_a_notice_it_ends_in_the_same_bits_and_metrics(tmp_path, stop
     whole = run(tmp_path / "whole", Numbers())
     batches = Numbers()
     with pytest.raises(Preempted, match=f"stopped by SIGTERM after step {stop_at} of 12, which is saved"):
-        run(tmp_path / "cut", batches, must_stop=lambda: batches.position == stop_at)
+        run(tmp_path / "cut", batches, must_stop=lambda _: batches.position == stop_at)
     assert Checkpoints(tmp_path / "cut" / "checkpoints").latest_step == stop_at
     resumed = run(tmp_path / "cut", Numbers())
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
@@ -161,13 +161,13 @@ def test_stopped_by_a_notice_it_ends_in_the_same_bits_and_metrics(tmp_path, stop
 def test_a_notice_after_a_loss_that_is_not_finite_saves_nothing(tmp_path):
     batches = Numbers(poison_at=5)
     with pytest.raises(InputError, match="not finite at step 5"):
-        run(tmp_path, batches, must_stop=lambda: batches.position == 5)
+        run(tmp_path, batches, must_stop=lambda _: batches.position == 5)
     assert Checkpoints(tmp_path / "checkpoints").latest_step == 4
 
 
 def test_a_notice_at_the_last_step_changes_nothing(tmp_path):
     batches = Numbers()
-    assert int(run(tmp_path, batches, must_stop=lambda: batches.position == 12).step) == 12
+    assert int(run(tmp_path, batches, must_stop=lambda _: batches.position == 12).step) == 12
 
 
 def damage(path, how):

@@ -1,0 +1,24 @@
+"""The part of a stream of batches that one host reads."""
+
+from typing import Any
+
+import grain
+
+
+class _HostRows:
+    """The host's rows of all batches, one after the other; what each holds, its place in the whole stream decides."""
+
+    def __init__(self, rows: grain.MapDataset, batch: int, host_rows: range):
+        self._rows, self._batch, self._host_rows = rows, batch, host_rows
+
+    def __len__(self) -> int:
+        return len(self._rows) // self._batch * len(self._host_rows)
+
+    def __getitem__(self, index: int) -> Any:
+        step, row = divmod(index, len(self._host_rows))
+        return self._rows[step * self._batch + self._host_rows[row]]
+
+
+def batch_on_host(rows: grain.MapDataset, batch: int, host_rows: range) -> grain.MapDataset:
+    """Batches of `batch` rows of the stream, each cut down to the rows `host_rows` of it."""
+    return grain.MapDataset.source(_HostRows(rows, batch, host_rows)).batch(len(host_rows))

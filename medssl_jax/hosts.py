@@ -1,0 +1,109 @@
+"""The processes of one run, one a host or one a device. The only file that knows that there may be several."""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from medssl_jax.errors import InputError
+
+# How long the others go on, or wait, after one has died.
+HEARTBEAT_SECONDS = 20
+LEAVING_SECONDS = 20
+
+Item = TypeVar("Item")
+
+
+def connect() -> None:
+    """Joins the other processes of this run where the environment tells of any; call it before all use of JAX.
+
+    JAX itself knows Cloud TPU, SLURM, Open MPI and Kubernetes jobs; anywhere else `JAX_COORDINATOR_ADDRESS` (host:port
+    of process 0), `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` tell. Raises `InputError` where they do not fit together or
+    the others do not come.
+    """
+    if jax.distributed.is_initialized():
+        return
+    told = _told(os.environ)
+    try:
+        jax.distributed.initialize(
+            **told, heartbeat_timeout_seconds=HEARTBEAT_SECONDS, shutdown_timeout_seconds=LEAVING_SECONDS
+        )
+    except ValueError as error:
+        if told or "defined" not in str(error):
+            raise InputError(f"the processes of this run cannot be joined: {error}") from error
+        # Nothing in the environment tells of others.
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"the processes of this run did not come together: {reason}: start all of them") from error
+
+
+def _told(environ) -> dict[str, Any]:
+    """What the environment says in JAX's own names: all three, or none."""
+    names = {
+        "coordinator_address": "JAX_COORDINATOR_ADDRESS",
+        "num_processes": "JAX_NUM_PROCESSES",
+        "process_id": "JAX_PROCESS_ID",
+    }
+    found = {key: environ[name] for key, name in names.items() if environ.get(name)}
+    if not {"num_processes", "process_id"} & found.keys():
+        return {}  # an address alone goes with a cluster that JAX knows
+    for key, name in names.items():
+        if key not in found:
+            raise InputError(f"{name} is not set, expected it beside {', '.join(names[each] for each in found)}")
+    for key in ("num_processes", "process_id"):
+        if not found[key].isdigit():
+            raise InputError(f"{names[key]} is {found[key]!r}, expected a number")
+        found[key] = int(found[key])
+    if found["process_id"] >= found["num_processes"]:
+        raise InputError(
+            f"JAX_PROCESS_ID is {found['process_id']}, expected less than JAX_NUM_PROCESSES ({found['num_processes']})"
+        )
+    return found
+
+
+def count() -> int:
+    """How many processes share the run."""
+    return jax.process_count()
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks for all."""
+    return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Prints on the first process only."""
+    if is_first():
+        print(text, flush=True)
+
+
+def own_share(items: Sequence[Item]) -> list[Item]:
+    """The items that this process works on: every n-th of n processes."""
+    return list(items[jax.process_index() :: jax.process_count()])
+
+
+def gather(own: Any) -> list[Any]:
+    """What each process gives, in their order, on every one of them; anything that JSON holds, floats unchanged."""
+    if count() == 1:
+        return [json.loads(json.dumps(own))]
+    message = np.frombuffer(json.dumps(own).encode(), np.uint8)
+    lengths = multihost_utils.process_allgather(np.int32(len(message))).ravel()
+    padded = np.zeros(lengths.max(), np.uint8)
+    padded[: len(message)] = message
+    everyone = multihost_utils.process_allgather(padded)
+    return [json.loads(row[:length].tobytes()) for row, length in zip(everyone, lengths, strict=True)]
+
+
+def wait_for_all(name: str) -> None:
+    """Returns once every process has come to the place of that name."""
+    if count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def reached_stop(step: int) -> bool:
+    """Whether a SIGTERM that came to any process ends the run after `step`: the same step for all of them."""
+    return multihost_utils.reached_preemption_sync_point(step)

@@ -1,0 +1,33 @@
+"""SOS, or a method it is compared with, from its config to its results: trained, then evaluated."""
+
+from pathlib import Path
+
+import ml_collections
+
+from data_builders.lks.files import CLASSES
+from medssl_jax import hosts
+from medssl_jax.progress import progress_bar
+from medssl_jax.report.slides.sos_summary import write_summary
+from medssl_jax.runs.sos import data_name, needs_high_resolution, train_method
+from medssl_jax.runs.sos_evaluation import evaluate
+from medssl_jax.train.run import Watch, unwatched
+
+
+def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched) -> None:
+    """Trains and evaluates; below `workdir` is what `train_method` and `write_summary` leave.
+
+    Every host evaluates all test slides, since seconds a slide are to be those of one. Raises `InputError`, see both.
+    """
+    method, source, split = train_method(config, workdir, watch=watch)
+    name = config.method.name
+    evaluations = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))
+    if not hosts.is_first():
+        return
+    summary = write_summary(
+        workdir,
+        {name: [evaluations[name]]},
+        CLASSES,
+        is_lks="phantom" not in config.data,
+        needs_high=needs_high_resolution(config.data, evaluations[name].names),
+    )
+    print(f"\n{data_name(config.data)}, {len(split.test)} test slides\n\n{summary}\nwritten to {workdir}")

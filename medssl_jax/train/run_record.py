@@ -1,0 +1,101 @@
+"""`run.json`: what names a run, and all that its bits depend on besides.
+
+A run is named by (git commit, config, seed, device kind and count): same name, same bits.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+
+from medssl_jax.atomic import atomic_path
+from medssl_jax.errors import InputError
+from medssl_jax.train.surroundings import differences, surroundings
+
+FILE_NAME = "run.json"
+FORMAT = 1
+COMMANDS = {"anchors": "experiments.focalmix", "method": "experiments.sos"}  # by a section that only theirs have
+
+
+class Session(NamedTuple):
+    """The steps after `from_step` were computed in these `surroundings`."""
+
+    from_step: int
+    surroundings: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """What `run.json` says.
+
+    `command` is the module that was started. `split` is the content of `split.json`, which has the fingerprint of the
+    data; None where none was drawn. `sessions` are the starts of the run: the first, and every later one that differed
+    from the one before.
+    """
+
+    command: str
+    config: Mapping[str, Any]
+    split: Mapping[str, Any] | None
+    sessions: tuple[Session, ...]
+
+
+def write_run_record(
+    workdir: Path, config: ml_collections.ConfigDict, *, devices: Sequence[jax.Device], resume_step: int
+) -> list[str]:
+    """Writes `run.json` for a start of the run after `resume_step`, and says in what it differs from the start before.
+
+    A start whose steps are all computed again is forgotten. Raises `InputError` where the folder has a `run.json` that
+    is none.
+    """
+    path = workdir / FILE_NAME
+    before = read_run_record(path).sessions if resume_step and path.exists() else ()
+    sessions = [each for each in before if each.from_step < resume_step]
+    now = surroundings(devices)
+    changes = differences(sessions[-1].surroundings, now) if sessions else []
+    if changes or not sessions:
+        sessions.append(Session(resume_step, now))
+    split = workdir / "split.json"
+    fields = json.loads(config.to_json())
+    content = {
+        "format": FORMAT,
+        "command": command_of(fields),
+        "seed": fields["seed"],
+        "config": fields,
+        "split": json.loads(split.read_text()) if split.exists() else None,
+        "sessions": [each._asdict() for each in sessions],
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    return changes
+
+
+def read_run_record(path: Path) -> RunRecord:
+    """What a `run.json` says. Raises `InputError` for what is none."""
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] != FORMAT:
+            raise InputError(
+                f"{path}: has format {content['format']}, expected {FORMAT}: read it with the version that wrote it"
+            )
+        sessions = tuple(Session(each["from_step"], each["surroundings"]) for each in content["sessions"])
+        if not sessions or content["command"] != command_of(content["config"]):
+            raise ValueError("no sessions, or a command that the config is not for")
+        return RunRecord(content["command"], content["config"], content["split"], sessions)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}, expected the run.json that a training run writes") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not the run.json of a training run ({type(error).__name__}: {error}): copy it again"
+        ) from error
+
+
+def command_of(config: Mapping[str, Any]) -> str:
+    """The module that a config is for. Raises `ValueError` for a config of neither method."""
+    for section, command in COMMANDS.items():
+        if section in config:
+            return command
+    raise ValueError(f"a config without a section {' or '.join(COMMANDS)}")

@@ -1,0 +1,117 @@
+"""One process of a small FocalMix training, on however many devices it is given; `test_parallel.py` compares them.
+
+    python small_training.py FOLDER
+
+writes what the first process knows into FOLDER: `said.json`, `gradient.npz`, `step.hlo`.
+"""
+
+import functools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from experiments.configs import phantom
+from medssl_jax import hosts
+
+STEPS = 3
+
+
+class Scans:
+    """Noise with one bright cube a scan, in place of the crop cache."""
+
+    def scan(self, series_uid):
+        from medssl_jax.data.crop_cache import CachedScan
+        from medssl_jax.geometry import Grid
+
+        rng = np.random.default_rng(int(series_uid))
+        centre = rng.integers(12, 20, 3)
+        hu = rng.normal(-700, 100, (32, 32, 32)).astype(np.int16)
+        hu[tuple(slice(c - 3, c + 4) for c in centre)] = 50
+        return CachedScan(
+            series_uid=series_uid,
+            subset=0,
+            grid=Grid(hu.shape, (1.0, 1.0, 1.0)),
+            hu_zyx=hu,
+            lungs_zyx=np.ones(hu.shape, np.uint8),
+            places_zyx=np.argwhere(np.ones((8, 8, 8))).astype(np.int16) * 4,
+            boxes_zyxdhw_voxel=np.array([[*centre, 7, 7, 7]], np.float32),
+        )
+
+
+def small_config(group=16):
+    config = phantom.get_config()
+    config.patches.side, config.patches.jitter = 16, 4
+    config.patches.labelled_batch = config.patches.unlabelled_batch = 8
+    config.model.features = (32, 32, 32, 32)
+    config.model.pyramid_features = 16
+    config.mixup.group = group
+    config.ssl.ramp_start_share = config.ssl.ramp_share = 0.0
+    return config
+
+
+def main(folder, group):
+    import jax
+    import optax
+
+    from medssl_jax.data.pipeline import patch_batches
+    from medssl_jax.models.detector import make_detector
+    from medssl_jax.runs import focalmix as run
+    from medssl_jax.train.fingerprints import join_rows, row_hashes
+    from medssl_jax.train.focalmix_step import focalmix_step
+    from medssl_jax.train.state import TrainState
+
+    config = small_config(group)
+    placement = run._placement(config, jax.devices())
+    batches = patch_batches(
+        Scans(),
+        [str(uid) for uid in range(10)],
+        [str(uid) for uid in range(10, 30)],
+        labelled_batch=8,
+        unlabelled_batch=8,
+        settings=run._patch_settings(config),
+        seed=config.seed,
+        host_rows=placement.host_rows,
+    )
+    detector = make_detector(config)
+    optimiser = optax.sgd(1.0)  # a step is the gradient
+    step = placement.compile_step(
+        functools.partial(
+            focalmix_step,
+            predict=detector.predict,
+            optimiser=optimiser,
+            grid=detector.grid,
+            settings=run._method_settings(config),
+            placement=placement,
+        )
+    )
+    first = run._fresh_state(config).params
+    state = placement.put_state(TrainState.create(first, optimiser, keep_ema=False))
+    before = jax.tree.map(np.asarray, placement.take_home(state.params))
+    # Compiled for these places: handed a state or a batch that lies elsewhere, it refuses.
+    step = step.lower(state, placement.put_batch(batches[0])).compile()
+    hashes, losses, gradient = [], [], None
+    for index in range(STEPS):
+        hashes.append(join_rows(hosts.gather(row_hashes(batches[index]))))
+        state, metrics = step(state, placement.put_batch(batches[index]))
+        losses.append(float(jax.device_get(metrics["loss"][0])))
+        if gradient is None:
+            after = jax.tree.map(np.asarray, placement.take_home(state.params))
+            gradient = jax.tree.map(lambda a, b: a - b, before, after)
+    if hosts.is_first():
+        folder.mkdir(exist_ok=True)
+        np.savez(folder / "gradient.npz", *jax.tree.leaves(gradient))
+        (folder / "step.hlo").write_text(step.as_text())
+        said = {
+            "devices": placement.count,
+            "hosts": hosts.count(),
+            "batches": hashes,
+            "losses": losses,
+        }
+        (folder / "said.json").write_text(json.dumps(said))
+
+
+if __name__ == "__main__":
+    hosts.connect()
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,130 @@
+"""However many devices and processes share a batch: the same batch, the same gradient, and little to say between them."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from medssl_jax.errors import InputError
+from medssl_jax.train.parallel import HERE, place
+
+SCRIPT = Path(__file__).parent / "small_training.py"
+ROOT = Path(__file__).parents[2]
+
+
+def training(folder, *, devices, processes=1, group=16):
+    """What `small_training.py` wrote, on `devices` virtual devices of each process."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = f"localhost:{probe.getsockname()[1]}"
+    plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    started = []
+    for index in range(processes):
+        told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(processes), "JAX_PROCESS_ID": str(index)}
+        environment = plain | {
+            "PYTHONPATH": str(ROOT),
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(devices),
+            **(told if processes > 1 else {}),
+        }
+        command = [sys.executable, str(SCRIPT), str(folder), str(group)]
+        started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    for process in started:
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+    with np.load(folder / "gradient.npz") as gradient:
+        leaves = [gradient[name] for name in gradient.files]
+    return json.loads((folder / "said.json").read_text()), leaves, (folder / "step.hlo").read_text()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return training(tmp_path_factory.mktemp("one") / "device", devices=1)
+
+
+def gathered_bytes(hlo):
+    """Bytes of the result of every all-gather, largest first."""
+    sizes = {"f32": 4, "s32": 4, "u32": 4, "s16": 2, "pred": 1, "u8": 1}
+    found = re.findall(r"= (?:\()?(\w+)\[([\d,]*)\][^=]*? all-gather(?:-start)?\(", hlo)
+    return sorted((sizes[kind] * int(np.prod([int(n) for n in shape.split(",") if n])) for kind, shape in found))[::-1]
+
+
+def check_same(found, alone, *, devices, processes, group=16):
+    said, gradient, hlo = found
+    wanted, plain, _ = alone
+    assert (said["devices"], said["hosts"]) == (devices * processes, processes)
+    assert said["batches"] == wanted["batches"]
+    np.testing.assert_allclose(said["losses"], wanted["losses"], rtol=1e-4)
+    largest = max(np.abs(leaf).max() for leaf in plain)
+    for ours, theirs in zip(gradient, plain, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * largest)
+    # The voxels of a mixing group travel, one channel each; a feature map has 32 at half the side, four times as much.
+    sizes = gathered_bytes(hlo)
+    assert sizes, "MixUp needs the other patches of its group"
+    assert sizes[0] <= group * 16**3 * 4
+
+
+def test_one_device_says_nothing(alone):
+    assert not gathered_bytes(alone[2])
+
+
+def test_eight_devices(alone, tmp_path):
+    check_same(training(tmp_path / "eight", devices=8), alone, devices=8, processes=1)
+
+
+def test_two_processes_of_four_devices(alone, tmp_path):
+    check_same(training(tmp_path / "both", devices=4, processes=2), alone, devices=4, processes=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 4])
+def test_two_and_four_devices(alone, tmp_path, devices):
+    check_same(training(tmp_path / "some", devices=devices), alone, devices=devices, processes=1)
+
+
+@pytest.mark.slow
+def test_two_mixing_groups_on_one_device_and_on_eight(tmp_path):
+    """Groups of eight rows: four devices share one, and each gathers only that."""
+    plain = training(tmp_path / "one", devices=1, group=8)
+    check_same(training(tmp_path / "eight", devices=8, group=8), plain, devices=8, processes=1, group=8)
+
+
+class Device:
+    def __init__(self, process_index):
+        self.process_index = process_index
+
+
+@pytest.mark.parametrize(
+    ("devices", "batches", "expected"),
+    [
+        ([0] * 8, [8, 8], 8),
+        ([0] * 8, [4, 4], 4),
+        ([0] * 8, [8, 12], 4),
+        ([0] * 7, [8, 8], 4),
+        ([0] * 4 + [1] * 4, [4, 4], 4),
+        ([0] * 4 + [1] * 2, [8, 8], 4),
+    ],
+)
+def test_as_many_devices_share_a_batch_as_divide_it(monkeypatch, devices, batches, expected):
+    monkeypatch.setattr("medssl_jax.train.parallel.Mesh", lambda grid, names, axis_types: grid)
+    grid = place([Device(index) for index in devices], batches=batches, groups=2).mesh
+    assert grid.size == expected
+    assert grid.shape[0] == 2
+    assert len({device.process_index for device in grid.ravel()}) == len(set(devices))
+
+
+def test_more_hosts_than_rows():
+    with pytest.raises(InputError, match=r"a batch of 4 \+ 4 rows cannot be shared by 8 hosts: make it a multiple"):
+        place([Device(index) for index in range(8)], batches=[4, 4])
+
+
+def test_one_device_needs_no_mesh():
+    assert place(jax.devices()[:1], batches=[3]) is HERE
+    assert HERE.host_rows(5) == range(5)
