@@ -1,7 +1,10 @@
 """The processes of one run, one a host or one a device. The only file that knows that there may be several."""
 
+import atexit
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -35,10 +38,31 @@ def connect() -> None:
     except ValueError as error:
         if told or "defined" not in str(error):
             raise InputError(f"the processes of this run cannot be joined: {error}") from error
-        # Nothing in the environment tells of others.
+        return  # nothing in the environment tells of others
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"the processes of this run did not come together: {reason}: start all of them") from error
+    if count() > 1:
+        _leave_last_words()
+
+
+def _leave_last_words() -> None:
+    """Has a word said should this process end otherwise than by itself.
+
+    Where another process dies, JAX aborts this one from within, in the middle of many lines of C++: no code of ours
+    runs after that, so another process has to say it.
+    """
+    words = (
+        f"error: process {jax.process_index()} of {count()} was ended, because another process of this run died or its "
+        "machine was taken away; the first error is in the log of that one. What was saved is untouched: start all "
+        "processes again to go on"
+    )
+    speaker = subprocess.Popen(
+        [sys.executable, "-c", "import sys\nif not sys.stdin.read():\n    print(sys.argv[1], file=sys.stderr)", words],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    atexit.register(speaker.communicate, b"ended by itself")
 
 
 def _told(environ) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def test_every_command_is_run_here_or_is_the_test_command():
         *("configs/phantom.py", "pytest", "experiments.detect", "configs/luna_25.py", "experiments.evaluate"),
         *("experiments.check_data", "configs/phantom_nlst.py"),
         *("configs/phantom_sos.py", "experiments.classify", "experiments.compare_sos", "configs/lks_sos.py"),
+        "experiments.reproduce",
     )
     assert len(COMMANDS) == len(parts)
     assert all(command_with(part) for part in parts)
@@ -91,7 +92,7 @@ def test_sos_then_slides_then_all_methods(tmp_path):
 
 @pytest.mark.slow
 def test_the_main_job_then_all_that_builds_on_it(tmp_path):
-    """Main job; its detector on a scan; its submission scored once more; its data checked; NLST's scans beside it."""
+    """Main job; a detector on a scan; the run reproduced; its marks scored; its data checked; NLST's scans beside it."""
     done = run(command_with("configs/phantom.py"), tmp_path)
     assert done.returncode == 0, done.stderr
     table = next(line for line in done.stdout.splitlines() if line.startswith("10 labelled + 48 unlabelled"))
@@ -102,6 +103,9 @@ def test_the_main_job_then_all_that_builds_on_it(tmp_path):
     done = run(command_with("experiments.detect").replace("SCAN", str(scan)), tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "found/detections.html").exists()
+
+    done = run(command_with("experiments.reproduce"), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
     phantom = tmp_path / "data/phantom/LUNA16"
     luna16 = tmp_path / "data/LUNA16"

@@ -1,4 +1,4 @@
-"""However many devices and processes share a batch: the same batch, the same gradient, and little to say between them."""
+"""However many devices and processes share a batch: the same batch, the same gradient, and little to exchange."""
 
 import json
 import os
