@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments import command
+from experiments import command, data_set_flags
 from experiments.configs import focalmix, own
 from medssl_jax.atomic import writable_directory
 from medssl_jax.data_check.defects import CheckReport
@@ -29,40 +29,28 @@ from medssl_jax.report.data_check.summary import text_report
 BLOCKED_STATUS = 1
 PAGE = "check.html"
 SPLIT_OF = {"luna16": focalmix.get_config().split, "folder": own.get_config().split}
-DATA_SET_OF_FLAG = {
+DATA_SETS_OF_FLAG = {
+    **data_set_flags.DATA_SETS_OF_OPTION,
     "allow_absent": ("luna16",),
     "train_subsets": ("luna16", "folder"),
     "test_subsets": ("luna16", "folder"),
-    "labels": ("folder",),
-    "labelled_list": ("folder",),
-    "lungs": ("folder",),
     "data_dir": ("nlst", "folder"),
-    "min_slices": ("nlst",),
 }
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("dataset", "luna16", ["luna16", "nlst", "folder"], "which data set it is")
-flags.DEFINE_string("manual_dir", None, "folder of the unpacked download, or of your scans", required=True)
+data_set_flags.define(["luna16", "nlst", "folder"], purpose="it is")
 flags.DEFINE_string("output", None, f"folder to write {PAGE} into; without it no page is written")
 flags.DEFINE_bool("allow_absent", False, "luna16: absent scans and masks do not block, as experiments.prepare has it")
 flags.DEFINE_list("train_subsets", None, "subsets that are trained on; those of configs/focalmix.py or configs/own.py")
 flags.DEFINE_list("test_subsets", None, "subsets that are tested on; those of configs/focalmix.py or configs/own.py")
-flags.DEFINE_string("labels", None, "folder: CSV file of points or boxes, or folder of masks")
-flags.DEFINE_string("labelled_list", None, "folder: CSV file of the series that are labelled")
-flags.DEFINE_string("lungs", None, "folder: folder of lung masks; without it lungs are segmented")
 flags.DEFINE_string("data_dir", None, "nlst, folder: where experiments.prepare will write; headers are read once then")
-flags.DEFINE_integer("min_slices", None, "nlst: the fewest slices of a series")
 flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; each takes 0.5 GB of memory at most", lower_bound=1)
 
 
 def main(argv: Sequence[str]) -> None:
     """Checks, prints, writes the page."""
     del argv
-    for name, data_sets in DATA_SET_OF_FLAG.items():
-        if FLAGS[name].present and FLAGS.dataset not in data_sets:
-            raise InputError(
-                f"--{name}: is for --dataset={' or '.join(data_sets)}, found --dataset={FLAGS.dataset}: leave it out"
-            )
+    data_set_flags.refuse_those_of_others(DATA_SETS_OF_FLAG)
     output = writable_directory(FLAGS.output) if FLAGS.output else None
     with tempfile.TemporaryDirectory() as temporary:
         index_dir = Path(FLAGS.data_dir or temporary) / FLAGS.dataset / "index"
@@ -84,16 +72,15 @@ def _check_luna16(folder: Path, index_dir: Path) -> CheckReport:
 def _check_nlst(folder: Path, index_dir: Path) -> CheckReport:
     from data_builders.nlst.check import check_nlst
 
-    given = {"least_slices": FLAGS.min_slices} if FLAGS["min_slices"].present else {}
-    return check_nlst(folder, index_dir, **_work(), **given)
+    least = {"least_slices": FLAGS.min_slices} if data_set_flags.given("min_slices") else {}
+    return check_nlst(folder, index_dir, **_work(), **least)
 
 
 def _check_folder(folder: Path, index_dir: Path) -> CheckReport:
     from data_builders.folder.check import check_folder
 
-    given: dict[str, Any] = {
-        name: Path(getattr(FLAGS, name)) for name in ("labels", "labelled_list", "lungs") if FLAGS[name].present
-    }
+    tables = data_set_flags.given("labels", "labelled_list", "lungs")
+    given: dict[str, Any] = {name: Path(path) for name, path in tables.items()}
     return check_folder(folder, **_sides(), **_work(), **given, index_dir=index_dir)
 
 

@@ -6,16 +6,13 @@ A seed draws the validation slides, the first parameters and the batches. Config
 training share one. Started again, training that is finished is kept.
 """
 
-import time
-from pathlib import Path
-
 import jax
 from absl import flags
 from flax.traverse_util import flatten_dict
 
 from data_builders.lks.files import CLASSES
-from experiments import command
-from medssl_jax.atomic import atomic_path, writable_directory
+from experiments import command, comparison
+from medssl_jax.atomic import writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
@@ -23,24 +20,19 @@ from medssl_jax.runs import sos as sos_run
 from medssl_jax.runs.sos_evaluation import evaluate
 
 MUST_AGREE = ("data.", "split.", "inference.slide_batch", "inference.patch_batch")
-CONFIGS = ("image", "patch", "multiscale", "rdms", "sos", "cascade")
+METHODS = ("image", "patch", "multiscale", "rdms", "sos", "cascade")
+CONFIGS = [f"configs/phantom_{method}.py" for method in METHODS]
 
-_CONFIGS = flags.DEFINE_list(
-    "configs", [f"configs/phantom_{method}.py" for method in CONFIGS], "Configs of experiments.sos, a method each."
-)
-_SEEDS = flags.DEFINE_multi_integer(
-    "seed", [0, 1, 2], "A seed to run each config with; given several times.", lower_bound=0
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the runs and the tables.", required=True)
-_STEPS = flags.DEFINE_integer("steps", None, "Instead of the configs' number of steps.", lower_bound=1)
+FLAGS = flags.FLAGS
+comparison.define_flags(CONFIGS, about="Configs of experiments.sos, a method each.")
 
 
 def main(_) -> None:
     """Every training, then every method on the same slides, then the tables."""
     configs = _load_configs()
-    workdir = writable_directory(_WORKDIR.value)
+    workdir = writable_directory(FLAGS.workdir)
     evaluations: dict[str, list] = {config.method.name: [] for config in configs.values()}
-    for seed in _SEEDS.value:
+    for seed in FLAGS.seed:
         methods, source, split = _train_all(configs, seed, workdir)
         evaluated = evaluate(methods, source, split, progress_bar(f"evaluating, seed {seed}", "batches"))
         for name, evaluation in evaluated.items():
@@ -55,24 +47,19 @@ def main(_) -> None:
         needs_high=sos_run.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
         markdown=True,
     )
-    seeds = ", ".join(map(str, _SEEDS.value))
+    seeds = ", ".join(map(str, FLAGS.seed))
     table = f"{sos_run.data_name(data)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
-    with atomic_path(workdir / "table.md") as temporary:
-        temporary.write_text(table, encoding="utf-8")
-    print(f"\n{table}\nwritten to {workdir}")
+    comparison.write_table(workdir, table)
 
 
 def _load_configs():
     """The configs by path, all of them checked before hours are spent on the first."""
-    paths, seeds = _CONFIGS.value, _SEEDS.value
-    if not paths:
+    if not FLAGS.configs:
         raise InputError(
             "--configs: found none, expected one or more configs of experiments.sos, such as configs/phantom_sos.py"
         )
-    stems = [Path(path).stem for path in paths]
-    if len(set(stems)) < len(stems) or len(set(seeds)) < len(seeds):
-        raise InputError(f"--configs={','.join(paths)} --seed={seeds}: expected each name and seed once")
-    configs = {path: command.load_config(path) for path in paths}
+    comparison.check_each_is_given_once()
+    configs = {path: command.load_config(path) for path in FLAGS.configs}
     for path, config in configs.items():
         try:
             command.require_section(config, "method", "experiments.sos")
@@ -103,17 +90,11 @@ def _train_all(configs, seed, workdir):
     trained: dict[str, sos_run.TrainedMethod] = {}
     methods = {}
     for path, config in configs.items():
-        config.seed = config.split.seed = seed
-        if _STEPS.value:
-            config.steps = _STEPS.value
+        comparison.set_run(config, seed)
         training = sos_run.training_of(config)
         if training not in trained:
-            start = time.monotonic()
-            print(f"\n{path}, seed {seed}", flush=True)
-            folder = workdir / f"{Path(path).stem}_seed{seed}"
-            trained[training], source, split = sos_run.train_method(config, folder)
-            print(f"{(time.monotonic() - start) / 60:.1f} minutes", flush=True)
-            jax.clear_caches()
+            with comparison.announced_run(path, seed, workdir) as folder:
+                trained[training], source, split = sos_run.train_method(config, folder)
         methods[config.method.name] = trained[training].used_as(config)
     return methods, source, split
 

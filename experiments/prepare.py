@@ -11,11 +11,10 @@ the work on scans: data_builders/README.md.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
-from experiments import command
+from experiments import command, data_set_flags
 from medssl_jax.data import scan_source, slide_source
 from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS
 from medssl_jax.errors import InputError
@@ -23,21 +22,18 @@ from medssl_jax.progress import progress_bar
 from medssl_jax.slides import SlideLayout
 
 FLAGS = flags.FLAGS
-FLAGS_OF_LKS = ("grid", "patch_side", "shrink", "background_threshold")
-FLAGS_OF_FOLDER = ("labels", "labelled_list", "lungs")
-FLAGS_OF_SCANS = ("allow_absent", "beam_runner", "beam_options")
+DATA_SETS_OF_FLAG = {
+    **data_set_flags.DATA_SETS_OF_OPTION,
+    **dict.fromkeys(("grid", "patch_side", "shrink", "background_threshold"), ("lks",)),
+    **dict.fromkeys(("allow_absent", "beam_runner", "beam_options"), scan_source.DATA_SETS),
+}
 
-flags.DEFINE_enum("dataset", "luna16", [*scan_source.DATA_SETS, "lks"], "which data set to make")
-flags.DEFINE_string("manual_dir", None, "folder of the unpacked download, or of your scans", required=True)
+data_set_flags.define([*scan_source.DATA_SETS, "lks"], purpose="to make")
 flags.DEFINE_string("data_dir", None, "folder of the made data set", required=True)
 flags.DEFINE_integer(
     "workers", 2, "processes; each takes 2 GB of memory for large scans, 0.5 for slides", lower_bound=1
 )
 flags.DEFINE_bool("allow_absent", False, "scans: goes on without those that are not there or cannot be read")
-flags.DEFINE_integer("min_slices", None, "nlst: the fewest slices of a series")
-flags.DEFINE_string("labels", None, "folder: CSV file of points or boxes, or folder of masks")
-flags.DEFINE_string("labelled_list", None, "folder: CSV file of the series that are labelled")
-flags.DEFINE_string("lungs", None, "folder: folder of lung masks; without it lungs are segmented")
 flags.DEFINE_string("beam_runner", None, "scans: Apache Beam's runner, such as DataflowRunner; none: processes here")
 flags.DEFINE_multi_string("beam_options", [], "scans: a flag of Beam's, such as --project=NAME; may be repeated")
 flags.DEFINE_integer("grid", SlideLayout.grid, "lks: patches a side of the centre crop")
@@ -51,21 +47,14 @@ flags.DEFINE_float(
 def main(argv: Sequence[str]) -> None:
     """Prepares and says what is there."""
     del argv
+    data_set_flags.refuse_those_of_others(DATA_SETS_OF_FLAG)
     source = _prepare_lks() if FLAGS.dataset == "lks" else _prepare_scans()
     print(f"{FLAGS.data_dir}: {source}")
 
 
 def _prepare_scans():
-    _refuse(FLAGS_OF_LKS, "lks")
-    if FLAGS.dataset != "folder":
-        _refuse(FLAGS_OF_FOLDER, "folder")
-    if FLAGS.dataset != "nlst":
-        _refuse(("min_slices",), "nlst")
     if FLAGS.beam_options and not FLAGS.beam_runner:
         raise InputError("--beam_options: found without --beam_runner: give that too, or leave them out")
-    options: dict[str, Any] = {
-        name: FLAGS[name].value for name in (*FLAGS_OF_FOLDER, "min_slices") if FLAGS[name].present
-    }
     scan_source.prepare_scans(
         FLAGS.dataset,
         FLAGS.manual_dir,
@@ -74,13 +63,12 @@ def _prepare_scans():
         allow_absent=FLAGS.allow_absent,
         beam_runner=FLAGS.beam_runner,
         beam_options=FLAGS.beam_options,
-        **options,
+        **data_set_flags.given(*data_set_flags.DATA_SETS_OF_OPTION),
     )
     return scan_source.open_scans(FLAGS.dataset, FLAGS.data_dir)
 
 
 def _prepare_lks():
-    _refuse((*FLAGS_OF_SCANS, *FLAGS_OF_FOLDER, "min_slices"), "one of scans")
     slide_source.prepare_lks(
         FLAGS.manual_dir,
         FLAGS.data_dir,
@@ -90,12 +78,6 @@ def _prepare_lks():
         progress=progress_bar("preparing", "slides"),
     )
     return slide_source.open_lks(FLAGS.data_dir)
-
-
-def _refuse(names, data_set):
-    for name in names:
-        if FLAGS[name].present:
-            raise InputError(f"--{name}: is for --dataset={data_set}, found --dataset={FLAGS.dataset}: leave it out")
 
 
 if __name__ == "__main__":

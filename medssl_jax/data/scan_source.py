@@ -1,7 +1,6 @@
 """A prepared data set of CT scans: made once from the files as they lie on disk, then read scan by scan."""
 
 import importlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from medssl_jax.atomic import writable_directory
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_facts import ScanFacts
-from medssl_jax.data.tfds_store import Records, make
+from medssl_jax.data.tfds_store import Records, check_is_made, is_made, make, read_metadata
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.locks import exclusive
@@ -32,7 +31,7 @@ class ScanSource(Sequence):
     """
 
     def __init__(self, directory: Path):
-        index = json.loads((directory / "metadata.json").read_text())
+        index = read_metadata(directory)
         self.facts: dict[str, ScanFacts] = {scan["series_uid"]: ScanFacts.from_json(scan) for scan in index["scans"]}
         self.series_uids: tuple[str, ...] = tuple(self.facts)
         self.fingerprint: str = index["fingerprint"]
@@ -66,11 +65,7 @@ class ScanSource(Sequence):
 def open_scans(data_set: str, data_dir: str | os.PathLike) -> ScanSource:
     """Opens what `prepare_scans` made; `InputError` if there is nothing."""
     directory = _directory(data_set, data_dir)
-    if not (directory / "metadata.json").is_file():
-        raise InputError(
-            f"{data_dir}: no prepared {data_set} ({directory.name}) here: run "
-            f"`python -m experiments.prepare --dataset={data_set} --manual_dir=DIR --data_dir={data_dir}`"
-        )
+    check_is_made(directory, data_set)
     return ScanSource(directory)
 
 
@@ -96,7 +91,7 @@ def prepare_scans(
         other settings, or cannot be written.
     """
     manual_dir, directory = Path(manual_dir).absolute(), _directory(data_set, data_dir)
-    prepared = (directory / "metadata.json").is_file()
+    prepared = is_made(directory)
     if prepared and not manual_dir.is_dir():
         return
     builder_class = importlib.import_module(f"data_builders.{data_set}.{data_set}_dataset_builder").BUILDER
@@ -111,7 +106,7 @@ def prepare_scans(
         _check_unchanged(builder, manual_dir, directory)
         return
     with exclusive(writable_directory(directory.parent), "preparing"):
-        if (directory / "metadata.json").is_file():  # by the process that this one waited for
+        if is_made(directory):  # by the process that this one waited for
             _check_unchanged(builder, manual_dir, directory)
             return
         if not builder.is_there(manual_dir):

@@ -10,7 +10,7 @@ from medssl_jax.atomic import writable_directory
 from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS
 from medssl_jax.data.patch_store import PreparedSlide
 from medssl_jax.data.slide_stores import describe_source, store_path
-from medssl_jax.data.tfds_store import make
+from medssl_jax.data.tfds_store import check_is_made, is_made, make, read_metadata
 from medssl_jax.errors import InputError
 from medssl_jax.progress import Progress, silent
 from medssl_jax.slides import SlideLayout
@@ -26,7 +26,7 @@ class LksSource:
     """
 
     def __init__(self, directory: Path):
-        index = json.loads((directory / "metadata.json").read_text())
+        index = read_metadata(directory)
         self.names: tuple[str, ...] = tuple(index["names"])
         self.splits: tuple[str, ...] = tuple(index["splits"])
         self.labels: tuple[int, ...] = tuple(index["labels"])
@@ -51,11 +51,7 @@ class LksSource:
 def open_lks(data_dir: str | os.PathLike) -> LksSource:
     """Opens what `prepare_lks` made; `InputError` if there is nothing."""
     directory = _lks_directory(data_dir)
-    if not (directory / "metadata.json").is_file():
-        raise InputError(
-            f"{data_dir}: no prepared LKS ({lks.VERSION}) here: run "
-            f"`python -m experiments.prepare --dataset=lks --manual_dir=DIR --data_dir={data_dir}`"
-        )
+    check_is_made(directory, "LKS")
     return LksSource(directory)
 
 
@@ -78,7 +74,7 @@ def prepare_lks(
         them in one line, when the others are finished); `data_dir` was made from other files or by other settings, or
         cannot be written.
     """
-    manual_dir, prepared = Path(manual_dir).absolute(), (_lks_directory(data_dir) / "metadata.json").is_file()
+    manual_dir, prepared = Path(manual_dir).absolute(), is_made(_lks_directory(data_dir))
     if prepared and not lks_files.is_there(manual_dir):
         return
     slides = lks_files.find_slides(manual_dir)
@@ -102,7 +98,7 @@ def prepare_lks(
 
 
 def _check_unchanged(directory, manual_dir, wanted):
-    found = json.loads((directory / "metadata.json").read_text())["description"]
+    found = read_metadata(directory)["description"]
     wanted = json.loads(json.dumps(wanted))
     differing = [
         f"{part}: {found.get(part)}, now {wanted.get(part)}"

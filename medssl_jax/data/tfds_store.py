@@ -6,6 +6,7 @@ It is imported when a data set is made or a record is read, not before: training
 import contextlib
 import errno
 import io
+import json
 import operator
 import os
 import tempfile
@@ -15,6 +16,7 @@ from typing import Any
 
 from medssl_jax.errors import InputError
 
+METADATA_FILE = "metadata.json"
 # TFDS keeps every shard open that was read from, and systems allow a process about a thousand files.
 REOPEN_AFTER = 256
 
@@ -43,6 +45,26 @@ class Records(Sequence):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
+
+
+def is_made(directory: Path) -> bool:
+    """Whether there is a data set in `directory`, which is `data_dir/NAME/VERSION`; TFDS moves it there when whole."""
+    return (directory / METADATA_FILE).is_file()
+
+
+def check_is_made(directory: Path, title: str) -> None:
+    """Raises `InputError` unless `is_made`, with the command that makes the data set, which people call `title`."""
+    if not is_made(directory):
+        name, data_dir = directory.parent.name, directory.parents[1]
+        raise InputError(
+            f"{data_dir}: no prepared {title} ({directory.name}) here: run "
+            f"`python -m experiments.prepare --dataset={name} --manual_dir=DIR --data_dir={data_dir}`"
+        )
+
+
+def read_metadata(directory: Path) -> dict[str, Any]:
+    """What its builder tells of the data set in `directory`."""
+    return json.loads((directory / METADATA_FILE).read_text())
 
 
 def make(builder: Any, manual_dir: Path, *, beam_runner: str | None = None, beam_options: Sequence[str] = ()) -> None:

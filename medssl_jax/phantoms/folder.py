@@ -4,13 +4,15 @@
 """
 
 import csv
+import dataclasses
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
@@ -21,11 +23,61 @@ TRUTH_FOLDER = "phantom"  # beside the real data set's folders; what tells a pha
 Item = TypeVar("Item")
 
 
-def claim_folder(directory: Path, wanted: dict[str, Any], telltale_names: Sequence[str]) -> None:
-    """Writes spec.json, or makes sure that the one there says `wanted`.
+def claim_folder(
+    directory: str | os.PathLike,
+    kind: str,
+    make: int,
+    spec: Any,
+    *,
+    telltale_names: Sequence[str],
+    subfolders: Iterable[str] = (),
+) -> Path:
+    """The folder for the phantom of `spec`, a dataclass: its spec.json says so, its `subfolders` and the truth's exist.
 
-    Raises InputError for another spec, or where one of `telltale_names` (parts of the real data set) lies without one.
+    A phantom is the same where `kind`, `make` and every field of `spec` are.
+
+    Raises:
+      InputError: `directory` cannot be written, holds a phantom of another spec, or one of `telltale_names` (parts of
+        the real data set) and no spec.json.
     """
+    directory = writable_directory(directory)
+    _claim(directory, {"make": make, "kind": kind, **dataclasses.asdict(spec)}, telltale_names)
+    for name in (*subfolders, TRUTH_FOLDER):
+        (directory / name).mkdir(exist_ok=True)
+    return directory
+
+
+def make_missing(
+    make: Callable[[Item], Any],
+    items: Iterable[Item],
+    is_finished: Callable[[Item], bool],
+    *,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> None:
+    """Calls `make` (picklable if `workers` > 1) on each item not yet finished, in processes of their own if several."""
+    missing = [item for item in items if not is_finished(item)]
+    finished = results_as_completed(make, missing, workers=workers)
+    for _ in progress(finished, total=len(missing)) if missing else ():
+        pass
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes atomically; a file that says the same already keeps its date."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def _claim(directory, wanted, telltale_names):
     path = directory / SPEC_FILE
     wanted = json.loads(json.dumps(wanted))
     if not path.exists():
@@ -48,27 +100,3 @@ def claim_folder(directory: Path, wanted: dict[str, Any], telltale_names: Sequen
             f"{path}: this phantom was made with {key} = {value}, asked for is {wanted[key]}: "
             "choose another folder, or delete this one to make it anew"
         )
-
-
-def make_each(
-    make: Callable[[Item], Any], items: Sequence[Item], *, workers: int = 1, progress: Progress = silent
-) -> None:
-    """Calls `make` (picklable if `workers` > 1) on every item, in processes of their own if there are several."""
-    finished = results_as_completed(make, items, workers=workers)
-    for _ in progress(finished, total=len(items)) if items else ():
-        pass
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as the text of a CSV file."""
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes atomically; a file that says the same already keeps its date."""
-    if path.is_file() and path.read_bytes() == text.encode():
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode())

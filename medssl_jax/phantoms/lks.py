@@ -16,17 +16,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.atomic import atomic_path
 from medssl_jax.errors import InputError
-from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_each, write_text
+from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_missing, write_text
 from medssl_jax.phantoms.slides.painting import SlideDrawing
 from medssl_jax.phantoms.slides.render import draw_slide, render_bands
 from medssl_jax.phantoms.slides.roster import PlannedSlide, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
 from medssl_jax.progress import Progress, silent
 
-# Raised when the same spec would give other bytes, so that two makes never mix in one folder.
-MAKE = 1
+MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 FOLDERS = {"train": "Train", "test": "Test"}
 LABEL_FILES = {"train": "Train_Labels.csv", "test": "Test_Labels.csv"}
 HEADER = ("Image", "Label")
@@ -55,20 +54,19 @@ def write_lks_phantom(
 ) -> None:
     """Makes the data set; slides that are there already are kept, so an interrupted call is simply made again.
 
-    Raises:
-      InputError: `directory` cannot be written, holds a phantom of another spec, or something that is no phantom.
+    Raises `InputError` as `claim_folder`.
     """
-    directory = writable_directory(directory)
-    claim_folder(
-        directory,
-        {"make": MAKE, "kind": "lks", **dataclasses.asdict(spec)},
-        telltale_names=(*LABEL_FILES.values(), *FOLDERS.values()),
-    )
-    for folder in (*FOLDERS.values(), TRUTH_FOLDER):
-        (directory / folder).mkdir(exist_ok=True)
+    subfolders = tuple(FOLDERS.values())
+    telltale_names = (*LABEL_FILES.values(), *subfolders)
+    directory = claim_folder(directory, "lks", MAKE, spec, telltale_names=telltale_names, subfolders=subfolders)
     slides = plan_slides(spec)
-    missing = [slide for slide in slides if not _is_finished(directory, slide)]
-    make_each(functools.partial(write_slide, spec, directory), missing, workers=workers, progress=progress)
+    make_missing(
+        functools.partial(write_slide, spec, directory),
+        slides,
+        functools.partial(_is_finished, directory),
+        workers=workers,
+        progress=progress,
+    )
     for split, file in LABEL_FILES.items():
         rows = [(f"{slide.name}.tif", slide.label) for slide in slides if slide.split == split]
         write_text(directory / file, csv_text([HEADER, *rows]))

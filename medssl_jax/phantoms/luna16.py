@@ -13,15 +13,13 @@ import json
 import os
 from pathlib import Path
 
-from medssl_jax.atomic import writable_directory
 from medssl_jax.phantoms.chests.scan import PlacedFinding, render_scan
 from medssl_jax.phantoms.chests.spec import SUBSETS, Luna16Phantom
-from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_each, write_text
+from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_missing, write_text
 from medssl_jax.progress import Progress, silent
 from medssl_jax.volumes import Volume, write_metaimage
 
-# Raised when the same spec would give other bytes, so that two makes never mix in one folder.
-MAKE = 2
+MAKE = 2  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 LUNGS_FOLDER = "seg-lungs-LUNA16"
 ANNOTATIONS_FILE, EXCLUDED_FILE, SERIES_FILE = "annotations.csv", "annotations_excluded.csv", "seriesuids.csv"
 HEADER = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
@@ -42,19 +40,18 @@ def write_luna16_phantom(
 ) -> None:
     """Makes the data set; scans that are there already are kept, so an interrupted call is simply made again.
 
-    Raises:
-      InputError: `directory` cannot be written, holds a phantom of another spec, or something that is no phantom.
+    Raises `InputError` as `claim_folder`.
     """
-    directory = writable_directory(directory)
-    claim_folder(
-        directory,
-        {"make": MAKE, "kind": "luna16", **dataclasses.asdict(spec)},
-        telltale_names=(ANNOTATIONS_FILE, "subset0", LUNGS_FOLDER),
+    subfolders = (*(f"subset{k}" for k in range(SUBSETS)), LUNGS_FOLDER)
+    telltale_names = (ANNOTATIONS_FILE, "subset0", LUNGS_FOLDER)
+    directory = claim_folder(directory, "luna16", MAKE, spec, telltale_names=telltale_names, subfolders=subfolders)
+    make_missing(
+        functools.partial(write_scan, spec, directory),
+        range(spec.scans),
+        functools.partial(_is_finished, spec, directory),
+        workers=workers,
+        progress=progress,
     )
-    for folder in (*(f"subset{k}" for k in range(SUBSETS)), LUNGS_FOLDER, TRUTH_FOLDER):
-        (directory / folder).mkdir(exist_ok=True)
-    missing = [index for index in range(spec.scans) if not _is_finished(spec, directory, index)]
-    make_each(functools.partial(write_scan, spec, directory), missing, workers=workers, progress=progress)
     _write_tables(spec, directory)
 
 

@@ -16,18 +16,16 @@ import os
 import uuid
 from pathlib import Path
 
-from medssl_jax.atomic import writable_directory
 from medssl_jax.phantoms.chests.scan import PlacedFinding
 from medssl_jax.phantoms.dicom_series import CT_IMAGE, SECONDARY_CAPTURE, write_images
-from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_each, write_text
+from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_missing, write_text
 from medssl_jax.phantoms.studies.headers import StudySeries, study_series
 from medssl_jax.phantoms.studies.spec import NlstPhantom
 from medssl_jax.phantoms.studies.study import render_study
 from medssl_jax.progress import Progress, silent
 from medssl_jax.volumes import write_metaimage
 
-# Raised when the same spec would give other bytes, so that two makes never mix in one folder.
-MAKE = 1
+MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 METADATA_FILE = "metadata.csv"
 METADATA_HEADER = (
     "Series UID",
@@ -96,18 +94,16 @@ def write_nlst_phantom(
 ) -> None:
     """Makes the data set; studies that are there already are kept, so an interrupted call is simply made again.
 
-    Raises:
-      InputError: `directory` cannot be written, holds a phantom of another spec, or something that is no phantom.
+    Raises `InputError` as `claim_folder`.
     """
-    directory = writable_directory(directory)
-    claim_folder(
-        directory,
-        {"make": MAKE, "kind": "nlst", **dataclasses.asdict(spec)},
-        telltale_names=("NLST", "nlst", METADATA_FILE),
+    directory = claim_folder(directory, "nlst", MAKE, spec, telltale_names=("NLST", "nlst", METADATA_FILE))
+    make_missing(
+        functools.partial(write_study, spec, directory),
+        spec.studies,
+        functools.partial(_is_finished, spec, directory),
+        workers=workers,
+        progress=progress,
     )
-    (directory / TRUTH_FOLDER).mkdir(exist_ok=True)
-    missing = [study for study in spec.studies if not _is_finished(spec, directory, study)]
-    make_each(functools.partial(write_study, spec, directory), missing, workers=workers, progress=progress)
     if spec.layout == "nbia":
         write_text(
             directory / METADATA_FILE, csv_text([METADATA_HEADER, *_metadata_rows(read_truths(spec, directory))])

@@ -5,7 +5,7 @@ import html
 import importlib.metadata
 import io
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,20 @@ from jaxtyping import UInt8
 
 from medssl_jax.report.provenance import RESEARCH_USE
 
-SHARED_STYLE = Path(__file__).with_name("page_style.html")
+FRAME, SHARED_STYLE = (Path(__file__).with_name(name) for name in ("page_frame.html", "page_style.html"))
 
 
 def fill_page(template: Path, **parts: str) -> str:
-    """The page of a template: `parts`, which are HTML, in the places of their names, and the shared style."""
-    page = string.Template(template.read_text(encoding="utf-8"))
-    return page.substitute(parts, shared_style=SHARED_STYLE.read_text(encoding="utf-8").rstrip())
+    """A page: what all pages share, round `template` (`NAME.html`) and its own style beside it (`NAME_style.html`).
+
+    `parts`, which are HTML, take the places of their names; every page has a `title` and a `footer`.
+    """
+    filled = {
+        "content": _filled(template, parts),
+        "style": _filled(template.with_name(f"{template.stem}_style.html"), parts),
+        "shared_style": _filled(SHARED_STYLE, {}),
+    }
+    return _filled(FRAME, parts | filled) + "\n"
 
 
 def notices(warnings: Iterable[str]) -> str:
@@ -31,6 +38,12 @@ def notices(warnings: Iterable[str]) -> str:
 def fact_list(facts: Mapping[str, str]) -> str:
     """Names and values, as text, in two columns."""
     return "<dl>\n" + "\n".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()) + "\n</dl>"
+
+
+def table(columns: Sequence[str], rows: Iterable[str]) -> str:
+    """A table of `rows`, each a `<tr>`, under the names of its columns; "" names none."""
+    head = "".join(f'<th scope="col">{name}</th>' if name else "<td></td>" for name in columns)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
 
 
 def software() -> str:
@@ -51,6 +64,10 @@ def png_data_uri(picture: UInt8[np.ndarray, "height width *channels"]) -> str:
 def jpeg_data_uri(picture: UInt8[np.ndarray, "height width"]) -> str:
     """A grey picture as a JPEG within a `data:` address: a tenth of a PNG's size."""
     return _data_uri(picture, "jpeg")
+
+
+def _filled(template, parts):
+    return string.Template(template.read_text(encoding="utf-8").rstrip()).substitute(parts)
 
 
 def _data_uri(picture, kind):

@@ -65,7 +65,10 @@ class Placement:
         return jax.jit(step, in_shardings=(state, batch), out_shardings=(state, state), donate_argnums=0)
 
     def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function(params, *rows)` compiled, where each row of the result belongs to a row of what is given."""
+        """`function(params, *rows)` compiled, where each row of the result belongs to a row of what is given.
+
+        Only for devices of this host, which has all rows.
+        """
         if self.mesh is None:
             return jax.jit(function)
         params, rows = NamedSharding(self.mesh, EVERYWHERE), NamedSharding(self.mesh, ROWS)
@@ -74,7 +77,7 @@ class Placement:
             return function(params, *rows)
 
         compiled = jax.jit(call, in_shardings=(params, rows), out_shardings=rows)
-        return lambda params, *rows: compiled(params, rows)
+        return lambda params, *arrays: compiled(params, jax.device_put(arrays, rows))
 
     def put_state(self, state: Any) -> Any:
         """The state, which every host has, on every device."""
@@ -141,3 +144,8 @@ def place(devices: Sequence[jax.Device], *, batches: Sequence[int], groups: int 
         return HERE
     grid = np.array(chosen).reshape(math.gcd(len(chosen), groups), -1)
     return Placement(Mesh(grid, ("group", "member"), axis_types=(AxisType.Auto,) * 2))
+
+
+def space_mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """Devices in a row that share the z axis of a volume."""
+    return Mesh(np.array(devices), ("space",), axis_types=(AxisType.Auto,))

@@ -121,18 +121,7 @@ def test_a_slide_that_fails_half_way_leaves_nothing(tiff, tmp_path):
     assert os.listdir(tmp_path) == ["slide.tif"]
 
 
-def test_a_full_disk_is_the_stores_fault(store, tmp_path, monkeypatch):
-    class FullDisk:
-        def __init__(self, path, options):
-            self.path = path
-
-        def write(self, record):
-            raise RuntimeError(f"write() failed: No space left on device; writing {self.path}")
-
-        def close(self):
-            self.write(b"")
-
-    monkeypatch.setattr("array_record.python.array_record_module.ArrayRecordWriter", FullDisk)
+def test_a_full_disk_is_the_stores_fault(store, tmp_path, full_disk):
     with (
         PreparedSlide(store) as slide,
         pytest.raises(StoreError, match=r"new: cannot be written \(write\(\) failed: No space left on device\)"),

@@ -45,6 +45,7 @@ def write_tiny_luna16(folder):
     with (folder / "annotations.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     (folder / "seriesuids.csv").write_text("".join(f"{uid(scan)}\r\n" for scan in range(len(NODULES_OF_SCAN))))
+    return folder
 
 
 def prepare(manual_dir, data_dir, **options):
@@ -53,15 +54,13 @@ def prepare(manual_dir, data_dir, **options):
 
 @pytest.fixture
 def luna16(tmp_path):
-    write_tiny_luna16(tmp_path / "luna16")
-    return tmp_path / "luna16"
+    return write_tiny_luna16(tmp_path / "luna16")
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     root = tmp_path_factory.mktemp("prepared")
-    write_tiny_luna16(root / "raw")
-    prepare(root / "raw", root / "data")
+    prepare(write_tiny_luna16(root / "raw"), root / "data")
     return root
 
 
@@ -237,15 +236,7 @@ class TestIncomplete:
         assert not list((luna16.parent / "data").rglob("*incomplete*"))
 
 
-def test_a_full_disk_leaves_nothing_that_opens(luna16, tmp_path, monkeypatch):
-    class FullDisk:
-        def __init__(self, path, options):
-            self.path = path
-
-        def write(self, record):
-            raise RuntimeError(f"write() failed: No space left on device; writing {self.path}")
-
-    monkeypatch.setattr("array_record.python.array_record_module.ArrayRecordWriter", FullDisk)
+def test_a_full_disk_leaves_nothing_that_opens(luna16, tmp_path, full_disk):
     with pytest.raises(InputError, match=r"cannot be written: .*No space left on device"):
         prepare(luna16, tmp_path / "data")
     with pytest.raises(InputError, match="no prepared luna16"):

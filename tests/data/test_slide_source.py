@@ -38,6 +38,7 @@ def write_tiny_lks(folder):
             tifffile.imwrite(folder / split / name, pixels * (name != "z.tif"), rowsperstrip=5, **options)
         with (folder / f"{split}_Labels.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("any", "header"), *class_of.items()])
+    return folder
 
 
 def write_authors_layout(raw, folder):
@@ -71,15 +72,13 @@ def low_resolutions(source):
 
 @pytest.fixture
 def lks(tmp_path):
-    write_tiny_lks(tmp_path / "LKS")
-    return tmp_path / "LKS"
+    return write_tiny_lks(tmp_path / "LKS")
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     root = tmp_path_factory.mktemp("prepared")
-    write_tiny_lks(root / "raw")
-    prepare(root / "raw", root / "data")
+    prepare(write_tiny_lks(root / "raw"), root / "data")
     return root
 
 

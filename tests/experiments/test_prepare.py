@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import tifffile
 
 
@@ -47,7 +48,17 @@ def test_lks_that_is_not_there(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
-def test_a_flag_of_the_other_data_set(tmp_path):
-    result = prepare("--dataset=luna16", f"--manual_dir={tmp_path}", f"--data_dir={tmp_path}/data", "--grid=3")
+@pytest.mark.parametrize(
+    ("data_set", "flag", "owners"),
+    [
+        ("luna16", "--grid=3", "lks"),
+        ("luna16", "--min_slices=9", "nlst"),
+        ("lks", "--labels=a.csv", "folder"),
+        ("lks", "--allow_absent", "luna16 or nlst or folder"),
+    ],
+)
+def test_a_flag_of_another_data_set(tmp_path, data_set, flag, owners):
+    result = prepare(f"--dataset={data_set}", f"--manual_dir={tmp_path}", f"--data_dir={tmp_path}/data", flag)
     assert result.returncode == 2
-    assert result.stderr == "error: --grid: is for --dataset=lks, found --dataset=luna16: leave it out\n"
+    name = flag.partition("=")[0]
+    assert result.stderr == f"error: {name}: is for --dataset={owners}, found --dataset={data_set}: leave it out\n"

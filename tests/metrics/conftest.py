@@ -1,5 +1,7 @@
 """Small findings and marks, written as rows."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -10,20 +12,15 @@ from medssl_jax.metrics.marks import Marks
 @pytest.fixture
 def findings():
     """findings((uid, x, y, z, diameter), ...)"""
-
-    def make(*rows):
-        table = np.array([row[1:] for row in rows], float).reshape(-1, 4)
-        return Findings(tuple(row[0] for row in rows), table[:, :3], table[:, 3])
-
-    return make
+    return functools.partial(_from_rows, Findings)
 
 
 @pytest.fixture
 def marks():
     """marks((uid, x, y, z, probability), ...)"""
+    return functools.partial(_from_rows, Marks)
 
-    def make(*rows):
-        table = np.array([row[1:] for row in rows], float).reshape(-1, 4)
-        return Marks(tuple(row[0] for row in rows), table[:, :3], table[:, 3])
 
-    return make
+def _from_rows(kind, *rows):
+    table = np.array([row[1:] for row in rows], float).reshape(-1, 4)
+    return kind(tuple(row[0] for row in rows), table[:, :3], table[:, 3])

@@ -1,6 +1,5 @@
 """The folder on disk: LKS's layout, read back by tifffile, libvips and csv; resumed, never mixed."""
 
-import csv
 import dataclasses
 
 import numpy as np
@@ -24,16 +23,7 @@ def folder(tmp_path_factory):
     return directory
 
 
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.reader(file))
-
-
-def files(directory):
-    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
-def test_layout_is_that_of_lks(folder):
+def test_layout_is_that_of_lks(folder, rows):
     names = {path.name for path in folder.iterdir()}
     assert names == {"Train", "Test", "Train_Labels.csv", "Test_Labels.csv", "spec.json", "phantom"}
     for split, count in (("Train", 12), ("Test", 4)):
@@ -84,20 +74,20 @@ def test_truth_tells_where_the_crop_and_the_organs_lie(folder):
         assert abs(drawn.section.depth[y, x]) < 0.06 * SPEC.side
 
 
-def test_two_workers_write_the_same_bytes_as_one(folder, tmp_path):
+def test_two_workers_write_the_same_bytes_as_one(folder, tmp_path, files):
     write_lks_phantom(SPEC, tmp_path, workers=2)
     assert files(tmp_path) == files(folder)
 
 
-def test_fewer_slides_keep_the_bytes_of_each(folder, tmp_path):
+def test_fewer_slides_keep_the_bytes_of_each(folder, tmp_path, files):
     write_lks_phantom(dataclasses.replace(SPEC, train=2, test=1), tmp_path)
     few, all_files = files(tmp_path), files(folder)
-    same = [path for path in few if path.suffix in (".tif", ".json") and path.name != "spec.json"]
+    same = [path for path in few if path.endswith((".tif", ".json")) and path != "spec.json"]
     assert len(same) == 6
     assert all(few[path] == all_files[path] for path in same)
 
 
-def test_interrupted_writing_goes_on_and_finished_slides_are_kept(folder, tmp_path, monkeypatch):
+def test_interrupted_writing_goes_on_and_finished_slides_are_kept(folder, tmp_path, monkeypatch, files):
     draw = lks.draw_slide
     made: list[str] = []
 
@@ -131,7 +121,7 @@ def test_a_killed_write_leaves_no_half_slide(tmp_path, monkeypatch):
     assert list((tmp_path / "Train").iterdir()) == []
 
 
-def test_another_spec_is_refused(folder):
+def test_another_spec_is_refused(folder, files):
     before = files(folder)
     with pytest.raises(InputError, match="seed = 1, asked for is 2") as caught:
         write_lks_phantom(dataclasses.replace(SPEC, seed=2), folder)

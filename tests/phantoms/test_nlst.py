@@ -26,15 +26,15 @@ def folder(tmp_path_factory):
     return directory
 
 
-def files(directory):
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+@pytest.fixture(scope="module")
+def slices(files):
+    def read(directory):
+        return {path: data for path, data in files(directory).items() if path.endswith(".dcm")}
+
+    return read
 
 
-def slices(directory):
-    return {path: data for path, data in files(directory).items() if path.endswith(".dcm")}
-
-
-def test_layout_is_that_of_the_nbia_retriever(folder):
+def test_layout_is_that_of_the_nbia_retriever(folder, slices):
     assert {path.name for path in folder.iterdir()} == {"NLST", "metadata.csv", "phantom", "spec.json"}
     layout = re.compile(r"NLST/1000\d\d/01-02-(1999|2000)-NLST-LSS-\d{5}/\d\.000000-[\w.]+-\d{5}/1-\d{3}\.dcm")
     assert slices(folder)
@@ -60,7 +60,7 @@ def test_metadata_has_a_row_for_each_series(folder):
         assert header.StudyDate == year + month + day
 
 
-def test_layout_of_idc_holds_the_same_files(folder, tmp_path):
+def test_layout_of_idc_holds_the_same_files(folder, tmp_path, slices):
     spec = dataclasses.replace(SMALL, patients=1, layout="idc")
     write_nlst_phantom(spec, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"nlst", "phantom", "spec.json"}
@@ -123,7 +123,7 @@ def test_lungs_lie_on_the_grid_of_the_thin_reconstruction(folder):
         assert np.median(volume.array_zyx[inside]) < -700
 
 
-def test_defects_of_files(tmp_path):
+def test_defects_of_files(tmp_path, files):
     defects = ("truncated_file", "same_series_twice", "metadata_missing_series")
     spec = dataclasses.replace(SMALL, patients=3, defects=defects)
     write_nlst_phantom(spec, tmp_path)
@@ -148,12 +148,12 @@ def test_defects_of_files(tmp_path):
     assert all(len(list((tmp_path / series.folder).iterdir())) == series.images for series in whole)
 
 
-def test_two_workers_write_the_same_bytes_as_one(folder, tmp_path):
+def test_two_workers_write_the_same_bytes_as_one(folder, tmp_path, files):
     write_nlst_phantom(SPEC, tmp_path, workers=2)
     assert files(tmp_path) == files(folder)
 
 
-def test_interrupted_writing_goes_on_and_finished_studies_are_kept(folder, tmp_path, monkeypatch):
+def test_interrupted_writing_goes_on_and_finished_studies_are_kept(folder, tmp_path, monkeypatch, files, slices):
     made = []
 
     def interrupted(spec, patient, year):
@@ -180,7 +180,7 @@ def test_interrupted_writing_goes_on_and_finished_studies_are_kept(folder, tmp_p
     assert files(tmp_path) == files(folder)
 
 
-def test_another_spec_is_refused(folder):
+def test_another_spec_is_refused(folder, files):
     before = files(folder)
     with pytest.raises(InputError, match="layout = nbia, asked for is idc"):
         write_nlst_phantom(dataclasses.replace(SPEC, layout="idc"), folder)

@@ -1,9 +1,13 @@
-"""Two scored detectors and a report on three slides, small enough to draw in no time."""
+"""Two scored detectors and a report on three slides, small enough to draw in no time; pages read as HTML."""
 
+import base64
 import dataclasses
+import io
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medssl_jax.inference.selective import SlideResult
 from medssl_jax.metrics.froc import score
@@ -68,3 +72,62 @@ def slide_report(slide_result):
         refused={"bad.tif": "bad.tif: not a TIFF"},
     )
     return lambda **changes: dataclasses.replace(report, **changes)
+
+
+class Page(HTMLParser):
+    """What a page holds, its articles as `cards`; fails at tags that do not pair."""
+
+    VOID = ("meta", "img", "input", "br", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.links, self.ids, self.addresses, self.choices, self.cards = [], [], [], [], [], []
+        self.words, self.style, self._open = [], "", []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in self.VOID:
+            self._open.append(tag)
+        if tag == "article":
+            self.cards.append({"classes": attributes.get("class", "").split(), "images": [], "words": []})
+        if tag == "img":
+            self.images.append(attributes)
+            if "article" in self._open:
+                self.cards[-1]["images"].append(attributes)
+        if tag == "a":
+            self.links.append(attributes["href"])
+        if tag == "input":
+            self.choices.append(attributes["id"])
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        self.addresses += [attributes[name] for name in ("src", "href") if name in attributes]
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open[-1:] == ["style"]:
+            self.style += data
+        else:
+            self.words.append(data)
+            if "article" in self._open:
+                self.cards[-1]["words"] += data.split()
+
+
+@pytest.fixture(scope="session")
+def read_page():
+    """Reads the HTML of a page; see `Page`."""
+    return Page
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """Decodes the picture of an `img`."""
+    return lambda image: np.asarray(Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medssl_jax.report.page import fact_list, fill_page, jpeg_data_uri, notices, png_data_uri
+from medssl_jax.report.page import fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, table
 
 
 def decoded(address, kind):
@@ -34,11 +34,24 @@ def test_text_is_escaped_and_research_use_comes_first():
     assert second == '<p class="notice warning">1 &lt; 2</p>'
 
 
-def test_template_gets_its_parts_and_the_shared_style(tmp_path):
-    template = tmp_path / "page.html"
-    template.write_text("$shared_style<p>$words</p>")
-    page = fill_page(template, words="costs $5")
-    assert page.startswith("<style>\n:root {")
-    assert page.endswith("}\n</style><p>costs $5</p>")
-    with pytest.raises(KeyError):
-        fill_page(template)
+def test_template_gets_its_parts_its_style_and_what_all_pages_share(tmp_path):
+    template = tmp_path / "some.html"
+    template.write_text("<h1>$title</h1>\n<p>$words</p>\n")
+    (tmp_path / "some_style.html").write_text("<style>\np { color: $colour; }\n</style>\n")
+    parts = {"title": "Prices", "words": "costs $5", "colour": "red", "footer": "the end"}
+    page = fill_page(template, **parts)
+    assert page.startswith("<!DOCTYPE html>\n")
+    assert "<title>Prices</title>\n<style>\n:root {" in page
+    assert "}\n</style>\n<style>\np { color: red; }\n</style>\n</head>" in page
+    assert "<main>\n<h1>Prices</h1>\n<p>costs $5</p>\n<footer>\n<p>the end</p>" in page
+    assert page.endswith("</html>\n")
+    for name in parts:
+        with pytest.raises(KeyError, match=name):
+            fill_page(template, **{key: value for key, value in parts.items() if key != name})
+
+
+def test_a_table_has_a_head_and_its_rows():
+    assert table(("", "n"), ["<tr><td>a</td></tr>", "<tr><td>b</td></tr>"]) == (
+        '<table>\n<thead><tr><td></td><th scope="col">n</th></tr></thead>\n'
+        "<tbody>\n<tr><td>a</td></tr>\n<tr><td>b</td></tr>\n</tbody>\n</table>"
+    )

@@ -11,7 +11,7 @@ from medssl_jax.atomic import atomic_path
 from medssl_jax.phantoms.lks import SlideTruth, read_truth, slide_path
 from medssl_jax.phantoms.slides.roster import LKS_SLIDES, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
-from medssl_jax.slides import SlideLayout, open_slide
+from medssl_jax.slides import open_slide
 
 VIEW_PIXELS, PIECE_PIXELS = 256, 128
 GAP_PIXELS, TITLE_PIXELS = 4, 16
@@ -39,7 +39,7 @@ def _one_of_each(spec, directory) -> Sequence[SlideTruth]:
 def _column(spec, directory, truth) -> UInt8[np.ndarray, "y x 3"]:
     from PIL import Image, ImageDraw
 
-    with open_slide(slide_path(Path(directory), truth), _layout(spec)) as slide:
+    with open_slide(slide_path(Path(directory), truth), spec.slide_layout) as slide:
         low = slide.low_resolution()
         (top, left), piece = _piece(slide, spec, truth)
     view, piece_view = (_view(image) for image in (low, piece))
@@ -74,7 +74,3 @@ def _view(grey):
 
     bright = np.clip(grey[..., None] * BRIGHTNESS * GREEN, 0, 255).astype(np.uint8)
     return Image.fromarray(bright).resize((VIEW_PIXELS, VIEW_PIXELS), Image.Resampling.NEAREST)
-
-
-def _layout(spec):
-    return SlideLayout(grid=spec.grid, patch_side=spec.patch_side, shrink=spec.shrink)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from medssl_jax.errors import InputError
+from medssl_jax.slides import SlideLayout
 
 LARGEST_CLASSIC_BYTES = 2**32 - 2**24
 TELLING_SHRINK = 4  # a smaller box mean removes nothing that a patch could still show
@@ -61,7 +62,8 @@ class LksPhantom:
         _check(self.shrink >= TELLING_SHRINK, "shrink", self.shrink, f"{TELLING_SHRINK} or more")
         expected = f"a multiple of shrink, {self.shrink}"
         _check(self.patch_side % self.shrink == 0, "patch_side", self.patch_side, expected)
-        _check(self.low_side >= 32, "grid * patch_side / shrink", self.low_side, "a low-resolution side of 32 or more")
+        low_side = self.slide_layout.low_side
+        _check(low_side >= 32, "grid * patch_side / shrink", low_side, "a low-resolution side of 32 or more")
         highest = self.side // 8
         ordered = len(self.margin) == 2 and 0 <= self.margin[0] <= self.margin[1] <= highest
         _check(ordered, "margin", self.margin, f"a range lowest,highest between 0 and {highest}, an eighth of the side")
@@ -77,12 +79,12 @@ class LksPhantom:
     @property
     def side(self) -> int:
         """Pixels a side of the centre crop."""
-        return self.grid * self.patch_side
+        return self.slide_layout.side
 
     @property
-    def low_side(self) -> int:
-        """Pixels a side of the low-resolution image."""
-        return self.side // self.shrink
+    def slide_layout(self) -> SlideLayout:
+        """How the reader cuts these slides."""
+        return SlideLayout(self.grid, self.patch_side, self.shrink)
 
     def _make_uniform(self):
         for field in (*_NUMBERS, *_SHARES):

@@ -1,6 +1,6 @@
 """One HTML page about a data set: whether training can start, what is wrong, ranges, and a sample of scans with boxes.
 
-`page.html` is its frame; `medssl_jax.report.page` says what all pages have in common.
+`page.html` and `page_style.html` are its own; `medssl_jax.report.page` says what all pages have in common.
 """
 
 import collections
@@ -18,7 +18,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straight, range_rows, sampled, verdict
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
-from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software
+from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software, table
 from medssl_jax.volumes import read_volume
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -72,29 +72,26 @@ def _defects(report):
         return ""
     kinds = collections.Counter((not defect.blocks, defect.kind) for defect in report.defects)
     counted = ", ".join(f"{kind}: {number}" for (_, kind), number in sorted(kinds.items()))
-    rows = "\n".join(
+    rows = (
         f"<tr><td{' class=blocks' if each.blocks else ''}>{'blocks' if each.blocks else 'goes on'}</td>"
         f"<td>{html.escape(each.kind)}</td><td>{html.escape(each.subject)}</td><td>{html.escape(each.message)}</td></tr>"
         for each in sorted(report.defects, key=lambda each: (not each.blocks, each))
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Training", "Defect", "Of", "Found, and what to do"))
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    listed = table(("Training", "Defect", "Of", "Found, and what to do"), rows)
     region = 'class="scroll defects" tabindex="0" role="region" aria-label="Defects"'
     heading = count(len(report.defects), "defect", "defects")
-    return f"<section>\n<h2>{heading}</h2>\n<p>{counted}</p>\n<div {region}>\n{table}\n</div>\n</section>"
+    return f"<section>\n<h2>{heading}</h2>\n<p>{counted}</p>\n<div {region}>\n{listed}\n</div>\n</section>"
 
 
 def _ranges(report):
     if not sampled(report):
         return ""
     header, *body = range_rows(report)
-    head = "".join(f'<th scope="col">{name}</th>' for name in header)
-    rows = "\n".join(
+    rows = (
         f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
         for name, *cells in body
     )
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
-    return f'<section>\n<h2>Ranges</h2>\n<div class="scroll ranges">\n{table}\n</div>\n</section>'
+    return f'<section>\n<h2>Ranges</h2>\n<div class="scroll ranges">\n{table(header, rows)}\n</div>\n</section>'
 
 
 def _sheets(report):

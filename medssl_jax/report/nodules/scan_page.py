@@ -1,6 +1,6 @@
 """One HTML page about one scan: what was read, where the marks are, and slices through each of them.
 
-`scan_page.html` is its frame; `page.py` says what all pages have in common.
+`scan_page.html` and `scan_page_style.html` are its own; `page.py` says what all pages have in common.
 World coordinates are x, y, z in mm (DICOM LPS).
 """
 
@@ -24,7 +24,7 @@ from medssl_jax.report.nodules.views import (
     frame_of_scan,
     frame_round,
 )
-from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software
+from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software, table
 
 TEMPLATE = Path(__file__).with_name("scan_page.html")
 REACH_MM = 40  # of a slice on each side of a mark
@@ -63,7 +63,7 @@ def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: fl
     boxes = _boxes_zyxdhw(detections, scan.grid)[shown]
     return fill_page(
         TEMPLATE,
-        input_name=html.escape(detections.input_name),
+        title=f"Marks in {html.escape(detections.input_name)}",
         notices=notices(_warnings(detections)),
         facts=_facts(detections),
         overview=_overview(scan, boxes),
@@ -137,16 +137,15 @@ def _counted(detections: ScanReport, shown: int, min_probability: float) -> str:
 def _table(detections: ScanReport, shown: Sequence[int]) -> str:
     if not shown:
         return ""
-    rows = "\n".join(
+    rows = (
         f'<tr><th scope="row"><a href="#mark-{number}">{number}</a></th>'
         f"<td>{detections.marks.probability[k]:.3f}</td><td>{detections.diameter_mm[k]:.1f}</td>"
         f"<td>{_listed(detections.marks.centre_xyz_mm[k])}</td><td>{_voxel(detections, k)}</td></tr>"
         for number, k in enumerate(shown, 1)
     )
-    heads = ("Mark", "Probability", "Diameter (mm)", "World x, y, z (mm, LPS)", "Voxel x, y, z (from 0)")
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table of marks">\n{table}\n</div>'
+    columns = ("Mark", "Probability", "Diameter (mm)", "World x, y, z (mm, LPS)", "Voxel x, y, z (from 0)")
+    region = 'class="scroll" tabindex="0" role="region" aria-label="Table of marks"'
+    return f"<div {region}>\n{table(columns, rows)}\n</div>"
 
 
 def _marks(detections: ScanReport, shown: Sequence[int], boxes, scan: PreparedScan) -> str:

@@ -1,6 +1,6 @@
 """One HTML page about any number of slides: each one's picture, class, route, probabilities and attention map.
 
-`slide_page.html` is its frame; `page.py` says what all pages have in common.
+`slide_page.html` and `slide_page_style.html` are its own; `page.py` says what all pages have in common.
 """
 
 import html
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from medssl_jax.atomic import atomic_path
 from medssl_jax.inference.selective import SlideResult
-from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software
+from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software, table
 from medssl_jax.report.slides.slide_report import STAGES, SlideReport, deciding_probability, total_seconds
 
 TEMPLATE = Path(__file__).with_name("slide_page.html")
@@ -144,11 +144,9 @@ def _overview(report: SlideReport) -> str:
         f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{n}</td>" for n in (*of_class, of_class.sum())) + "</tr>"
         for name, of_class in [*zip(report.classes, counts, strict=True), ("All", counts.sum(axis=0))]
     ]
-    heads = ("Class", *(f"{words[0].upper()}{words[1:]}" for words in ROUTES.values()), "Slides")
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
+    columns = ("Class", *(f"{words[0].upper()}{words[1:]}" for words in ROUTES.values()), "Slides")
     region = 'class="scroll counts" tabindex="0" role="region" aria-label="Slides by class and route"'
-    return f"<section>\n<h2>Overview</h2>\n<div {region}>\n{table}\n</div>\n</section>"
+    return f"<section>\n<h2>Overview</h2>\n<div {region}>\n{table(columns, rows)}\n</div>\n</section>"
 
 
 def _has_attention(report: SlideReport) -> bool:
@@ -212,7 +210,6 @@ def _slide(result: SlideResult, report: SlideReport, picture: str) -> str:
 
 def _probabilities(result: SlideResult, classes: tuple[str, ...]) -> str:
     columns = (("low", "LRN", result.low_probability), ("high", "HRN", result.high_probability))
-    head = "".join(f'<th scope="col">{name}</th>' for _, name, _ in columns)
     rows = []
     for label, name in enumerate(classes):
         cells = []
@@ -223,7 +220,7 @@ def _probabilities(result: SlideResult, classes: tuple[str, ...]) -> str:
             kind = f"of-{route} decides" if route == result.route else f"of-{route}"
             cells.append(f'<td class="{kind}" style="--share:{100 * vector[label]:.1f}%">{vector[label]:.3f}</td>')
         rows.append(f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>')
-    return f"<table>\n<thead><tr><td></td>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
+    return table(("", *(name for _, name, _ in columns)), rows)
 
 
 def _seconds(seconds: float) -> str:

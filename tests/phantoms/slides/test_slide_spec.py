@@ -10,7 +10,7 @@ from medssl_jax.phantoms.slides.spec import LksPhantom
 
 def test_sides_follow_from_grid_patch_and_shrink():
     spec = LksPhantom(grid=40, patch_side=1000, shrink=40, layouts=("strips-lzw",))
-    assert (spec.side, spec.low_side) == (40000, 1000)
+    assert (spec.side, spec.slide_layout.low_side) == (40000, 1000)
 
 
 def test_whole_numbers_make_the_same_phantom():

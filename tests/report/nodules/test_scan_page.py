@@ -1,12 +1,7 @@
 """The page as a reader of HTML finds it: its figures, its words, nothing from outside; and the real nodule in it."""
 
-import base64
-import io
-from html.parser import HTMLParser
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from medssl_jax.data.preparation import prepare_scan
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
@@ -17,45 +12,6 @@ from medssl_jax.volumes import Volume, read_volume
 
 # LUNA16, annotations.csv, series 1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264
 NODULE_XYZ_MM, NODULE_DIAMETER_MM = np.array([72.287, 76.900, -190.459]), 21.45
-VOID = {"meta", "img", "br", "link"}
-
-
-class Page(HTMLParser):
-    """Pictures, links, ids and text of a page; fails at tags that do not pair."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.images, self.links, self.ids, self.addresses, self.words, self._open = [], [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag == "img":
-            self.images.append(attributes)
-        if tag == "a":
-            self.links.append(attributes["href"])
-        if "id" in attributes:
-            self.ids.append(attributes["id"])
-        self.addresses += [attributes[name] for name in ("src", "href") if name in attributes]
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open[-1:] != ["style"]:
-            self.words.append(data)
-
-
-def picture(image):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))))
 
 
 def slices_of(page, number):
@@ -100,14 +56,19 @@ def prepared(volume):
     return prepare_scan(volume, lungs, np.zeros((0, 3)), np.zeros(0), lung_dilation_mm=0.0)
 
 
-def page_of(volume, *found, min_probability=0.3, **changes):
-    return Page(scan_page(found_in(volume, *found, **changes), prepared(volume), min_probability=min_probability))
+@pytest.fixture(scope="module")
+def page_of(read_page):
+    def make(volume, *found, min_probability=0.3, **changes):
+        detections = found_in(volume, *found, **changes)
+        return read_page(scan_page(detections, prepared(volume), min_probability=min_probability))
+
+    return make
 
 
 THREE = ([[0, 0, 20], [10, -20, 30], [20, 5, 12]], [0.9, 0.5, 0.2], [10, 6, 8])
 
 
-def test_one_figure_of_each_view_for_each_shown_mark_and_no_other():
+def test_one_figure_of_each_view_for_each_shown_mark_and_no_other(page_of):
     page = page_of(chest(), *THREE)
     assert len(page.images) == 3 + 2 * 3
     for number in (1, 2):
@@ -118,14 +79,14 @@ def test_one_figure_of_each_view_for_each_shown_mark_and_no_other():
     assert "0.200" not in page.text
 
 
-def test_it_reads_offline_and_every_link_leads_somewhere():
+def test_it_reads_offline_and_every_link_leads_somewhere(page_of):
     page = page_of(chest(), *THREE, min_probability=0.0)
     assert all(image["alt"].endswith(".") for image in page.images)
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
     assert {link.removeprefix("#") for link in page.links} == set(page.ids) == {"mark-1", "mark-2", "mark-3"}
 
 
-def test_pictures_are_in_proportion():
+def test_pictures_are_in_proportion(page_of, picture):
     for image in page_of(chest(), *THREE).images:
         height, width = picture(image).shape[:2]
         assert width / height == pytest.approx(int(image["width"]) / int(image["height"]))
@@ -134,7 +95,7 @@ def test_pictures_are_in_proportion():
     assert sizes == [(90, 90), (90, 40), (90, 40)]
 
 
-def test_a_turned_scan_and_its_twin_give_the_same_pictures_and_places():
+def test_a_turned_scan_and_its_twin_give_the_same_pictures_and_places(page_of, picture):
     straight = page_of(chest(), *THREE)
     turned = page_of(chest((-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)), *THREE)
     assert len(straight.images) == len(turned.images) == 9
@@ -149,7 +110,7 @@ def test_a_turned_scan_and_its_twin_give_the_same_pictures_and_places():
     assert "39, 26, 5" in turned.text
 
 
-def test_what_it_is_not_is_said():
+def test_what_it_is_not_is_said(page_of):
     real = page_of(chest(), *THREE, phantom=False)
     assert "not a medical device" in real.text
     assert "phantom" not in real.text
@@ -159,20 +120,20 @@ def test_what_it_is_not_is_said():
 
 
 @pytest.mark.parametrize(("found", "words"), [(([], [], []), "made no mark"), (THREE, "No mark reaches")])
-def test_no_mark_is_no_all_clear(found, words):
+def test_no_mark_is_no_all_clear(found, words, page_of):
     page = page_of(chest(), *found, min_probability=0.95)
     assert words in page.text
     assert "does not mean that the scan is free of nodules" in page.text
     assert len(page.images) == 3
 
 
-def test_names_cannot_break_the_page():
+def test_names_cannot_break_the_page(page_of):
     name = '<script>alert("1")</script> & $footer.mhd'
     page = page_of(chest(), *THREE, input_name=name, lungs_name="<b>")
     assert name in page.text
 
 
-def test_many_marks_leave_the_overview_readable():
+def test_many_marks_leave_the_overview_readable(page_of):
     volume = chest()
     places = np.random.default_rng(1).uniform((-30, -40, 10), (30, 30, 40), (30, 3))
     page = page_of(volume, places, np.linspace(0.9, 0.5, 30), np.full(30, 5.0))
@@ -189,7 +150,7 @@ def test_a_tilt_is_told():
     assert direction_in_words(Grid((1, 1, 1), (1.0, 1.0, 1.0))) == head_first
 
 
-def test_the_real_nodule_lies_bright_in_the_middle_of_its_slices(shared_data):
+def test_the_real_nodule_lies_bright_in_the_middle_of_its_slices(shared_data, page_of, picture):
     volume = read_volume(shared_data / "ct" / "lidc_idri_0003")
     page = page_of(volume, [NODULE_XYZ_MM], [0.9], [NODULE_DIAMETER_MM])
     assert "72.3, 76.9, -190.5" in page.text

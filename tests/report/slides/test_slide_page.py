@@ -1,12 +1,7 @@
 """The page as a reader of HTML finds it: a card a slide, attention where the HRN ran, nothing from outside."""
 
-import base64
-import io
-from html.parser import HTMLParser
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from medssl_jax.report.slides.slide_page import (
     ATTENTION_FULL,
@@ -19,57 +14,20 @@ from medssl_jax.report.slides.slide_page import (
 )
 from medssl_jax.report.slides.slide_report import ClassifierCard
 
-VOID = {"meta", "img", "input"}
+
+@pytest.fixture(scope="module")
+def page_of(read_page):
+    picture_of_all = thumbnail(np.random.default_rng(0).integers(0, 60, (40, 40)).astype(np.uint8))
+
+    def make(report):
+        page = read_page(slide_page(report, {result.name: picture_of_all for result in report.results}))
+        assert page.images == [image for card in page.cards for image in card["images"]]
+        return page
+
+    return make
 
 
-class Page(HTMLParser):
-    """The cards of a page, its choices and its text; fails at tags that do not pair."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.cards, self.choices, self.images, self.words, self.style, self._open = [], [], [], [], "", []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag == "article":
-            self.cards.append({"classes": attributes["class"].split(), "images": [], "words": []})
-        if tag == "img":
-            self.images.append(attributes)
-            self.cards[-1]["images"].append(attributes)
-        if tag == "input":
-            self.choices.append(attributes["id"])
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open[-1:] == ["style"]:
-            self.style += data
-        else:
-            self.words.append(data)
-            if "article" in self._open:
-                self.cards[-1]["words"] += data.split()
-
-
-def picture(image):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))))
-
-
-def page_of(report):
-    low_resolution = np.random.default_rng(0).integers(0, 60, (40, 40)).astype(np.uint8)
-    return Page(slide_page(report, {result.name: thumbnail(low_resolution) for result in report.results}))
-
-
-def test_a_card_a_slide_and_attention_only_where_the_hrn_ran(slide_report):
+def test_a_card_a_slide_and_attention_only_where_the_hrn_ran(slide_report, page_of, picture):
     settled, sent, black = page_of(slide_report()).cards
     assert [card["classes"] for card in (settled, sent, black)] == [
         ["low", "class-0"],
@@ -85,7 +43,7 @@ def test_a_card_a_slide_and_attention_only_where_the_hrn_ran(slide_report):
     assert np.argwhere(overlay[..., 3]).tolist() == [[1, 2], [3, 0]]
 
 
-def test_it_reads_offline(slide_report):
+def test_it_reads_offline(slide_report, page_of):
     page = page_of(slide_report())
     assert all(image["alt"].endswith(".") for image in page.images)
     assert all(image["src"].startswith(("data:image/png;base64,", "data:image/jpeg;base64,")) for image in page.images)
@@ -93,7 +51,7 @@ def test_it_reads_offline(slide_report):
     assert "http" not in page.style
 
 
-def test_every_choice_is_in_the_style(slide_report):
+def test_every_choice_is_in_the_style(slide_report, page_of):
     page = page_of(slide_report())
     assert page.choices == [
         *("route-all", "route-low", "route-high"),
@@ -103,7 +61,7 @@ def test_every_choice_is_in_the_style(slide_report):
         assert choice.endswith("-all") or f"#{choice}:" in page.style
 
 
-def test_one_slide_needs_no_choice_and_no_overview(slide_report, slide_result):
+def test_one_slide_needs_no_choice_and_no_overview(slide_report, slide_result, page_of):
     page = page_of(slide_report(results=(slide_result("only"),), refused={}))
     assert "Class of only" in page.text
     assert page.choices == []
@@ -111,7 +69,7 @@ def test_one_slide_needs_no_choice_and_no_overview(slide_report, slide_result):
     assert "could not be read" not in page.text
 
 
-def test_what_it_is_not_is_said(slide_report):
+def test_what_it_is_not_is_said(slide_report, page_of):
     text = page_of(slide_report()).text
     assert "not a medical device" in text
     assert "has never seen a real one" in text
@@ -121,13 +79,13 @@ def test_what_it_is_not_is_said(slide_report):
     assert "phantom" not in page_of(real).text
 
 
-def test_files_that_were_not_read_are_named(slide_report):
+def test_files_that_were_not_read_are_named(slide_report, page_of):
     text = page_of(slide_report()).text
     assert "1 file could not be read" in text
     assert "bad.tif: not a TIFF" in text
 
 
-def test_overview_counts_class_and_route(slide_report):
+def test_overview_counts_class_and_route(slide_report, page_of):
     text = page_of(slide_report()).text
     assert "Neg 2 0 2 AMA 0 0 0 SMA-V 0 1 1 SMA-T 0 0 0 All 2 1 3" in text
 
@@ -141,17 +99,17 @@ def test_overview_counts_class_and_route(slide_report):
         ("policy", "a policy network chooses"),
     ],
 )
-def test_every_rule_has_words(slide_report, rule, words):
+def test_every_rule_has_words(slide_report, rule, words, page_of):
     assert words in page_of(slide_report(rule=rule, c=0.85)).text
 
 
-def test_names_cannot_break_the_page(slide_report, slide_result):
+def test_names_cannot_break_the_page(slide_report, slide_result, page_of):
     name = '<script>alert("1")</script> & $footer'
     page = page_of(slide_report(results=(slide_result(name),) * 2, refused={"x": f"{name}: no"}))
     assert page.text.count(name) == 3
 
 
-def test_no_slide_is_a_page_too(slide_report):
+def test_no_slide_is_a_page_too(slide_report, page_of):
     page = page_of(slide_report(results=()))
     assert page.cards == []
     assert "bad.tif" in page.text
@@ -168,7 +126,7 @@ def test_attention_is_shown_in_means_over_the_foreground():
     assert (draw_attention(np.zeros(4, np.float32), np.zeros(4, bool))[..., 3] == 0).all()
 
 
-def test_thumbnails_of_all_slides_are_brightened_alike():
+def test_thumbnails_of_all_slides_are_brightened_alike(picture):
     grey = [picture({"src": thumbnail(np.full((400, 400), level, np.uint8))}) for level in (0, 16, 64, 255)]
     assert {image.shape for image in grey} == {(THUMBNAIL_SIDE, THUMBNAIL_SIDE)}
     np.testing.assert_allclose([image.mean() for image in grey], [0, 63.9, 127.7, 255], atol=1.5)
