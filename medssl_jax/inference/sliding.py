@@ -91,16 +91,7 @@ class SlidingDetector:
                 count=settings.window_detections,
             )
 
-        def join(boxes, scores):
-            return suppress(
-                boxes,
-                scores,
-                iou_threshold=settings.nms_iou,
-                score_threshold=settings.score_threshold,
-                count=settings.marks,
-            )
-
-        self._detect, self._join = placement.compile_rows(detect), jax.jit(join)
+        self._detect = placement.compile_rows(detect)
 
     def __call__(
         self,
@@ -117,8 +108,7 @@ class SlidingDetector:
                 params, hu_zyx, windows[first : first + self._settings.window_batch]
             )
             boxes, scores = np.concatenate([boxes, found_boxes]), np.concatenate([scores, found_scores])
-        inside = _in_mask(boxes, lungs_zyx)
-        return self._suppress_over_scan(boxes[inside], scores[inside])
+        return join_over_scan(boxes, scores, lungs_zyx, self._settings)
 
     def _detect_batch(self, params, hu_zyx, windows: list[Window]):
         # The last batch is filled up with its first window, whose answers are then dropped.
@@ -134,12 +124,30 @@ class SlidingDetector:
         boxes = boxes + np.pad(starts, ((0, 0), (0, 3)))[:, None].astype(np.float32)
         return boxes[valid], scores[valid]
 
-    def _suppress_over_scan(self, boxes, scores) -> ScanDetections:
-        best = np.argsort(-scores, kind="stable")[: self._settings.scan_candidates]
-        missing = self._settings.scan_candidates - len(best)
-        kept = self._join(np.pad(boxes[best], ((0, missing), (0, 0))), np.pad(scores[best], (0, missing)))
-        valid = np.asarray(kept.valid)
-        return ScanDetections(np.asarray(kept.boxes_zyxdhw)[valid], np.asarray(kept.scores)[valid])
+
+def join_over_scan(
+    boxes_zyxdhw: Float[np.ndarray, "n 6"],
+    scores: Float[np.ndarray, " n"],
+    lungs_zyx: UInt8[np.ndarray, "z y x"],
+    settings: SlidingSettings,
+) -> ScanDetections:
+    """The best of what parts of a scan found: centred in the lungs, and after suppression over the whole of it."""
+    inside = _in_mask(boxes_zyxdhw, lungs_zyx)
+    boxes_zyxdhw, scores = boxes_zyxdhw[inside], scores[inside]
+    best = np.argsort(-scores, kind="stable")[: settings.scan_candidates]
+    missing = settings.scan_candidates - len(best)
+    kept = _suppress(
+        np.pad(boxes_zyxdhw[best], ((0, missing), (0, 0))),
+        np.pad(scores[best], (0, missing)),
+        iou_threshold=settings.nms_iou,
+        score_threshold=settings.score_threshold,
+        count=settings.marks,
+    )
+    valid = np.asarray(kept.valid)
+    return ScanDetections(np.asarray(kept.boxes_zyxdhw)[valid], np.asarray(kept.scores)[valid])
+
+
+_suppress = jax.jit(suppress, static_argnames=("iou_threshold", "score_threshold", "count"))
 
 
 def plan_windows(shape_zyx: tuple[int, ...], side: int, overlap: int) -> list[Window]:

@@ -44,9 +44,20 @@ class FPN3D(nn.Module):
     remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
-    def __call__(self, patches: Float[Array, "b s s s 1"]) -> Prediction:
+    def __call__(self, patches: Float[Array, "b z y x 1"]) -> Prediction:
         """Logits `(b, anchors)` and codes `(b, anchors, 4)`, both float32 whatever `dtype` computes them."""
+        levels, batch = self.predict_levels(patches), patches.shape[0]
+        return Prediction(
+            jnp.concatenate([level.logits.reshape(batch, -1) for level in levels], 1),
+            jnp.concatenate([level.codes.reshape(batch, -1, 4) for level in levels], 1),
+        )
+
+    @nn.compact
+    def predict_levels(self, patches: Float[Array, "b z y x 1"]) -> list[Prediction]:
+        """The same in grids, one a level: logits `(b, z, y, x, sides)` and codes `(b, z, y, x, sides, 4)`.
+
+        Sides must be multiples of the stride of the last backbone stage.
+        """
         backbone = ResNet3D(self.stem_features, self.features, self.blocks, self.remat)
         stages = {2 ** (stage + 1): x for stage, x in enumerate(backbone(patches.astype(self.dtype)))}
         classify = Tower(self.pyramid_features, self.head_depth, name="classify")
@@ -54,7 +65,7 @@ class FPN3D(nn.Module):
         small = draw_flat(nn.initializers.normal(0.01))
         prior_logit = nn.initializers.constant(-math.log((1 - self.prior) / self.prior))
         coarser = None
-        logits, codes = {}, {}
+        predictions = {}
         finest = min(level.stride for level in self.levels)
         for stride in sorted((stride for stride in stages if stride >= finest), reverse=True):
             lateral = Conv3D(self.pyramid_features, kernel=1, use_bias=True, name=f"lateral{stride}")(stages[stride])
@@ -64,13 +75,11 @@ class FPN3D(nn.Module):
                 if level.stride != stride:
                     continue
                 smooth = Conv3D(self.pyramid_features, use_bias=True, name=f"smooth{stride}")(merged)
-                sides, batch = len(level.sides_voxel), patches.shape[0]
+                sides = len(level.sides_voxel)
                 to_logits = Conv3D(sides, 1, 1, True, small, prior_logit, name=f"logits{stride}")
                 to_codes = Conv3D(4 * sides, 1, 1, True, small, name=f"codes{stride}")
-                logits[stride] = to_logits(classify(smooth)).reshape(batch, -1)
-                codes[stride] = to_codes(locate(smooth)).reshape(batch, -1, 4)
-        order = [level.stride for level in self.levels]
-        return Prediction(
-            jnp.concatenate([logits[stride] for stride in order], 1).astype(jnp.float32),
-            jnp.concatenate([codes[stride] for stride in order], 1).astype(jnp.float32),
-        )
+                logits, codes = to_logits(classify(smooth)), to_codes(locate(smooth))
+                predictions[stride] = Prediction(
+                    logits.astype(jnp.float32), codes.reshape(*codes.shape[:-1], sides, 4).astype(jnp.float32)
+                )
+        return [predictions[level.stride] for level in self.levels]

@@ -92,9 +92,14 @@ def _convolve(x, kernel, strides: Sequence[int]):
 
 def _stacked_convolution(x, kernel, stride):
     taps, batch, depth = kernel.shape[0], x.shape[0], x.shape[1] // stride
-    padded = jnp.pad(x, ((0, 0), (taps // 2, taps // 2), (0, 0), (0, 0), (0, 0)))
-    slices = [padded[:, tap : tap + x.shape[1] : stride] for tap in range(taps)]
+    slices = [_shift_z(x, tap - taps // 2)[:, ::stride] for tap in range(taps)]
     stacked = jnp.concatenate(slices, -1).reshape(batch * depth, *x.shape[2:4], taps * x.shape[-1])
     flat_kernel = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, kernel.shape[-1])
     out = _convolve(stacked, flat_kernel, (stride, stride))
     return out.reshape(batch, depth, *out.shape[1:])
+
+
+def _shift_z(x, by: int):
+    # One padding that keeps the size: where devices share the z axis, each asks its neighbour for `by` slices only.
+    # Padded first and cut after, the slices would lie on devices otherwise than the volume does, and many would move.
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (-by, by, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)])

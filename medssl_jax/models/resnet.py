@@ -38,7 +38,7 @@ class ResNet3D(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b s s s c"]) -> list[Float[Array, "b _z _y _x _c"]]:
+    def __call__(self, x: Float[Array, "b z y x c"]) -> list[Float[Array, "b _z _y _x _c"]]:
         """One feature map a stage, finest first."""
         if self.stem_features:
             x = nn.relu(GroupNorm()(Conv3D(self.stem_features)(x)))

@@ -20,6 +20,7 @@ from medssl_jax.data.splits import Split, as_json, draw_split
 from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.errors import InputError
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings
+from medssl_jax.inference.whole import WholeScanDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FrocResult, score
 from medssl_jax.metrics.luna16_files import write_series_uids
@@ -31,11 +32,13 @@ from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity
 from medssl_jax.runs.scans import all_facts, findings_of, open_cache, prepared_scans
 from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
-from medssl_jax.train.parallel import HERE, Placement, place
+from medssl_jax.train.parallel import HERE, Placement, place, space_mesh
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run import Watch, load_run, train_in, unwatched
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.workdir import claim_workdir, record_split
+
+ScanDetector = SlidingDetector | WholeScanDetector
 
 
 class LoadedDetector(NamedTuple):
@@ -44,7 +47,7 @@ class LoadedDetector(NamedTuple):
     config: ml_collections.ConfigDict
     step: int
     params: Any
-    detector: SlidingDetector
+    detector: ScanDetector
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched) -> FrocResult:
@@ -67,7 +70,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir, watch)
     local = place(jax.local_devices(), batches=[config.inference.window_batch])
-    detector = sliding_detector(config, make_detector(config), local)
+    detector = scan_detector(config, make_detector(config), local)
     params = local.put_state(state.params_to_evaluate)
     marks = find_marks(detector, params, cache, split.test, progress_bar("detecting", "scans"))
     result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
@@ -115,6 +118,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         ),
         ("model.blocks", len(config.model.blocks) == len(stages), "as many as model.features"),
         ("model.blocks", min(config.model.blocks) >= 1, "1 or more at each stage"),
+        ("patches.side", patches.side % stages[-1] == 0, f"a multiple of the backbone's last stride {stages[-1]}"),
         ("model.dtype", config.model.dtype in ("float32", "bfloat16"), "float32 or bfloat16"),
         ("anchors.sides_mm", len(anchors.strides) == len(anchors.sides_mm), "as many as anchors.strides"),
         ("anchors.strides", len(set(anchors.strides)) == len(anchors.strides), "each stride once"),
@@ -142,7 +146,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         if not holds:
             found = functools.reduce(getattr, field.split("."), config)
             raise InputError(f"config field {field} is {found}, expected {expected}")
-    sliding_detector(config, make_detector(config))
+    scan_detector(config, make_detector(config))
 
 
 def split_of(config: ml_collections.ConfigDict, scans: Mapping[str, ScanFacts]) -> Split:
@@ -217,15 +221,22 @@ def abstract_training(
     return placement, compiled_step(config, placement), *placement.abstract(state, batch)
 
 
-def sliding_detector(
-    config: ml_collections.ConfigDict, detector: Detector, placement: Placement = HERE
-) -> SlidingDetector:
-    """The whole-scan detector of a config; the devices of the placement share the windows."""
-    return SlidingDetector(detector.predict, detector.grid, SlidingSettings(**config.inference), placement)
+def scan_detector(config: ml_collections.ConfigDict, detector: Detector, placement: Placement = HERE) -> ScanDetector:
+    """What finds nodules in a scan: the devices of the placement share its windows, or those of this host the scan."""
+    inference = dict(config.inference)
+    if inference.pop("whole_scan", False):  # which runs of older versions do not name
+        return WholeScanDetector(
+            detector.predict_levels,
+            detector.grid.levels,
+            SlidingSettings(**inference),
+            space_mesh(jax.local_devices()),
+            stride=detector.coarsest_stride,
+        )
+    return SlidingDetector(detector.predict, detector.grid, SlidingSettings(**inference), placement)
 
 
 def find_marks(
-    detector: SlidingDetector, params: Any, cache: CropCache, series_uids: Sequence[str], progress: Progress = silent
+    detector: ScanDetector, params: Any, cache: CropCache, series_uids: Sequence[str], progress: Progress = silent
 ) -> Marks:
     """Marks on scans of the cache, in world mm, in the order of the scans; `progress` wraps the iteration.
 
@@ -244,7 +255,7 @@ def load_detector(checkpoint: Path) -> LoadedDetector:
     """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it."""
     config, state = load_run(checkpoint, _fresh_state, section="anchors", command="experiments.focalmix")
     return LoadedDetector(
-        config, int(state.step), state.params_to_evaluate, sliding_detector(config, make_detector(config))
+        config, int(state.step), state.params_to_evaluate, scan_detector(config, make_detector(config))
     )
 
 

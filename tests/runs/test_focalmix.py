@@ -74,7 +74,7 @@ def config_with(**changes):
 
 def cpm(config, cache, split, workdir):
     state = focalmix_run.train_focalmix(config, cache, split, workdir)
-    detector = focalmix_run.sliding_detector(config, focalmix_run.make_detector(config))
+    detector = focalmix_run.scan_detector(config, focalmix_run.make_detector(config))
     marks = focalmix_run.find_marks(detector, state.params_to_evaluate, cache, split.test)
     uids, centres, diameters = [], [], []
     for uid in split.test:
