@@ -13,6 +13,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.train.fingerprints import (
     Fingerprint,
     FingerprintWriter,
+    difference_of_fingerprints,
     join_rows,
     read_fingerprints,
     row_hashes,
@@ -108,3 +109,27 @@ def test_what_is_no_file_of_hashes(tmp_path, content):
 def test_no_file_of_hashes(tmp_path):
     with pytest.raises(InputError, match="expected the hashes that a training run writes"):
         read_fingerprints(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("now", "difference"),
+    [
+        (Fingerprint({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "4"}), None),
+        (Fingerprint({"hu": "1", "boxes": "0"}, {"params.a": "0", "params.b": "4"}), "batch.boxes differs"),
+        (
+            Fingerprint({"hu": "0"}, {"params.a": "3", "params.b": "4"}),
+            "batch.hu differs, one of 2 tensors of the batch that do",
+        ),
+        (
+            Fingerprint({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "0"}),
+            "params.b differs; the batch is equal",
+        ),
+        (
+            Fingerprint({"hu": "1", "boxes": "2"}, {"params.b": "0", "params.c": "0"}),
+            "params.a differs, one of 3 tensors of the state that do; the batch is equal",
+        ),
+    ],
+)
+def test_what_differs_first(now, difference):
+    then = Fingerprint({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "4"})
+    assert difference_of_fingerprints(then, now) == difference

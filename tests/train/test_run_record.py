@@ -91,6 +91,12 @@ def test_the_command_is_that_of_the_config(start, tmp_path):
         ("{", "not the run.json of a training run"),
         ("[]", "not the run.json of a training run"),
         ('{"format": 1, "command": "x"}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
+        ('{"format": 1, "command": "experiments.sos", "config": {"method": {}}, "sessions": []}', "no sessions"),
+        (
+            '{"format": 1, "command": "experiments.sos", "config": {"anchors": {}},'
+            ' "sessions": [{"from_step": 0, "surroundings": {}}]}',
+            "a command that the config is not for",
+        ),
         ('{"format": 7}', "has format 7, expected 1"),
     ],
 )

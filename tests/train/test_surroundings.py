@@ -1,8 +1,10 @@
 """Commit and state of a real checkout, and what counts as a difference between two starts of a run."""
 
 import copy
+import json
 import os
 import subprocess
+import sys
 
 import jax
 import pytest
@@ -105,3 +107,30 @@ def test_threads_are_those_that_xla_starts(monkeypatch):
     assert surroundings(jax.devices())["devices"]["threads"] == len(os.sched_getaffinity(0))
     monkeypatch.setenv("NPROC", "3")
     assert surroundings(jax.devices())["devices"]["threads"] == 3
+
+
+def test_settings_are_restored_before_jax_starts():
+    script = (
+        "import jax, json, sys; from medssl_jax.train.surroundings import restore_settings, surroundings;"
+        "then = json.loads(sys.argv[1]); print(json.dumps(then and restore_settings(then)));"
+        "print(json.dumps(surroundings(jax.devices())))"
+    )
+
+    def told(then, **environment):
+        command = [sys.executable, "-c", script, json.dumps(then)]
+        plain = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
+        done = subprocess.run(command, env=plain | environment, capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    flags = {"XLA_FLAGS": "--xla_gpu_deterministic_ops=true --xla_force_host_platform_device_count=4"}
+    _, then = told(None, **flags, NPROC="5", JAX_DEFAULT_MATMUL_PRECISION="highest")
+    assert (then["devices"]["count"], then["devices"]["threads"], then["deterministic"]) == (4, 5, True)
+    changed, now = told(then, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    assert differences(then, now) == []
+    assert changed[0] == f"XLA_FLAGS={flags['XLA_FLAGS']}"
+    assert "jax_default_matmul_precision=highest" in changed
+    # What the variables of the shell told then, the record tells now.
+    _, then = told(None, JAX_NUM_CPU_DEVICES="3")
+    changed, now = told(then)
+    assert changed == ["jax_num_cpu_devices=3"]
+    assert differences(then, now) == []
