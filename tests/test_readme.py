@@ -92,7 +92,7 @@ def test_sos_then_slides_then_all_methods(tmp_path):
 
 @pytest.mark.slow
 def test_the_main_job_then_all_that_builds_on_it(tmp_path):
-    """Main job; a detector on a scan; the run reproduced; its marks scored; its data checked; NLST's scans beside it."""
+    """Main job; a detector on a scan; the run again; its marks scored; its data checked; NLST's scans beside it."""
     done = run(command_with("configs/phantom.py"), tmp_path)
     assert done.returncode == 0, done.stderr
     table = next(line for line in done.stdout.splitlines() if line.startswith("10 labelled + 48 unlabelled"))

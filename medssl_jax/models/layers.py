@@ -5,13 +5,32 @@ worse. There, the depth taps are stacked into channels and one 2-D convolution d
 rounding. GPUs and TPUs get the plain convolution.
 """
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+_platform: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
+
+
+@contextlib.contextmanager
+def compiled_for(platform: str) -> Iterator[None]:
+    """Within, networks are traced as for `cpu`, `gpu` or `tpu`, whatever there is here."""
+    before = _platform.set(platform)
+    try:
+        yield
+    finally:
+        _platform.reset(before)
+
+
+def target_platform() -> str:
+    """What networks are traced for: the devices here, unless `compiled_for` says otherwise."""
+    return _platform.get() or jax.default_backend()
 
 
 def draw_flat(initializer: nn.initializers.Initializer) -> nn.initializers.Initializer:
@@ -49,7 +68,7 @@ class Conv3D(nn.Module):
         kernel = self.param("kernel", kernel_init, shape).astype(x.dtype)
         if self.kernel == 1:
             x = x[:, :: self.stride, :: self.stride, :: self.stride] @ kernel[0, 0, 0]
-        elif jax.default_backend() == "cpu":
+        elif target_platform() == "cpu":
             x = _stacked_convolution(x, kernel, self.stride)
         else:
             x = _convolve(x, kernel, (self.stride,) * 3)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from medssl_jax.models.layers import GroupNorm, he_normal
+from medssl_jax.models.layers import GroupNorm, he_normal, target_platform
 
 
 class Conv2D(nn.Module):
@@ -32,7 +32,7 @@ class Conv2D(nn.Module):
         if self.kernel == 1:
             x = x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
         else:
-            convolve = _convolve_on_cpu if jax.default_backend() == "cpu" else _convolve
+            convolve = _convolve_on_cpu if target_platform() == "cpu" else _convolve
             x = convolve(x, kernel, self.stride)
         if self.use_bias:
             x = x + self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(x.dtype)

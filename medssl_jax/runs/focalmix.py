@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -194,7 +194,7 @@ def train_focalmix(
     )
 
 
-def compiled_step(config: ml_collections.ConfigDict, placement: Placement = HERE) -> Callable[[Any, Any], Any]:
+def compiled_step(config: ml_collections.ConfigDict, placement: Placement = HERE) -> jax.stages.Wrapped:
     """The training step of a config, compiled for the devices of a placement."""
     detector = make_detector(config)
     return placement.compile_step(
@@ -211,7 +211,7 @@ def compiled_step(config: ml_collections.ConfigDict, placement: Placement = HERE
 
 def abstract_training(
     config: ml_collections.ConfigDict, devices: Sequence[jax.Device]
-) -> tuple[Placement, Callable[[Any, Any], Any], Any, Any]:
+) -> tuple[Placement, jax.stages.Wrapped, Any, Any]:
     """What training on `devices` would compile: placement, step, and the shapes of state and global batch."""
     placement = _placement(config, devices)
     settings, patches = _patch_settings(config), config.patches

@@ -4,6 +4,7 @@ Read `focalmix_step` first; the functions above it are its sentences.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -98,13 +99,17 @@ def guess_patches(
     weight: Float[Array, ""],
     grid: AnchorGrid,
     settings: FocalMixSettings,
+    placement: Placement = HERE,
 ) -> Patches:
     """Patches of scans without labels, with the model's own sharpened guess as targets; no gradient passes."""
     voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
     views = symmetries.draw_views(key, settings.views, symmetries.GROUPS[settings.view_group])
     probability, codes = jax.lax.stop_gradient(average_views(predict, voxels, views, grid))
     probability = sharpen(probability, settings.temperature)
-    objects = _confident_objects(probability, codes, grid, settings, batch["valid"].shape[1])
+    find = functools.partial(_confident_objects, grid=grid, settings=settings, count=batch["valid"].shape[1])
+    objects = placement.map_rows(
+        find, None, probability, codes
+    )  # or the compiler would gather what top-k looks through
     nobody = jnp.zeros(len(voxels))
     targets = AnchorTargets(probability, jnp.zeros(probability.shape, bool), jnp.zeros_like(codes))
     return Patches(voxels, targets, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
@@ -252,7 +257,8 @@ def focalmix_step(
     if "unlabelled" in batch:
         key = stream_key(settings.seed, "views", state.step)
         guess = guess_patches(
-            lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight, grid, settings
+            *(lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight),
+            *(grid, settings, placement),
         )
         if settings.judge_guesses:
             judged = guess_metrics(guess, label_patches(batch["unlabelled"], grid, settings).targets)
@@ -276,7 +282,7 @@ def focalmix_step(
     }
 
 
-def _confident_objects(probability, codes, grid, settings, count) -> Detections:
+def _confident_objects(_, probability, codes, *, grid, settings, count) -> Detections:
     boxes = decode_boxes(codes, jnp.asarray(grid.boxes_zyxdhw()))
     logits = jax.scipy.special.logit(probability)
 

@@ -57,7 +57,7 @@ class Placement:
         specs = (EVERYWHERE, *(ROWS for _ in rows))
         return jax.shard_map(function, mesh=self.mesh, in_specs=specs, out_specs=ROWS, check_vma=False)(params, *rows)
 
-    def compile_step(self, step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def compile_step(self, step: Callable[[Any, Any], tuple[Any, Any]]) -> jax.stages.Wrapped:
         """`step(state, batch)` compiled; the old state's memory becomes the new one's."""
         if self.mesh is None:
             return jax.jit(step, donate_argnums=0)

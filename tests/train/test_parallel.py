@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -96,9 +97,10 @@ def test_two_mixing_groups_on_one_device_and_on_eight(tmp_path):
     check_same(training(tmp_path / "eight", devices=8, group=8), plain, devices=8, processes=1, group=8)
 
 
-class Device:
-    def __init__(self, process_index):
-        self.process_index = process_index
+def device_of(process_index):
+    device = mock.create_autospec(type(jax.devices()[0]), instance=True)
+    device.process_index = process_index
+    return device
 
 
 @pytest.mark.parametrize(
@@ -112,9 +114,8 @@ class Device:
         ([0] * 4 + [1] * 2, [8, 8], 4),
     ],
 )
-def test_as_many_devices_share_a_batch_as_divide_it(monkeypatch, devices, batches, expected):
-    monkeypatch.setattr("medssl_jax.train.parallel.Mesh", lambda grid, names, axis_types: grid)
-    grid = place([Device(index) for index in devices], batches=batches, groups=2).mesh
+def test_as_many_devices_share_a_batch_as_divide_it(devices, batches, expected):
+    grid = place([device_of(index) for index in devices], batches=batches, groups=2).mesh.devices
     assert grid.size == expected
     assert grid.shape[0] == 2
     assert len({device.process_index for device in grid.ravel()}) == len(set(devices))
@@ -122,7 +123,7 @@ def test_as_many_devices_share_a_batch_as_divide_it(monkeypatch, devices, batche
 
 def test_more_hosts_than_rows():
     with pytest.raises(InputError, match=r"a batch of 4 \+ 4 rows cannot be shared by 8 hosts: make it a multiple"):
-        place([Device(index) for index in range(8)], batches=[4, 4])
+        place([device_of(index) for index in range(8)], batches=[4, 4])
 
 
 def test_one_device_needs_no_mesh():

@@ -1,0 +1,51 @@
+"""The devices to plan for: those of a TPU pod that is not there, or the local ones."""
+
+import os
+from collections.abc import Sequence
+
+import jax
+
+from medssl_jax.errors import InputError
+from medssl_jax.plan.chips import TPUS
+
+# libtpu asks the machine it runs on what TPU host it is and keeps others from loading it; it is only to compile.
+_COMPILE_ONLY = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_HOST_BOUNDS": "1,1,1",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+}
+
+
+def topology_devices(topology: str) -> Sequence[jax.Device]:
+    """Devices to compile for, one a chip, such as the 16 of `v5e:4x4`; nothing can run on them.
+
+    Raises `InputError` for a topology that libtpu does not know, and where libtpu is not installed.
+    """
+    from jax.experimental import topologies
+
+    known = ", ".join(TPUS)
+    kind = topology.partition(":")[0]
+    if kind not in TPUS:
+        raise InputError(f"--topology={topology}: unknown kind of TPU, expected KIND:SHAPE with a kind of {known}")
+    try:
+        import libtpu  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "--topology needs the package libtpu, which is not installed: pip install 'medssl-jax[plan]'"
+        ) from None
+    for name, value in _COMPILE_ONLY.items():
+        os.environ.setdefault(name, value)
+    # A v4 chip is two devices unless its cores are joined; later ones are joined, or have one.
+    joined = {"chip_config_name": "megacore"} if kind == "v4" else {}
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology, **joined).devices
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--topology={topology}: {reason}; expected a shape such as v5e:4x4 or v5p:2x2x4") from None
+
+
+def memory_limit(device: jax.Device) -> int | None:
+    """Bytes that programs may use on a local device, or None where it does not say."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    return stats.get("bytes_limit") if stats else None
