@@ -35,7 +35,7 @@ def compare_runs(config: ml_collections.ConfigDict, a: Path, b: Path) -> list[Co
     compared += [Compared(name, difference_of_files(a / name, b / name)) for name in names]
     if not focalmix:
         name = "results.json"
-        compared.append(Compared(f"{name}: slides", difference_of_files(a / name, b / name, _slides_in)))
+        compared.append(Compared(f"{name}: slides", difference_of_files(a / name, b / name, slides_in)))
     return compared
 
 
@@ -59,11 +59,11 @@ def difference_of_files(a: Path, b: Path, part: Callable[[Path], bytes] = Path.r
 
 def _state_in(workdir, focalmix):
     if focalmix:
-        return load_run(workdir, focalmix_run._fresh_state, section="anchors", command="experiments.focalmix")[1]
-    return load_run(workdir, sos_run._fresh_state, section="method", command="experiments.sos")[1]
+        return load_run(workdir, focalmix_run.fresh_state, section="anchors", command="experiments.focalmix")[1]
+    return load_run(workdir, sos_run.fresh_state, section="method", command="experiments.sos")[1]
 
 
-def _slides_in(results: Path) -> bytes:
+def slides_in(results: Path) -> bytes:
     """What each slide was given; beside it there are times and memory, which no run repeats."""
     try:
         return json.dumps(json.loads(results.read_text())["slides"], indent=1).encode()

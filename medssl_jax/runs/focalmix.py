@@ -182,7 +182,7 @@ def train_focalmix(
     return train_in(
         workdir,
         config,
-        _fresh_state(config),
+        fresh_state(config),
         batches,
         compiled_step(config, placement),
         placement,
@@ -217,7 +217,7 @@ def abstract_training(
     settings, patches = _patch_settings(config), config.patches
     sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
     batch = {name: settings.abstract_batch(size) for name, size in sizes.items() if size}
-    state = jax.eval_shape(functools.partial(_fresh_state, config))
+    state = jax.eval_shape(functools.partial(fresh_state, config))
     return placement, compiled_step(config, placement), *placement.abstract(state, batch)
 
 
@@ -253,7 +253,7 @@ def find_marks(
 
 def load_detector(checkpoint: Path) -> LoadedDetector:
     """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it."""
-    config, state = load_run(checkpoint, _fresh_state, section="anchors", command="experiments.focalmix")
+    config, state = load_run(checkpoint, fresh_state, section="anchors", command="experiments.focalmix")
     return LoadedDetector(
         config, int(state.step), state.params_to_evaluate, scan_detector(config, make_detector(config))
     )
@@ -269,7 +269,8 @@ def _mixing_groups(config) -> int:
     return max(1, rows // max(1, config.mixup.group))
 
 
-def _fresh_state(config) -> TrainState:
+def fresh_state(config: ml_collections.ConfigDict) -> TrainState:
+    """The state before the first step."""
     params = make_detector(config).init(stream_key(config.seed, "init", 0))
     return TrainState.create(
         params, make_optimiser(config.optimiser, config.steps), keep_ema=config.optimiser.ema_decay > 0

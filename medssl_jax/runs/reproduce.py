@@ -13,7 +13,7 @@ from medssl_jax import hosts
 from medssl_jax.errors import InputError
 from medssl_jax.runs import focalmix as focalmix_run
 from medssl_jax.runs import sos_job
-from medssl_jax.runs.equality import FILES_OF_FOCALMIX, FILES_OF_SOS, _slides_in, difference_of_files
+from medssl_jax.runs.equality import FILES_OF_FOCALMIX, FILES_OF_SOS, slides_in, difference_of_files
 from medssl_jax.train.fingerprints import Fingerprint, difference_of_fingerprints, read_fingerprints
 from medssl_jax.train.parallel import place
 from medssl_jax.train.run import Watch, unwatched
@@ -131,7 +131,7 @@ def _compare_files(of_steps, record, folder, workdir) -> Verdict:
     names = FILES_OF_FOCALMIX if focalmix else FILES_OF_SOS
     parts: dict[str, Callable[[Path], bytes]] = dict.fromkeys(names, Path.read_bytes)
     if not focalmix:
-        parts["results.json"] = _slides_in
+        parts["results.json"] = slides_in
     there = [name for name in parts if (folder / name).exists()]
     files = {name: difference_of_files(folder / name, workdir / name, parts[name]) for name in there}
     return of_steps._replace(files=files, absent=[name for name in parts if name not in there])

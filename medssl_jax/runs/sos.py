@@ -98,7 +98,7 @@ def train_method(
 
 def load_method(checkpoint: Path) -> TrainedMethod:
     """The method of a finished or running training, from its workdir or the folder `checkpoints` in it."""
-    config, state = load_run(checkpoint, _fresh_state, section="method", command="experiments.sos")
+    config, state = load_run(checkpoint, fresh_state, section="method", command="experiments.sos")
     return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config))
 
 
@@ -322,10 +322,11 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
 def _first_state(config) -> TrainState:
     """The state that training begins with: only here pretrained weights are read."""
     backbone = read_resnet18(config.model.pretrained) if config.model.pretrained else None
-    return _fresh_state(config, backbone)
+    return fresh_state(config, backbone)
 
 
-def _fresh_state(config, backbone=None) -> TrainState:
+def fresh_state(config: ml_collections.ConfigDict, backbone: Any = None) -> TrainState:
+    """The state before the first step, with the weights of a ResNet-18 where a `backbone` is given."""
     networks = networks_of(config)
     params = networks.init(stream_key(config.seed, "init", 0))
     return TrainState.create(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
-from medssl_jax.runs.equality import _slides_in, difference_of_files, difference_of_states
+from medssl_jax.runs.equality import slides_in, difference_of_files, difference_of_states
 
 
 def state(**changes):
@@ -50,8 +50,8 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_times_do_not_count(tmp_path):
     for name, seconds, label in (("a", 1.0, "x"), ("b", 2.0, "x"), ("c", 2.0, "y")):
         (tmp_path / name).write_text(json.dumps({"seconds": seconds, "slides": {"SOS": [label]}}))
-    assert difference_of_files(tmp_path / "a", tmp_path / "b", _slides_in) is None
-    assert difference_of_files(tmp_path / "a", tmp_path / "c", _slides_in) is not None
+    assert difference_of_files(tmp_path / "a", tmp_path / "b", slides_in) is None
+    assert difference_of_files(tmp_path / "a", tmp_path / "c", slides_in) is not None
     (tmp_path / "c").write_text("{}")
     with pytest.raises(InputError, match=r"c: no results of experiments.sos"):
-        difference_of_files(tmp_path / "a", tmp_path / "c", _slides_in)
+        difference_of_files(tmp_path / "a", tmp_path / "c", slides_in)

@@ -86,7 +86,7 @@ def main(folder, group):
             placement=placement,
         )
     )
-    first = run._fresh_state(config).params
+    first = run.fresh_state(config).params
     state = placement.put_state(TrainState.create(first, optimiser, keep_ema=False))
     before = jax.tree.map(np.asarray, placement.take_home(state.params))
     # Compiled for these places: handed a state or a batch that lies elsewhere, it refuses.

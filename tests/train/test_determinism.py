@@ -124,5 +124,5 @@ def test_the_sos_step_needs_nothing_of_that_kind(config):
         "patches": jax.ShapeDtypeStruct((2, 20, patch_side, patch_side), jnp.uint8),
         "mask": jax.ShapeDtypeStruct((2, 20), bool),
     }
-    state = jax.eval_shape(functools.partial(sos_run._fresh_state, config))
+    state = jax.eval_shape(functools.partial(sos_run.fresh_state, config))
     assert without_fixed_order(step, state, batch) == set()
