@@ -12,7 +12,7 @@ from ml_collections import ConfigDict, config_flags
 from medssl_jax import hosts
 from medssl_jax.errors import InputError
 from medssl_jax.train.determinism import make_deterministic
-from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted
+from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told
 
 BAD_INPUT_STATUS = 2
 EXPERIMENTS = Path(__file__).parent
@@ -56,7 +56,11 @@ def define_deterministic_flag() -> flags.FlagHolder:
 
 
 def start_devices(*, deterministic: bool) -> None:
-    """What must be said before JAX is used: whether to be deterministic, and which other processes share the run."""
+    """What must be said before JAX is used: whether to be deterministic, and which other processes share the run.
+
+    From here on SIGTERM ends the command with status 75, saved where there is something to save.
+    """
+    leave_when_told()
     if deterministic:
         make_deterministic()
     hosts.connect()

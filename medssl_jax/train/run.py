@@ -81,28 +81,29 @@ def train_in(
                 "results equal to rounding, not to the bit"
             )
     records = _Records(workdir, resume_step, watch)
-    try:
-        with preemption_notice() as must_stop, refusals_explained():
-            trained = train(
-                state,
-                iter(batches.to_iter_dataset(options)),
-                placed_step,
-                steps=config.steps,
-                checkpoints=checkpoints,
-                restored=restored,
-                config=config.to_dict(),
-                write_metrics=records.metrics,
-                log_every=config.logging.log_every,
-                save_every=config.logging.save_every,
-                warn=warn,
-                must_stop=must_stop,
-                keep_batch=keep_batch,
-                record=records.hashes,
-            )
-        return placement.take_home(trained)
-    finally:
-        records.close()
-        checkpoints.close()
+    with preemption_notice() as must_stop:
+        try:
+            with refusals_explained():
+                trained = train(
+                    state,
+                    iter(batches.to_iter_dataset(options)),
+                    placed_step,
+                    steps=config.steps,
+                    checkpoints=checkpoints,
+                    restored=restored,
+                    config=config.to_dict(),
+                    write_metrics=records.metrics,
+                    log_every=config.logging.log_every,
+                    save_every=config.logging.save_every,
+                    warn=warn,
+                    must_stop=must_stop,
+                    keep_batch=keep_batch,
+                    record=records.hashes,
+                )
+            return placement.take_home(trained)
+        finally:
+            records.close()
+            checkpoints.close()  # a notice that comes now waits until the last is on disk
 
 
 class _Records:

@@ -1,0 +1,82 @@
+"""SIGTERM while nothing is to be saved, while a step is made, and while the last save is under way."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from medssl_jax.train.preemption import Preempted, preemption_notice
+
+# The main thread compiles for seconds, in which no Python handler runs.
+COMPILING = """
+import os, signal, threading
+import jax, jax.numpy as jnp
+from medssl_jax.train.preemption import leave_when_told, preemption_notice
+
+def slow(x):
+    for _ in range(3000):
+        x = jnp.sin(x) @ x
+    return x
+
+leave_when_told()
+traced = jax.jit(slow).lower(jnp.ones((4, 4)))
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+with preemption_notice() as must_stop:
+    traced.compile()
+    print("compiled")
+    must_stop(1)
+"""
+STEPS = """
+import os, signal, time
+from medssl_jax.train.preemption import leave_when_told, preemption_notice
+
+leave_when_told()
+with preemption_notice() as must_stop:
+    assert not must_stop(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep({pause})
+    print("told", must_stop(2))
+print("on", flush=True)
+time.sleep(60)
+"""
+
+
+def run(script):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    since = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert time.monotonic() - since < 50
+    return done
+
+
+def test_while_it_compiles_it_ends_at_once():
+    done = run(COMPILING)
+    assert done.returncode == 75, done.stderr
+    assert done.stderr.endswith("stopped by SIGTERM: what is finished is kept, start it again to go on\n")
+    assert "compiled" not in done.stdout
+
+
+def test_between_steps_the_next_one_is_told_and_what_goes_on_regardless_is_ended():
+    done = run(STEPS.format(pause=1.0))
+    assert done.returncode == 75, done.stderr
+    assert "told True" in done.stdout
+    assert "what is finished is kept" in done.stderr
+
+
+def test_a_notice_that_nothing_was_stopped_for_is_passed_on():
+    passed_on = []
+    before = signal.signal(signal.SIGTERM, lambda *_: passed_on.append(True))
+    try:
+        with contextlib.suppress(Preempted), preemption_notice() as must_stop:
+            signal.raise_signal(signal.SIGTERM)
+            assert must_stop(1)
+            raise Preempted
+        assert not passed_on
+        with preemption_notice() as must_stop:
+            assert not must_stop(1)
+            signal.raise_signal(signal.SIGTERM)
+        assert passed_on == [True]
+    finally:
+        signal.signal(signal.SIGTERM, before)
