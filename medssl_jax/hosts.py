@@ -1,6 +1,7 @@
 """The processes of one run, one a host or one a device. The only file that knows that there may be several."""
 
 import atexit
+import itertools
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from medssl_jax.errors import InputError
@@ -17,6 +19,8 @@ from medssl_jax.errors import InputError
 # How long the others go on, or wait, after one has died.
 HEARTBEAT_SECONDS = 20
 LEAVING_SECONDS = 20
+WAITING_MILLISECONDS = 7 * 24 * 3600 * 1000  # whoever waits for the dead is ended by the heartbeat
+_waits = itertools.count()
 
 Item = TypeVar("Item")
 
@@ -114,6 +118,7 @@ def gather(own: Any) -> list[Any]:
     """What each process gives, in their order, on every one of them; anything that JSON holds, floats unchanged."""
     if count() == 1:
         return [json.loads(json.dumps(own))]
+    wait_for_all("gather")
     message = np.frombuffer(json.dumps(own).encode(), np.uint8)
     lengths = multihost_utils.process_allgather(np.int32(len(message))).ravel()
     padded = np.zeros(lengths.max(), np.uint8)
@@ -123,9 +128,11 @@ def gather(own: Any) -> list[Any]:
 
 
 def wait_for_all(name: str) -> None:
-    """Returns once every process has come to the place of that name."""
-    if count() > 1:
-        multihost_utils.sync_global_devices(name)
+    """Returns once every process has come to the place of that name.
+
+    Unlike an exchange between devices, it waits as long as all are alive.
+    """
+    ocp.multihost.get_barrier_sync_fn()(key=f"{name} {next(_waits)}", timeout_ms=WAITING_MILLISECONDS)
 
 
 def reached_stop(step: int) -> bool:

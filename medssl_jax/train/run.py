@@ -17,7 +17,7 @@ from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.determinism import refusals_explained
 from medssl_jax.train.fingerprints import Fingerprint, FingerprintWriter, join_rows, row_hashes, tensor_hashes
-from medssl_jax.train.loop import Metrics, train
+from medssl_jax.train.loop import train
 from medssl_jax.train.parallel import Placement
 from medssl_jax.train.preemption import preemption_notice
 from medssl_jax.train.run_record import write_run_record
@@ -35,7 +35,7 @@ def train_in(
     config: ml_collections.ConfigDict,
     state: TrainState,
     batches: grain.MapDataset,
-    step_function: Callable[[Any, Any], tuple[Any, Metrics]],
+    step_function: jax.stages.Wrapped,
     placement: Placement,
     *,
     threads: int,
@@ -57,8 +57,15 @@ def train_in(
             f"{placement.count} of {jax.device_count()} devices share the batch: no more of them divide it evenly"
         )
 
+    compiled: jax.stages.Compiled | None = None
+
     def placed_step(state, batch):
-        return step_function(state, placement.put_batch(batch))
+        nonlocal compiled
+        batch = placement.put_batch(batch)
+        if compiled is None:
+            compiled = step_function.lower(state, batch).compile()
+            hosts.wait_for_all("compiled")  # or the first exchange would not wait for the slowest for long
+        return compiled(state, batch)
 
     def keep_batch(step):
         whose = f"_host{jax.process_index()}" if hosts.count() > 1 else ""
