@@ -66,7 +66,13 @@ def _leave_last_words() -> None:
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
-    atexit.register(speaker.communicate, b"ended by itself")
+    atexit.register(_leave, speaker)
+
+
+def _leave(speaker):
+    # Where an exchange with a dead process fails before JAX hears of the death, that is where this one ends.
+    if getattr(sys, "last_type", None) is not jax.errors.JaxRuntimeError:
+        speaker.communicate(b"ended by itself")
 
 
 def _told(environ) -> dict[str, Any]:

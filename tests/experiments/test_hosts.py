@@ -38,7 +38,6 @@ def start(folder, workdir):
             cwd=folder,
             env=os.environ
             | {
-                "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),  # for the time it saves
                 "JAX_NUM_CPU_DEVICES": "2",
                 "JAX_COORDINATOR_ADDRESS": address,
                 "JAX_NUM_PROCESSES": "2",
