@@ -44,7 +44,7 @@ def _gpu(name, bfloat16_flops, tf32_flops, memory_gb, memory_gb_per_second, link
     )
 
 
-# By the name that topologies begin with.
+# By the name that topologies begin with. No page gives the links of one v4 chip: six, of 400 Gbit/s each way.
 TPUS = {
     "v4": _tpu("TPU v4", 275e12, 32, 1200, 300, "v4"),
     "v5e": _tpu("TPU v5e", 197e12, 16, 819, 200, "v5e"),
@@ -52,17 +52,15 @@ TPUS = {
     "v6e": _tpu("TPU v6e", 918e12, 32, 1638, 400, "v6e"),
 }
 
-# Without sparsity; the SXM boards.
-GPUS = (
-    _gpu("A100", 312e12, 156e12, 80, 2039, 300, "a100"),
-    _gpu("H100", 989e12, 494e12, 80, 3350, 450, "h100"),
-    _gpu("H200", 989e12, 494e12, 141, 4800, 450, "h200"),
-)
+# By what JAX calls them. Without sparsity; the SXM boards, as other boards have other figures.
+GPUS = {
+    "NVIDIA A100-SXM4-80GB": _gpu("A100", 312e12, 156e12, 80, 2039, 300, "a100"),
+    "NVIDIA H100 80GB HBM3": _gpu("H100", 989.4e12, 494.7e12, 80, 3350, 450, "h100"),
+    "NVIDIA H200": _gpu("H200", 989.4e12, 494.7e12, 141, 4800, 450, "h200"),
+}
 
 
 def chip_of_kind(device_kind: str) -> Chip | None:
     """The chip behind JAX's `device_kind`, or None where its figures are not listed here."""
-    by_kind = {"TPU v4": "v4", "TPU v5 lite": "v5e", "TPU v5": "v5p", "TPU v5p": "v5p", "TPU v6 lite": "v6e"}
-    if device_kind in by_kind:
-        return TPUS[by_kind[device_kind]]
-    return next((chip for chip in GPUS if chip.name in device_kind), None)
+    tpus = {"TPU v4": "v4", "TPU v5 lite": "v5e", "TPU v5": "v5p", "TPU v5p": "v5p", "TPU v6 lite": "v6e"}
+    return TPUS[tpus[device_kind]] if device_kind in tpus else GPUS.get(device_kind)

@@ -128,12 +128,17 @@ def _compile(lowered, name):
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        used = re.search(r"Used ([\d.]+[KMGT]?) of ([\d.]+[KMGT]?) hbm", str(error))
-        needs = f"it needs {used[1]}iB of {used[2]}iB" if used else str(error).splitlines()[0]
         raise InputError(
-            f"the step does not fit in the memory of a chip of {name}: {needs}; set model.remat=True or "
-            "model.dtype=bfloat16, choose a smaller patches.side, or a chip with more memory"
+            f"the step does not fit in the memory of a chip of {name}: {memory_wanted(str(error))}; set "
+            "model.remat=True or model.dtype=bfloat16, choose a smaller patches.side, fewer patches a chip, or a chip "
+            "with more memory"
         ) from None
+
+
+def memory_wanted(message: str) -> str:
+    """What a compiler says of memory that does not suffice, in short; libtpu has said it in two ways so far."""
+    found = re.search(r"([\d.]+[KMGT])(?:\) exceeds available HBM \(| of )([\d.]+[KMGT])", message)
+    return f"it needs {found[1]}iB of {found[2]}iB" if found else message.splitlines()[0]
 
 
 def _memory(compiled, state, limit) -> Memory:

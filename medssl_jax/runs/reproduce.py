@@ -13,7 +13,7 @@ from medssl_jax import hosts
 from medssl_jax.errors import InputError
 from medssl_jax.runs import focalmix as focalmix_run
 from medssl_jax.runs import sos_job
-from medssl_jax.runs.equality import FILES_OF_FOCALMIX, FILES_OF_SOS, slides_in, difference_of_files
+from medssl_jax.runs.equality import FILES_OF_FOCALMIX, FILES_OF_SOS, difference_of_files, slides_in
 from medssl_jax.train.fingerprints import Fingerprint, difference_of_fingerprints, read_fingerprints
 from medssl_jax.train.parallel import place
 from medssl_jax.train.run import Watch, unwatched

@@ -46,8 +46,9 @@ def test_chips_are_found_by_what_jax_calls_them(kind, name):
     assert chip.name == name
 
 
-def test_chips_without_published_figures_are_none():
-    assert chip_of_kind("cpu") is None
+@pytest.mark.parametrize("kind", ["cpu", "NVIDIA H100 PCIe", "NVIDIA A100-SXM4-40GB", "NVIDIA H200 NVL"])
+def test_chips_without_listed_figures_are_none(kind):
+    assert chip_of_kind(kind) is None
 
 
 def test_published_figures_agree_with_those_of_whole_pods():

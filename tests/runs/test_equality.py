@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
-from medssl_jax.runs.equality import slides_in, difference_of_files, difference_of_states
+from medssl_jax.runs.equality import difference_of_files, difference_of_states, slides_in
 
 
 def state(**changes):

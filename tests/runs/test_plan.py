@@ -9,7 +9,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.plan.collectives import Collective
 from medssl_jax.report.plan.figure import write_plan_figure
 from medssl_jax.report.plan.tables import plan_text
-from medssl_jax.runs.plan import collectives_by_origin, plan, weak_batch
+from medssl_jax.runs.plan import collectives_by_origin, memory_wanted, plan, weak_batch
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_the_local_cpu(tiny, tmp_path):
     # Nobody publishes the peak of "cpu".
     assert made.seconds is None
     assert made.scaling == []
-    text = plan_text(made)
+    text = plan_text([made])
     assert "batch 2 + 2, float32, blocks kept" in text
     assert "roofline" not in text
     write_plan_figure(tmp_path / "plan.png", [made])
@@ -55,6 +55,26 @@ def test_the_batch_grows_with_the_chips_but_never_shrinks(tiny):
 def test_collectives_of_one_origin_are_added_up():
     small, large = Collective("all-gather", 10, 4, 2, "a"), Collective("all-reduce", 50, 8, 1, "b")
     assert collectives_by_origin([small, small, large]) == [large, Collective("all-gather", 40, 4, 4, "a")]
+
+
+@pytest.mark.parametrize(
+    ("message", "short"),
+    [
+        (
+            "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory required for HLO "
+            "temporaries (37.08G) exceeds available HBM (15.75G). HLO module: jit_focalmix_step.\nmore",
+            "it needs 37.08GiB of 15.75GiB",
+        ),
+        (
+            "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 21.95G of 15.48G hbm. Exceeded hbm "
+            "capacity by 6.47G.\n\nTotal hbm usage >= 22.47G:",
+            "it needs 21.95GiB of 15.48GiB",
+        ),
+        ("RESOURCE_EXHAUSTED: Out of memory\nmore", "RESOURCE_EXHAUSTED: Out of memory"),
+    ],
+)
+def test_a_compiler_out_of_memory_says_how_much(message, short):
+    assert memory_wanted(message) == short
 
 
 @pytest.mark.parametrize("topology", ["v9:4x4", "4x4", ""])
@@ -85,4 +105,4 @@ def test_a_pod(tiny):
     assert made.memory.peak < made.memory.limit
     assert made.seconds is not None
     assert [each.chips for each in made.scaling] == [4, 8, 16, 32, 64, 128, 256]
-    assert "roofline" in plan_text(made)
+    assert "roofline" in plan_text([made])

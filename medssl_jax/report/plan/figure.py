@@ -44,7 +44,8 @@ def _draw_memory(axes: "Axes", plans: Sequence[Plan]) -> None:
     axes.set_xticks(range(len(plans)), [plan.name for plan in plans])
     axes.set_xlim(-0.6, len(plans) - 0.4)
     axes.set_ylabel("GiB on a chip")
-    axes.legend(frameon=False, fontsize=9)
+    # Above, where no bar and no line can be.
+    axes.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     quieten(axes)
 
 
@@ -56,13 +57,15 @@ def _draw_rate(axes: "Axes", plans: Sequence[Plan]) -> None:
             [each.patches_per_second for each in plan.scaling],
             color=COLOURS[place % len(COLOURS)],
             marker=MARKERS[place % len(MARKERS)],
-            label=plan.chip.name if plan.chip else plan.name,
+            markersize=max(4, 10 - 2 * place),  # plans of one chip lie on one another
+            label=plan.name,
         )
     if not scaled:
         axes.text(0.5, 0.5, "no published figures of this chip", ha="center", va="center", transform=axes.transAxes)
         return
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
     counts = [each.chips for each in scaled[0].scaling]
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.set_xlabel("chips")
