@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from experiments.configs import phantom
 from medssl_jax.runs.equality import compare_runs
+from medssl_jax.train.fingerprints import read_fingerprints
 
 SMALL = (
     "--config.steps=24",
@@ -26,15 +28,17 @@ SMALL = (
 )
 
 
+COMMAND = [sys.executable, "-m", "experiments.focalmix", "--config=configs/phantom.py", *SMALL]
+
+
 def start(folder, workdir):
     """Two processes of two virtual devices each."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
-    command = [sys.executable, "-m", "experiments.focalmix", "--config=configs/phantom.py", *SMALL]
     return [
         subprocess.Popen(
-            [*command, f"--workdir={workdir}"],
+            [*COMMAND, f"--workdir={workdir}"],
             cwd=folder,
             env=os.environ
             | {
@@ -103,7 +107,7 @@ def test_one_is_killed_the_other_ends_and_both_go_on(whole, victim):
 
 
 @pytest.mark.slow
-def test_a_notice_to_one_stops_both_after_the_same_step(whole):
+def test_a_notice_to_one_stops_both_after_the_same_step_and_one_device_goes_on_too(whole):
     processes = start(whole.parent, "notice")
     workdir = whole.parent / "notice"
     wait_for_step(workdir, 10, processes)
@@ -113,6 +117,15 @@ def test_a_notice_to_one_stops_both_after_the_same_step(whole):
     steps = {re.search(r"stopped by SIGTERM after step (\d+) of 24", said)[1] for _, _, said in stopped}
     assert len(steps) == 1
     assert (workdir / "checkpoints" / steps.pop()).is_dir()
+    shutil.copytree(workdir, whole.parent / "moved")
     again = finish(start(whole.parent, "notice"))
     assert [status for status, _, _ in again] == [0, 0], again
     assert_same(whole, workdir)
+
+    alone = [*COMMAND, "--workdir=moved"]
+    done = subprocess.run(alone, cwd=whole.parent, check=True, capture_output=True, text=True)
+    assert "devices.count: 4 then, 1 now" in done.stdout
+    assert "the same batches, and results equal to rounding, not to the bit" in done.stdout
+    ours, theirs = (read_fingerprints(folder) for folder in (whole.parent / "moved", whole))
+    assert ours.keys() == theirs.keys()
+    assert all(ours[step].batch == theirs[step].batch for step in theirs)
