@@ -9,3 +9,37 @@ def _compiled_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield
+
+
+SMALL_SOS = """
+from experiments.configs import phantom_{method}
+
+
+def get_config():
+    config = phantom_{method}.get_config()
+    for network in ("low", "high", "policy"):
+        config.model[f"{{network}}_features"], config.model[f"{{network}}_blocks"] = (4, 8), (0, 1)
+    config.update_from_flattened_dict(
+        {{
+            "steps": {steps},
+            "data.grid": 4,
+            "data.patch_side": 64,
+            "data.phantom.train": 16,
+            "data.phantom.test": 8,
+            "batches.slides": 2,
+            "logging.log_every": 2,
+            "logging.save_every": 2,
+        }}
+    )
+    return config
+"""
+
+
+@pytest.fixture(scope="session")
+def write_small_sos():
+    """Writes a config of SOS, or of a method it is compared with, whose run takes seconds."""
+
+    def write(path, *, method="sos", steps=4):
+        path.write_text(SMALL_SOS.format(method=method, steps=steps))
+
+    return write

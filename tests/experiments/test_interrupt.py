@@ -27,28 +27,6 @@ FLAGS = (
     "--config.logging.save_every=8",
     "--config.logging.bootstraps=20",
 )
-SMALL_SOS = """
-from experiments.configs import phantom_sos
-
-
-def get_config():
-    config = phantom_sos.get_config()
-    for network in ("low", "high", "policy"):
-        config.model[f"{network}_features"], config.model[f"{network}_blocks"] = (4, 8), (0, 1)
-    config.update_from_flattened_dict(
-        {
-            "steps": 8,
-            "data.grid": 4,
-            "data.patch_side": 64,
-            "data.phantom.train": 16,
-            "data.phantom.test": 8,
-            "batches.slides": 2,
-            "logging.log_every": 2,
-            "logging.save_every": 2,
-        }
-    )
-    return config
-"""
 EQUAL = ("last checkpoint", "metrics.jsonl", "split.json", "submission.csv", "froc.json")
 
 
@@ -101,8 +79,8 @@ def test_sigterm_is_saved_in_time_and_resumed_to_the_same_bits(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_of_sos(tmp_path):
-    (tmp_path / "small.py").write_text(SMALL_SOS)
+def test_a_run_of_sos(tmp_path, write_small_sos):
+    write_small_sos(tmp_path / "small.py", steps=8)
     done = run(tmp_path, "interrupt", "--config=small.py", "--workdir=runs", "--kills=2", "--compile_cache")
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("last checkpoint", "metrics.jsonl", "split.json", "results.json: slides"):

@@ -41,28 +41,6 @@ def get_config():
     )
     return config
 """
-TINY_SOS = """
-from experiments.configs import phantom_sos
-
-
-def get_config():
-    config = phantom_sos.get_config()
-    for network in ("low", "high", "policy"):
-        config.model[f"{network}_features"], config.model[f"{network}_blocks"] = (4, 8), (0, 1)
-    config.update_from_flattened_dict(
-        {
-            "steps": 4,
-            "data.grid": 4,
-            "data.patch_side": 64,
-            "data.phantom.train": 16,
-            "data.phantom.test": 8,
-            "batches.slides": 2,
-            "logging.log_every": 2,
-            "logging.save_every": 2,
-        }
-    )
-    return config
-"""
 EIGHT = "--xla_force_host_platform_device_count=8"
 
 
@@ -269,8 +247,8 @@ def test_on_eight_devices_it_is_equal(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_of_sos(tmp_path):
-    (tmp_path / "tiny.py").write_text(TINY_SOS)
+def test_a_run_of_sos(tmp_path, write_small_sos):
+    write_small_sos(tmp_path / "tiny.py")
     done = start(tmp_path, "sos", "--config=tiny.py", "--workdir=run")
     assert done.returncode == 0, done.stderr
     done = start(tmp_path, "reproduce", "--run=run/run.json", "--verify")

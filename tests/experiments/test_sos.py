@@ -7,28 +7,6 @@ import sys
 import pytest
 
 METHODS = ("image", "patch", "multiscale", "rdms", "sos", "cascade")
-SMALL_CONFIG = """
-from experiments.configs import phantom_{method}
-
-
-def get_config():
-    config = phantom_{method}.get_config()
-    for network in ("low", "high", "policy"):
-        config.model[f"{{network}}_features"], config.model[f"{{network}}_blocks"] = (4, 8), (0, 1)
-    config.update_from_flattened_dict(
-        {{
-            "steps": 4,
-            "data.grid": 4,
-            "data.patch_side": 64,
-            "data.phantom.train": 16,
-            "data.phantom.test": 8,
-            "batches.slides": 2,
-            "logging.log_every": 2,
-            "logging.save_every": 2,
-        }}
-    )
-    return config
-"""
 
 
 def run(folder, module, *flags):
@@ -63,10 +41,10 @@ def test_classify_without_a_run_says_so(tmp_path):
 
 
 @pytest.mark.slow
-def test_six_methods_in_one_run_then_slides_of_a_folder(tmp_path):
+def test_six_methods_in_one_run_then_slides_of_a_folder(tmp_path, write_small_sos):
     """Two seeds, kept when started again; then one bad slide among good ones stops none of them."""
     for method in METHODS:
-        (tmp_path / f"{method}.py").write_text(SMALL_CONFIG.format(method=method))
+        write_small_sos(tmp_path / f"{method}.py", method=method)
     flags = (f"--configs={','.join(f'{method}.py' for method in METHODS)}", "--seed=0", "--seed=1", "--workdir=runs")
     done = run(tmp_path, "compare_sos", *flags)
     assert done.returncode == 0, done.stderr
