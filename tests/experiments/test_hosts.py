@@ -23,7 +23,7 @@ SMALL = (
     "--config.split.unlabelled=3",
     "--config.inference.overlap=0",
     "--config.logging.log_every=2",
-    "--config.logging.save_every=6",
+    "--config.logging.save_every=4",
     "--config.logging.bootstraps=20",
 )
 
@@ -70,62 +70,47 @@ def wait_for_step(workdir, step, processes):
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hosts")
-    done = finish(start(folder, "whole"))
+@pytest.mark.slow
+def test_whatever_befalls_one_of_them_the_run_ends_in_the_same_bits(tmp_path):
+    """One process is killed, then the other, then one gets SIGTERM; at last both are left alone, or one device is."""
+    done = finish(start(tmp_path, "whole"))
     assert [status for status, _, _ in done] == [0, 0], done
     assert "24/24" in done[0][1]
     assert "step" not in done[1][1], "only the first process speaks"
-    return folder / "whole"
 
+    workdir = tmp_path / "cut"
+    for victim, step in ((1, 6), (0, 12)):
+        processes = start(tmp_path, "cut")
+        wait_for_step(workdir, step, processes)
+        processes[victim].kill()
+        began = time.monotonic()
+        _, said = processes[1 - victim].communicate(timeout=60)
+        print(f"the other process ended after {time.monotonic() - began:.1f} s")
+        assert processes[1 - victim].returncode != 0
+        last = said.strip().splitlines()[-1]
+        assert last.startswith(f"error: process {1 - victim} of 2 was ended, because another process of this run died")
+        processes[victim].communicate()
 
-def assert_same(whole, other):
-    compared = compare_runs(phantom.get_config(), whole, other)
-    assert len(compared) > 5
-    assert all(each.difference is None for each in compared), compared
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_one_is_killed_the_other_ends_and_both_go_on(whole, victim):
-    processes = start(whole.parent, f"killed{victim}")
-    workdir = whole.parent / f"killed{victim}"
-    wait_for_step(workdir, 10, processes)
-    processes[victim].kill()
-    began = time.monotonic()
-    _, said = processes[1 - victim].communicate(timeout=60)
-    print(f"the other process ended after {time.monotonic() - began:.1f} s")
-    assert processes[1 - victim].returncode != 0
-    last = said.strip().splitlines()[-1]
-    assert last.startswith(f"error: process {1 - victim} of 2 was ended, because another process of this run died")
-    processes[victim].communicate()
-    again = finish(start(whole.parent, workdir.name))
-    assert [status for status, _, _ in again] == [0, 0], again
-    assert re.search(r"resumed at step (6|12|18) of 24", again[0][1])
-    assert_same(whole, workdir)
-
-
-@pytest.mark.slow
-def test_a_notice_to_one_stops_both_after_the_same_step_and_one_device_goes_on_too(whole):
-    processes = start(whole.parent, "notice")
-    workdir = whole.parent / "notice"
-    wait_for_step(workdir, 10, processes)
+    processes = start(tmp_path, "cut")
+    wait_for_step(workdir, 16, processes)
     processes[1].send_signal(signal.SIGTERM)
     stopped = finish(processes)
     assert [status for status, _, _ in stopped] == [75, 75], stopped
     steps = {re.search(r"stopped by SIGTERM after step (\d+) of 24", said)[1] for _, _, said in stopped}
     assert len(steps) == 1
-    assert (workdir / "checkpoints" / steps.pop()).is_dir()
-    shutil.copytree(workdir, whole.parent / "moved")
-    again = finish(start(whole.parent, "notice"))
-    assert [status for status, _, _ in again] == [0, 0], again
-    assert_same(whole, workdir)
+    (step,) = steps
+    shutil.copytree(workdir, tmp_path / "moved")
 
-    alone = [*COMMAND, "--workdir=moved"]
-    done = subprocess.run(alone, cwd=whole.parent, check=True, capture_output=True, text=True)
-    assert "devices.count: 4 then, 1 now" in done.stdout
-    assert "the same batches, and results equal to rounding, not to the bit" in done.stdout
-    ours, theirs = (read_fingerprints(folder) for folder in (whole.parent / "moved", whole))
+    again = finish(start(tmp_path, "cut"))
+    assert [status for status, _, _ in again] == [0, 0], again
+    assert f"resumed at step {step} of 24" in again[0][1]
+    compared = compare_runs(phantom.get_config(), tmp_path / "whole", workdir)
+    assert len(compared) > 5
+    assert all(each.difference is None for each in compared), compared
+
+    alone = subprocess.run([*COMMAND, "--workdir=moved"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "devices.count: 4 then, 1 now" in alone.stdout
+    assert "the same batches, and results equal to rounding, not to the bit" in alone.stdout
+    ours, theirs = (read_fingerprints(tmp_path / name) for name in ("moved", "whole"))
     assert ours.keys() == theirs.keys()
     assert all(ours[step].batch == theirs[step].batch for step in theirs)
