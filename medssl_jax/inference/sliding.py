@@ -5,6 +5,7 @@ patches loses over ten points of CPM on volumes of another size.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float, Int16, UInt8
 from medssl_jax.data.patches import cut_window, normalise_hu
 from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.boxes import decode_boxes
-from medssl_jax.detection.nms import suppress, top_detections
+from medssl_jax.detection.nms import Detections, suppress, top_detections
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.errors import InputError
 from medssl_jax.progress import Progress, silent
@@ -79,17 +80,7 @@ class SlidingDetector:
             centre = boxes[..., :3]
             in_core = ((centre >= core_low[:, None]) & (centre < core_high[:, None])).all(-1)
             logits = jnp.where(in_core, prediction.logits, -jnp.inf)
-            return jax.vmap(find_best)(logits, boxes)
-
-        def find_best(logits, boxes):
-            return top_detections(
-                logits,
-                boxes,
-                candidates=settings.candidates,
-                iou_threshold=settings.nms_iou,
-                score_threshold=settings.score_threshold,
-                count=settings.window_detections,
-            )
+            return jax.vmap(functools.partial(best_of_window, settings=settings))(logits, boxes)
 
         self._detect = placement.compile_rows(detect)
 
@@ -123,6 +114,20 @@ class SlidingDetector:
         starts = np.stack([window.start_zyx for window in windows])
         boxes = boxes + np.pad(starts, ((0, 0), (0, 3)))[:, None].astype(np.float32)
         return boxes[valid], scores[valid]
+
+
+def best_of_window(
+    logits: Float[Array, " anchors"], boxes_zyxdhw: Float[Array, "anchors 6"], *, settings: SlidingSettings
+) -> Detections:
+    """The boxes of one window that have a chance in the scan, best first, after suppression among themselves."""
+    return top_detections(
+        logits,
+        boxes_zyxdhw,
+        candidates=settings.candidates,
+        iou_threshold=settings.nms_iou,
+        score_threshold=settings.score_threshold,
+        count=settings.window_detections,
+    )
 
 
 def join_over_scan(

@@ -22,10 +22,10 @@ from medssl_jax.data.crop_cache import OUTSIDE_HU
 from medssl_jax.data.patches import normalise_hu
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.boxes import decode_boxes
-from medssl_jax.detection.nms import Detections, top_detections
+from medssl_jax.detection.nms import Detections
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.errors import InputError
-from medssl_jax.inference.sliding import ScanDetections, SlidingSettings, join_over_scan
+from medssl_jax.inference.sliding import ScanDetections, SlidingSettings, best_of_window, join_over_scan
 from medssl_jax.progress import Progress, silent
 
 # Sides are rounded up to so many strides, for scans to share compilations. Up to 8 devices divide the slabs alike, so
@@ -72,14 +72,7 @@ class WholeScanDetector:
             return find(logits, codes, jnp.asarray(anchors))
 
         def find_best(logits, codes, anchors) -> Detections:
-            return top_detections(
-                logits,
-                decode_boxes(codes, anchors),
-                candidates=settings.candidates,
-                iou_threshold=settings.nms_iou,
-                score_threshold=settings.score_threshold,
-                count=settings.window_detections,
-            )
+            return best_of_window(logits, decode_boxes(codes, anchors), settings=settings)
 
         self._detect = jax.jit(detect, in_shardings=(self._everywhere, self._along_z), out_shardings=self._everywhere)
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,19 +17,14 @@ from medssl_jax.runs.equality import compare_runs
 from medssl_jax.train.fingerprints import read_fingerprints
 
 SMALL = (
+    f"--config={Path(__file__).with_name('small_phantom.py')}",
     "--config.steps=24",
-    "--config.data.phantom.scans=12",
-    "--config.data.phantom.chest_zyx_mm=(64.0,64.0,64.0)",
-    "--config.split.labelled=3",
-    "--config.split.unlabelled=3",
-    "--config.inference.overlap=0",
     "--config.logging.log_every=2",
     "--config.logging.save_every=4",
-    "--config.logging.bootstraps=20",
 )
 
 
-COMMAND = [sys.executable, "-m", "experiments.focalmix", "--config=configs/phantom.py", *SMALL]
+COMMAND = [sys.executable, "-m", "experiments.focalmix", *SMALL]
 
 
 def start(folder, workdir):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,18 +15,11 @@ from experiments.configs import phantom
 from medssl_jax.runs.equality import compare_runs
 
 FLAGS = (
-    "--config=configs/phantom.py",
+    f"--config={Path(__file__).with_name('small_phantom.py')}",
     "--config.steps=24",
-    "--config.data.phantom.scans=12",
-    "--config.data.phantom.chest_zyx_mm=(64.0,64.0,64.0)",
-    "--config.split.labelled=3",
-    "--config.split.unlabelled=3",
-    "--config.patches.jitter=8",
-    "--config.inference.overlap=0",
     "--config.ssl.ramp_start_share=0.2",
     "--config.logging.log_every=4",
     "--config.logging.save_every=8",
-    "--config.logging.bootstraps=20",
 )
 EQUAL = ("last checkpoint", "metrics.jsonl", "split.json", "submission.csv", "froc.json")
 

@@ -4,22 +4,16 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 FLAGS = (
-    "--config=configs/phantom.py",
+    f"--config={Path(__file__).with_name('small_phantom.py')}",
     "--config.steps=4",
-    "--config.data.phantom.scans=12",
-    "--config.data.phantom.chest_zyx_mm=(64.0,64.0,64.0)",
-    "--config.split.labelled=3",
-    "--config.split.unlabelled=3",
-    "--config.patches.jitter=8",
-    "--config.inference.overlap=0",
     "--config.logging.log_every=1",
     "--config.logging.save_every=1",
-    "--config.logging.bootstraps=20",
 )
 
 
