@@ -10,7 +10,7 @@ import grain
 import numpy as np
 
 from medssl_jax.data.crop_cache import CropCache
-from medssl_jax.data.host_rows import batch_on_host
+from medssl_jax.data.global_stream import batch_on_host, shuffled
 from medssl_jax.data.patches import PatchSettings, draw_labelled, draw_unlabelled
 
 
@@ -35,7 +35,7 @@ def patch_batches(
         def cut(series_uid: str, rng: np.random.Generator):
             return draw(cache.scan(series_uid), rng, settings)
 
-        return batch_on_host(_order(series_uids, stream_seed).random_map(cut), batch, host_rows(batch))
+        return batch_on_host(shuffled(series_uids, stream_seed).random_map(cut), batch, host_rows(batch))
 
     streams = {"labelled": stream(labelled, draw_labelled, labelled_batch, 2 * seed)}
     if unlabelled_batch:
@@ -61,11 +61,7 @@ def batch_rows(
         "unlabelled": (unlabelled, unlabelled_batch, 2 * seed + 1),
     }
     return {
-        name: [_order(series_uids, stream_seed)[position * batch + row] for row in range(batch)]
+        name: [shuffled(series_uids, stream_seed)[position * batch + row] for row in range(batch)]
         for name, (series_uids, batch, stream_seed) in parts.items()
         if batch
     }
-
-
-def _order(series_uids: Sequence[str], seed: int) -> grain.MapDataset:
-    return grain.MapDataset.source(list(series_uids)).seed(seed).shuffle().repeat()

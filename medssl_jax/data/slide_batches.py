@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from medssl_jax.data.foreground import foreground_patches
-from medssl_jax.data.host_rows import batch_on_host
+from medssl_jax.data.global_stream import batch_on_host, shuffled
 from medssl_jax.slides import Slide, SlideLayout
 
 SYMMETRIES = 8
@@ -62,16 +62,12 @@ def slide_batches(
                 row |= _read_patches(slide, foreground, symmetry, width)
         return row
 
-    return batch_on_host(_order(indices, seed).random_map(read), batch, host_rows(batch))
+    return batch_on_host(shuffled(indices, seed).random_map(read), batch, host_rows(batch))
 
 
 def batch_rows(indices: Sequence[int], position: int, *, batch: int, seed: int) -> list[int]:
     """The slide of each row of the batch at `position`."""
-    return [_order(indices, seed)[position * batch + row] for row in range(batch)]
-
-
-def _order(indices: Sequence[int], seed: int) -> grain.MapDataset:
-    return grain.MapDataset.source(list(indices)).seed(seed).shuffle().repeat()
+    return [shuffled(indices, seed)[position * batch + row] for row in range(batch)]
 
 
 def turned(images: Shaped[np.ndarray, "*images side side"], symmetry: int) -> Shaped[np.ndarray, "*images side side"]:

@@ -107,9 +107,7 @@ def guess_patches(
     probability, codes = jax.lax.stop_gradient(average_views(predict, voxels, views, grid))
     probability = sharpen(probability, settings.temperature)
     find = functools.partial(_confident_objects, grid=grid, settings=settings, count=batch["valid"].shape[1])
-    objects = placement.map_rows(
-        find, None, probability, codes
-    )  # or the compiler would gather what top-k looks through
+    objects = placement.map_rows(find, probability, codes)  # or the compiler would gather what top-k looks through
     nobody = jnp.zeros(len(voxels))
     targets = AnchorTargets(probability, jnp.zeros(probability.shape, bool), jnp.zeros_like(codes))
     return Patches(voxels, targets, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
@@ -282,7 +280,7 @@ def focalmix_step(
     }
 
 
-def _confident_objects(_, probability, codes, *, grid, settings, count) -> Detections:
+def _confident_objects(probability, codes, *, grid, settings, count) -> Detections:
     boxes = decode_boxes(codes, jnp.asarray(grid.boxes_zyxdhw()))
     logits = jax.scipy.special.logit(probability)
 

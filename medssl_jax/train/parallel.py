@@ -50,12 +50,12 @@ class Placement:
             return one_by_one(*groups)
         return jax.shard_map(one_by_one, mesh=self.mesh, in_specs=GROUPS, out_specs=GROUPS, check_vma=False)(*groups)
 
-    def map_rows(self, function: Callable[..., Any], params: Any, *rows: Any) -> Any:
-        """`function(params, *rows)` by each device on its own rows, for what the compiler would not keep apart."""
+    def map_rows(self, function: Callable[..., Any], *rows: Any, params: tuple[Any, ...] = ()) -> Any:
+        """`function(*params, *rows)` by each device on its own rows, for what the compiler would not keep apart."""
         if self.mesh is None:
-            return function(params, *rows)
-        specs = (EVERYWHERE, *(ROWS for _ in rows))
-        return jax.shard_map(function, mesh=self.mesh, in_specs=specs, out_specs=ROWS, check_vma=False)(params, *rows)
+            return function(*params, *rows)
+        specs = (*(EVERYWHERE for _ in params), *(ROWS for _ in rows))
+        return jax.shard_map(function, mesh=self.mesh, in_specs=specs, out_specs=ROWS, check_vma=False)(*params, *rows)
 
     def compile_step(self, step: Callable[[Any, Any], tuple[Any, Any]]) -> jax.stages.Wrapped:
         """`step(state, batch)` compiled; the old state's memory becomes the new one's."""

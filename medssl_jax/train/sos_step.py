@@ -99,7 +99,8 @@ def run_networks(
             lambda params, patches, mask: encode_in_chunks(
                 lambda chunk: networks.encode(params, chunk), patches, mask, settings.chunk
             ),
-            *(params, batch["patches"], batch["mask"]),
+            *(batch["patches"], batch["mask"]),
+            params=(params,),
         )
         high = networks.high(params, features, batch["mask"], v)
     return Outputs(

@@ -1,8 +1,14 @@
-"""The part of a stream of batches that one host reads."""
+"""The stream of rows that all hosts agree on, and the part of each batch that one of them reads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grain
+
+
+def shuffled(items: Sequence[Any], seed: int) -> grain.MapDataset:
+    """All items in a new order every time round, without end; any place of it is found at once."""
+    return grain.MapDataset.source(list(items)).seed(seed).shuffle().repeat()
 
 
 class _HostRows:
