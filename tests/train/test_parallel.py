@@ -97,6 +97,24 @@ def test_two_mixing_groups_on_one_device_and_on_eight(tmp_path):
     check_same(training(tmp_path / "eight", devices=8, group=8), plain, devices=8, processes=1, group=8)
 
 
+def test_slides_on_one_two_four_and_eight_devices(tmp_path):
+    """Each device encodes the patches of its own slides: no patch and no feature of one travels."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
+    script = SCRIPT.with_name("small_sos_step.py")
+    subprocess.run([sys.executable, str(script), str(tmp_path)], env=environment, check=True, stderr=subprocess.PIPE)
+    found = {count: np.load(tmp_path / f"{count}.npz") for count in (1, 2, 4, 8)}
+    loss, *plain = (found[1][name] for name in found[1].files)
+    largest = max(np.abs(leaf).max() for leaf in plain)
+    assert largest > 0
+    for count in (2, 4, 8):
+        ours_loss, *ours = (found[count][name] for name in found[count].files)
+        assert ours_loss == pytest.approx(loss, rel=1e-5)
+        for a, b in zip(ours, plain, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * largest)
+        patches_of_one_slide = 5 * 8 * 8
+        assert all(size < patches_of_one_slide for size in gathered_bytes((tmp_path / f"{count}.hlo").read_text()))
+
+
 def device_of(process_index):
     device = mock.create_autospec(type(jax.devices()[0]), instance=True)
     device.process_index = process_index

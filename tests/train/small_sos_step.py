@@ -1,0 +1,64 @@
+"""One step of SOS on one device and on 2, 4 and 8 of the same process; `test_parallel.py` compares them.
+
+python small_sos_step.py FOLDER
+"""
+
+import functools
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.configs import sos
+from medssl_jax.models.sos import make_networks
+from medssl_jax.runs.sos import _method_settings
+from medssl_jax.slides import SlideLayout
+from medssl_jax.train.parallel import place
+from medssl_jax.train.sos_step import sos_step
+from medssl_jax.train.state import TrainState
+
+SLIDES, PATCHES = 8, 5
+
+
+def main(folder):
+    config = sos.get_config()
+    config.model.update(dict(intensity_mean=0.5, intensity_deviation=0.3, attention_features=3))
+    for name in ("low", "high", "policy"):
+        config.model[f"{name}_features"], config.model[f"{name}_blocks"] = (4,), (1,)
+    config.model.low_stem_block = config.model.high_stem_block = 4
+    config.batches.chunk = 3
+    rng = np.random.default_rng(0)
+    batch = {
+        "low_resolution": rng.integers(0, 256, (SLIDES, 16, 16), np.uint8),
+        "patches": rng.integers(0, 256, (SLIDES, PATCHES, 8, 8), np.uint8),
+        "mask": rng.random((SLIDES, PATCHES)) < 0.6,
+        "label": rng.integers(0, 4, SLIDES).astype(np.int32),
+    }
+    networks = make_networks(config, SlideLayout(grid=4, patch_side=8, shrink=2))
+    optimiser = optax.sgd(1.0)  # a step is the gradient
+    before = networks.init(jax.random.key(0))
+    for count in (1, 2, 4, 8):
+        placement = place(jax.devices()[:count], batches=[SLIDES])
+        step = placement.compile_step(
+            functools.partial(
+                sos_step,
+                networks=networks,
+                optimiser=optimiser,
+                settings=_method_settings(config),
+                placement=placement,
+            )
+        )
+        fresh = TrainState.create(jax.tree.map(jnp.copy, before), optimiser, keep_ema=False)
+        state, placed = placement.put_state(fresh), placement.put_batch(batch)
+        compiled = step.lower(state, placed).compile()
+        after, metrics = compiled(state, placed)
+        gradient = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), before, placement.take_home(after.params))
+        np.savez(folder / f"{count}.npz", np.float32(metrics["loss"][0]), *jax.tree.leaves(gradient))
+        (folder / f"{count}.hlo").write_text(compiled.as_text())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
