@@ -174,6 +174,8 @@ class _Start:
         status = self._status(patience)
         if status not in (-signal_number, PREEMPTED_STATUS):
             self.must_end_well(patience)
+            if signal_number == signal.SIGKILL:  # nobody can pass over it, so it came too late
+                return None
         return Interruption(step, status, self.age() - sent)
 
     def end(self) -> None:

@@ -1,6 +1,7 @@
 """Moments lie evenly over a run's time; a run is interrupted at each, whatever it does then, and left to end."""
 
 import fcntl
+import os
 import signal
 import sys
 import time
@@ -135,6 +136,21 @@ def test_a_moment_after_the_end_is_tried_again_sooner(command, tmp_path):
     (met,) = run_interrupted(command(), COURSE, [Moment(20, 0.5)], signal.SIGKILL)
     assert met == (20, -signal.SIGKILL, met.seconds_to_end)
     assert (tmp_path / "log").read_text().count("starting up") >= 3
+
+
+def test_a_kill_that_finds_the_run_ended_is_tried_again(command, tmp_path, monkeypatch):
+    kill, killed = os.killpg, []
+
+    def kill_late(group, number):
+        if not killed:
+            os.waitid(os.P_PID, group, os.WEXITED | os.WNOWAIT)
+        killed.append(group)
+        kill(group, number)
+
+    monkeypatch.setattr(interruption.os, "killpg", kill_late)
+    (met,) = run_interrupted(command(), COURSE, [Moment(15, 0.0)], signal.SIGKILL)
+    assert met.status == -signal.SIGKILL
+    assert (tmp_path / "log").read_text().count("starting up") == 3
 
 
 def test_a_run_that_fails_by_itself_is_said(command):
