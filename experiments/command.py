@@ -13,6 +13,7 @@ from medssl_jax import hosts
 from medssl_jax.errors import InputError
 from medssl_jax.train.determinism import make_deterministic
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told
+from medssl_jax.train.run_record import SECTIONS, command_of
 
 BAD_INPUT_STATUS = 2
 EXPERIMENTS = Path(__file__).parent
@@ -81,10 +82,12 @@ def load_config(path: str) -> ConfigDict:
     return get_config(argument) if argument else get_config()
 
 
-def require_section(config: ConfigDict, section: str, wanted_by: str) -> None:
-    """Raises `InputError` for a config of another command: one without `section`."""
-    if section not in config:
-        raise InputError(f"the config has no section {section}, so it is none of {wanted_by}: give one of its own")
+def require_config_of(command: str, config: ConfigDict) -> None:
+    """Raises `InputError` for a config of another command, such as one of SOS where FocalMix's is wanted."""
+    if command_of(config) != command:
+        raise InputError(
+            f"the config has no section {SECTIONS[command]}, so it is none of {command}: give one of its own"
+        )
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

@@ -43,7 +43,7 @@ def main(_) -> None:
 
 def _run(path: str, seed: int, workdir: Path):
     config = command.load_config(path)
-    command.require_section(config, "anchors", "experiments.focalmix")
+    command.require_config_of("experiments.focalmix", config)
     comparison.set_run(config, seed)
     with comparison.announced_run(path, seed, workdir) as folder:
         return focalmix_run.run(config, folder)

@@ -62,7 +62,7 @@ def _load_configs():
     configs = {path: command.load_config(path) for path in FLAGS.configs}
     for path, config in configs.items():
         try:
-            command.require_section(config, "method", "experiments.sos")
+            command.require_config_of("experiments.sos", config)
             sos_run.check_config(config)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None

@@ -18,7 +18,7 @@ _DETERMINISTIC = command.define_deterministic_flag()
 
 def main(_) -> None:
     """Data, training, evaluation."""
-    command.require_section(_CONFIG.value, "anchors", "experiments.focalmix")
+    command.require_config_of("experiments.focalmix", _CONFIG.value)
     command.start_devices(deterministic=_DETERMINISTIC.value)
     focalmix_run.run(_CONFIG.value, Path(_WORKDIR.value))
 

@@ -20,11 +20,9 @@ from experiments import command
 from medssl_jax.atomic import writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.progress import progress_bar
-from medssl_jax.runs import focalmix as focalmix_run
-from medssl_jax.runs import sos as sos_run
 from medssl_jax.runs.equality import compare_runs
 from medssl_jax.runs.interruption import Command, Course, Interruption, draw_moments, run_interrupted, run_whole
-from medssl_jax.runs.scans import all_facts, open_cache, prepared_scans
+from medssl_jax.runs.jobs import Job, job_of
 from medssl_jax.train.preemption import PREEMPTED_STATUS
 
 DIFFERENT_STATUS = 1
@@ -45,8 +43,10 @@ def main(_) -> None:
     # SIGTERM as Ctrl-C: what was started is ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config, workdir = _CONFIG.value, _new_folder(Path(_WORKDIR.value))
-    run = [*_command_of(config), *(["--deterministic"] if _DETERMINISTIC.value else [])]
-    _make_data(config)
+    job = job_of(config)
+    run = [*_start_of(job), *(["--deterministic"] if _DETERMINISTIC.value else [])]
+    job.check_config(config)
+    job.open_data(config)  # so that the first run's course is that of a run on prepared data
     environment = dict(os.environ)
     if _COMPILE_CACHE.value:
         environment["JAX_COMPILATION_CACHE_DIR"] = str(workdir.absolute() / "compile_cache")
@@ -90,27 +90,12 @@ def _new_folder(workdir: Path) -> Path:
     return workdir
 
 
-def _command_of(config) -> list[str]:
-    """The command of the config with its overrides, but for the workdir."""
-    for section, module in (("anchors", "experiments.focalmix"), ("method", "experiments.sos")):
-        if section in config:
-            holder = flags.FLAGS["config"]
-            overrides = config_flags.get_override_values(holder).items()
-            file = config_flags.get_config_filename(holder)
-            return [sys.executable, "-m", module, f"--config={file}", *(f"--config.{k}={v}" for k, v in overrides)]
-    raise InputError("the config has neither a section anchors nor method, so it is none of a training run")
-
-
-def _make_data(config) -> None:
-    """Before the first run, so that its course is that of a run on prepared data."""
-    if "anchors" in config:
-        focalmix_run.check_config(config)
-        sources = prepared_scans(config.data)
-        split = focalmix_run.split_of(config, all_facts(sources))
-        open_cache(config.data, sources, {*split.labelled, *split.unlabelled, *split.test})
-    else:
-        sos_run.check_config(config)
-        sos_run.open_slides(config.data)
+def _start_of(job: Job) -> list[str]:
+    """What starts a run of the config with its overrides, but for the workdir."""
+    holder = flags.FLAGS["config"]
+    overrides = config_flags.get_override_values(holder).items()
+    file = config_flags.get_config_filename(holder)
+    return [sys.executable, "-m", job.command, f"--config={file}", *(f"--config.{k}={v}" for k, v in overrides)]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ _OUTPUT = flags.DEFINE_string(
 
 def main(_) -> None:
     """Compiles, prints, writes; of several topologies each when it is done."""
-    command.require_section(_CONFIG.value, "anchors", "experiments.focalmix")
+    command.require_config_of("experiments.focalmix", _CONFIG.value)
     output = writable_directory(_OUTPUT.value) if _OUTPUT.value else None
     if _TOPOLOGIES.value:
         # A TPU of this machine, or one that is busy, must not be waited for.

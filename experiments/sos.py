@@ -20,7 +20,7 @@ _DETERMINISTIC = command.define_deterministic_flag()
 
 def main(_) -> None:
     """Data, training, evaluation."""
-    command.require_section(_CONFIG.value, "method", "experiments.sos")
+    command.require_config_of("experiments.sos", _CONFIG.value)
     command.start_devices(deterministic=_DETERMINISTIC.value)
     sos_job.run(_CONFIG.value, Path(_WORKDIR.value))
 

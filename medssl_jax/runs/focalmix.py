@@ -61,9 +61,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
     """
     check_config(config)
     claim_workdir(workdir, config)
-    sources = prepared_scans(config.data)
-    split = split_of(config, all_facts(sources))
-    cache = open_cache(config.data, sources, {*split.labelled, *split.unlabelled, *split.test})
+    cache, split = open_data(config)
     if split.left_out:
         hosts.say(f"{len(split.left_out)} scans are not trained on: their patients are tested on (split.json)")
     annotations, excluded = findings_of(config.data, cache, split.test)
@@ -149,6 +147,13 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     scan_detector(config, make_detector(config))
 
 
+def open_data(config: ml_collections.ConfigDict) -> tuple[CropCache, Split]:
+    """The scans of a config, and which of them are for what; makes and prepares those that are not there yet."""
+    sources = prepared_scans(config.data)
+    split = split_of(config, all_facts(sources))
+    return open_cache(config.data, sources, {*split.labelled, *split.unlabelled, *split.test}), split
+
+
 def split_of(config: ml_collections.ConfigDict, scans: Mapping[str, ScanFacts]) -> Split:
     """The split that the config names, over the scans that are there."""
     split = config.split
@@ -167,7 +172,7 @@ def train_focalmix(
     config: ml_collections.ConfigDict, cache: CropCache, split: Split, workdir: Path, watch: Watch = unwatched
 ) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one."""
-    placement = _placement(config, jax.devices())
+    placement = placement_of(config, jax.devices())
     patches = config.patches
     sizes = {"labelled_batch": patches.labelled_batch, "unlabelled_batch": patches.unlabelled_batch}
     batches = patch_batches(
@@ -213,7 +218,7 @@ def abstract_training(
     config: ml_collections.ConfigDict, devices: Sequence[jax.Device]
 ) -> tuple[Placement, jax.stages.Wrapped, Any, Any]:
     """What training on `devices` would compile: placement, step, and the shapes of state and global batch."""
-    placement = _placement(config, devices)
+    placement = placement_of(config, devices)
     settings, patches = _patch_settings(config), config.patches
     sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
     batch = {name: settings.abstract_batch(size) for name, size in sizes.items() if size}
@@ -253,13 +258,14 @@ def find_marks(
 
 def load_detector(checkpoint: Path) -> LoadedDetector:
     """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it."""
-    config, state = load_run(checkpoint, fresh_state, section="anchors", command="experiments.focalmix")
+    config, state = load_run(checkpoint, fresh_state, command="experiments.focalmix")
     return LoadedDetector(
         config, int(state.step), state.params_to_evaluate, scan_detector(config, make_detector(config))
     )
 
 
-def _placement(config, devices) -> Placement:
+def placement_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> Placement:
+    """Those of `devices` that share the batch. Raises `InputError` where more hosts than rows would."""
     sizes = [size for size in (config.patches.labelled_batch, config.patches.unlabelled_batch) if size]
     return place(devices, batches=sizes, groups=_mixing_groups(config))
 

@@ -2,25 +2,21 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import ml_collections
 
 from medssl_jax import hosts
 from medssl_jax.errors import InputError
-from medssl_jax.runs import focalmix as focalmix_run
-from medssl_jax.runs import sos_job
-from medssl_jax.runs.equality import FILES_OF_FOCALMIX, FILES_OF_SOS, difference_of_files, slides_in
+from medssl_jax.runs.equality import difference_of_files
+from medssl_jax.runs.jobs import job_of
 from medssl_jax.train.fingerprints import Fingerprint, difference_of_fingerprints, read_fingerprints
-from medssl_jax.train.parallel import place
 from medssl_jax.train.run import Watch, unwatched
 from medssl_jax.train.run_record import RunRecord
 from medssl_jax.train.surroundings import differences, surroundings
-
-RUNS: Mapping[str, Callable[..., Any]] = {"experiments.focalmix": focalmix_run.run, "experiments.sos": sos_job.run}
 
 
 class Verdict(NamedTuple):
@@ -60,7 +56,8 @@ def obstacles(record: RunRecord) -> list[str]:
     for before, after in zip(record.sessions, record.sessions[1:], strict=False):
         changes = "; ".join(differences(before.surroundings, after.surroundings))
         found.append(f"it went on in other surroundings after step {after.from_step} ({changes})")
-    devices = place(jax.devices(), batches=_batches_of(config_of(record))).devices
+    config = config_of(record)
+    devices = job_of(config).placement(config, jax.devices()).devices
     return found + differences(first.surroundings, surroundings(devices))
 
 
@@ -81,7 +78,8 @@ def reproduce(record: RunRecord, workdir: Path, *, anyway: bool = False, watch: 
         is_checked = True
         watch(step, fingerprint)
 
-    RUNS[record.command](config_of(record), workdir, watch=checked_watch)
+    config = config_of(record)
+    job_of(config).run(config, workdir, watch=checked_watch)
 
 
 def verify(
@@ -127,11 +125,7 @@ def _compare_steps(folder, workdir, then) -> Verdict:
 
 def _compare_files(of_steps, record, folder, workdir) -> Verdict:
     """Adds the files, of which a run that was part of a comparison has few: it was scored elsewhere."""
-    focalmix = record.command == "experiments.focalmix"
-    names = FILES_OF_FOCALMIX if focalmix else FILES_OF_SOS
-    parts: dict[str, Callable[[Path], bytes]] = dict.fromkeys(names, Path.read_bytes)
-    if not focalmix:
-        parts["results.json"] = slides_in
+    parts = job_of(record.config).files
     there = [name for name in parts if (folder / name).exists()]
     files = {name: difference_of_files(folder / name, workdir / name, parts[name]) for name in there}
     return of_steps._replace(files=files, absent=[name for name in parts if name not in there])
@@ -141,9 +135,3 @@ def _with_tuples(value):
     if isinstance(value, Mapping):
         return {name: _with_tuples(each) for name, each in value.items()}
     return tuple(_with_tuples(each) for each in value) if isinstance(value, list) else value
-
-
-def _batches_of(config):
-    if "anchors" in config:
-        return [size for size in (config.patches.labelled_batch, config.patches.unlabelled_batch) if size]
-    return [config.batches.slides]

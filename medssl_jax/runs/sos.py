@@ -26,7 +26,7 @@ from medssl_jax.progress import progress_bar
 from medssl_jax.runs.sos_methods import METHODS
 from medssl_jax.slides import SlideLayout
 from medssl_jax.train.optimiser import make_optimiser
-from medssl_jax.train.parallel import place
+from medssl_jax.train.parallel import Placement, place
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run import Watch, load_run, train_in, unwatched
 from medssl_jax.train.sos_step import SosSettings, first_extra, sos_step
@@ -98,7 +98,7 @@ def train_method(
 
 def load_method(checkpoint: Path) -> TrainedMethod:
     """The method of a finished or running training, from its workdir or the folder `checkpoints` in it."""
-    config, state = load_run(checkpoint, fresh_state, section="method", command="experiments.sos")
+    config, state = load_run(checkpoint, fresh_state, command="experiments.sos")
     return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config))
 
 
@@ -281,7 +281,7 @@ def _file_digest(path):
 
 
 def _train(config, source, indices, workdir, watch) -> TrainState:
-    placement = place(jax.devices(), batches=[config.batches.slides])
+    placement = placement_of(config, jax.devices())
     step_function = placement.compile_step(
         functools.partial(
             sos_step,
@@ -317,6 +317,11 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
         rows_of=rows_of,
         watch=watch,
     )
+
+
+def placement_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> Placement:
+    """Those of `devices` that share the batch. Raises `InputError` where more hosts than slides would."""
+    return place(devices, batches=[config.batches.slides])
 
 
 def _first_state(config) -> TrainState:

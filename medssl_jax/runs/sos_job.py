@@ -1,11 +1,13 @@
 """SOS, or a method it is compared with, from its config to its results: trained, then evaluated."""
 
+import json
 from pathlib import Path
 
 import ml_collections
 
 from data_builders.lks.files import CLASSES
 from medssl_jax import hosts
+from medssl_jax.errors import InputError
 from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.runs.sos import data_name, needs_high_resolution, train_method
@@ -31,3 +33,14 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
         needs_high=needs_high_resolution(config.data, evaluations[name].names),
     )
     print(f"\n{data_name(config.data)}, {len(split.test)} test slides\n\n{summary}\nwritten to {workdir}")
+
+
+def slides_in(results: Path) -> bytes:
+    """What each slide was given in a `results.json`; beside it there are times and memory, which no run repeats.
+
+    Raises `InputError` where there is none.
+    """
+    try:
+        return json.dumps(json.loads(results.read_text())["slides"], indent=1).encode()
+    except (json.JSONDecodeError, KeyError) as error:
+        raise InputError(f"{results}: no results of experiments.sos ({error!r}): start that run again") from error

@@ -20,7 +20,7 @@ from medssl_jax.train.fingerprints import Fingerprint, FingerprintWriter, join_r
 from medssl_jax.train.loop import train
 from medssl_jax.train.parallel import Placement
 from medssl_jax.train.preemption import preemption_notice
-from medssl_jax.train.run_record import write_run_record
+from medssl_jax.train.run_record import command_of, write_run_record
 from medssl_jax.train.state import TrainState
 
 Watch = Callable[[int, Fingerprint], None]
@@ -137,18 +137,18 @@ class _Records:
 
 
 def load_run(
-    checkpoint: Path, fresh_state: Callable[[ml_collections.ConfigDict], TrainState], *, section: str, command: str
+    checkpoint: Path, fresh_state: Callable[[ml_collections.ConfigDict], TrainState], *, command: str
 ) -> tuple[ml_collections.ConfigDict, TrainState]:
     """Config and state of a finished or running training, from its workdir or the folder `checkpoints` in it.
 
-    Raises `InputError` where there is none, or its config has no `section`: then it is no run of `command`.
+    Raises `InputError` where there is none, or it is no run of `command`.
     """
     folder = checkpoint / "checkpoints" if (checkpoint / "checkpoints").is_dir() else checkpoint
     if not folder.is_dir():
         raise InputError(f"{checkpoint}: no such folder, expected the --workdir of a training run")
     checkpoints = Checkpoints(folder, read_only=True)
     config = ml_collections.ConfigDict(checkpoints.config())
-    if section not in config:
+    if command_of(config) != command:
         raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {command}")
     restored = checkpoints.restore(fresh_state(config))
     checkpoints.close()

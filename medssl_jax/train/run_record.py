@@ -5,7 +5,7 @@ A run is named by (git commit, config, seed, device kind and count): same name, 
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,8 @@ from medssl_jax.train.surroundings import differences, surroundings
 
 FILE_NAME = "run.json"
 FORMAT = 1
-COMMANDS = {"anchors": "experiments.focalmix", "method": "experiments.sos"}  # by a section that only theirs have
+# The modules that train, each with a section that only its configs have.
+SECTIONS = {"experiments.focalmix": "anchors", "experiments.sos": "method"}
 
 
 class Session(NamedTuple):
@@ -82,7 +83,7 @@ def read_run_record(path: Path) -> RunRecord:
                 f"{path}: has format {content['format']}, expected {FORMAT}: read it with the version that wrote it"
             )
         sessions = tuple(Session(each["from_step"], each["surroundings"]) for each in content["sessions"])
-        if not sessions or content["command"] != command_of(content["config"]):
+        if not sessions or content["command"] not in SECTIONS or content["command"] != command_of(content["config"]):
             raise ValueError("no sessions, or a command that the config is not for")
         return RunRecord(content["command"], content["config"], content["split"], sessions)
     except OSError as error:
@@ -93,9 +94,6 @@ def read_run_record(path: Path) -> RunRecord:
         ) from error
 
 
-def command_of(config: Mapping[str, Any]) -> str:
-    """The module that a config is for. Raises `ValueError` for a config of neither method."""
-    for section, command in COMMANDS.items():
-        if section in config:
-            return command
-    raise ValueError(f"a config without a section {' or '.join(COMMANDS)}")
+def command_of(config: Container[str]) -> str | None:
+    """The module that trains a config; None for a config of neither method."""
+    return next((command for command, section in SECTIONS.items() if section in config), None)

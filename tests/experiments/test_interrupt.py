@@ -77,7 +77,7 @@ def test_a_run_of_sos(tmp_path, write_small_sos):
     write_small_sos(tmp_path / "small.py", steps=8)
     done = run(tmp_path, "interrupt", "--config=small.py", "--workdir=runs", "--kills=2", "--compile_cache")
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("last checkpoint", "metrics.jsonl", "split.json", "results.json: slides"):
+    for name in ("last checkpoint", "metrics.jsonl", "split.json", "results.json"):
         assert re.search(rf"^{re.escape(name)} +equal$", done.stdout, re.M), done.stdout
 
 

@@ -5,42 +5,30 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
 
 from experiments.configs import phantom, phantom_sos
 from medssl_jax.errors import InputError
-from medssl_jax.runs import reproduce as module
+from medssl_jax.runs.jobs import JOBS
 from medssl_jax.runs.reproduce import Verdict, config_of, obstacles, verify
 from medssl_jax.train.fingerprints import Fingerprint, FingerprintWriter
 from medssl_jax.train.run_record import read_run_record, write_run_record
 
-TINY_FOCALMIX = """
-from experiments.configs import phantom
-
-
-def get_config():
-    config = phantom.get_config()
-    config.model.features, config.model.blocks, config.model.pyramid_features = (4, 4, 8), (1, 1, 1), 8
-    config.anchors.strides, config.anchors.sides_mm = (4, 8), ((4.5, 7.0), (14.0,))
-    config.update_from_flattened_dict(
-        {
-            "steps": 6,
-            "data.phantom.scans": 12,
-            "data.phantom.chest_zyx_mm": (64.0, 64.0, 64.0),
-            "split.labelled": 3,
-            "split.unlabelled": 3,
-            "patches.jitter": 8,
-            "inference.overlap": 0,
-            "ssl.ramp_start_share": 0.2,
-            "logging.log_every": 2,
-            "logging.save_every": 2,
-            "logging.bootstraps": 20,
-        }
-    )
-    return config
-"""
+TINY_FOCALMIX = (
+    "--config=tiny.py",
+    "--config.steps=6",
+    "--config.model.features=(4,4,8)",
+    "--config.model.blocks=(1,1,1)",
+    "--config.model.pyramid_features=8",
+    "--config.anchors.strides=(4,8)",
+    "--config.anchors.sides_mm=((4.5,7.0),(14.0,))",
+    "--config.ssl.ramp_start_share=0.2",
+    "--config.logging.log_every=2",
+    "--config.logging.save_every=2",
+)
 EIGHT = "--xla_force_host_platform_device_count=8"
 
 
@@ -104,7 +92,8 @@ class ToyRun:
     def __init__(self, monkeypatch, tmp_path):
         self.split = {"data_fingerprint": "x"}
         self.departs, self.other_batch, self.trained, self.steps = (), (), [], (2, 4, 6)
-        monkeypatch.setitem(module.RUNS, "experiments.focalmix", self.run)
+        job = JOBS["experiments.focalmix"]
+        monkeypatch.setitem(JOBS, job.command, job._replace(run=self.run))
         self.config = phantom.get_config()
         self.config.steps = 6
         self.first, self.second = tmp_path / "first", tmp_path / "second"
@@ -198,8 +187,8 @@ def test_what_is_refused_at_once(tmp_path):
 
 @pytest.mark.slow
 def test_on_one_device_it_is_equal_and_what_was_tampered_with_is_named(tmp_path):
-    (tmp_path / "tiny.py").write_text(TINY_FOCALMIX)
-    done = start(tmp_path, "focalmix", "--config=tiny.py", "--workdir=run", NPROC="3")
+    shutil.copy(Path(__file__).with_name("small_phantom.py"), tmp_path / "tiny.py")
+    done = start(tmp_path, "focalmix", *TINY_FOCALMIX, "--workdir=run", NPROC="3")
     assert done.returncode == 0, done.stderr
     # None of it is needed any more: it is in run.json, or made again.
     (tmp_path / "tiny.py").unlink()
@@ -232,9 +221,9 @@ def test_on_one_device_it_is_equal_and_what_was_tampered_with_is_named(tmp_path)
 
 @pytest.mark.slow
 def test_on_eight_devices_it_is_equal(tmp_path):
-    (tmp_path / "tiny.py").write_text(TINY_FOCALMIX)
+    shutil.copy(Path(__file__).with_name("small_phantom.py"), tmp_path / "tiny.py")
     batches = ("--config.patches.labelled_batch=8", "--config.patches.unlabelled_batch=8")
-    done = start(tmp_path, "focalmix", "--config=tiny.py", *batches, "--workdir=run", XLA_FLAGS=EIGHT)
+    done = start(tmp_path, "focalmix", *TINY_FOCALMIX, *batches, "--workdir=run", XLA_FLAGS=EIGHT)
     assert done.returncode == 0, done.stderr
     (session,) = read_run_record(tmp_path / "run/run.json").sessions
     assert session.surroundings["devices"]["count"] == 8

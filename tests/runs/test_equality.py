@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
-from medssl_jax.runs.equality import difference_of_files, difference_of_states, slides_in
+from medssl_jax.runs.equality import difference_of_files, difference_of_states
+from medssl_jax.runs.sos_job import slides_in
 
 
 def state(**changes):
