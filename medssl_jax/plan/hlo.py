@@ -1,8 +1,8 @@
 """What a compiled program does, read from its HLO text: instructions, their arrays, and how often each one runs."""
 
+import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from medssl_jax.errors import InputError
@@ -33,7 +33,7 @@ class StoredArray(NamedTuple):
     @property
     def elements(self) -> int:
         """How many elements it holds, padding left out."""
-        return _product(self.sides)
+        return math.prod(self.sides)
 
     @property
     def stored_bytes(self) -> int:
@@ -42,7 +42,7 @@ class StoredArray(NamedTuple):
         for place, tile in enumerate(reversed(self.tile)):
             if place < len(sides):
                 sides[place] = -(-sides[place] // tile) * tile
-        return -(-_product(sides) * self.bits // 8)
+        return -(-math.prod(sides) * self.bits // 8)
 
 
 class Instruction(NamedTuple):
@@ -197,10 +197,3 @@ def _balanced(text: str, start: int) -> int:
 
 def _integers(text: str | None) -> tuple[int, ...]:
     return tuple(int(each) for each in (text or "").split(",") if each)
-
-
-def _product(factors: Iterator[int] | list[int] | tuple[int, ...]) -> int:
-    result = 1
-    for factor in factors:
-        result *= factor
-    return result
