@@ -180,7 +180,7 @@ def train_focalmix(
         split.labelled,
         split.unlabelled,
         **sizes,
-        settings=_patch_settings(config),
+        settings=patch_settings(config),
         seed=config.seed,
         host_rows=placement.host_rows,
     )
@@ -208,7 +208,7 @@ def compiled_step(config: ml_collections.ConfigDict, placement: Placement = HERE
             predict=detector.predict,
             optimiser=make_optimiser(config.optimiser, config.steps),
             grid=detector.grid,
-            settings=_method_settings(config),
+            settings=method_settings(config),
             placement=placement,
         )
     )
@@ -219,7 +219,7 @@ def abstract_training(
 ) -> tuple[Placement, jax.stages.Wrapped, Any, Any]:
     """What training on `devices` would compile: placement, step, and the shapes of state and global batch."""
     placement = placement_of(config, devices)
-    settings, patches = _patch_settings(config), config.patches
+    settings, patches = patch_settings(config), config.patches
     sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
     batch = {name: settings.abstract_batch(size) for name, size in sizes.items() if size}
     state = jax.eval_shape(functools.partial(fresh_state, config))
@@ -293,13 +293,15 @@ def _is_luna16(config) -> bool:
     return config.data.data_set == "luna16" and "phantom" not in config.data
 
 
-def _patch_settings(config) -> PatchSettings:
+def patch_settings(config: ml_collections.ConfigDict) -> PatchSettings:
+    """What a config says of the patches to train on."""
     names = ("side", "max_objects", "nodule_share", "jitter", "scale_range", "symmetry_group")
     chosen = {name: config.patches[name] for name in names}
     return PatchSettings(**chosen, keep_hidden_boxes=config.ssl.judge_guesses)
 
 
-def _method_settings(config) -> FocalMixSettings:
+def method_settings(config: ml_collections.ConfigDict) -> FocalMixSettings:
+    """What a config says of the training step."""
     sections = {**config.anchors, **config.loss, **config.ssl, **config.mixup, **config.optimiser}
     derived = {
         "seed": config.seed,

@@ -287,7 +287,7 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
             sos_step,
             networks=networks_of(config),
             optimiser=make_optimiser(config.optimiser, config.steps),
-            settings=_method_settings(config),
+            settings=method_settings(config),
             placement=placement,
         )
     )
@@ -352,7 +352,8 @@ def _selective_settings(config, rule) -> SelectiveSettings:
     )
 
 
-def _method_settings(config) -> SosSettings:
+def method_settings(config: ml_collections.ConfigDict) -> SosSettings:
+    """What a config says of the training step."""
     derived = {"seed": config.seed, "chunk": config.batches.chunk, "ema_decay": config.optimiser.ema_decay}
     names = [field.name for field in dataclasses.fields(SosSettings)]
     return SosSettings(**{name: derived[name] if name in derived else config.method[name] for name in names})

@@ -14,7 +14,7 @@ import optax
 
 from experiments.configs import sos
 from medssl_jax.models.sos import make_networks
-from medssl_jax.runs.sos import _method_settings
+from medssl_jax.runs.sos import method_settings
 from medssl_jax.slides import SlideLayout
 from medssl_jax.train.parallel import place
 from medssl_jax.train.sos_step import sos_step
@@ -47,7 +47,7 @@ def main(folder):
                 sos_step,
                 networks=networks,
                 optimiser=optimiser,
-                settings=_method_settings(config),
+                settings=method_settings(config),
                 placement=placement,
             )
         )

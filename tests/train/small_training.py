@@ -63,14 +63,14 @@ def main(folder, group):
     from medssl_jax.train.state import TrainState
 
     config = small_config(group)
-    placement = run._placement(config, jax.devices())
+    placement = run.placement_of(config, jax.devices())
     batches = patch_batches(
         Scans(),
         [str(uid) for uid in range(10)],
         [str(uid) for uid in range(10, 30)],
         labelled_batch=8,
         unlabelled_batch=8,
-        settings=run._patch_settings(config),
+        settings=run.patch_settings(config),
         seed=config.seed,
         host_rows=placement.host_rows,
     )
@@ -82,7 +82,7 @@ def main(folder, group):
             predict=detector.predict,
             optimiser=optimiser,
             grid=detector.grid,
-            settings=run._method_settings(config),
+            settings=run.method_settings(config),
             placement=placement,
         )
     )

@@ -115,7 +115,7 @@ def test_the_sos_step_needs_nothing_of_that_kind(config):
         sos_step,
         networks=sos_run.networks_of(config),
         optimiser=make_optimiser(config.optimiser, config.steps),
-        settings=sos_run._method_settings(config),
+        settings=sos_run.method_settings(config),
     )
     side, patch_side = sos_run.layout_of(config.data).low_side, config.data.patch_side
     batch = {
