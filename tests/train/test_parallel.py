@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
+from medssl_jax.plan.collectives import read_collectives
+from medssl_jax.plan.hlo import read_instructions
 from medssl_jax.train.parallel import HERE, place
 
 SCRIPT = Path(__file__).parent / "small_training.py"
@@ -50,11 +51,12 @@ def alone(tmp_path_factory):
     return training(tmp_path_factory.mktemp("one") / "device", devices=1)
 
 
-def gathered_bytes(hlo):
-    """Bytes of the result of every all-gather, largest first."""
-    sizes = {"f32": 4, "s32": 4, "u32": 4, "s16": 2, "pred": 1, "u8": 1}
-    found = re.findall(r"= (?:\()?(\w+)\[([\d,]*)\][^=]*? all-gather(?:-start)?\(", hlo)
-    return sorted((sizes[kind] * int(np.prod([int(n) for n in shape.split(",") if n])) for kind, shape in found))[::-1]
+def exchanged(hlo, devices):
+    """Bytes of every exchange of a step by its kind, the largest first; of those in a loop, each round's."""
+    sizes = {}
+    for each in read_collectives(read_instructions(hlo), devices):
+        sizes.setdefault(each.kind, []).extend([each.stored_bytes] * each.runs)
+    return {kind: sorted(found, reverse=True) for kind, found in sizes.items()}
 
 
 def check_same(found, alone, *, devices, processes, group=16):
@@ -67,13 +69,16 @@ def check_same(found, alone, *, devices, processes, group=16):
     for ours, theirs in zip(gradient, plain, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * largest)
     # The voxels of a mixing group travel, one channel each; a feature map has 32 at half the side, four times as much.
-    sizes = gathered_bytes(hlo)
-    assert sizes, "MixUp needs the other patches of its group"
-    assert sizes[0] <= group * 16**3 * 4
+    sizes = exchanged(hlo, devices * processes)
+    added = sizes.pop("all-reduce")
+    assert sizes["all-gather"], "MixUp needs the other patches of its group"
+    assert all(size <= group * 16**3 * 4 for found in sizes.values() for size in found)
+    # Of weights that several levels share, some gradients are added up one by one.
+    assert 1 <= sum(added) / sum(leaf.nbytes for leaf in plain) < 1.2
 
 
 def test_one_device_says_nothing(alone):
-    assert not gathered_bytes(alone[2])
+    assert not exchanged(alone[2], 1)
 
 
 def test_eight_devices(alone, tmp_path):
@@ -98,7 +103,7 @@ def test_two_mixing_groups_on_one_device_and_on_eight(tmp_path):
 
 
 def test_slides_on_one_two_four_and_eight_devices(tmp_path):
-    """Each device encodes the patches of its own slides: no patch and no feature of one travels."""
+    """Each device encodes its own patches: gradients and metrics are added up, and nothing else travels."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
     script = SCRIPT.with_name("small_sos_step.py")
     subprocess.run([sys.executable, str(script), str(tmp_path)], env=environment, check=True, stderr=subprocess.PIPE)
@@ -111,8 +116,10 @@ def test_slides_on_one_two_four_and_eight_devices(tmp_path):
         assert ours_loss == pytest.approx(loss, rel=1e-5)
         for a, b in zip(ours, plain, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * largest)
-        patches_of_one_slide = 5 * 8 * 8
-        assert all(size < patches_of_one_slide for size in gathered_bytes((tmp_path / f"{count}.hlo").read_text()))
+        sizes = exchanged((tmp_path / f"{count}.hlo").read_text(), count)
+        assert sizes.keys() == {"all-reduce"}
+        beside_gradients = sum(sizes["all-reduce"]) - sum(leaf.nbytes for leaf in plain)
+        assert 0 <= beside_gradients < 100  # metrics, a few bytes each; the patches of one slide are 320
 
 
 def device_of(process_index):
