@@ -74,9 +74,7 @@ def get_config(_: str = "") -> ConfigDict:
     mixup = config.mixup = ConfigDict()
     mixup.image = True  # (p)
     mixup.object = True  # (p)
-    mixup.group = (
-        16  # (o) rows that mix with each other, as many as the paper's batch has: few devices exchange patches
-    )
+    mixup.group = 16  # (o) rows that mix with each other, one paper's batch: few devices exchange patches
     mixup.eta = 0.2  # (o)
     mixup.object_window = 48  # (o) objects that do not fit are left alone
     mixup.object_score = 0.9  # (o) from which a guessed box counts as an object
