@@ -95,6 +95,8 @@ def test_whatever_befalls_one_of_them_the_run_ends_in_the_same_bits(tmp_path):
     steps = {re.search(r"stopped by SIGTERM after step (\d+) of 24", said)[1] for _, _, said in stopped}
     assert len(steps) == 1
     (step,) = steps
+    assert re.search(r"resumed at step (4|8|12) of 24", stopped[0][1])
+    assert (workdir / "checkpoints" / step).is_dir()
     shutil.copytree(workdir, tmp_path / "moved")
 
     again = finish(start(tmp_path, "cut"))
