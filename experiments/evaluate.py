@@ -12,7 +12,7 @@ from absl import flags
 from experiments import command
 from medssl_jax.atomic import writable_directory
 from medssl_jax.metrics.froc import score
-from medssl_jax.metrics.luna16_files import read_annotations, read_series_uids
+from medssl_jax.metrics.luna16_files import read_annotations, read_excluded, read_series_uids
 from medssl_jax.metrics.marks import read_submission
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import result_table, scored_lines
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     series_uids = read_series_uids(SERIESUIDS.value)
     marks = read_submission(SUBMISSION.value, known_series=series_uids)
     annotations = read_annotations(ANNOTATIONS.value)
-    excluded = read_annotations(EXCLUDED.value) if EXCLUDED.value else None
+    excluded = read_excluded(EXCLUDED.value) if EXCLUDED.value else None
     result = score(marks, annotations, excluded, series_uids, bootstraps=BOOTSTRAPS.value, seed=SEED.value)
     print(scored_lines(result, marks, annotations))
     print(result_table(result))

@@ -38,6 +38,15 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         _remove(temporary)
 
 
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes `text` as UTF-8; the file appears whole or not at all. Raises `InputError` where it cannot be written.
+
+    A file name in it whose bytes are no UTF-8 is written with escapes, and does not fail.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
 @contextmanager
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a new temporary folder beside `path`, which takes its name at exit; on any exception nothing is left.

@@ -1,17 +1,16 @@
 """Tables about scans: lesions as points or boxes, folds, patients. Every cell is checked."""
 
-import csv
 import difflib
-import gzip
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from pathlib import Path
 
 import numpy as np
 
 from data_builders.folder.lesions import Lesions
+from medssl_jax.csv_files import check_new, number_cell, read_rows, read_table
 from medssl_jax.errors import InputError
-from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS, number_cell, read_table
+from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS, LARGEST_DIAMETER_MM
 
 POINT_COLUMNS = (*COORDINATE_COLUMNS, "diameter_mm")
 BOX_COLUMNS = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
@@ -21,20 +20,18 @@ def read_lesion_table(path: Path, known: Collection[str]) -> dict[str, Lesions]:
     """The lesions of each scan that has a row: `seriesuid` and `POINT_COLUMNS`, or `BOX_COLUMNS`; world mm, LPS.
 
     Raises:
-      InputError: other columns; a cell that is no number; a diameter or extent that is not positive; a scan that is not
-        in `known`; the same lesion twice.
+      InputError: other columns; a cell that is no number; a diameter or extent that is not positive or wider than a
+        chest; a scan that is not in `known`; the same lesion twice.
     """
     columns = _kind_of_table(path)
-    row_of: dict[tuple, int] = {}
+    row_of: dict[Hashable, int] = {}
     rows_of_scan: dict[str, list[int]] = defaultdict(list)
     numbers_of_scan: dict[str, list[list[float]]] = defaultdict(list)
     for row, (series_uid, *cells) in read_table(path, ("seriesuid", *columns)):
         check_known(path, row, series_uid, known)
         numbers = [number_cell(path, row, *pair) for pair in zip(columns, cells, strict=True)]
         (_check_box if columns == BOX_COLUMNS else _check_point)(path, row, numbers)
-        first = row_of.setdefault((series_uid, *numbers), row)
-        if first != row:
-            raise InputError(f"{path}: row {row}: the same lesion as in row {first}: take one of the two out")
+        check_new(path, row, "the same lesion", (series_uid, *numbers), row_of)
         rows_of_scan[series_uid].append(row)
         numbers_of_scan[series_uid].append(numbers)
     return {
@@ -81,12 +78,7 @@ def expected_id(found: str, known: Collection[str]) -> str:
 
 
 def _kind_of_table(path):
-    header: list[str] = []
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-            header = [cell.strip() for cell in next(filter(None, csv.reader(file)), [])]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error):
-        return POINT_COLUMNS  # `read_table` says what is wrong with the file
+    _, header = next(read_rows(path), (1, []))
     has_points, has_boxes = (not set(header).isdisjoint(columns) for columns in (POINT_COLUMNS, BOX_COLUMNS))
     if has_points == has_boxes:
         raise InputError(
@@ -97,10 +89,10 @@ def _kind_of_table(path):
 
 
 def _check_point(path, row, numbers):
-    if numbers[3] <= 0:
+    if not 0 < numbers[3] <= LARGEST_DIAMETER_MM:
         raise InputError(
-            f"{path}: row {row}, column diameter_mm: found {numbers[3]:g}, expected more than 0 mm: measure it, or "
-            "take the row out"
+            f"{path}: row {row}, column diameter_mm: found {numbers[3]:g}, expected more than 0 mm and at most "
+            f"{LARGEST_DIAMETER_MM:g}: measure it, or take the row out"
         )
 
 
@@ -110,6 +102,11 @@ def _check_box(path, row, numbers):
             raise InputError(
                 f"{path}: row {row}, columns {BOX_COLUMNS[axis]}, {BOX_COLUMNS[axis + 3]}: found {low:g}, {high:g}, "
                 "expected the smaller first: correct the cells"
+            )
+        if high - low > LARGEST_DIAMETER_MM:
+            raise InputError(
+                f"{path}: row {row}, columns {BOX_COLUMNS[axis]}, {BOX_COLUMNS[axis + 3]}: found {low:g}, {high:g}, "
+                f"expected at most {LARGEST_DIAMETER_MM:g} mm apart: correct the cells"
             )
 
 

@@ -4,12 +4,12 @@ Two layouts are known: the download (`Train_Labels.csv`, `Train/*.tif`, the same
 script makes of it (`Train/<class>/<name>/lowres.jpg`, `highres_patches/0/<column>_<row>.jpg`, the same for `Test`).
 """
 
-import csv
 import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+from medssl_jax.csv_files import read_rows
 from medssl_jax.errors import InputError
 from medssl_jax.slides import PREPARED_IMAGE
 
@@ -92,16 +92,12 @@ def _raw_slides(folder, split) -> Iterator[SlideFile]:
 def _read_labels(table):
     """The label of each file name; column 0 is the name, column 1 the class, whatever the header calls them."""
     label_of: dict[str, int] = {}
-    try:
-        rows = list(csv.reader(table.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read as CSV text ({error}): unpack it again") from error
-    for number, cells in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in cells):
+    for number, cells in itertools.islice(read_rows(table), 1, None):
+        if not any(cells):
             continue
         if len(cells) < 2:
             raise InputError(f"{table}: row {number}: found {cells}, expected a file name and a class: mend the row")
-        name, spelling = cells[0].strip(), cells[1]
+        name, spelling = cells[:2]
         label = label_of_spelling(spelling)
         if label is None:
             raise InputError(f"{table}: row {number}, {name}: {_unknown_class(spelling)}: correct the cell")

@@ -1,12 +1,13 @@
 """Everything that can be wrong with a LUNA16 on disk, found in minutes and told all at once."""
 
 import collections
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_builders.luna16 import files
+from medssl_jax.csv_files import check_new, number_cell, read_table
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS
 from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
 from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
@@ -14,10 +15,10 @@ from medssl_jax.data_check.scan import check_scans
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.luna16_files import (
     COORDINATE_COLUMNS,
-    number_cell,
-    read_annotations,
+    UNKNOWN_DIAMETER,
+    diameter_cell,
+    read_excluded,
     read_series_uids,
-    read_table,
     series_uid_cell,
 )
 from medssl_jax.progress import Progress
@@ -44,7 +45,7 @@ def check_luna16(
     listed = _read(lambda: read_series_uids(files.csv_path(folder, "seriesuids.csv")), "seriesuids.csv", defects)
     nodules_of = _read(lambda: _read_nodules(folder, listed, defects), "annotations.csv", defects) or {}
     excluded_path = "annotations_excluded.csv"
-    excluded = _read(lambda: read_annotations(files.csv_path(folder, excluded_path)), excluded_path, defects)
+    excluded = _read(lambda: read_excluded(files.csv_path(folder, excluded_path)), excluded_path, defects)
     inventory = files.take_inventory(folder)
     found = tuple(inventory.scan_paths)
     patient_of = _read(lambda: files.read_patients(folder, listed or found), "table of patients", defects) or {}
@@ -90,13 +91,15 @@ def _read_nodules(folder, listed, defects) -> Mapping[str, Sequence[Nodule]]:
     """The good rows of annotations.csv; the others become defects."""
     path, known = files.csv_path(folder, "annotations.csv"), frozenset(listed or ())
     nodules: dict[str, list[Nodule]] = collections.defaultdict(list)
+    row_of: dict[Hashable, int] = {}
     for row, (uid, *cells) in read_table(path, ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm")):
         try:
             series_uid_cell(path, row, uid)
-            names = (*COORDINATE_COLUMNS, "diameter_mm")
-            numbers = [number_cell(path, row, *pair) for pair in zip(names, cells, strict=True)]
-            if numbers[3] <= 0:
+            coordinates = [number_cell(path, row, *pair) for pair in zip(COORDINATE_COLUMNS, cells[:3], strict=True)]
+            nodule = (*coordinates, diameter_cell(path, row, cells[3]))
+            if nodule[3] == UNKNOWN_DIAMETER:
                 raise InputError(f"{path}: row {row}, column diameter_mm: found {cells[3]!r}, expected more than 0")
+            check_new(path, row, "the same nodule", (uid, *nodule), row_of)
         except InputError as error:
             defects.append(Defect("bad annotation", uid or f"row {row}", str(error), True))
             continue
@@ -104,7 +107,7 @@ def _read_nodules(folder, listed, defects) -> Mapping[str, Sequence[Nodule]]:
             told = f"{path}: row {row}: this series is not in seriesuids.csv: correct the UID or take the row out"
             defects.append(Defect("annotation of an unknown series", uid, told, True))
             continue
-        nodules[uid].append(tuple(numbers))
+        nodules[uid].append(nodule)
     return dict(nodules)
 
 

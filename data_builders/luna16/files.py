@@ -2,16 +2,17 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from medssl_jax.csv_files import check_new, read_table
 from medssl_jax.errors import InputError
 from medssl_jax.file_sample import size_and_samples
 from medssl_jax.metaimage import check_metaimage
-from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_series_uids, read_table
+from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_excluded, read_series_uids
 
 SUBSETS = tuple(range(10))
 LUNGS_FOLDER = "seg-lungs-LUNA16"
@@ -113,18 +114,20 @@ def read_patients(folder: Path, series_uids: Iterable[str]) -> dict[str, str]:
     """The patient of each of `series_uids` that a table of patients names; empty where there is no table.
 
     The table is `patients.csv` (seriesuid, patient) or TCIA's `metadata.csv` of LIDC-IDRI. Raises `InputError` where it
-    names none of the series, or one of them under two patients.
+    names none of the series, or one of them twice.
     """
     path = patients_path(folder)
     if path is None:
         return {}
     listed, patient_of = frozenset(series_uids), dict[str, str]()
+    row_of: dict[Hashable, int] = {}
     for row, (series_uid, patient) in read_table(path, PATIENT_COLUMNS[path.name]):
         if series_uid in listed and patient_of.setdefault(series_uid, patient) != patient:
             raise InputError(
                 f"{path}: row {row}: series {series_uid} is of patient {patient!r}, in a row before of "
                 f"{patient_of[series_uid]!r}: expected one patient; take one row out"
             )
+        check_new(path, row, f"the same series {series_uid}", series_uid, row_of)
     if not patient_of:
         raise InputError(
             f"{path}: names none of the {len(listed)} listed series, expected LIDC-IDRI's: correct it or take it away"
@@ -141,7 +144,7 @@ def patients_path(folder: Path) -> Path | None:
 def read_findings(folder: Path) -> tuple[Findings, Findings]:
     """LUNA16's nodules and the irrelevant findings that its score leaves out."""
     included, excluded = (csv_path(folder, name) for name in ("annotations.csv", "annotations_excluded.csv"))
-    return read_annotations(included), read_annotations(excluded)
+    return read_annotations(included), read_excluded(excluded)
 
 
 def csv_path(folder: Path, name: str) -> Path:

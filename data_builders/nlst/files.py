@@ -1,9 +1,7 @@
 """What NLST looks like on disk: which series stand for its studies, and how one is read."""
 
-import csv
 import dataclasses
 import hashlib
-import io
 import os
 from collections import Counter
 from pathlib import Path
@@ -12,7 +10,8 @@ import numpy as np
 
 from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
 from data_builders.nlst.index import find_folders, index_series
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
+from medssl_jax.csv_files import csv_text
 from medssl_jax.data.preparation import PreparedScan, prepare_scan
 from medssl_jax.dicom_headers import could_be_dicom
 from medssl_jax.errors import InputError
@@ -127,12 +126,10 @@ def _describe(row, folder):
 
 
 def _write_choices(path, choices):
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CHOICE_HEADER)
-    for row, reason in choices:
-        facts = (row.series_uid, row.patient, row.study_uid, row.study_date, row.folder, row.images)
-        writer.writerow((*facts, reason))
-    if not path.is_file() or path.read_text() != text.getvalue():
-        with atomic_path(path) as temporary:
-            temporary.write_text(text.getvalue())
+    rows = (
+        (row.series_uid, row.patient, row.study_uid, row.study_date, row.folder, row.images, reason)
+        for row, reason in choices
+    )
+    text = csv_text([CHOICE_HEADER, *rows])
+    if not path.is_file() or path.read_bytes() != text.encode("utf-8", "backslashreplace"):
+        write_text(path, text)

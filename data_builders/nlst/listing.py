@@ -1,11 +1,12 @@
 """What the NBIA retriever's `metadata.csv` promises, held against what is there."""
 
-import csv
-from collections.abc import Sequence
+import re
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_builders.nlst.table import SeriesRow, with_problem
+from medssl_jax.csv_files import check_new, read_rows
 from medssl_jax.errors import InputError
 
 LISTING_NAME = "metadata.csv"
@@ -18,7 +19,7 @@ def read_listings(manual_dir: Path) -> dict[str, dict[str, Any]]:
     Listings are looked for in `manual_dir` and its folders: the retriever puts one beside the collection's folder.
 
     Raises:
-      InputError: a listing lacks a column or holds a number of images that is none.
+      InputError: a listing lacks a column, holds a number of images that is none, or names a series twice.
     """
     return {
         entry["Series UID"]: entry
@@ -71,18 +72,19 @@ def _date(text):
 
 
 def _read_listing(path):
-    try:
-        entries = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as CSV text ({error}): download it again") from None
-    for number, entry in enumerate(entries, start=2):
+    rows = read_rows(path)
+    _, header = next(rows, (1, []))
+    row_of: dict[Hashable, int] = {}
+    for number, cells in rows:
+        entry: dict[str, Any] = dict(zip(header, cells, strict=False))
         lacking = [column for column in COLUMNS if entry.get(column) is None]
         if lacking:
             raise InputError(
                 f"{path}: row {number}: no {', '.join(lacking)}, expected the table that the NBIA retriever writes: "
                 "download it again or take it away"
             )
-        if not entry["Number of Images"].strip().isdigit():
+        check_new(path, number, f"the same series {entry['Series UID']}", entry["Series UID"], row_of)
+        if not re.fullmatch("[0-9]+", entry["Number of Images"]):
             raise InputError(
                 f"{path}: row {number}: Number of Images is {entry['Number of Images']!r}, expected a number: "
                 "mend it or take the file away"

@@ -3,23 +3,20 @@
 World coordinates in mm, x y z, as in the files. Every cell is checked, because one bad cell moves a score unseen.
 """
 
-import csv
-import gzip
-import io
-import math
 import os
-import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
+from medssl_jax.csv_files import check_new, csv_text, number_cell, read_rows, read_table
 from medssl_jax.errors import InputError
 
 COORDINATE_COLUMNS = ("coordX", "coordY", "coordZ")
 UNKNOWN_DIAMETER = -1.0
+LARGEST_DIAMETER_MM = 500.0  # wider than a chest: what is more is in another unit
 
 
 @dataclass(frozen=True)
@@ -46,31 +43,23 @@ class Findings:
 
 
 def read_annotations(path: str | os.PathLike, *, known_series: Collection[str] | None = None) -> Findings:
-    """Reads `annotations.csv` or `annotations_excluded.csv`, plain or as `.csv.gz`.
+    """Reads `annotations.csv`, plain or as `.csv.gz`.
 
-    Raises InputError at the first bad cell, and at a series outside `known_series` where that is given.
+    Raises InputError at the first bad cell, at a row that repeats another, and at a series outside `known_series` where
+    that is given.
     """
-    known = None if known_series is None else frozenset(known_series)
-    series_uid, numbers = [], []
-    for row, cells in read_table(path, ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm")):
-        uid = known_series_cell(path, row, cells[0], known)
-        coordinates = [number_cell(path, row, *pair) for pair in zip(COORDINATE_COLUMNS, cells[1:4], strict=True)]
-        diameter = number_cell(path, row, "diameter_mm", cells[4])
-        if diameter <= 0 and diameter != UNKNOWN_DIAMETER:
-            raise InputError(
-                f"{path}: row {row}, column diameter_mm: found {cells[4]!r}, "
-                "expected a positive length in mm, or -1 where it was not measured; correct the cell"
-            )
-        series_uid.append(uid)
-        numbers.append((*coordinates, diameter))
-    table = np.array(numbers, np.float64).reshape(-1, 4)
-    return Findings(tuple(series_uid), table[:, :3].copy(), table[:, 3].copy())
+    return _read_findings(path, known_series, once=True)
+
+
+def read_excluded(path: str | os.PathLike) -> Findings:
+    """Reads `annotations_excluded.csv`, as `read_annotations`, but rows may repeat: a third of LUNA16's own do."""
+    return _read_findings(path, None, once=False)
 
 
 def read_series_uids(path: str | os.PathLike) -> tuple[str, ...]:
     """Reads `seriesuids.csv`: one series a line, no header. Raises InputError at a series listed twice."""
     first_row: dict[str, int] = {}
-    for row, cells in _rows(path):
+    for row, cells in read_rows(path):
         if len(cells) != 1:
             raise InputError(
                 f"{path}: row {row}: found {len(cells)} cells, expected one series UID a line and no header; "
@@ -95,31 +84,7 @@ def read_series_uids(path: str | os.PathLike) -> tuple[str, ...]:
 
 def write_series_uids(path: str | os.PathLike, series_uids: Sequence[str]) -> None:
     """Writes a list of series as LUNA16's own: one a line, no header."""
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{uid}\n" for uid in series_uids))
-
-
-def read_table(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yields (row number in the file, the cells of `columns` in that order) for every row below the header.
-
-    Further columns are allowed; a missing or repeated one, or a row of another length, is an InputError.
-    """
-    rows = _rows(path)
-    header_row, header = next(rows, (1, []))
-    for column in columns:
-        if header.count(column) != 1:
-            found = "an empty file" if not header else f"the header {','.join(header)!r}"
-            raise InputError(
-                f"{path}: row {header_row}: found {found}, expected the column {column!r} once "
-                f"among {','.join(columns)}; correct the header"
-            )
-    places = [header.index(column) for column in columns]
-    for row, cells in rows:
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path}: row {row}: found {len(cells)} cells, expected {len(header)} as in the header; correct the row"
-            )
-        yield row, [cells[place] for place in places]
+    write_text(path, csv_text([uid] for uid in series_uids))
 
 
 def series_uid_cell(path: str | os.PathLike, row: int, cell: str) -> str:
@@ -127,6 +92,17 @@ def series_uid_cell(path: str | os.PathLike, row: int, cell: str) -> str:
     if not cell:
         raise InputError(f"{path}: row {row}, column seriesuid: found an empty cell, expected a series UID; fill it in")
     return cell
+
+
+def diameter_cell(path: str | os.PathLike, row: int, cell: str) -> float:
+    """The diameter in a cell in mm, or -1; InputError where it is neither."""
+    diameter = number_cell(path, row, "diameter_mm", cell)
+    if not 0 < diameter <= LARGEST_DIAMETER_MM and diameter != UNKNOWN_DIAMETER:
+        raise InputError(
+            f"{path}: row {row}, column diameter_mm: found {cell!r}, expected a positive length in mm, or -1 where it "
+            f"was not measured, and at most {LARGEST_DIAMETER_MM:g}; correct the cell"
+        )
+    return diameter
 
 
 def known_series_cell(path: str | os.PathLike, row: int, cell: str, known: frozenset[str] | None) -> str:
@@ -140,42 +116,17 @@ def known_series_cell(path: str | os.PathLike, row: int, cell: str, known: froze
     return uid
 
 
-def number_cell(path: str | os.PathLike, row: int, column: str, cell: str) -> float:
-    """The finite number in a cell; InputError where there is none."""
-    try:
-        number = float(cell)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(
-            f"{path}: row {row}, column {column}: found {cell!r}, expected a finite number; correct the cell"
-        )
-    return number
-
-
-def _rows(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
-    """(row number in the file, stripped cells) of every line that is not blank."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-        if os.fspath(path).endswith(".gz"):
-            content = gzip.decompress(content)
-        # The signature is what a spreadsheet puts before the first header cell.
-        text = content.decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: found no such file, expected a CSV file; correct the path") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: found no whole gzip file ({error}), expected a .csv.gz; fetch it again") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}; correct the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: found bytes that are no text ({error.reason}), expected a CSV file in UTF-8; correct the path"
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        for cells in reader:
-            if cells:
-                yield reader.line_num, [cell.strip() for cell in cells]
-    except csv.Error as error:
-        raise InputError(f"{path}: row {reader.line_num}: found no CSV ({error}); correct the row") from error
+def _read_findings(path, known_series, *, once):
+    known = None if known_series is None else frozenset(known_series)
+    series_uid, numbers = [], []
+    row_of: dict[Hashable, int] = {}
+    for row, cells in read_table(path, ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm")):
+        uid = known_series_cell(path, row, cells[0], known)
+        coordinates = [number_cell(path, row, *pair) for pair in zip(COORDINATE_COLUMNS, cells[1:4], strict=True)]
+        finding = (*coordinates, diameter_cell(path, row, cells[4]))
+        if once:
+            check_new(path, row, "the same finding", (uid, *finding), row_of)
+        series_uid.append(uid)
+        numbers.append(finding)
+    table = np.array(numbers, np.float64).reshape(-1, 4)
+    return Findings(tuple(series_uid), table[:, :3].copy(), table[:, 3].copy())

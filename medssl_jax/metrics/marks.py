@@ -3,17 +3,17 @@
 World coordinates in mm, x y z. A probability may be any finite score: only its order counts.
 """
 
-import csv
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
+from medssl_jax.csv_files import check_new, csv_text, number_cell, read_table
 from medssl_jax.errors import InputError
-from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS, known_series_cell, number_cell, read_table
+from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS, known_series_cell
 
 SUBMISSION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "probability")
 
@@ -51,22 +51,23 @@ def write_submission(path: str | os.PathLike, marks: Marks) -> None:
 
     Diameters are left out: the format has no column for them.
     """
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(SUBMISSION_COLUMNS)
-        numbers = np.column_stack([marks.centre_xyz_mm, marks.probability]).astype(np.float64).tolist()
-        writer.writerows([uid, *row] for uid, row in zip(marks.series_uid, numbers, strict=True))
+    numbers = np.column_stack([marks.centre_xyz_mm, marks.probability]).astype(np.float64).tolist()
+    rows = ((uid, *row) for uid, row in zip(marks.series_uid, numbers, strict=True))
+    write_text(path, csv_text([SUBMISSION_COLUMNS, *rows]))
 
 
 def read_submission(path: str | os.PathLike, *, known_series: Collection[str] | None = None) -> Marks:
     """Reads a submission, plain or as `.csv.gz`; further columns are ignored.
 
-    Raises InputError at the first bad cell, and at a series outside `known_series` where that is given.
+    Raises InputError at the first bad cell, at a mark that is there twice, and at a series outside `known_series` where
+    that is given.
     """
     known = None if known_series is None else frozenset(known_series)
     series_uid, numbers = [], []
+    row_of: dict[Hashable, int] = {}
     for row, (uid, *cells) in read_table(path, SUBMISSION_COLUMNS):
         series_uid.append(known_series_cell(path, row, uid, known))
         numbers.append([number_cell(path, row, *pair) for pair in zip(SUBMISSION_COLUMNS[1:], cells, strict=True)])
+        check_new(path, row, "the same mark", (uid, *numbers[-1]), row_of)
     table = np.array(numbers, np.float64).reshape(-1, 4)
     return Marks(tuple(series_uid), table[:, :3].copy(), table[:, 3].copy())

@@ -110,7 +110,7 @@ def test_a_wrong_row(raw, row, said):
 
 def test_a_table_that_is_no_text(raw):
     (raw / "Test_Labels.csv").write_bytes(b"\xff\xfe\x00a")
-    refused(raw, r"Test_Labels\.csv: cannot be read as CSV text")
+    refused(raw, r"Test_Labels\.csv: found bytes that are no text")
 
 
 def test_two_slides_of_one_name(raw):

@@ -123,6 +123,11 @@ def test_a_table_of_other_patients_is_refused(luna16):
     refused(luna16, r"patients\.csv: names none of the 4 listed series")
 
 
+def test_a_series_that_is_there_twice_is_refused(luna16):
+    (luna16 / "patients.csv").write_text("seriesuid,patient\n1.3.6.1,a\n1.3.6.1,a\n")
+    refused(luna16, r"patients\.csv: row 3: the same series 1\.3\.6\.1 as in row 2")
+
+
 def test_a_series_of_two_patients_is_refused(luna16):
     (luna16 / "patients.csv").write_text("seriesuid,patient\n1.3.6.1,a\n1.3.6.1,b\n")
     refused(luna16, r"patients\.csv: row 3: series 1\.3\.6\.1 is of patient 'b', in a row before of 'a'")

@@ -332,6 +332,8 @@ class TestListing:
         [
             ("Number of Images", "Images", r"row 2: no Number of Images, expected the table that the NBIA"),
             (",8,", ",many,", r"row 2: Number of Images is 'many', expected a number"),
+            (",8,", ",\u00b2,", r"row 2: Number of Images is '\u00b2', expected a number"),
+            (LISTING, LISTING + LISTING.partition("\n")[2], r"row \d: the same series .* as in row 2: take one"),
         ],
     )
     def test_that_cannot_be_understood(self, tree, tmp_path, old, new, said):

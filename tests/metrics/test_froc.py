@@ -17,7 +17,7 @@ from medssl_jax.metrics.froc import (
     score,
     sensitivities,
 )
-from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_series_uids
+from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_excluded, read_series_uids
 from medssl_jax.metrics.marks import Marks, read_submission
 
 
@@ -130,7 +130,7 @@ def test_the_real_submission_gets_the_official_score(shared_data):
     result = score(
         read_submission(folder / "submission.csv"),
         read_annotations(shared_data / "luna16" / "annotations.csv"),
-        read_annotations(shared_data / "luna16" / "annotations_excluded.csv.gz"),
+        read_excluded(shared_data / "luna16" / "annotations_excluded.csv.gz"),
         read_series_uids(folder / "seriesuids.csv"),
     )
     expected = json.loads((folder / "expected.json").read_text())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
-from medssl_jax.metrics.luna16_files import read_annotations, read_series_uids
+from medssl_jax.metrics.luna16_files import read_annotations, read_excluded, read_series_uids, write_series_uids
 
 HEADER = "seriesuid,coordX,coordY,coordZ,diameter_mm"
 
@@ -19,7 +19,7 @@ def written(folder, text, name="annotations.csv"):
 
 def test_real_files_hold_what_luna16_states(shared_data):
     annotations = read_annotations(shared_data / "luna16" / "annotations.csv")
-    excluded = read_annotations(shared_data / "luna16" / "annotations_excluded.csv.gz")
+    excluded = read_excluded(shared_data / "luna16" / "annotations_excluded.csv.gz")
     series_uids = read_series_uids(shared_data / "luna16" / "seriesuids.csv")
     assert (len(annotations), len(set(annotations.series_uid))) == (1186, 601)
     assert (len(excluded), int((excluded.diameter_mm == -1).sum())) == (35192, 30513)
@@ -65,6 +65,10 @@ def test_of_series_keeps_the_rows_of_those_series_in_order(findings):
         (f"{HEADER}\na,1,2,3,wide\n", "row 2, column diameter_mm: found 'wide', expected a finite number"),
         (f"{HEADER}\na,1,2,3,0\n", "row 2, column diameter_mm: found '0', expected a positive length in mm, or -1"),
         (f"{HEADER}\na,1,2,3,-4.5\n", "row 2, column diameter_mm: found '-4.5', expected a positive length"),
+        (f"{HEADER}\na,1,2,3,1e6\n", "row 2, column diameter_mm: found '1e6', expected .* at most 500"),
+        (f"{HEADER}\na,1_000,2,3,4\n", "row 2, column coordX: found '1_000', expected a finite number"),
+        (f"{HEADER}\na,1,\u0661\u0662,3,4\n", "row 2, column coordY: found '\u0661\u0662', expected a finite number"),
+        (f"{HEADER}\na,1,2,3,4\nb,1,2,3,4\na,1,2.0,3,4\n", "row 4: the same finding as in row 2: take one"),
         (f"{HEADER}\n,1,2,3,4\n", "row 2, column seriesuid: found an empty cell"),
         (f"{HEADER}\na,1,2,3\n", "row 2: found 4 cells, expected 5"),
         (f"{HEADER}\na,1,2,3,4,5\n", "row 2: found 6 cells, expected 5"),
@@ -81,6 +85,11 @@ def test_bad_annotations_are_refused_by_row_and_column(tmp_path, text, message):
         read_annotations(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+def test_excluded_findings_may_repeat(tmp_path):
+    """LUNA16's own list repeats 11,105 of its 35,192 rows."""
+    assert len(read_excluded(written(tmp_path, f"{HEADER}\na,1,2,3,-1\na,1,2,3,-1\n"))) == 2
 
 
 def test_row_numbers_are_the_file_s_own(tmp_path):
@@ -123,3 +132,9 @@ def test_bad_series_lists_are_refused(tmp_path, text, message):
 
 def test_series_list_keeps_its_order(tmp_path):
     assert read_series_uids(written(tmp_path, "c\r\na\r\nb\r\n", "seriesuids.csv")) == ("c", "a", "b")
+
+
+def test_series_list_is_read_back_whatever_the_uids_are(tmp_path):
+    uids = ("1.2.840.1", "=1+1", "@SUM(A1)", "'=1", "a,b", 'say "a"', "a\nb", "a\rb", "-12.5")
+    write_series_uids(tmp_path / "seriesuids.csv", uids)
+    assert read_series_uids(tmp_path / "seriesuids.csv") == uids

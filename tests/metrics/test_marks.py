@@ -31,6 +31,24 @@ def test_no_marks_make_a_header_only(tmp_path, marks):
     assert len(read_submission(tmp_path / "submission.csv")) == 0
 
 
+def test_ids_that_a_spreadsheet_would_run_are_written_behind_an_apostrophe(tmp_path, marks):
+    """Numbers stay numbers; a submission of LUNA16's own series is as it was."""
+    ids = ("=HYPERLINK(A1)", "+a", "-a", "@a", "a,b", "a\rb", 'a"b', "1.3.6.1")
+    write_submission(tmp_path / "submission.csv", marks(*((uid, -12.5, 0, 1e-7, -3) for uid in ids)))
+    numbers = "-12.5,0.0,1e-07,-3.0"
+    shown = ("'=HYPERLINK(A1)", "'+a", "'-a", "'@a", '"a,b"', '"a\rb"', '"a""b"', "1.3.6.1")
+    written = (tmp_path / "submission.csv").read_bytes().decode()
+    assert written == "".join(f"{line}\n" for line in (HEADER, *(f"{uid},{numbers}" for uid in shown)))
+    assert read_submission(tmp_path / "submission.csv", known_series=ids).series_uid == ids
+
+
+def test_a_mark_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "submission.csv"
+    path.write_text(f"{HEADER}\na,1,2,3,0.5\na,1,2,3,0.6\na,1,2,3.0,0.5\n")
+    with pytest.raises(InputError, match="row 4: the same mark as in row 2"):
+        read_submission(path)
+
+
 def test_unknown_series_and_bad_probability_are_refused(tmp_path):
     path = tmp_path / "submission.csv"
     path.write_text(f"{HEADER}\na,1,2,3,0.5\n222,1,2,3,0.5\n333,1,2,3,0.5\n")
