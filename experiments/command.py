@@ -1,6 +1,7 @@
 """How every command starts: flags parsed strictly, an `InputError` shown as one line, exit status 2."""
 
 import difflib
+import io
 import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,9 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             print(notice, file=sys.stderr, flush=True)
             sys.exit(PREEMPTED_STATUS)
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file name may hold bytes that are no text, and work must not be lost over telling of it.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Orbax and TFDS tell of their own doings; what concerns the user we say ourselves.
     logging.set_verbosity(logging.ERROR)
     app.run(guarded, flags_parser=_parse_flags)

@@ -9,7 +9,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
 from medssl_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -51,6 +51,5 @@ def announced_run(path: str, seed: int, workdir: Path) -> Iterator[Path]:
 
 def write_table(workdir: Path, table: str) -> None:
     """Writes `table.md` and prints it."""
-    with atomic_path(workdir / "table.md") as temporary:
-        temporary.write_text(table, encoding="utf-8")
+    write_text(workdir / "table.md", table)
     print(f"\n{table}\nwritten to {workdir}")

@@ -14,6 +14,7 @@ from medssl_jax.atomic import writable_directory
 from medssl_jax.metrics.froc import score
 from medssl_jax.metrics.luna16_files import read_annotations, read_excluded, read_series_uids
 from medssl_jax.metrics.marks import read_submission
+from medssl_jax.names import printable
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import result_table, scored_lines
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     print(scored_lines(result, marks, annotations))
     print(result_table(result))
     result.to_json(output / "froc.json")
-    write_froc_figure(output / "froc.png", {Path(SUBMISSION.value).stem: result})
+    write_froc_figure(output / "froc.png", {printable(Path(SUBMISSION.value).stem): result})
     print(f"written: {output / 'froc.json'} and {output / 'froc.png'}")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from medssl_jax.errors import InputError
+from medssl_jax.names import printable
 from medssl_jax.tiff import GREEN, GreyTiff
 
 # Where the authors' script puts what it makes of a slide.
@@ -96,6 +97,11 @@ class BandedSlide(Slide, Protocol):
         """All of it from top to bottom; after the last band `low_resolution` costs nothing."""
 
 
+def slide_name(path: Path) -> str:
+    """What a slide is called: its folder's name, or that of its file without the ending, as text that can be shown."""
+    return printable(path.name if path.is_dir() else path.stem)
+
+
 def open_slide(path: str | os.PathLike, layout: SlideLayout) -> "TiffSlide | FolderSlide":
     """Opens a TIFF file, or a folder as the authors of SOS prepare it.
 
@@ -119,7 +125,7 @@ class TiffSlide:
     """
 
     def __init__(self, path: str | os.PathLike, layout: SlideLayout, *, decoding_threads: int = 2):
-        self.name = Path(path).stem
+        self.name = slide_name(Path(path))
         self.layout = layout
         self.patches_read = 0
         self._threads = decoding_threads
@@ -237,7 +243,7 @@ class FolderSlide:
 
     def __init__(self, path: str | os.PathLike, layout: SlideLayout):
         self._folder = Path(path)
-        self.name = self._folder.name
+        self.name = slide_name(self._folder)
         self.layout = layout
         self.patches_read = 0
         if not (self._folder / PREPARED_IMAGE).is_file():

@@ -18,6 +18,7 @@ from medssl_jax.dicom import read_series
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.metaimage import check_metaimage, header_text, read_voxels
+from medssl_jax.names import printable
 
 EXTENSIONS = (".mhd", ".mha", ".nii.gz", ".nii", ".nrrd")
 
@@ -105,7 +106,7 @@ def _read(path, dtype, series_uid=None):
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
     array, grid = _decode(path)
-    return Volume(_to_integers(array, dtype, path), grid, path.name[: -len(extension)])
+    return Volume(_to_integers(array, dtype, path), grid, printable(path.name[: -len(extension)]))
 
 
 def _decode(path):

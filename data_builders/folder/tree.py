@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medssl_jax.errors import InputError
+from medssl_jax.names import printable
 from medssl_jax.volumes import EXTENSIONS
 
 DICOM_SUFFIX = ".dcm"
@@ -66,9 +67,9 @@ def read_tree(folder: Path, *, without: Collection[Path] = ()) -> Tree:
 
 
 def name_of(path: Path) -> str:
-    """The name of a volume file without its extension, which is the id of the scan in it."""
+    """The name of a volume file without its extension, as text that can be shown: the id of the scan in it."""
     extension = next(each for each in EXTENSIONS if path.name.lower().endswith(each))
-    return path.name[: -len(extension)]
+    return printable(path.name[: -len(extension)])
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from medssl_jax.csv_files import read_rows
 from medssl_jax.errors import InputError
-from medssl_jax.slides import PREPARED_IMAGE
+from medssl_jax.names import printable
+from medssl_jax.slides import PREPARED_IMAGE, slide_name
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
 SPLITS = ("train", "test")
@@ -80,13 +81,13 @@ def _raw_slides(folder, split) -> Iterator[SlideFile]:
         if not there:
             raise InputError(f"{path}: not found, LKS has it beside its other files: unpack the download again")
     label_of = _read_labels(table)
-    on_disk = {path.name: path for path in _tiffs(place)}
+    on_disk = {printable(path.name): path for path in _tiffs(place)}
     for name in label_of.keys() - on_disk.keys():
         raise InputError(f"{table}: gives {name} a class, but {place} holds no such file: unpack it, or drop the row")
     for name, path in on_disk.items():
         if name not in label_of:
             raise InputError(f"{path}: no row of {table} names it: add its name and class there, or take it away")
-        yield SlideFile(path.stem, split, label_of[name], path)
+        yield SlideFile(slide_name(path), split, label_of[name], path)
 
 
 def _read_labels(table):
@@ -117,7 +118,7 @@ def _prepared_slides(folder, split) -> Iterator[SlideFile]:
         if label is None:
             raise InputError(f"{class_folder}: {_unknown_class(class_folder.name)}: rename the folder or take it away")
         for path in _folders(class_folder):
-            yield SlideFile(path.name, split, label, path)
+            yield SlideFile(slide_name(path), split, label, path)
 
 
 def _check_names(slides):

@@ -21,6 +21,7 @@ from medssl_jax.metrics.luna16_files import (
     read_series_uids,
     series_uid_cell,
 )
+from medssl_jax.names import printable
 from medssl_jax.progress import Progress
 
 Nodule = tuple[float, ...]  # x, y, z, diameter in mm
@@ -134,7 +135,7 @@ def _listing_defects(inventory: files.Inventory, listed: Sequence[str] | None, *
 def _scan_to_check(path, lungs_path, patient, nodules):
     table = np.array(nodules, np.float64).reshape(-1, 4)
     return ScanToCheck(
-        name=path.stem,
+        name=printable(path.stem),
         scan_path=path,
         lungs_path=lungs_path,
         lung_labels=LUNA16_LUNG_LABELS,

@@ -13,6 +13,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.file_sample import size_and_samples
 from medssl_jax.metaimage import check_metaimage
 from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_excluded, read_series_uids
+from medssl_jax.names import printable
 
 SUBSETS = tuple(range(10))
 LUNGS_FOLDER = "seg-lungs-LUNA16"
@@ -88,11 +89,12 @@ def take_inventory(folder: Path) -> Inventory:
     scan_paths: dict[str, tuple[Path, ...]] = {}
     for subset in SUBSETS:
         for path in sorted((folder / f"subset{subset}").glob("*.mhd")):
-            scan_paths[path.stem] = (*scan_paths.get(path.stem, ()), path)
+            series_uid = printable(path.stem)
+            scan_paths[series_uid] = (*scan_paths.get(series_uid, ()), path)
     return Inventory(
         absent_folders=tuple(name for name in FOLDERS if not (folder / name).is_dir()),
         scan_paths=scan_paths,
-        lungs_paths={path.stem: path for path in sorted((folder / LUNGS_FOLDER).glob("*.mhd"))},
+        lungs_paths={printable(path.stem): path for path in sorted((folder / LUNGS_FOLDER).glob("*.mhd"))},
     )
 
 

@@ -14,6 +14,7 @@ from medssl_jax.atomic import writable_directory
 from medssl_jax.data.patch_store import SUFFIX, PreparedSlide, StoreError, write_patch_store
 from medssl_jax.errors import InputError
 from medssl_jax.file_sample import size_and_samples
+from medssl_jax.names import file_name
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
 from medssl_jax.slides import PREPARED_IMAGE, SlideLayout, open_slide
@@ -32,7 +33,7 @@ class StoreJob:
 
 def store_path(directory: Path, split: str, name: str) -> Path:
     """Where the store of a slide lies in a data set's directory."""
-    return directory / "slides" / split / f"{name}{SUFFIX}"
+    return directory / "slides" / split / f"{file_name(name)}{SUFFIX}"
 
 
 def write_stores(jobs: Sequence[StoreJob], *, workers: int = 1, progress: Progress = silent) -> None:

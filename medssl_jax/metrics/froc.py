@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.bootstrap import draw_counts, interval_95
 from medssl_jax.metrics.luna16_files import Findings
@@ -65,8 +65,7 @@ class FrocResult:
         """Writes `froc.json`, whole or not at all."""
         beyond_json = ("curve", "outcome")
         fields = {name: value for name, value in vars(self).items() if name not in beyond_json}
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(fields, indent=2, allow_nan=False) + "\n")
 
 
 class CpmDifference(NamedTuple):

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from data_builders.lks.files import CLASSES, TIFF_SUFFIXES
 from medssl_jax.errors import InputError
+from medssl_jax.names import file_name, printable
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, silent
 from medssl_jax.report.slides.slide_page import thumbnail
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
 from medssl_jax.runs.sos import TrainedMethod, load_method
-from medssl_jax.slides import PREPARED_IMAGE, PREPARED_PATCHES, Slide, open_slide
+from medssl_jax.slides import PREPARED_IMAGE, PREPARED_PATCHES, Slide, open_slide, slide_name
 
 # What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
 OTHER_SUFFIXES = (
@@ -47,7 +48,7 @@ def find_slide_files(place: str | os.PathLike) -> FoundFiles:
         if _is_prepared(path) or (suffix in TIFF_SUFFIXES and not path.is_dir()):
             slides.append(path)
         elif suffix not in OTHER_SUFFIXES and not path.is_dir():
-            refused[path.name] = (
+            refused[printable(path.name)] = printable(
                 f"{path}: the name ends in {suffix or 'nothing'}, expected {endings} in a folder: give the file alone, "
                 "or rename it if it is a TIFF"
             )
@@ -68,7 +69,7 @@ def classify_files(
       InputError: see `find_slide_files` and `load_method`; two slides of one name; a `c` for a method that has none.
     """
     paths, refused = find_slide_files(place)
-    file_of = {path.name if path.is_dir() else path.stem: path for path in paths}
+    file_of = {slide_name(path): path for path in paths}
     if len(file_of) < len(paths):
         twice = next(path for path in paths if path not in file_of.values())
         raise InputError(f"{twice}: another slide here has the same name: rename or move one")
@@ -77,14 +78,14 @@ def classify_files(
     at_hand: dict[str, Slide] = {}
 
     def refuse(slide: Slide, error: InputError) -> None:
-        refused[file_of[slide.name].name] = str(error)
+        refused[printable(file_of[slide.name].name)] = str(error)
 
     def open_all() -> Iterator[Slide]:
         for path in progress(paths):
             try:
                 slide = open_slide(path, method.layout)
             except InputError as error:
-                refused[path.name] = str(error)
+                refused[printable(path.name)] = str(error)
             else:
                 at_hand[slide.name] = slide
                 yield slide
@@ -107,7 +108,7 @@ def classify_files(
 
 def is_phantom_slide(path: Path) -> bool:
     """Whether the file lies in a phantom, which keeps the truth about each of its slides beside them."""
-    return (path.absolute().parent.parent / TRUTH_FOLDER / f"{path.stem}.json").is_file()
+    return (path.absolute().parent.parent / TRUTH_FOLDER / f"{file_name(path.stem)}.json").is_file()
 
 
 def _with_c(method: TrainedMethod, c: float) -> TrainedMethod:
@@ -125,4 +126,4 @@ def _is_prepared(path):
 
 def _run_name(checkpoint: Path) -> str:
     folder = checkpoint.absolute()
-    return folder.parent.name if folder.name == "checkpoints" else folder.name
+    return printable(folder.parent.name if folder.name == "checkpoints" else folder.name)

@@ -11,6 +11,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.metrics.marks import Marks
+from medssl_jax.names import file_name, printable
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
@@ -33,8 +34,8 @@ def detect_in_file(
     loaded = load_detector(Path(checkpoint))
     scan = prepare_for_search(volume, lungs_file)
     detections = ScanReport(
-        input_name=scan_path.name,
-        lungs_name=None if lungs_file is None else Path(lungs_file).name,
+        input_name=printable(scan_path.name),
+        lungs_name=None if lungs_file is None else printable(Path(lungs_file).name),
         series_uid=volume.series_uid,
         is_phantom_scan=_is_phantom_scan(scan_path, volume.series_uid),
         grid=volume.grid,
@@ -75,9 +76,9 @@ def find_nodules(loaded: LoadedDetector, scan: PreparedScan, progress: Progress 
 
 def _run_name(checkpoint: Path) -> str:
     folder = checkpoint.absolute()
-    return folder.parent.name if folder.name == "checkpoints" else folder.name
+    return printable(folder.parent.name if folder.name == "checkpoints" else folder.name)
 
 
 def _is_phantom_scan(scan_path: Path, series_uid: str) -> bool:
     """Whether the file lies in a phantom, which keeps the truth about each of its scans beside them."""
-    return (scan_path.parent.parent / TRUTH_FOLDER / f"{series_uid}.json").is_file()
+    return (scan_path.parent.parent / TRUTH_FOLDER / f"{file_name(series_uid)}.json").is_file()

@@ -26,6 +26,22 @@ def jobs(tmp_path):
     return [StoreJob(tmp_path / f"{name}.tif", store_path(tmp_path, "train", name), LAYOUT) for name in "abcd"]
 
 
+@pytest.mark.parametrize("name", ["a" * 251, "../../../evil", "..", "/etc/x", "L\udcf6sche", ".lock", "a\nb"])
+def test_no_name_leads_out_of_the_folder_or_is_too_long(tmp_path, name):
+    path = store_path(tmp_path, "train", name)
+    assert path.parent == tmp_path / "slides" / "train"
+    tifffile.imwrite(tmp_path / "slide.tif", np.zeros((70, 66), np.uint8))
+    write_stores([StoreJob(tmp_path / "slide.tif", path, LAYOUT)])
+    assert os.listdir(path.parent) == [path.name]
+    assert os.path.realpath(path) == str(path)
+
+
+def test_upper_and_lower_case_are_two_stores_on_any_disk(tmp_path):
+    one, other = (str(store_path(tmp_path, "train", name)) for name in ("Neg_1", "neg_1"))
+    assert one.casefold() != other.casefold()
+    assert other.endswith("neg_1.array_record")
+
+
 def dates(jobs):
     return [job.store.stat().st_mtime_ns for job in jobs]
 

@@ -1,11 +1,16 @@
 """A user's folder: clean, with one bad file among good ones, and with labels that fit no scan."""
 
+import dataclasses
+import os
+
 import numpy as np
 import pytest
 
 from data_builders.folder.check import check_folder
+from data_builders.folder.tree import name_of
 from medssl_jax.geometry import Grid
 from medssl_jax.progress import silent
+from medssl_jax.report.data_check.page import write_check_page
 from medssl_jax.volumes import Volume, write_metaimage
 
 GRID = Grid((12, 24, 24), (2.0, 1.0, 1.0), (-10.0, -10.0, -10.0))
@@ -53,6 +58,13 @@ def test_an_unlabelled_copy_of_a_scan_that_is_tested_on_blocks(folder):
     report = check(folder, labels=labels(folder, "anna,0,0,0,5", "bert,0,0,0,5"))
     assert kinds(report) == [("scan on both sides", "anna", True)]
     assert "carl, unlabelled" in report.defects[0].message
+
+
+def test_names_that_are_no_utf_8_are_told_with_escapes(folder, tmp_path):
+    assert name_of(folder / os.fsdecode(b"L\xf6sche.nii.gz")) == r"L\xf6sche"
+    report = dataclasses.replace(check(folder), folder=folder.with_name(os.fsdecode(b"Sch\xe4dling")))
+    write_check_page(tmp_path / "page.html", report)
+    assert r"Sch\udce4dling" in (tmp_path / "page.html").read_text()
 
 
 def test_of_a_clean_one_nothing_is_said(folder):

@@ -1,6 +1,8 @@
 """Slides from their files to a report, by untrained networks: which files are taken, and how often they are read."""
 
 import functools
+import json
+import os
 
 import jax
 import numpy as np
@@ -9,8 +11,10 @@ import tifffile
 from PIL import Image
 
 from experiments.configs import sos
+from medssl_jax.csv_files import read_table
 from medssl_jax.errors import InputError
-from medssl_jax.report.slides.slide_report import results_as_json, summary
+from medssl_jax.report.slides.slide_page import write_slide_page
+from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv, write_results_json
 from medssl_jax.runs import classify
 from medssl_jax.runs import sos as sos_run
 from medssl_jax.runs.classify import classify_files, find_slide_files
@@ -133,6 +137,41 @@ class TestReport:
         _, thumbnails = classify_files(rule, folder)
         assert len(thumbnails) == 3
         assert sorted(decoded) == [(path, piece) for path in sorted(folder.iterdir()) for piece in range(4)]
+
+
+class TestNames:
+    NAMES = (
+        b"L\xf6sche.tif",
+        b"=1+1.tif",
+        b"a,b.tif",
+        b"a\rb.tif",
+        b"a\nb.tif",
+        b"x" * 251 + b".tif",
+        b"..x.tif",
+        b"\xf6.svs",
+    )
+
+    @pytest.mark.parametrize("folder_name", [b"slides", b"Sch\xe4dling"])
+    def test_whatever_they_are_all_slides_are_in_all_reports(self, tmp_path, runs, folder_name):
+        folder = tmp_path / os.fsdecode(folder_name)
+        folder.mkdir()
+        for seed, name in enumerate(self.NAMES):
+            write_slide(folder / os.fsdecode(name), seed)
+        write_slide(folder / os.fsdecode(b"\xe4.tif"), side=16)  # too small
+        report, thumbnails = classify_files("low", folder)
+        names = [r"L\xf6sche", "=1+1", "a,b", r"a\rb", r"a\nb", "x" * 251]
+        assert sorted(result.name for result in report.results) == sorted(names)
+        assert report.refused.keys() == {r"\xf6.svs", r"\xe4.tif"}
+        write_results_csv(tmp_path / "results.csv", report)
+        write_results_json(tmp_path / "results.json", report)
+        write_slide_page(tmp_path / "slides.html", report, thumbnails)
+        rows = list(read_table(tmp_path / "results.csv", ["slide", "foreground_patches"]))
+        assert sorted(slide for _, (slide, _) in rows) == sorted(names)
+        assert "'=1+1" in (tmp_path / "results.csv").read_text()
+        read = json.loads((tmp_path / "results.json").read_text())
+        assert sorted(slide["name"] for slide in read["slides"]) == sorted(names)
+        assert "L\\xf6sche" in (tmp_path / "slides.html").read_text()
+        assert len(summary(report).encode().decode().splitlines()) == 6
 
 
 class TestC:

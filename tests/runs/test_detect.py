@@ -1,6 +1,8 @@
 """From a scan's file to marks in the world, on real scans, a turned twin and with every kind of lung mask."""
 
 import dataclasses
+import json
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ from medssl_jax.data.crop_cache import OUTSIDE_HU
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm
 from medssl_jax.inference.sliding import ScanDetections
+from medssl_jax.metrics.marks import read_submission
+from medssl_jax.report.nodules.scan_page import write_scan_page
+from medssl_jax.report.nodules.scan_report import summary, write_detections_csv, write_detections_json
 from medssl_jax.runs import detect
 from medssl_jax.runs.detect import detect_in_file, find_nodules, prepare_for_search
 from medssl_jax.runs.focalmix import LoadedDetector
@@ -143,3 +148,30 @@ def test_a_scan_of_a_phantom_is_known_by_the_truth_beside_it(tmp_path, monkeypat
     assert not detect_in_file("run", path)[0].is_phantom_scan
     (tmp_path / "phantom" / "scan.json").write_text("{}")
     assert detect_in_file("run", path)[0].is_phantom_scan
+
+
+@pytest.mark.usefixtures("known_lungs")
+@pytest.mark.parametrize("series_uid", ["1" * 300, "../phantom/scan", "/etc/hostname", "a\0b", "=1+1", ""])
+def test_no_series_uid_is_a_path(tmp_path, monkeypatch, series_uid):
+    """DICOM headers may hold any; all three reports are written, and the truth of another scan is none of this one."""
+    monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded_detector(brightest_voxels))
+    monkeypatch.setattr(detect, "read_volume", lambda path: dataclasses.replace(small_scan(), series_uid=series_uid))
+    (tmp_path / "phantom").mkdir()
+    (tmp_path / "phantom" / "scan.json").write_text("{}")
+    detections, scan = detect_in_file("run", tmp_path / "subset0" / "scan.mhd")
+    assert not detections.is_phantom_scan
+    write_detections_csv(tmp_path / "detections.csv", detections)
+    write_detections_json(tmp_path / "detections.json", detections)
+    write_scan_page(tmp_path / "detections.html", detections, scan, min_probability=0.3)
+    if series_uid:
+        assert set(read_submission(tmp_path / "detections.csv").series_uid) == {series_uid}
+    assert json.loads((tmp_path / "detections.json").read_text())["series_uid"] == series_uid
+
+
+@pytest.mark.usefixtures("known_lungs")
+def test_names_that_are_no_utf_8_are_shown_with_escapes(tmp_path, monkeypatch):
+    monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded_detector(brightest_voxels))
+    monkeypatch.setattr(detect, "read_volume", lambda path: small_scan())
+    detections, _ = detect_in_file(os.fsdecode(b"L\xe4ufe"), os.fsdecode(b"/L\xf6sche.mhd"))
+    assert (detections.input_name, detections.detector.run) == (r"L\xf6sche.mhd", r"L\xe4ufe")
+    assert summary(detections, min_probability=0.5).encode()

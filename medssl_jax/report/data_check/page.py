@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
@@ -30,8 +30,7 @@ SHEET_PIXELS = 1000
 
 def write_check_page(path: str | os.PathLike, report: CheckReport) -> None:
     """Writes `check_page` as UTF-8; the file appears whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(check_page(report), encoding="utf-8")
+    write_text(path, check_page(report))
 
 
 def check_page(report: CheckReport) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.report.nodules.scan_report import ScanReport
@@ -53,8 +53,7 @@ def write_scan_page(
     path: str | os.PathLike, detections: ScanReport, scan: PreparedScan, *, min_probability: float
 ) -> None:
     """Writes `scan_page` as UTF-8; the file appears whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(scan_page(detections, scan, min_probability=min_probability), encoding="utf-8")
+    write_text(path, scan_page(detections, scan, min_probability=min_probability))
 
 
 def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: float) -> str:

@@ -3,7 +3,6 @@
 World coordinates are x, y, z in mm (DICOM LPS).
 """
 
-import csv
 import dataclasses
 import json
 import os
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
+from medssl_jax.csv_files import csv_text
 from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS
 from medssl_jax.metrics.marks import Marks
@@ -66,21 +66,20 @@ class ScanReport:
 
 def write_detections_csv(path: str | os.PathLike, detections: ScanReport) -> None:
     """Writes one line a mark; LUNA16's five columns are among them, so it is a submission for this scan as well."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(DETECTION_COLUMNS)
-        marks = detections.marks
+    marks = detections.marks
+    # 9 digits tell any two float32 apart, so the order of probabilities stays.
+    rows = (
+        (uid, *(f"{mm:.4f}" for mm in centre), f"{diameter:.3f}", f"{probability:.9g}")
         for uid, centre, diameter, probability in zip(
             marks.series_uid, marks.centre_xyz_mm, detections.diameter_mm, marks.probability, strict=True
-        ):
-            # 9 digits tell any two float32 apart, so the order of probabilities stays.
-            writer.writerow([uid, *(f"{mm:.4f}" for mm in centre), f"{diameter:.3f}", f"{probability:.9g}"])
+        )
+    )
+    write_text(path, csv_text([DETECTION_COLUMNS, *rows]))
 
 
 def write_detections_json(path: str | os.PathLike, detections: ScanReport) -> None:
     """Writes `detections_as_json`."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(detections_as_json(detections), indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(detections_as_json(detections), indent=1) + "\n")
 
 
 def detections_as_json(detections: ScanReport) -> dict[str, Any]:

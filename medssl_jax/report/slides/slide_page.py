@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
 from medssl_jax.inference.selective import SlideResult
 from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software, table
 from medssl_jax.report.slides.slide_report import STAGES, SlideReport, deciding_probability, total_seconds
@@ -60,8 +60,7 @@ def thumbnail(low_resolution: UInt8[np.ndarray, "side side"]) -> str:
 
 def write_slide_page(path: str | os.PathLike, report: SlideReport, thumbnails: Mapping[str, str]) -> None:
     """Writes `slide_page` as UTF-8; the file appears whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(slide_page(report, thumbnails), encoding="utf-8")
+    write_text(path, slide_page(report, thumbnails))
 
 
 def slide_page(report: SlideReport, thumbnails: Mapping[str, str]) -> str:

@@ -1,6 +1,5 @@
 """What a classifier gave to slides, as CSV for programs and people and as JSON with everything to trace it by."""
 
-import csv
 import dataclasses
 import json
 import os
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
+from medssl_jax.csv_files import csv_text
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions
 
@@ -81,27 +81,13 @@ def result_columns(classes: tuple[str, ...]) -> tuple[str, ...]:
 
 def write_results_csv(path: str | os.PathLike, report: SlideReport) -> None:
     """Writes one line a slide; cells of a network or stage that did not run are empty."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(result_columns(report.classes))
-        for result in report.results:
-            blank = [""] * len(report.classes)
-            # 9 digits tell any two float32 apart.
-            low, high = (
-                blank if vector is None else [f"{value:.9g}" for value in vector]
-                for vector in (result.low_probability, result.high_probability)
-            )
-            given = f"{deciding_probability(result)[result.label]:.9g}"
-            seconds = [f"{result.seconds[stage]:.4f}" if stage in result.seconds else "" for stage in STAGES]
-            cells = [result.name, report.classes[result.label], given, result.route, *low, *high, *seconds]
-            writer.writerow([*cells, f"{total_seconds(result):.4f}", int(result.foreground.sum())])
+    rows = (_row(result, report.classes) for result in report.results)
+    write_text(path, csv_text([result_columns(report.classes), *rows]))
 
 
 def write_results_json(path: str | os.PathLike, report: SlideReport) -> None:
     """Writes `results_as_json`."""
-    with atomic_path(path) as temporary:
-        text = json.dumps(results_as_json(report), indent=1, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(results_as_json(report), indent=1, allow_nan=False) + "\n")
 
 
 def results_as_json(report: SlideReport) -> dict[str, Any]:
@@ -138,6 +124,19 @@ def summary(report: SlideReport) -> str:
     lines += [f"{name}: no tissue found, its class means little" for name in report.without_foreground]
     lines += [f"not read: {reason}" for reason in report.refused.values()]
     return "\n".join([*lines, RESEARCH_USE])
+
+
+def _row(result: SlideResult, classes: tuple[str, ...]) -> list[str | int]:
+    blank = [""] * len(classes)
+    # 9 digits tell any two float32 apart.
+    low, high = (
+        blank if vector is None else [f"{value:.9g}" for value in vector]
+        for vector in (result.low_probability, result.high_probability)
+    )
+    given = f"{deciding_probability(result)[result.label]:.9g}"
+    seconds = [f"{result.seconds[stage]:.4f}" if stage in result.seconds else "" for stage in STAGES]
+    cells = [result.name, classes[result.label], given, result.route, *low, *high, *seconds]
+    return [*cells, f"{total_seconds(result):.4f}", int(result.foreground.sum())]
 
 
 def _slide_as_json(result: SlideResult, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
 from medssl_jax.metrics.classification import Estimate
 from medssl_jax.metrics.switching import SwitchCurve
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten, write_figure
@@ -65,8 +65,7 @@ def write_switch_json(
         },
         "fixed": {name: method._asdict() | {"accuracy": method.accuracy._asdict()} for name, method in fixed.items()},
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def _points(curve):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.atomic import write_text
 from medssl_jax.metrics.classification import accuracy_of_counts
 from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.slides.sos_figures import (
@@ -66,8 +66,7 @@ def write_summary(
         "seeds": _seeds(runs, needs_high),
         "slides": _slides(runs, classes),
     }
-    with atomic_path(folder / "results.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(folder / "results.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
     first = next(iter(runs.values()))[0]
     tables = both_tables(
         results,
