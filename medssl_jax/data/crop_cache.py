@@ -2,7 +2,11 @@
 
 A crop out of a compressed record costs the whole record: 150 ms and more against 2 ms out of a memory map. So the
 portable data set is unpacked once, here, into a folder named by its fingerprint. A scan is a folder of its own that
-appears whole or not at all.
+appears whole or not at all, with the SHA-256 of each of its files.
+
+A process checks these when it opens a scan for the first time, so no damaged one is trained on. For that it reads all
+of the scan: 0.15 s for 300 x 300 x 300 voxels, 0.65 s on a processor without SHA instructions. Every further opening
+takes 0.4 ms.
 """
 
 import dataclasses
@@ -18,12 +22,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int16, UInt8
 
-from medssl_jax.atomic import atomic_folder, atomic_path, writable_directory
+from medssl_jax.atomic import atomic_folder, writable_directory
+from medssl_jax.checksums import SUMS_FILE, check_sums, sums_text
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.locks import exclusive
+from medssl_jax.names import file_name
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
 
@@ -31,7 +37,7 @@ from medssl_jax.progress import Progress, silent
 OUTSIDE_HU = 0
 # A lattice finer than this would only hold more places, none that a jittered crop could tell apart.
 PLACE_LATTICE_VOXEL = 4
-
+SCAN_FILES = ("scan.json", "hu.int16", "lungs.uint8", "places.int16")
 
 # What a voxel takes: HU as int16 and the lungs as uint8; the rest of a scan is next to nothing.
 BYTES_PER_VOXEL = 3
@@ -64,33 +70,45 @@ class CachedScan:
 
 
 class CropCache:
-    """The scans of one data set or of several, by series UID. Raises `InputError` where two hold the same series."""
+    """The scans of one data set or of several: by the folder that each is unpacked in, what is known of its scans.
 
-    def __init__(self, *directories: Path):
-        self.directories = directories
+    Raises `InputError` where two hold the same series.
+    """
+
+    def __init__(self, facts_of: Mapping[Path, Mapping[str, ScanFacts]]):
+        self.facts_of = facts_of
         self.facts: dict[str, ScanFacts] = {}
         self._directory_of: dict[str, Path] = {}
-        for directory in directories:
-            for series_uid, record in json.loads((directory / "index.json").read_text()).items():
+        self._checked: set[str] = set()
+        for directory, facts in facts_of.items():
+            for series_uid in facts:
                 if series_uid in self.facts:
                     raise InputError(
                         f"{series_uid}: is in {self._directory_of[series_uid]} and in {directory}, expected each "
                         "series in one data set: take it out of one and prepare that one again"
                     )
-                self.facts[series_uid] = ScanFacts.from_json(record)
                 self._directory_of[series_uid] = directory
+            self.facts |= facts
 
     @property
     def fingerprint(self) -> str:
         """Names these data sets and how they were cached."""
-        return "+".join(directory.name for directory in self.directories)
+        return "+".join(directory.name for directory in self.facts_of)
 
     # Each open scan holds two file descriptors; systems allow a process about a thousand.
     @functools.lru_cache(maxsize=128)  # noqa: B019 - a cache lives as long as the process
     def scan(self, series_uid: str) -> CachedScan:
-        """Opens one scan; its volume stays on disk."""
-        folder = self._directory_of[series_uid] / series_uid
+        """Opens one scan; its volume stays on disk. Raises `InputError` where it is damaged or that of another."""
+        directory = self._directory_of[series_uid]
+        folder = directory / file_name(series_uid)
+        remedy = f"remove {folder} and start again: the scan is unpacked anew"
+        if series_uid not in self._checked:
+            check_sums(folder, SCAN_FILES, remedy)
         header = json.loads((folder / "scan.json").read_text())
+        found, expected = (header["series_uid"], header["cache"]), (series_uid, directory.name)
+        if found != expected:
+            raise InputError(f"{folder}: holds scan {found[0]} of cache {found[1]}, expected {series_uid}: {remedy}")
+        self._checked.add(series_uid)
         grid = Grid(**{name: tuple(value) for name, value in header["grid"].items()})
         # Bare numbers, not .npy: Python 3.11 parses the header of that wrongly when many threads do at once.
         return CachedScan(
@@ -120,24 +138,22 @@ def build_crop_cache(
     What is finished is kept. `scans` are picklable if `workers` > 1. `say` is told the size before anything is written.
     Raises `InputError` where the disk has no room for all of it.
     """
-    name = hashlib.sha256(f"{fingerprint} mask_lungs={mask_lungs} layout=3".encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{fingerprint} mask_lungs={mask_lungs} layout=4".encode()).hexdigest()[:16]
     directory = Path(cache_dir) / name
     chosen = [number for number, uid in enumerate(scans.facts) if wanted is None or uid in wanted]
     uids = list(scans.facts)
 
     def missing():
-        return [number for number in chosen if not (directory / uids[number]).exists()]
+        return [number for number in chosen if not (directory / file_name(uids[number])).exists()]
 
-    if missing() or not (directory / "index.json").exists():
+    if missing():
         with exclusive(writable_directory(directory), "unpacking into"):
             numbers = missing()  # another process may have unpacked some meanwhile
             _check_room(directory, [scans.facts[uids[number]].size_zyx for number in numbers], say)
             unpack = functools.partial(_unpack, scans, directory, mask_lungs)
             for _ in progress(results_as_completed(unpack, numbers, workers=workers), total=len(numbers)):
                 pass
-            with atomic_path(directory / "index.json") as temporary:
-                temporary.write_text(json.dumps({uid: each.to_json() for uid, each in scans.facts.items()}, indent=1))
-    return CropCache(directory)
+    return CropCache({directory: scans.facts})
 
 
 def _check_room(directory, sizes_zyx, say):
@@ -153,8 +169,7 @@ def _check_room(directory, sizes_zyx, say):
 
 
 def _unpack(scans, directory, mask_lungs, number):
-    scan = scans[number]
-    _write_scan(scan, directory / scan.series_uid, mask_lungs)
+    _write_scan(scans[number], directory, mask_lungs)
 
 
 def masked_hu(scan: PreparedScan) -> Int16[np.ndarray, "z y x"]:
@@ -162,15 +177,18 @@ def masked_hu(scan: PreparedScan) -> Int16[np.ndarray, "z y x"]:
     return np.where(scan.lungs > 0, scan.hu, np.int16(OUTSIDE_HU))
 
 
-def _write_scan(scan: PreparedScan, folder: Path, mask_lungs: bool) -> None:
+def _write_scan(scan: PreparedScan, directory: Path, mask_lungs: bool) -> None:
     places = PLACE_LATTICE_VOXEL * np.argwhere(scan.lungs[(slice(None, None, PLACE_LATTICE_VOXEL),) * 3])
     header = {
+        "series_uid": scan.series_uid,
+        "cache": directory.name,
         "subset": scan.subset,
         "grid": dataclasses.asdict(scan.grid),
         "boxes_zyxdhw_voxel": scan.boxes_zyxdhw_voxel.tolist(),
     }
-    with atomic_folder(folder) as partial:
+    with atomic_folder(directory / file_name(scan.series_uid)) as partial:
         (masked_hu(scan) if mask_lungs else scan.hu).tofile(partial / "hu.int16")
         scan.lungs.tofile(partial / "lungs.uint8")
         places.astype(np.int16).tofile(partial / "places.int16")
         (partial / "scan.json").write_text(json.dumps(header))
+        (partial / SUMS_FILE).write_text(sums_text(partial, SCAN_FILES))

@@ -18,7 +18,3 @@ class ScanFacts:
     def from_json(cls, record: Mapping[str, Any]) -> "ScanFacts":
         """Reads the fields of these names; others are not looked at."""
         return cls(record["subset"], record["patient"], record["is_labelled"], tuple(record["size_zyx"]))
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, as they lie on disk."""
-        return dataclasses.asdict(self)

@@ -63,7 +63,7 @@ def open_cache(data: ml_collections.ConfigDict, sources: Sequence[ScanSource], w
         )
         for source in sources
     ]
-    return CropCache(*(directory for cache in caches for directory in cache.directories))
+    return CropCache({directory: facts for cache in caches for directory, facts in cache.facts_of.items()})
 
 
 def findings_of(

@@ -1,11 +1,15 @@
 """The cache holds what was prepared, whole or not at all; batches depend on seed and position alone."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from medssl_jax.data.crop_cache import OUTSIDE_HU, CropCache, build_crop_cache
+from medssl_jax.checksums import SUMS_FILE
+from medssl_jax.data import crop_cache
+from medssl_jax.data.crop_cache import OUTSIDE_HU, SCAN_FILES, CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import batch_rows, patch_batches
 from medssl_jax.data.preparation import PreparedScan
@@ -51,6 +55,11 @@ class Interrupted(Scans):
         return super().__getitem__(index)
 
 
+def directory_of(cache):
+    (directory,) = cache.facts_of
+    return directory
+
+
 SCANS = Scans(prepared(number) for number in range(6))
 
 
@@ -92,7 +101,7 @@ def test_mask_and_fingerprint_name_the_cache(tmp_path):
 def test_an_interrupted_build_goes_on_and_ends_the_same(tmp_path, cache):
     with pytest.raises(KeyboardInterrupt):
         build_crop_cache(Interrupted(SCANS), tmp_path, fingerprint="f", mask_lungs=True)
-    assert not list(tmp_path.glob("*/index.json"))
+    assert {path.name for path in tmp_path.glob("*/[!.]*")} == {"1.2.0", "1.2.1"}
     finished = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True)
     assert finished.facts == cache.facts == SCANS.facts
     np.testing.assert_array_equal(finished.scan("1.2.5").hu_zyx, cache.scan("1.2.5").hu_zyx)
@@ -118,8 +127,8 @@ def test_processes_do_not_matter(tmp_path, cache):
     files = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert built.facts == cache.facts
     assert files == {
-        path.relative_to(cache.directories[0].parent): path.read_bytes()
-        for path in cache.directories[0].rglob("*")
+        path.relative_to(directory_of(cache).parent): path.read_bytes()
+        for path in directory_of(cache).rglob("*")
         if path.is_file()
     }
     assert len(said) == 1
@@ -135,7 +144,7 @@ def test_a_disk_without_room_for_all_is_said_before_anything_is_written(tmp_path
 
 def test_only_what_is_wanted_is_unpacked_and_more_later(tmp_path):
     first = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True, wanted={"1.2.1", "1.2.4", "other"})
-    (directory,) = first.directories
+    directory = directory_of(first)
     assert {path.name for path in directory.glob("1.2.*")} == {"1.2.1", "1.2.4"}
     assert first.facts == SCANS.facts
     second = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True, wanted={"1.2.0"})
@@ -147,7 +156,7 @@ def test_two_data_sets_are_one_cache(tmp_path, cache):
     other = build_crop_cache(
         Scans([dataclasses.replace(SCANS[0], series_uid="9")]), tmp_path, fingerprint="g", mask_lungs=True
     )
-    both = CropCache(*cache.directories, *other.directories)
+    both = CropCache({**cache.facts_of, **other.facts_of})
     assert both.facts == cache.facts | other.facts
     np.testing.assert_array_equal(both.scan("9").hu_zyx, other.scan("9").hu_zyx)
     np.testing.assert_array_equal(both.scan("1.2.3").hu_zyx, cache.scan("1.2.3").hu_zyx)
@@ -157,7 +166,111 @@ def test_two_data_sets_are_one_cache(tmp_path, cache):
 def test_a_series_in_two_data_sets_is_an_error(tmp_path, cache):
     other = build_crop_cache(Scans(SCANS[2:3]), tmp_path, fingerprint="g", mask_lungs=True)
     with pytest.raises(InputError, match=r"1\.2\.2: is in .* and in .*expected each series in one data set"):
-        CropCache(*cache.directories, *other.directories)
+        CropCache({**cache.facts_of, **other.facts_of})
+
+
+@pytest.fixture(scope="module")
+def two_scans(tmp_path_factory):
+    """A small cache to damage: its folder, and a function that opens both of its scans afresh."""
+    scans = Scans(SCANS[:2])
+    cache_dir = tmp_path_factory.mktemp("two")
+    directory = directory_of(build_crop_cache(scans, cache_dir, fingerprint="f", mask_lungs=True))
+
+    def open_both():
+        cache = build_crop_cache(scans, cache_dir, fingerprint="f", mask_lungs=True)
+        return [cache.scan(scan.series_uid) for scan in scans]
+
+    return directory, open_both
+
+
+DAMAGES = {
+    "flipped": lambda data: bytes([data[0] ^ 1, *data[1:]]),
+    "cut": lambda data: data[:-2],
+    "emptied": lambda data: b"",
+    "longer": lambda data: data + b"\0\0",
+}
+
+
+@pytest.mark.parametrize("name", [*SCAN_FILES, SUMS_FILE])
+@pytest.mark.parametrize("kind", [*DAMAGES, "removed"])
+def test_a_damaged_scan_is_told_by_name_and_made_anew_when_removed(two_scans, name, kind):
+    directory, open_both = two_scans
+    path = directory / "1.2.1" / name
+    if kind == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(DAMAGES[kind](path.read_bytes()))
+    if (name, kind) == (SUMS_FILE, "longer"):
+        open_both()  # what follows the sums takes nothing from them
+    else:
+        with pytest.raises(InputError, match=rf"1\.2\.1/.*: remove {directory}/1\.2\.1 and start again"):
+            open_both()
+    shutil.rmtree(directory / "1.2.1")
+    np.testing.assert_array_equal(open_both()[1].lungs_zyx, SCANS[1].lungs)
+
+
+@pytest.mark.parametrize("name", ["", *SCAN_FILES])
+def test_the_files_of_two_scans_in_each_others_place_are_told(two_scans, name):
+    directory, open_both = two_scans
+
+    def swap():
+        one, other, aside = directory / "1.2.0" / name, directory / "1.2.1" / name, directory / ".aside"
+        for source, target in ((one, aside), (other, one), (aside, other)):
+            source.rename(target)
+
+    same = name and (directory / "1.2.0" / name).read_bytes() == (directory / "1.2.1" / name).read_bytes()
+    swap()
+    if same:
+        open_both()
+    else:
+        with pytest.raises(InputError, match=r"1\.2\.0.*start again"):
+            open_both()
+    swap()
+    open_both()
+
+
+def test_a_scan_of_another_cache_is_told(two_scans, tmp_path):
+    directory, open_both = two_scans
+    unmasked = directory_of(build_crop_cache(Scans(SCANS[:2]), tmp_path, fingerprint="f", mask_lungs=False))
+    shutil.copytree(unmasked / "1.2.1", directory / "1.2.1", dirs_exist_ok=True)
+    with pytest.raises(InputError, match=rf"holds scan 1\.2\.1 of cache {unmasked.name}, expected 1\.2\.1"):
+        open_both()
+    shutil.rmtree(directory / "1.2.1")
+    open_both()
+
+
+def test_a_scan_is_read_whole_once_and_then_mapped(two_scans, monkeypatch):
+    directory, _ = two_scans
+    read = []
+    monkeypatch.setattr(crop_cache, "check_sums", lambda folder, *_: read.append(folder.name))
+    cache = CropCache({directory: Scans(SCANS[:2]).facts})
+    for uid in ("1.2.0", "1.2.1", "1.2.0"):
+        cache.scan(uid)
+        cache.scan.cache_clear()
+    assert read == ["1.2.0", "1.2.1"]
+
+
+@pytest.mark.parametrize("series_uid", ["../../../evil", "/absolute", "..", ".lock", "9" * 300, "a\0b", "", "L\udcf6"])
+def test_no_series_uid_is_a_path(tmp_path, series_uid):
+    scans = Scans([dataclasses.replace(SCANS[1], series_uid=series_uid)])
+    cache = build_crop_cache(scans, tmp_path / "a" / "b" / "c", fingerprint="f", mask_lungs=False)
+    scan = cache.scan(series_uid)
+    assert scan.series_uid == series_uid
+    np.testing.assert_array_equal(scan.hu_zyx, SCANS[1].hu)
+    assert len(list(directory_of(cache).glob("[!.]*"))) == 1
+    assert {path.parents[1] for path in tmp_path.rglob("hu.int16")} == {directory_of(cache)}
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert not Path("/absolute").exists()
+
+
+def test_upper_and_lower_case_are_two_scans(tmp_path):
+    scans = Scans(
+        [dataclasses.replace(scan, series_uid=uid) for scan, uid in zip(SCANS, ("Scan", "scan"), strict=False)]
+    )
+    cache = build_crop_cache(scans, tmp_path, fingerprint="f", mask_lungs=False)
+    assert len({path.name.casefold() for path in directory_of(cache).glob("[!.]*")}) == 2
+    for scan in scans:
+        np.testing.assert_array_equal(cache.scan(scan.series_uid).hu_zyx, scan.hu)
 
 
 def batches(cache, seed=0, unlabelled_batch=2):
@@ -191,6 +304,15 @@ def test_rows_are_named(tmp_path):
         shown = {name: [int(window.max()) for window in part["window_hu"]] for name, part in stream[position].items()}
         named = batch_rows(uids[:3], uids[3:], position, **sizes, seed=4)
         assert shown == {name: [uids.index(uid) for uid in rows] for name, rows in named.items()}
+
+
+def test_a_damaged_scan_stops_the_stream_with_its_name(tmp_path):
+    cache = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True)
+    with (directory_of(cache) / "1.2.4" / "hu.int16").open("r+b") as file:
+        file.write(b"x")
+    with pytest.raises(InputError, match=r"1\.2\.4/hu\.int16: damaged"):
+        for _, _ in zip(range(9), batches(cache).to_iter_dataset(), strict=False):
+            pass
 
 
 def test_rows_of_a_batch_and_batches_differ(cache):

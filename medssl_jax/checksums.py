@@ -1,0 +1,41 @@
+"""SHA256SUMS: what the files of a folder hash to, as `sha256sum` writes it and `sha256sum --check` reads it."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from medssl_jax.errors import InputError
+
+SUMS_FILE = "SHA256SUMS"
+
+
+def sums_text(folder: Path, names: Iterable[str]) -> str:
+    """What SHA256SUMS of the files `names` in `folder` holds."""
+    return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
+
+
+def check_sums(folder: Path, names: Iterable[str], remedy: str) -> None:
+    """Reads all of the files `names`, a second a gigabyte. Raises `InputError`, with the `remedy`, unless:
+
+    each is there and has the SHA-256 that the folder's SHA256SUMS gives it.
+    """
+    try:
+        sum_of = {name: sha256 for sha256, _, name in map(_parted, (folder / SUMS_FILE).read_bytes().splitlines())}
+        for name in names:
+            if name.encode() not in sum_of:
+                raise InputError(f"{folder / SUMS_FILE}: damaged, it has no line of {name}: {remedy}")
+            if _sha256(folder / name).encode() != sum_of[name.encode()]:
+                raise InputError(
+                    f"{folder / name}: damaged, or else {SUMS_FILE} beside it, which gives it another SHA-256: {remedy}"
+                )
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}: {remedy}") from error
+
+
+def _parted(line):
+    return line.partition(b"  ")
+
+
+def _sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
