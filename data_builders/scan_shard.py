@@ -4,7 +4,8 @@
     shard-KEY       the shard: exactly the file that TFDS would write
     shard-KEY.json  what is in it
 
-A key is a hash of all that decides the bytes; what is there under its key is finished and right.
+A key is a hash of all that decides the bytes; what is there under its key is finished, and made anew where its SHA-256
+is not what it should be.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from data_builders.scan_job import ScanJob
 from medssl_jax.atomic import atomic_path
+from medssl_jax.checksums import file_sha256
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.errors import InputError
 
@@ -58,13 +60,15 @@ class ShardJob:
 class ShardSummary:
     """What is in a shard: keys and facts of its scans in order, and of those that could not be prepared, by series UID.
 
-    `failures` says why, `failed_keys` are their keys.
+    `failures` says why, `failed_keys` are their keys; `sha256` is that of the file, "" where there is none or it is not
+    known yet.
     """
 
     keys: tuple[str, ...]
     scans: tuple[dict[str, Any], ...]
     failures: dict[str, str]
     failed_keys: dict[str, str]
+    sha256: str = ""
 
     def to_json(self) -> str:
         """The summary as it lies on disk."""
@@ -74,7 +78,7 @@ class ShardSummary:
     def from_json(cls, text: str) -> "ShardSummary":
         """Reads what `to_json` made."""
         read = json.loads(text)
-        return cls(tuple(read["keys"]), tuple(read["scans"]), read["failures"], read["failed_keys"])
+        return cls(tuple(read["keys"]), tuple(read["scans"]), read["failures"], read["failed_keys"], read["sha256"])
 
 
 def scan_features() -> tfds.features.FeaturesDict:
@@ -110,11 +114,9 @@ def write_shard(shard: ShardJob, folder: Path) -> ShardSummary:
 
     Where scans cannot be prepared the shard holds the others, and the summary says why.
     """
-    summary_path, records_path = shard.summary_path(folder), shard.records_path(folder)
-    if summary_path.is_file() and records_path.is_file():
-        summary = ShardSummary.from_json(summary_path.read_text())
-        if not summary.failures:
-            return summary
+    if finished := _finished(shard, folder):
+        return finished
+    records_path = shard.records_path(folder)
     parts, scans, keys, failures, failed_keys = [], [], [], {}, {}
     for job, key in zip(shard.jobs, shard.keys, strict=True):
         part = folder / f"part-{key}"
@@ -125,13 +127,15 @@ def write_shard(shard: ShardJob, folder: Path) -> ShardSummary:
         else:
             parts.append(part)
             keys.append(key)
-    summary = ShardSummary(tuple(keys), tuple(scans), failures, failed_keys)
+    sha256 = ""
     if parts:
         with atomic_path(records_path) as temporary:
             records = ((index, _record_of(part)) for index, part in enumerate(parts))
             writer.ExampleWriter(ARRAY_RECORD).write(temporary, records)
-    with atomic_path(summary_path) as temporary:
-        temporary.write_text(summary.to_json())
+        sha256 = file_sha256(records_path)
+    summary = ShardSummary(tuple(keys), tuple(scans), failures, failed_keys, sha256)
+    with atomic_path(shard.summary_path(folder)) as temporary:
+        temporary.write_bytes(_sealed(summary.to_json()))
     if not failures:
         for part in parts:
             part.unlink(missing_ok=True)
@@ -155,7 +159,7 @@ def shard_examples(
                 raise
             failures[job.series_uid], failed_keys[job.series_uid] = str(error), key
             continue
-        scans.append(job.facts(scan))
+        scans.append(_facts(job, scan, _record(scan)))
         keys.append(key)
         yield job.series_uid, _example(scan)
     if not scans:
@@ -166,27 +170,70 @@ def shard_examples(
     summary_path.write_text(ShardSummary(tuple(keys), tuple(scans), failures, failed_keys).to_json())
 
 
+def _finished(shard, folder) -> ShardSummary | None:
+    """The summary of a shard that is there whole, without failures."""
+    summary_path, records_path = shard.summary_path(folder), shard.records_path(folder)
+    if not (summary_path.is_file() and records_path.is_file()):
+        return None
+    text = _unsealed(summary_path.read_bytes())
+    summary = ShardSummary.from_json(text) if text else None
+    return summary if summary and not summary.failures and summary.sha256 == file_sha256(records_path) else None
+
+
 def _write_part(job, path):
-    """Prepares one scan; its facts are the first line of the part, its record the rest."""
-    if not path.is_file():
+    """Prepares one scan, unless its part is there whole; its facts are the first line of the part, its record the rest.
+
+    Returns the facts.
+    """
+    facts = _facts_of(path)
+    if facts is None:
         scan = job.load()
-        features = scan_features()
-        serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
-        record = _canonical(serializer.get_tf_example(features.encode_example(_example(scan))))
+        record = _record(scan)
+        facts = _facts(job, scan, record)
         with atomic_path(path) as temporary:
-            temporary.write_bytes(json.dumps(job.facts(scan)).encode() + b"\n" + record)
-    with path.open("rb") as file:
-        return json.loads(file.readline())
+            temporary.write_bytes(_sealed(json.dumps(facts)) + record)
+    return facts
 
 
-def _canonical(example):
-    return example.SerializeToString(deterministic=True)
+def _facts(job, scan, record):
+    return job.facts(scan) | {"record_sha256": hashlib.sha256(record).hexdigest()}
+
+
+def _facts_of(part):
+    """The facts of a part, None where it is not there whole."""
+    if not part.is_file():
+        return None
+    with part.open("rb") as file:
+        text, record = _unsealed(file.readline()), file.read()
+    facts = json.loads(text) if text else None
+    return facts if facts and facts["record_sha256"] == hashlib.sha256(record).hexdigest() else None
 
 
 def _record_of(part):
     with part.open("rb") as file:
         file.readline()
         return file.read()
+
+
+def _sealed(text: str) -> bytes:
+    """A line of text behind its SHA-256."""
+    return f"{hashlib.sha256(text.encode()).hexdigest()} {text}\n".encode()
+
+
+def _unsealed(line: bytes) -> str | None:
+    """The text of a line that `_sealed` made, None where it is damaged."""
+    sha256, _, text = line.removesuffix(b"\n").partition(b" ")
+    return text.decode() if hashlib.sha256(text).hexdigest().encode() == sha256 else None
+
+
+def _record(scan):
+    features = scan_features()
+    serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+    return _canonical(serializer.get_tf_example(features.encode_example(_example(scan))))
+
+
+def _canonical(example):
+    return example.SerializeToString(deterministic=True)
 
 
 def _example(scan: PreparedScan) -> dict[str, Any]:

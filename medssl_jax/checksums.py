@@ -9,22 +9,28 @@ from medssl_jax.errors import InputError
 SUMS_FILE = "SHA256SUMS"
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits. Raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sums_text(folder: Path, names: Iterable[str]) -> str:
     """What SHA256SUMS of the files `names` in `folder` holds."""
-    return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
+    return "".join(f"{file_sha256(folder / name)}  {name}\n" for name in names)
 
 
 def check_sums(folder: Path, names: Iterable[str], remedy: str) -> None:
-    """Reads all of the files `names`, a second a gigabyte. Raises `InputError`, with the `remedy`, unless:
+    """Raises `InputError`, with the `remedy`, unless each of `names` has the sum that `folder`'s SHA256SUMS gives it.
 
-    each is there and has the SHA-256 that the folder's SHA256SUMS gives it.
+    Reads them whole, about a gigabyte in a second.
     """
     try:
         sum_of = {name: sha256 for sha256, _, name in map(_parted, (folder / SUMS_FILE).read_bytes().splitlines())}
         for name in names:
             if name.encode() not in sum_of:
                 raise InputError(f"{folder / SUMS_FILE}: damaged, it has no line of {name}: {remedy}")
-            if _sha256(folder / name).encode() != sum_of[name.encode()]:
+            if file_sha256(folder / name).encode() != sum_of[name.encode()]:
                 raise InputError(
                     f"{folder / name}: damaged, or else {SUMS_FILE} beside it, which gives it another SHA-256: {remedy}"
                 )
@@ -34,8 +40,3 @@ def check_sums(folder: Path, names: Iterable[str], remedy: str) -> None:
 
 def _parted(line):
     return line.partition(b"  ")
-
-
-def _sha256(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,8 @@
 """LUNA16: 888 chest CTs with 1,186 nodules, and what its phantom writes."""
 
-VERSION = "2.0.0"  # raise it when what is stored changes, so that old data sets are not taken for new ones
-RELEASE_NOTES = {"1.0.0": "First.", "2.0.0": "Patient and whether a scan is labelled."}
+VERSION = "3.0.0"  # raise it when what is stored changes, so that old data sets are not taken for new ones
+RELEASE_NOTES = {
+    "1.0.0": "First.",
+    "2.0.0": "Patient and whether a scan is labelled.",
+    "3.0.0": "The SHA-256 of each record.",
+}

@@ -26,6 +26,8 @@ NAMED = 5
 class ScanSource(Sequence):
     """The scans of a prepared data set in the order of its builder; a random-access source for grain.
 
+    A damaged one raises `InputError` when it is read, a description that is damaged before.
+
     `series_uids`, `facts` (of each series) and `fingerprint`, a short name of exactly this data, are there without
     decoding a volume; `left_out` says why a scan is not, by series UID, and `left_out_keys` which one that was.
     """
@@ -38,7 +40,7 @@ class ScanSource(Sequence):
         self.left_out: dict[str, str] = index["left_out"]
         self.left_out_keys: dict[str, str] = index["left_out_keys"]
         self._name = directory.parent.name
-        self._records = Records(directory, SPLIT, len(self))
+        self._records = Records(directory, SPLIT, [scan["record_sha256"] for scan in index["scans"]])
 
     def __len__(self) -> int:
         return len(self.series_uids)
@@ -63,7 +65,7 @@ class ScanSource(Sequence):
 
 
 def open_scans(data_set: str, data_dir: str | os.PathLike) -> ScanSource:
-    """Opens what `prepare_scans` made; `InputError` if there is nothing."""
+    """Opens what `prepare_scans` made; `InputError` if there is nothing, or its description is damaged."""
     directory = _directory(data_set, data_dir)
     check_is_made(directory, data_set)
     return ScanSource(directory)

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from data_builders import lks
 from data_builders.lks import files as lks_files
@@ -34,6 +35,7 @@ class LksSource:
         self.layout = SlideLayout(**index["layout"])
         self.background_threshold: float = index["background_threshold"]
         self.fingerprint: str = index["fingerprint"]
+        self._description: dict[str, Any] = index["description"]
         self._stores = directory.parent
 
     def __len__(self) -> int:
@@ -44,8 +46,17 @@ class LksSource:
         return f"LksSource(fingerprint={self.fingerprint!r}, {counts})"
 
     def slide(self, index: int) -> PreparedSlide:
-        """Opens a slide; `InputError` where its store is not there."""
-        return PreparedSlide(store_path(self._stores, self.splits[index], self.names[index]))
+        """Opens a slide; `InputError` where its store is not there, or is that of another slide."""
+        split, name = self.splits[index], self.names[index]
+        slide = PreparedSlide(store_path(self._stores, split, name))
+        source = self._description[f"{split}/{name}"].rpartition(" ")[2]
+        if (slide.name, slide.source) != (name, source):
+            slide.close()
+            raise InputError(
+                f"{slide.path}: holds the slide {slide.name} of other files than those that were prepared, expected "
+                f"{name}: remove the file and run `python -m experiments.prepare --dataset=lks` again"
+            )
+        return slide
 
 
 def open_lks(data_dir: str | os.PathLike) -> LksSource:

@@ -1,11 +1,17 @@
 """TFDS, for data sets made by our own builders: how one is made and how its records are read. Nothing else knows TFDS.
 
-It is imported when a data set is made or a record is read, not before: training on caches and stores does without.
+Nothing damaged is read: SHA256SUMS, written last, has the checksums of the files that describe a data set, and those
+describe each record by its own.
+
+TFDS is imported when a data set is made or a record is read, not before: training on caches and stores does without.
 """
 
+import bisect
 import contextlib
 import errno
+import hashlib
 import io
+import itertools
 import json
 import operator
 import os
@@ -14,23 +20,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medssl_jax.atomic import write_text
+from medssl_jax.checksums import SUMS_FILE, check_sums, sums_text
 from medssl_jax.errors import InputError
 
 METADATA_FILE = "metadata.json"
+DESCRIBING_FILES = ("dataset_info.json", "features.json", METADATA_FILE)
 # TFDS keeps every shard open that was read from, and systems allow a process about a thousand files.
 REOPEN_AFTER = 256
 
 
 class Records(Sequence):
-    """The records of one split in order; opened at the first one, and by each process for itself."""
+    """The records of one split, of which the SHA-256 are given, in order.
 
-    def __init__(self, directory: Path, split: str, count: int):
-        self._directory, self._split, self._count = directory, split, count
+    Opened at the first one, and by each process for itself. Raises `InputError` where one is damaged or another's.
+    """
+
+    def __init__(self, directory: Path, split: str, sha256: Sequence[str]):
+        self._directory, self._split, self._sha256 = directory, split, sha256
         self._opened: Any = None
         self._read = 0
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._sha256)
 
     def __getitem__(self, index):
         index = range(len(self))[operator.index(index)]
@@ -38,27 +50,55 @@ class Records(Sequence):
             self._opened = None
         self._read += 1
         if self._opened is None:
-            import tensorflow_datasets as tfds
+            self._opened = _Opened(self._directory, self._split)
+        try:
+            record = self._opened.source[index]
+        except RuntimeError as error:  # ArrayRecord's for a shard that is absent, damaged or cannot be read
+            raise self._refused(index, f"cannot be read ({str(error).partition(';')[0]})") from error
+        if hashlib.sha256(record).hexdigest() != self._sha256[index]:
+            raise self._refused(index, "is not the one that was written there")
+        return self._opened.features.deserialize_example_np(record)
 
-            self._opened = tfds.builder_from_directory(self._directory).as_data_source(self._split)
-        return self._opened[index]
+    def _refused(self, index, found):
+        return InputError(f"{self._opened.shard(index)}: record {index} {found}: {_remedy(self._directory)}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
 
 
+class _Opened:
+    """A split, opened; `source` has its records as bytes."""
+
+    def __init__(self, directory, split):
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder_from_directory(directory)
+        self.features = builder.info.features
+        self.source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+        info = builder.info.splits[split]
+        self._shards, self._ends = info.filepaths, list(itertools.accumulate(info.shard_lengths))
+
+    def shard(self, index):
+        """The file that holds a record."""
+        return self._shards[bisect.bisect(self._ends, index)]
+
+
 def is_made(directory: Path) -> bool:
-    """Whether there is a data set in `directory`, which is `data_dir/NAME/VERSION`; TFDS moves it there when whole."""
-    return (directory / METADATA_FILE).is_file()
+    """Whether there is a data set in `directory`, which is `data_dir/NAME/VERSION`; TFDS moves it there when whole.
+
+    Raises `InputError` where a file that describes it is absent or damaged.
+    """
+    if not (directory / SUMS_FILE).is_file():
+        return False
+    check_sums(directory, DESCRIBING_FILES, _remedy(directory))
+    return True
 
 
 def check_is_made(directory: Path, title: str) -> None:
     """Raises `InputError` unless `is_made`, with the command that makes the data set, which people call `title`."""
     if not is_made(directory):
-        name, data_dir = directory.parent.name, directory.parents[1]
         raise InputError(
-            f"{data_dir}: no prepared {title} ({directory.name}) here: run "
-            f"`python -m experiments.prepare --dataset={name} --manual_dir=DIR --data_dir={data_dir}`"
+            f"{directory.parents[1]}: no prepared {title} ({directory.name}) here: run {_command(directory)}"
         )
 
 
@@ -72,7 +112,8 @@ def make(builder: Any, manual_dir: Path, *, beam_runner: str | None = None, beam
 
     With `beam_runner`, Beam's name of one, TFDS has Beam do the work; `beam_options` are its flags.
 
-    Raises `InputError` where one of those cannot be read, the disk has no room, or Beam is asked for and not installed.
+    One that was killed when all but its SHA256SUMS was written is finished. Raises `InputError` where one of the files
+    cannot be read, the disk has no room, or Beam is asked for and not installed.
     """
     import tensorflow_datasets as tfds
 
@@ -96,6 +137,17 @@ def make(builder: Any, manual_dir: Path, *, beam_runner: str | None = None, beam
             raise InputError(
                 f"{builder.data_dir}: cannot be written: {error}: free some space and start again"
             ) from error
+    directory = Path(builder.data_dir)
+    write_text(directory / SUMS_FILE, sums_text(directory, DESCRIBING_FILES))
+
+
+def _remedy(directory):
+    return f"remove {directory} and run {_command(directory)}"
+
+
+def _command(directory):
+    name, data_dir = directory.parent.name, directory.parents[1]
+    return f"`python -m experiments.prepare --dataset={name} --manual_dir=DIR --data_dir={data_dir}`"
 
 
 def _beam_options(runner, flags):

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from data_builders.luna16 import VERSION
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, prepare_scan
 from medssl_jax.data.scan_source import open_scans, prepare_scans
 from medssl_jax.errors import InputError
@@ -165,6 +166,84 @@ class TestPreparedOnce:
         monkeypatch.setattr("data_builders.scan_builder.SETTINGS", ((-1000, 400),))
         with pytest.raises(InputError, match="or by other settings"):
             prepare(prepared / "raw", prepared / "data")
+
+
+def flipped(data):
+    return bytes([*data[: len(data) // 2], data[len(data) // 2] ^ 1, *data[len(data) // 2 + 1 :]])
+
+
+class TestDamaged:
+    @pytest.fixture
+    def directory(self, prepared, tmp_path):
+        shutil.copytree(prepared / "data", tmp_path / "data")
+        return tmp_path / "data" / "luna16" / VERSION
+
+    def told(self, directory, said):
+        """Opening or reading it is one line that says what to do, and so is preparing it again."""
+        with pytest.raises(InputError, match=rf"{said}.*: remove {directory} and run `python -m experiments\.prepare"):
+            list(open_scans("luna16", directory.parents[1]))
+
+    @pytest.mark.parametrize("name", ["dataset_info.json", "features.json", "metadata.json", "SHA256SUMS"])
+    @pytest.mark.parametrize("damage", [flipped, lambda data: data[:-9], lambda data: b"", lambda data: b"[1]"])
+    def test_what_describes_it(self, prepared, directory, name, damage):
+        (directory / name).write_bytes(damage((directory / name).read_bytes()))
+        self.told(directory, r"(json|SHA256SUMS): damaged")
+        with pytest.raises(InputError, match=f"remove {directory} and run"):
+            prepare(prepared / "raw", directory.parents[1])
+
+    @pytest.mark.parametrize("name", ["dataset_info.json", "features.json", "metadata.json"])
+    def test_what_describes_it_is_not_there(self, directory, name):
+        (directory / name).unlink()
+        self.told(directory, f"{name}: cannot be read: No such file")
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda data: data[:2000] + flipped(data[2000:2100]) + data[2100:],
+            lambda data: data[: len(data) // 2],
+            lambda data: data[:-1],
+            lambda data: b"",
+            lambda data: data + b"x",
+        ],
+        ids=["flipped", "half", "shorter", "emptied", "longer"],
+    )
+    def test_a_shard(self, directory, damage):
+        (shard,) = directory.glob("*array_record*")
+        shard.write_bytes(damage(shard.read_bytes()))
+        self.told(directory, rf"{shard.name}: record \d (cannot be read|is not the one that was written there)")
+
+    def test_a_shard_is_not_there(self, directory):
+        (shard,) = directory.glob("*array_record*")
+        shard.unlink()
+        self.told(directory, rf"{shard.name}: record 0 cannot be read \(open\(\) failed: No such file or directory\)")
+
+    def test_a_shard_of_the_same_scans_with_other_labels(self, luna16, directory, tmp_path):
+        path = luna16 / "annotations.csv"
+        path.write_text(path.read_text().replace(",4.5", ",4.6"))
+        prepare(luna16, tmp_path / "other")
+        (shard,) = directory.glob("*array_record*")
+        shutil.copy(tmp_path / "other" / "luna16" / VERSION / shard.name, shard)
+        self.told(directory, rf"{shard.name}: record \d is not the one that was written there")
+
+    def test_shards_in_each_others_place(self, prepared, tmp_path, monkeypatch):
+        monkeypatch.setattr("data_builders.scan_builder.SCANS_PER_SHARD", 1)
+        prepare(prepared / "raw", tmp_path)
+        directory = tmp_path / "luna16" / VERSION
+        one, other = sorted(directory.glob("*array_record*"))[1:3]
+        one.rename(tmp_path / "aside")
+        other.rename(one)
+        (tmp_path / "aside").rename(other)
+        self.told(directory, rf"{one.name}: record 1 is not the one that was written there")
+
+    def test_killed_just_before_it_was_finished(self, prepared, directory):
+        sums = (directory / "SHA256SUMS").read_bytes()
+        (directory / "SHA256SUMS").unlink()
+        with pytest.raises(InputError, match="no prepared luna16"):
+            open_scans("luna16", directory.parents[1])
+        before = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
+        prepare(prepared / "raw", directory.parents[1])
+        assert (directory / "SHA256SUMS").read_bytes() == sums
+        assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 class TestIncomplete:

@@ -4,17 +4,17 @@ import csv
 import json
 import pickle
 import shutil
-from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 import tifffile
 from PIL import Image
 
 from data_builders.lks.files import CLASSES, find_slides
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.slide_source import open_lks, prepare_lks
-from medssl_jax.data.tfds_store import Records
 from medssl_jax.errors import InputError
 from medssl_jax.slides import Slide, SlideLayout, open_slide
 
@@ -59,9 +59,9 @@ def prepare(raw, data, **options):
 
 
 def records(data):
-    """The records that TFDS has, each with its split."""
-    count, folder = Counter(open_lks(data).splits), data / "lks" / "1.0.0"
-    return [(split, record) for split in ("train", "test") for record in Records(folder, split, count[split])]
+    """The records as any user of TFDS reads them, each with its split."""
+    builder = tfds.builder_from_directory(data / "lks" / "1.0.0")
+    return [(split, record) for split in ("train", "test") for record in builder.as_data_source(split)]
 
 
 def low_resolutions(source):
@@ -204,6 +204,36 @@ class TestPreparedOnce:
         changed = [path.stem for path, date in zip(stores, dates, strict=True) if path.stat().st_mtime_ns != date]
         assert changed == ["y"]
         assert source.fingerprint != before
+
+
+class TestDamaged:
+    def test_a_store_in_the_place_of_another_is_told(self, prepared, tmp_path):
+        shutil.copytree(prepared / "data", tmp_path / "data")
+        stores = tmp_path / "data" / "lks" / "slides"
+        shutil.copy(stores / "train" / "a.array_record", stores / "train" / "c.array_record")
+        shutil.copy(stores / "test" / "b.array_record", stores / "train" / "b.array_record")
+        source = open_lks(tmp_path / "data")
+        for index, name in ((1, "b"), (2, "c")):
+            with pytest.raises(InputError, match=rf"train/{name}\.array_record: holds the slide .*: remove the file"):
+                source.slide(index)
+        with source.slide(0) as slide:
+            assert slide.name == "a"
+
+    def test_a_store_of_other_pixels_is_told(self, prepared, lks, tmp_path):
+        shutil.copytree(prepared / "data", tmp_path / "data")
+        tifffile.imwrite(lks / "Train" / "a.tif", 255 - tifffile.imread(lks / "Train" / "a.tif"))
+        prepare(lks, tmp_path / "other")
+        store = Path("lks", "slides", "train", "a.array_record")
+        shutil.copy(tmp_path / "other" / store, tmp_path / "data" / store)
+        with pytest.raises(InputError, match=r"a\.array_record: holds the slide a of other files"):
+            open_lks(tmp_path / "data").slide(0)
+
+    def test_its_description(self, prepared, tmp_path):
+        shutil.copytree(prepared / "data", tmp_path / "data")
+        path = tmp_path / "data" / "lks" / "1.0.0" / "metadata.json"
+        path.write_text(path.read_text().replace("AMA", "Neg"))
+        with pytest.raises(InputError, match=r"metadata\.json: damaged.*: remove .*/1\.0\.0 and run .*--dataset=lks"):
+            open_lks(tmp_path / "data")
 
 
 class TestIncomplete:

@@ -59,7 +59,7 @@ def test_the_number_of_workers_does_not_matter(luna16, default, tmp_path):
 
 def test_nothing_but_the_data_set_is_left(default):
     assert [path.name for path in default.iterdir()] == ["luna16"]
-    assert [path.name for path in (default / "luna16").glob("[!.]*")] == ["2.0.0"]
+    assert [path.name for path in (default / "luna16").glob("[!.]*")] == ["3.0.0"]
 
 
 def test_a_scan_that_cannot_be_read_costs_no_other(luna16, default, tmp_path, monkeypatch):
@@ -140,6 +140,28 @@ def test_a_shard_that_is_there_is_not_made_again(luna16, default, tmp_path, monk
     with pytest.raises(InputError):
         prepare(tmp_path / "raw", tmp_path / "data")
     assert len(set(before) & {path.stat().st_mtime_ns for path in shards}) == 2
+
+
+@pytest.mark.parametrize("kind", ["shard", "shard.json", "part"])
+def test_what_was_damaged_in_between_is_made_anew(luna16, default, tmp_path, kind):
+    mask, whole = damage(luna16, tmp_path / "raw")
+    with pytest.raises(InputError):
+        prepare(tmp_path / "raw", tmp_path / "data")
+    building = tmp_path / "data" / "luna16" / "building"
+    waiting = {
+        "part": building.glob("part-*"),
+        "shard": building.glob("shard-*[!n]"),
+        "shard.json": building.glob("*.json"),
+    }
+    paths = sorted(waiting[kind])
+    assert len(paths) == 3
+    for path in paths:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 3] ^= 1
+        path.write_bytes(data)
+    mask.write_bytes(whole)
+    prepare(tmp_path / "raw", tmp_path / "data")
+    assert contents(tmp_path / "data") == contents(default)
 
 
 def prepare_command(luna16, data_dir, *options):
