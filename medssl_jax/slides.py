@@ -5,6 +5,7 @@ Patches are numbered row by row.
 """
 
 import dataclasses
+import errno
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from medssl_jax.errors import InputError
+from medssl_jax.jpeg import JpegKindError, decode_jpeg
 from medssl_jax.names import printable
-from medssl_jax.tiff import GREEN, GreyTiff
+from medssl_jax.tiff import GreyTiff
+from medssl_jax.tiff_codecs import GREEN
 
 # Where the authors' script puts what it makes of a slide.
 PREPARED_IMAGE = "lowres.jpg"
@@ -108,17 +111,20 @@ def open_slide(path: str | os.PathLike, layout: SlideLayout) -> "TiffSlide | Fol
     Raises:
       InputError: there is none, it cannot be read, or it is smaller than the crop; see `TiffSlide`, `FolderSlide`.
     """
-    path = Path(path)
-    if not path.exists():
+    if os.path.isdir(path):
+        return FolderSlide(path, layout)
+    # A pipe or a device would be waited for.
+    if not os.path.isfile(path):
         raise InputError(f"{path}: no such file or folder, expected a slide")
-    return FolderSlide(path, layout) if path.is_dir() else TiffSlide(path, layout)
+    return TiffSlide(path, layout)
 
 
 class TiffSlide:
     """A slide in a TIFF file; a pass over it holds three rows of patches in memory, and a row of tiles.
 
     The low-resolution image costs a pass over the whole file. A patch costs the tiles under it, its rows where the file
-    is in strips, and its pixels alone where it is not compressed.
+    is in strips, and its pixels alone where it is not compressed. `channels` are those in the file, of three only green
+    is read; `share_read` is the centre crop's share of the area.
 
     Raises:
       InputError: see `medssl_jax.tiff.GreyTiff`; or the image is smaller than the crop.
@@ -131,7 +137,8 @@ class TiffSlide:
         self._threads = decoding_threads
         self._low: np.ndarray | None = None
         self._tiff = GreyTiff(path)
-        height, width = self._tiff.height, self._tiff.width
+        height, width, self.channels = self._tiff.height, self._tiff.width, self._tiff.channels
+        self.share_read = layout.side**2 / (height * width)
         if min(height, width) < layout.side:
             self.close()
             raise InputError(
@@ -237,6 +244,9 @@ class TiffSlide:
 class FolderSlide:
     """A slide as the authors of SOS prepare it: `lowres.jpg` and `highres_patches/0/{column}_{row}.jpg`.
 
+    `channels` are those of the low-resolution image, None before it is read. How much of the slide the authors' script
+    left out is not known.
+
     Raises:
       InputError: there is no `lowres.jpg`.
     """
@@ -246,6 +256,8 @@ class FolderSlide:
         self.name = slide_name(self._folder)
         self.layout = layout
         self.patches_read = 0
+        self.channels: int | None = None
+        self.share_read = None
         if not (self._folder / PREPARED_IMAGE).is_file():
             raise InputError(
                 f"{path}: a folder without {PREPARED_IMAGE}, expected a slide: {PREPARED_IMAGE} and "
@@ -254,14 +266,15 @@ class FolderSlide:
 
     def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
         """The image that the authors' script shrank."""
-        return _read_jpeg(self._folder / PREPARED_IMAGE, self.layout.low_side)
+        low, self.channels = _read_jpeg(self._folder / PREPARED_IMAGE, self.layout.low_side)
+        return low
 
     def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
         """The patches of `indices`, which ascend, one by one."""
         for row, columns in _by_row(indices, self.layout.grid):
             for column in columns:
                 path = self._folder / PREPARED_PATCHES / "0" / f"{column}_{row}.jpg"
-                patch = _read_jpeg(path, self.layout.patch_side)
+                patch, _ = _read_jpeg(path, self.layout.patch_side)
                 self.patches_read += 1
                 yield patch
 
@@ -311,17 +324,19 @@ def _by_row(indices, grid):
 
 
 def _read_jpeg(path, side):
-    from PIL import Image
-
+    """The grey channel of a JPEG image, or the green of three, and how many channels it has."""
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image)
-    # Pillow raises SyntaxError for some broken headers.
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}), expected a JPEG image: prepare the slide again") from error
-    if pixels.dtype != np.uint8 or pixels.shape not in ((side, side), (side, side, 3)):
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        pixels = decode_jpeg(path.read_bytes(), sizes=[(side, side)], channels=(1, 3))
+    except JpegKindError as error:
         raise InputError(
-            f"{path}: an image of {pixels.shape} {pixels.dtype}, expected {side} x {side}, grey or RGB, 8 bit: "
-            "give the layout the slide was prepared with"
-        )
-    return pixels if pixels.ndim == 2 else pixels[..., GREEN]
+            f"{path}: {error}: give the layout the slide was prepared with, or prepare it again"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(
+            f"{path}: cannot be read ({reason}), expected a JPEG image: prepare the slide again"
+        ) from error
+    channels = pixels.shape[-1]
+    return pixels[..., GREEN if channels == 3 else 0], channels

@@ -15,7 +15,7 @@ from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions
 
 STAGES = (*LOW_STAGES, *HIGH_STAGES)
-READER_PACKAGES = ("tifffile", "imagecodecs", "pillow")
+READER_PACKAGES = ("imagecodecs", "simplejpeg")
 MOST_ATTENDED = 10  # patches a slide in the JSON report
 
 

@@ -49,7 +49,7 @@ def test_json_traces_classifier_switch_and_software(slide_report, tmp_path):
     assert written["switch"] == {"rule": "confidence", "c": 0.9}
     assert written["classifier"]["trained_on"] == "phantom (synthetic slides)"
     assert (written["classifier"]["run"], written["classifier"]["step"]) == ("phantom_sos", 600)
-    assert {"python", "medssl-jax", "jax", "tifffile"} <= set(written["versions"])
+    assert {"python", "medssl-jax", "jax", "imagecodecs", "simplejpeg"} <= set(written["versions"])
     assert written["refused"] == {"bad.tif": "bad.tif: not a TIFF"}
     assert "someone" not in json.dumps(written)
 

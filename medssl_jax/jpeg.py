@@ -1,0 +1,154 @@
+"""JPEG images whose header is held against what is expected before a pixel is decoded.
+
+A header of a few bytes may claim 65535 x 65535 pixels, and the decoder would set memory aside for them.
+"""
+
+import dataclasses
+from collections.abc import Collection
+
+import numpy as np
+import simplejpeg
+from jaxtyping import UInt8
+
+START, END, START_OF_SCAN, RESTART_INTERVAL = 0xD8, 0xD9, 0xDA, 0xDD
+WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the other three are tables and an extension
+PROCESSES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless"}
+BLOCK = 8  # pixels a side
+# Adobe's segment, which says that channels are stored as they are.
+NOT_YCBCR = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
+
+
+class JpegKindError(ValueError):
+    """An image of a kind that is not read, as far as its header tells; nothing says that it is damaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JpegHeader:
+    """What stands before the pixels of an image.
+
+    `restart_interval` counts units of `unit_height` x `unit_width` pixels, and is 0 where there are no restarts.
+    `size_begins`, `scan_begins` and `pixels_begin` are positions in the data, the second that of the scan's marker.
+    """
+
+    process: int
+    precision: int
+    height: int
+    width: int
+    channels: int
+    unit_height: int
+    unit_width: int
+    restart_interval: int
+    size_begins: int
+    scan_begins: int
+    pixels_begin: int
+
+
+def read_jpeg_header(data: bytes) -> JpegHeader:
+    """Reads what stands before the first scan.
+
+    Raises:
+      ValueError: it is no JPEG header, or one cut short.
+    """
+    frame, restart_interval = None, 0
+    for marker, begins, content in _segments(data):
+        if marker in FRAMES and frame is None:
+            frame = begins, marker, content
+        elif marker == RESTART_INTERVAL:
+            restart_interval = int.from_bytes(content[:2], "big")
+        elif marker == START_OF_SCAN and frame is not None:
+            return _header(*frame, restart_interval, scan_begins=begins - 4, pixels_begin=begins + len(content))
+    raise ValueError("a JPEG header without a frame and a scan")
+
+
+def decode_jpeg(
+    data: bytes,
+    *,
+    sizes: Collection[tuple[int, int]],
+    channels: Collection[int],
+    tables: bytes | None = None,
+    is_rgb: bool = False,
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Decodes an image that has one of the expected `sizes` (height, width) and numbers of `channels`, 1 or 3.
+
+    `tables` are those that TIFF keeps apart; `is_rgb` says that three channels are not YCbCr, which data without a mark
+    of their own would be taken for.
+
+    Raises:
+      JpegKindError: another size, number of channels or depth than 8 bit, or a process that is not read.
+      ValueError: no JPEG data, or pixels that are damaged, as far as their codes and length tell.
+    """
+    header = read_jpeg_header(data)
+    _check_kind(header, sizes, channels)
+    if tables is not None and any(marker in FRAMES for marker, _, _ in _segments(tables)):
+        raise ValueError("an image where JPEG tables should be")
+    # The last mark counts, so it comes just before the scan.
+    scan = header.scan_begins
+    whole = b"".join(
+        [data[:2], tables[2:-2] if tables else b"", data[2:scan], NOT_YCBCR if is_rgb else b"", data[scan:]]
+    )
+    try:
+        return simplejpeg.decode_jpeg(whole, "RGB" if header.channels == 3 else "GRAY", strict=True)
+    except ValueError as error:
+        if "nsupported" in str(error) or "not implemented" in str(error):
+            raise JpegKindError(f"JPEG that libjpeg does not read ({error})") from error
+        raise
+
+
+def _check_kind(header, sizes, channels):
+    if header.process not in PROCESSES:
+        raise JpegKindError(f"JPEG process SOF{header.process & 15}, expected one of {', '.join(PROCESSES.values())}")
+    if header.precision != 8:
+        raise JpegKindError(f"JPEG of {header.precision} bit, expected 8 bit")
+    if header.channels not in channels:
+        raise JpegKindError(f"JPEG of {header.channels} channels, expected {' or '.join(map(str, channels))}")
+    if (header.height, header.width) not in sizes:
+        expected = " or ".join(f"{width} x {height}" for height, width in sizes)
+        raise JpegKindError(f"JPEG of {header.width} x {header.height} pixels, expected {expected}")
+
+
+def _segments(data):
+    """The marker segments up to the first scan, each as its marker, where its content begins, and its content."""
+    if data[:2] != bytes([0xFF, START]):
+        raise ValueError("does not begin as JPEG data do")
+    place = 2
+    while place < len(data):
+        if data[place] != 0xFF:
+            raise ValueError(f"no JPEG marker at byte {place}")
+        marker = data[place + 1] if place + 1 < len(data) else END
+        if marker == 0xFF:  # any number of these may come before a marker
+            place += 1
+        elif marker in WITHOUT_LENGTH:
+            place += 2
+        elif marker == END:
+            return
+        else:
+            length = int.from_bytes(data[place + 2 : place + 4], "big")
+            content = data[place + 4 : place + 2 + length]
+            if length < 2 or len(content) != length - 2:
+                raise ValueError(f"a JPEG header cut short at byte {place}")
+            yield marker, place + 4, content
+            if marker == START_OF_SCAN:
+                return
+            place += 2 + length
+
+
+def _header(begins, process, content, restart_interval, scan_begins, pixels_begin):
+    channels = content[5] if len(content) > 5 else 0
+    # One channel alone is not interleaved, whatever its sampling.
+    sampling = content[7 : 6 + 3 * channels : 3] if channels > 1 else b"\x11"
+    if not channels or len(content) < 6 + 3 * channels:
+        raise ValueError("a JPEG frame cut short")
+    return JpegHeader(
+        process=process,
+        precision=content[0],
+        height=int.from_bytes(content[1:3], "big"),
+        width=int.from_bytes(content[3:5], "big"),
+        channels=channels,
+        unit_height=BLOCK * max(factors & 15 for factors in sampling),
+        unit_width=BLOCK * max(factors >> 4 for factors in sampling),
+        restart_interval=restart_interval,
+        size_begins=begins + 1,
+        scan_begins=scan_begins,
+        pixels_begin=pixels_begin,
+    )
