@@ -2,7 +2,7 @@
 
 A spreadsheet runs what begins with `=`, `+`, `-` or `@` as a formula. Text that does is therefore written behind an
 apostrophe, which the readers here take off again; numbers, -12.5 too, are written as they are. White space at the ends
-of a cell does not count.
+of a cell does not count. A NUL is no text: it is written as \\x00, and a file that holds one is refused.
 """
 
 import csv
@@ -31,13 +31,18 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def read_rows(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
     """(row number in the file, cells) of every line that is not blank, of a `.csv` or `.csv.gz`.
 
-    Raises `InputError` where the file is absent, no UTF-8 or no CSV, or a .csv.gz damaged or of over `MOST_BYTES`.
+    Raises `InputError` where the file is absent, no text in UTF-8 or no CSV, or a .csv.gz damaged or of over
+    `MOST_BYTES`.
     """
     # The signature is what a spreadsheet puts before the first header cell.
     text = io.TextIOWrapper(io.BytesIO(_content(path)), encoding="utf-8-sig", newline="")
     reader = csv.reader(text, strict=True)
     try:
         for cells in reader:
+            if any("\0" in cell for cell in cells):  # what a power cut or a lost block of a disk leaves
+                raise InputError(
+                    f"{path}: row {reader.line_num}: found a NUL, which no text has, so it is damaged; fetch it again"
+                )
             if cells:
                 yield reader.line_num, [_read(cell) for cell in cells]
     except UnicodeDecodeError as error:
@@ -109,7 +114,7 @@ def _content(path):
 
 
 def _written(cell):
-    text = cell.strip() if isinstance(cell, str) else str(cell)
+    text = cell.strip().replace("\0", r"\x00") if isinstance(cell, str) else str(cell)
     if FORMULA.match(text) and not NUMBER.fullmatch(text):
         text = f"'{text}"
     return '"{}"'.format(text.replace('"', '""')) if QUOTED.search(text) else text

@@ -74,6 +74,11 @@ def _date(text):
 def _read_listing(path):
     rows = read_rows(path)
     _, header = next(rows, (1, []))
+    if not header:
+        raise InputError(
+            f"{path}: found an empty file, expected the table that the NBIA retriever writes: download it again or "
+            "take it away"
+        )
     row_of: dict[Hashable, int] = {}
     for number, cells in rows:
         entry: dict[str, Any] = dict(zip(header, cells, strict=False))

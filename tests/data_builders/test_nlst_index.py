@@ -333,6 +333,7 @@ class TestListing:
             ("Number of Images", "Images", r"row 2: no Number of Images, expected the table that the NBIA"),
             (",8,", ",many,", r"row 2: Number of Images is 'many', expected a number"),
             (",8,", ",\u00b2,", r"row 2: Number of Images is '\u00b2', expected a number"),
+            (LISTING, "", "found an empty file, expected the table that the NBIA"),
             (LISTING, LISTING + LISTING.partition("\n")[2], r"row \d: the same series .* as in row 2: take one"),
         ],
     )
