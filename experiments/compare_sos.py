@@ -18,6 +18,7 @@ from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.runs import sos as sos_run
 from medssl_jax.runs.sos_evaluation import evaluate
+from medssl_jax.train.workdir import only_run_in
 
 MUST_AGREE = ("data.", "split.", "inference.slide_batch", "inference.patch_batch")
 METHODS = ("image", "patch", "multiscale", "rdms", "sos", "cascade")
@@ -93,7 +94,7 @@ def _train_all(configs, seed, workdir):
         comparison.set_run(config, seed)
         training = sos_run.training_of(config)
         if training not in trained:
-            with comparison.announced_run(path, seed, workdir) as folder:
+            with comparison.announced_run(path, seed, workdir) as folder, only_run_in(folder):
                 trained[training], source, split = sos_run.train_method(config, folder)
         methods[config.method.name] = trained[training].used_as(config)
     return methods, source, split

@@ -36,7 +36,7 @@ from medssl_jax.train.parallel import HERE, Placement, place, space_mesh
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run import Watch, load_run, train_in, unwatched
 from medssl_jax.train.state import TrainState
-from medssl_jax.train.workdir import claim_workdir, record_split
+from medssl_jax.train.workdir import claim_workdir, only_run_in, record_split
 
 ScanDetector = SlidingDetector | WholeScanDetector
 
@@ -56,10 +56,15 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
     Below `workdir`: `config.json`, `split.json`, `run.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
     `hashes.jsonl`, `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`.
 
-    Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config or cannot be
-    written.
+    Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config, that another run
+    is in or that cannot be written.
     """
     check_config(config)
+    with only_run_in(workdir):
+        return _train_and_score(config, workdir, watch)
+
+
+def _train_and_score(config, workdir, watch):
     claim_workdir(workdir, config)
     cache, split = open_data(config)
     if split.left_out:

@@ -13,13 +13,20 @@ from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.runs.sos import data_name, needs_high_resolution, train_method
 from medssl_jax.runs.sos_evaluation import evaluate
 from medssl_jax.train.run import Watch, unwatched
+from medssl_jax.train.workdir import only_run_in
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched) -> None:
     """Trains and evaluates; below `workdir` is what `train_method` and `write_summary` leave.
 
-    Every host evaluates all test slides, since seconds a slide are to be those of one. Raises `InputError`, see both.
+    Every host evaluates all test slides, since seconds a slide are to be those of one. Raises `InputError`, see both;
+    or another run is in `workdir`.
     """
+    with only_run_in(workdir):
+        _train_and_evaluate(config, workdir, watch)
+
+
+def _train_and_evaluate(config, workdir, watch):
     method, source, split = train_method(config, workdir, watch=watch)
     name = config.method.name
     evaluations = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))

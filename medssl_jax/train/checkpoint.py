@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from medssl_jax import hosts
 from medssl_jax.errors import InputError
 
 Read = TypeVar("Read")
+
+FORMAT = 2
 
 
 class Restored(NamedTuple):
@@ -64,12 +67,13 @@ class Checkpoints:
 
         Raises `InputError` where the disk does not take them; earlier checkpoints stay.
         """
-        data = {
+        place = {
             "position": dict(data_position),
             # Floats of 32 bits go through JSON unchanged.
             "pending": [{name: [float(each) for each in pair] for name, pair in step.items()} for step in pending],
-            "digest": _digest(state),
         }
+        digests = {"state": _digest(state), "place": _json_digest(place), "config": _json_digest(config)}
+        data = {"format": FORMAT, **place, "digests": digests}
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             data=ocp.args.JsonSave(data),
@@ -82,7 +86,7 @@ class Checkpoints:
         """The config the newest checkpoint was trained with. Raises `InputError` where there is no checkpoint."""
 
         def read(step):
-            return self._manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
+            return self._read_whole(step).config
 
         found = self._newest_whole(read)
         if found is None:
@@ -98,22 +102,39 @@ class Checkpoints:
         again. Raises `InputError` where the parameters on disk are not those of this model, or all are damaged.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore())
 
         def read(step):
+            data = self._read_whole(step).data
             saved = self._manager.item_metadata(step).state
             if saved is not None:
                 _check_same_parameters(saved["params"], abstract.params, f"{self.directory}/{step}")
-            restored = self._manager.restore(step, args=items)
-            if _digest(restored.state) != restored.data["digest"]:
+            state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))).state
+            if _digest(state) != data["digests"]["state"]:
                 raise ValueError("its arrays are not those that were saved")
             pending = [
                 {name: (np.float32(total), np.float32(count)) for name, (total, count) in each.items()}
-                for each in restored.data["pending"]
+                for each in data["pending"]
             ]
-            return Restored(restored.state, restored.data["position"], pending)
+            return Restored(state, data["position"], pending)
 
         return self._newest_whole(read)
+
+    def _read_whole(self, step: int) -> Any:
+        """Config and data of a step; `ValueError` where they are not those that were saved."""
+        items = ocp.args.Composite(data=ocp.args.JsonRestore(), config=ocp.args.JsonRestore())
+        read = self._manager.restore(step, args=items)
+        if read.data.get("format") != FORMAT:
+            raise InputError(
+                f"{self.directory}/{step}: a checkpoint of another version of this software (format "
+                f"{read.data.get('format', 1)}, expected {FORMAT}): go on with the version that wrote it, or choose "
+                "another --workdir and start over"
+            )
+        place = {name: read.data[name] for name in ("position", "pending")}
+        if _json_digest(place) != read.data["digests"]["place"]:
+            raise ValueError("its place in the data is not the one that was saved")
+        if _json_digest(read.config) != read.data["digests"]["config"]:
+            raise ValueError("its config is not the one that was saved")
+        return read
 
     def _newest_whole(self, read: Callable[[int], Read]) -> Read | None:
         damaged: dict[int, str] = {}
@@ -181,6 +202,10 @@ def _digest(state):
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _json_digest(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _check_same_parameters(saved, expected, where) -> None:

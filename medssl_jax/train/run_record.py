@@ -4,6 +4,7 @@ A run is named by (git commit, config, seed, device kind and count): same name, 
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.train.surroundings import differences, surroundings
 
 FILE_NAME = "run.json"
-FORMAT = 1
+FORMAT = 2
 # The modules that train, each with a section that only its configs have.
 SECTIONS = {"experiments.focalmix": "anchors", "experiments.sos": "method"}
 
@@ -70,7 +71,7 @@ def write_run_record(
         "sessions": [each._asdict() for each in sessions],
     }
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.write_text(json.dumps(content | {"sha256": _digest(content)}, indent=1) + "\n")
     return changes
 
 
@@ -85,6 +86,8 @@ def read_run_record(path: Path) -> RunRecord:
         sessions = tuple(Session(each["from_step"], each["surroundings"]) for each in content["sessions"])
         if not sessions or content["command"] not in SECTIONS or content["command"] != command_of(content["config"]):
             raise ValueError("no sessions, or a command that the config is not for")
+        if content.pop("sha256") != _digest(content):
+            raise ValueError("it was changed after it was written")
         return RunRecord(content["command"], content["config"], content["split"], sessions)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}, expected the run.json that a training run writes") from error
@@ -97,3 +100,7 @@ def read_run_record(path: Path) -> RunRecord:
 def command_of(config: Container[str]) -> str | None:
     """The module that trains a config; None for a config of neither method."""
     return next((command for command, section in SECTIONS.items() if section in config), None)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,8 @@
 """The folder of a run: it belongs to one config and one set of scans, or the run cannot go on in it."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from flax.traverse_util import flatten_dict
 from medssl_jax import hosts
 from medssl_jax.atomic import atomic_path, writable_directory
 from medssl_jax.errors import InputError
+from medssl_jax.locks import alone
 
 # A run may go on with other values of these: they change what is shown, where data lies and how fast it comes.
 FREE_TO_CHANGE = (
@@ -24,6 +26,25 @@ FREE_TO_CHANGE = (
     "batches.loader_threads",
     "method.name",
 )
+
+
+@contextlib.contextmanager
+def only_run_in(workdir: Path) -> Iterator[None]:
+    """Makes the folder and keeps other runs out of it; the processes of several hosts are one run.
+
+    Raises `InputError` on all of them where another run is in it, or it cannot be written.
+    """
+    with contextlib.ExitStack() as held:
+        refusal = None
+        if hosts.is_first():
+            try:
+                held.enter_context(alone(writable_directory(workdir), "running in"))
+            except InputError as error:
+                refusal = str(error)
+        refusal = hosts.gather(refusal)[0]
+        if refusal is not None:
+            raise InputError(refusal)
+        yield
 
 
 def claim_workdir(workdir: Path, config: ml_collections.ConfigDict) -> None:

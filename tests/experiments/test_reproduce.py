@@ -1,5 +1,6 @@
 """A run is made again from its run.json: equal to the last bit, or the first step and tensor that differ are named."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -48,9 +49,11 @@ def one_line_error(done):
 
 
 def edit(path, change):
-    """Changes the content of a JSON file."""
+    """Changes the content of a JSON file, with its checksum where it has one."""
     content = json.loads(path.read_text())
     change(content)
+    if content.pop("sha256", None):
+        content["sha256"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     path.write_text(json.dumps(content))
 
 

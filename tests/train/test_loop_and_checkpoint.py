@@ -202,6 +202,61 @@ def test_whatever_is_damaged_the_run_ends_in_the_same_bits(tmp_path, capsys, how
     assert passed_over > 2
 
 
+def edit_json(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("item", "change", "told"),
+    [
+        ("config", lambda config: config.update(steps=13), "its config is not the one that was saved"),
+        ("data", lambda data: data["position"].update(position=9), "its place in the data is not"),
+        ("data", lambda data: data["pending"].append({"loss": [1.0, 1.0]}), "its place in the data is not"),
+        ("data", lambda data: data["digests"].update(state="0"), "its arrays are not those"),
+    ],
+)
+def test_what_was_changed_in_a_checkpoint_is_never_gone_on_with(tmp_path, capsys, item, change, told):
+    whole = run(tmp_path, Numbers())
+    edit_json(tmp_path / "checkpoints" / "12" / item / "metadata", change)
+    resumed = run(tmp_path, Numbers())
+    assert f"12: a damaged checkpoint ({told}" in capsys.readouterr().err
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_changed_config_is_not_handed_out(tmp_path, capsys):
+    run(tmp_path, Numbers())
+    edit_json(tmp_path / "checkpoints" / "12" / "config" / "metadata", lambda config: config.update(steps=13))
+    assert Checkpoints(tmp_path / "checkpoints", read_only=True).config() == {"steps": 12}
+    assert "12: a damaged checkpoint" in capsys.readouterr().err
+
+
+def test_a_number_that_changed_in_the_arrays_is_never_gone_on_with(tmp_path, capsys):
+    """Saved anew by orbax itself with one number changed, so that nothing but the digest can tell."""
+    run(tmp_path, Numbers())
+    checkpoints = Checkpoints(tmp_path / "checkpoints", read_only=True)
+    restored = checkpoints.restore(fresh())
+    config = checkpoints.config()
+    other = tmp_path / "other" / "checkpoints"
+    changed = restored.state.replace(params={"w": restored.state.params["w"].at[1].add(1e-6)})
+    forged = Checkpoints(other)
+    forged.save(changed, restored.data_position, config)
+    forged.close()
+    shutil.rmtree(tmp_path / "checkpoints" / "12" / "state")
+    shutil.copytree(other / "12" / "state", tmp_path / "checkpoints" / "12" / "state")
+    assert int(Checkpoints(tmp_path / "checkpoints", read_only=True).restore(fresh()).state.step) == 8
+    assert "12: a damaged checkpoint (its arrays are not those that were saved)" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(tmp_path):
+    run(tmp_path, Numbers())
+    edit_json(tmp_path / "checkpoints" / "12" / "data" / "metadata", lambda data: data.pop("format"))
+    with pytest.raises(InputError, match=r"12: a checkpoint of another version .*format 1, expected 2"):
+        Checkpoints(tmp_path / "checkpoints").restore(fresh())
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_passed_over_by_readers_who_leave_it_there(tmp_path, capsys):
     run(tmp_path, Numbers())

@@ -90,14 +90,14 @@ def test_the_command_is_that_of_the_config(start, tmp_path):
         (None, "expected the run.json that a training run writes"),
         ("{", "not the run.json of a training run"),
         ("[]", "not the run.json of a training run"),
-        ('{"format": 1, "command": "x"}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
-        ('{"format": 1, "command": "experiments.sos", "config": {"method": {}}, "sessions": []}', "no sessions"),
+        ('{"format": 2, "command": "x"}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
+        ('{"format": 2, "command": "experiments.sos", "config": {"method": {}}, "sessions": []}', "no sessions"),
         (
-            '{"format": 1, "command": "experiments.sos", "config": {"anchors": {}},'
+            '{"format": 2, "command": "experiments.sos", "config": {"anchors": {}},'
             ' "sessions": [{"from_step": 0, "surroundings": {}}]}',
             "a command that the config is not for",
         ),
-        ('{"format": 7}', "has format 7, expected 1"),
+        ('{"format": 7}', "has format 7, expected 2"),
     ],
 )
 def test_what_is_no_run_record(tmp_path, content, message):
@@ -105,3 +105,19 @@ def test_what_is_no_run_record(tmp_path, content, message):
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(InputError, match=message):
         read_run_record(tmp_path / "run.json")
+
+
+def test_a_field_changed_by_hand_is_told(start, tmp_path):
+    start(0)
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(InputError, match=r"run.json: not the run.json .* changed after it was written"):
+        read_run_record(path)
+
+
+def test_one_of_an_older_version_is_told(start, tmp_path):
+    start(0)
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(InputError, match="has format 1, expected 2: read it with the version that wrote it"):
+        read_run_record(path)

@@ -1,12 +1,15 @@
 """A run's folder keeps to one config and one set of scans."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from experiments.configs import phantom
 from medssl_jax.errors import InputError
-from medssl_jax.train.workdir import claim_workdir, record_split
+from medssl_jax.train.workdir import claim_workdir, only_run_in, record_split
 
 
 @pytest.fixture
@@ -71,3 +74,42 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be used as the output folder"):
         claim_workdir(tmp_path / "file" / "run", config_with())
+
+
+HOLDS_IT = """
+import sys, time
+from pathlib import Path
+from medssl_jax.train.workdir import only_run_in
+with only_run_in(Path(sys.argv[1])):
+    print("in", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_is_refused_and_told_who_is_there_until_that_one_is_killed(tmp_path):
+    first = subprocess.Popen([sys.executable, "-c", HOLDS_IT, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
+    with first:
+        assert first.stdout.readline() == "in\n"
+        with (
+            pytest.raises(InputError, match=rf"run: process {first.pid} on .+, since 2.+, is running in it: wait"),
+            only_run_in(tmp_path / "run"),
+        ):
+            pass
+        first.send_signal(signal.SIGKILL)
+    with only_run_in(tmp_path / "run"):
+        pass
+
+
+def test_one_process_may_be_in_one_folder_after_another_and_again(tmp_path):
+    for name in ("a", "b", "a"):
+        with only_run_in(tmp_path / name):
+            pass
+
+
+def test_all_hosts_are_refused_where_the_first_is(tmp_path, monkeypatch):
+    """The first of two processes is told of another run; what it hears, all hear."""
+    monkeypatch.setattr("medssl_jax.hosts.is_first", lambda: False)
+    monkeypatch.setattr("medssl_jax.hosts.gather", lambda own: ["run: taken", own])
+    with pytest.raises(InputError, match="run: taken"), only_run_in(tmp_path / "run"):
+        pass
+    assert not (tmp_path / "run").exists()
