@@ -122,7 +122,10 @@ def _open(path):
 
     if not path.is_file():
         raise InputError(f"{path}: no such prepared slide: run `python -m experiments.prepare --dataset=lks` again")
-    reader = ArrayRecordReader(str(path), READ_OPTIONS)
+    try:
+        reader = ArrayRecordReader(str(path), READ_OPTIONS)
+    except ValueError as error:  # where a block of the file is lost
+        raise _damaged(path, "not a whole ArrayRecord file") from error
     if not reader.ok() or not reader.num_records():
         raise _damaged(path, "not a whole ArrayRecord file")
     return reader

@@ -53,7 +53,7 @@ class Records(Sequence):
             self._opened = _Opened(self._directory, self._split)
         try:
             record = self._opened.source[index]
-        except RuntimeError as error:  # ArrayRecord's for a shard that is absent, damaged or cannot be read
+        except (RuntimeError, ValueError) as error:  # ArrayRecord's for a shard that is absent, damaged or unreadable
             raise self._refused(index, f"cannot be read ({str(error).partition(';')[0]})") from error
         if hashlib.sha256(record).hexdigest() != self._sha256[index]:
             raise self._refused(index, "is not the one that was written there")

@@ -83,6 +83,18 @@ def test_a_store_damaged_in_the_middle(store):
         list(prepared.patches(range(16)))
 
 
+@pytest.mark.parametrize("lost", range(3))
+def test_a_store_without_one_of_its_blocks(store, tmp_path, lost):
+    layout = SlideLayout(grid=2, patch_side=200, shrink=8)
+    tifffile.imwrite(tmp_path / "large.tif", np.random.default_rng(0).integers(0, 256, (400, 400), np.uint8))
+    with open_slide(tmp_path / "large.tif", layout) as slide:
+        write_patch_store(store, slide)
+    data = store.read_bytes()
+    store.write_bytes(data[: lost << 16] + data[(lost + 1) << 16 :])
+    with pytest.raises(InputError, match=r"slide\.array_record: .*remove the file"), PreparedSlide(store) as prepared:
+        list(prepared.patches(range(4)))
+
+
 def test_a_damaged_patch_leaves_the_others_readable(store, tmp_path):
     # Only where patches are far larger than ArrayRecord's blocks of 64 KB is there room for damage within one.
     layout = SlideLayout(grid=2, patch_side=400, shrink=8)

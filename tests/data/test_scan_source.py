@@ -201,11 +201,12 @@ class TestDamaged:
         [
             lambda data: data[:2000] + flipped(data[2000:2100]) + data[2100:],
             lambda data: data[: len(data) // 2],
+            lambda data: data[1 << 16 :],
             lambda data: data[:-1],
             lambda data: b"",
             lambda data: data + b"x",
         ],
-        ids=["flipped", "half", "shorter", "emptied", "longer"],
+        ids=["flipped", "half", "other half", "shorter", "emptied", "longer"],
     )
     def test_a_shard(self, directory, damage):
         (shard,) = directory.glob("*array_record*")
