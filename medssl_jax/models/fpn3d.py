@@ -42,7 +42,7 @@ class FPN3D(nn.Module):
     head_depth: int
     prior: float
     remat: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: jnp.dtype = jnp.dtype("float32")
 
     def __call__(self, patches: Float[Array, "b z y x 1"]) -> Prediction:
         """Logits `(b, anchors)` and codes `(b, anchors, 4)`, both float32 whatever `dtype` computes them."""
