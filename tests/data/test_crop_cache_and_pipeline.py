@@ -342,6 +342,20 @@ def test_the_two_batches_may_differ_in_size(cache):
     assert [len(part["scale"]) for part in batch.values()] == [2, 5]
 
 
+def test_hidden_labels_choose_no_crop(cache):
+    class Relabelled(CropCache):
+        """The same scans, all of them with nodules elsewhere."""
+
+        def scan(self, series_uid):
+            boxes = np.array([[5, 5, 5, 3, 3, 3], [6, 7, 18, 3, 3, 3]], np.float32)
+            return dataclasses.replace(cache.scan(series_uid), boxes_zyxdhw_voxel=boxes)
+
+    plain, other = batches(cache), batches(Relabelled(*cache.directories))
+    for position in range(3):
+        np.testing.assert_array_equal(*(flat({"unlabelled": each[position]["unlabelled"]}) for each in (plain, other)))
+        assert not np.array_equal(*(flat({"labelled": each[position]["labelled"]}) for each in (plain, other)))
+
+
 def test_every_labelled_scan_is_seen_equally_often(cache):
     # A scan is recognised by whether it has a nodule: of the three labelled ones, only 1.2.1 does.
     always = dataclasses.replace(SETTINGS, nodule_share=1.0, jitter=0)

@@ -59,6 +59,16 @@ def test_the_jitter_is_bounded():
         assert (np.abs(box[:3] - 15.5) <= (6 + 1) * 1.25).all()
 
 
+def test_so_many_patches_as_are_wanted_lie_round_a_nodule():
+    """A patch drawn in the lungs of this scan misses its nodule: the places lie in another corner."""
+    scan = bright_nodules((50.0, 60.0, 70.0, 5.0, 5.0, 5.0))
+    scan = dataclasses.replace(scan, places_zyx=np.full((1, 3), 5, np.int16))
+    for share in (0.0, 0.3, 1.0):
+        settings = dataclasses.replace(SETTINGS, nodule_share=share)
+        shown = [draw_labelled(scan, np.random.default_rng(seed), settings)["valid"].any() for seed in range(300)]
+        assert np.mean(shown) == pytest.approx(share, abs=0.08)
+
+
 def test_a_scan_without_nodules_is_normal():
     patch = draw_labelled(bright_nodules(), np.random.default_rng(0), SETTINGS)
     assert not patch["valid"].any()

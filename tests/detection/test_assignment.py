@@ -62,6 +62,17 @@ def test_a_best_anchor_codes_its_own_nodule_beside_a_larger_one():
     assert np.isclose(decoded[:, 3], 14, rtol=1e-3).any()
 
 
+def test_a_best_anchor_codes_its_own_nodule_though_it_overlaps_another_one_more():
+    anchors = jnp.array([[8.0, 8, 8, 6, 6, 6], [8.0, 8, 9, 8, 8, 8]])
+    small, large = (8.0, 8, 7, 3, 3, 3), (8.0, 8, 9, 7, 7, 7)
+    iou = np.asarray(pairwise_iou_zyxdhw(anchors, jnp.array([small, large])))
+    assert iou[0].argmax() == 1  # of the first anchor
+    assert iou[:, 0].argmax() == 0  # of the small nodule
+    targets = ASSIGN(anchors, jnp.array([small, large]), jnp.ones(2, bool))
+    np.testing.assert_array_equal(targets.probability, [1, 1])
+    np.testing.assert_allclose(decode_boxes(targets.codes, anchors), [small, large], rtol=1e-4)
+
+
 def test_a_nodule_centred_outside_has_no_best_anchor():
     assert not assign((-3.0, 16, 16, 7, 7, 7)).probability.any()
 

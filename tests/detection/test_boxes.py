@@ -56,6 +56,12 @@ def test_code_by_hand():
     np.testing.assert_allclose(encode_boxes(jnp.array([12.0, 10, 9, 8, 8, 8]), anchor), [0.5, 0, -0.25, np.log(2)])
 
 
+def test_a_box_that_is_no_cube_is_coded_as_the_cube_of_its_volume():
+    anchor = jnp.array([5.0, 5, 5, 4, 4, 4])
+    decoded = decode_boxes(encode_boxes(jnp.array([5.0, 5, 5, 2, 4, 27]), anchor), anchor)
+    np.testing.assert_allclose(decoded, [5, 5, 5, 6, 6, 6], rtol=1e-5)
+
+
 def test_decoding_cannot_overflow():
     boxes = decode_boxes(jnp.array([0.0, 0, 0, 1e6]), jnp.array([5.0, 5, 5, 4, 4, 4]))
     assert np.isfinite(boxes).all()

@@ -178,6 +178,17 @@ def test_the_probabilities_are_those_of_the_networks(params):
     assert result.attention.sum() == pytest.approx(1, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"), [(ALL_LOW, 1), (ALL_HIGH, 2), ({"rule": "low"}, 1), ({"rule": "high"}, 2)]
+)
+def test_the_network_that_was_asked_last_decides(params, changes, expected):
+    """Networks that always disagree: the LRN is sure of class 1, the HRN of class 2."""
+    sure = jax.tree.map(lambda leaf: leaf, params)
+    sure["low"]["Dense_0"]["bias"] = 50 * jnp.eye(4)[1]
+    sure["high"]["head"]["Dense_0"]["bias"] = 50 * jnp.eye(4)[2]
+    assert [result.label for result in classify(sure, slides(3), **changes)] == [expected] * 3
+
+
 def test_an_all_black_slide_is_classified_and_has_no_foreground(params):
     for rule in (ALL_LOW, ALL_HIGH):
         slide = PaintedSlide(0, black_share=1.1)

@@ -1,5 +1,8 @@
 """Windows cover a scan once; a detector that finds painted cubes finds each of them once, where it is."""
 
+import dataclasses
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -37,8 +40,13 @@ def scan_with(*places, shape=(24, 40, 32)):
     return hu, np.ones(shape, np.uint8)
 
 
-def detect(hu, lungs, settings=SETTINGS):
-    return SlidingDetector(bright_places, GRID, settings)(jnp.array(1.0), hu, lungs)
+@functools.cache
+def detector(**changes):
+    return SlidingDetector(bright_places, GRID, dataclasses.replace(SETTINGS, **changes))
+
+
+def detect(hu, lungs, **changes):
+    return detector(**changes)(jnp.array(1.0), hu, lungs)
 
 
 @pytest.mark.parametrize("shape", [(10, 16, 17), (40, 50, 23), (16, 16, 16), (31, 33, 64)])
@@ -78,6 +86,36 @@ def test_marks_outside_the_lungs_are_dropped():
     np.testing.assert_allclose(found.boxes_zyxdhw_voxel[:, :3], [[13.5, 21.5, 9.5]], atol=1e-4)
 
 
+def test_marks_outside_the_lungs_are_dropped_though_their_window_has_lung():
+    hu, lungs = scan_with((4, 4, 4), (4, 4, 8))
+    lungs[:, :, 8:] = 0
+    found = detect(hu, lungs)
+    strong = found.probability > 0.9
+    np.testing.assert_allclose(found.boxes_zyxdhw_voxel[strong, :3], [[5.5, 5.5, 5.5]], atol=1e-4)
+
+
+def test_a_window_without_lung_is_not_looked_at():
+    """Twelve windows cover the scan, in batches of three; two of them answer for the corner that is lung."""
+    hu, lungs = scan_with((0, 0, 0))
+    lungs[:] = 0
+    lungs[:4, :14, :4] = 1
+    batches = []
+    detector()(jnp.array(1.0), hu, lungs, progress=lambda each, **_: batches.extend(each) or each)
+    assert batches == [0]
+
+
+def test_a_window_answers_for_its_core_alone():
+    """Each window sees the same at its first place, whatever is there: the core of the first one has that place."""
+
+    def first_place(params, patches):
+        logits = jnp.full((len(patches), len(GRID)), -9.0).at[:, 0].set(params)
+        return Prediction(logits, jnp.zeros((*logits.shape, 4)))
+
+    hu, lungs = scan_with(shape=(24, 16, 32))
+    found = SlidingDetector(first_place, GRID, SETTINGS)(jnp.array(2.0), hu, lungs)
+    np.testing.assert_allclose(found.boxes_zyxdhw_voxel, [[1.5, 1.5, 1.5, 4, 4, 4]], atol=1e-4)
+
+
 def test_a_scan_without_lungs_has_no_marks():
     hu, lungs = scan_with((12, 20, 8))
     assert len(detect(hu, 0 * lungs).probability) == 0
@@ -92,10 +130,9 @@ def test_a_scan_smaller_than_a_window():
 def test_the_number_of_marks_is_limited():
     places = [(z, y, x) for z in (0, 8, 16) for y in (0, 8, 16, 24, 32) for x in (0, 8, 16, 24)]
     hu, lungs = scan_with(*places)
-    settings = SlidingSettings(**(vars(SETTINGS) | {"marks": 7, "window_detections": 16}))
-    assert len(detect(hu, lungs, settings).probability) == 7
+    assert len(detect(hu, lungs, marks=7, window_detections=16).probability) == 7
 
 
 def test_an_overlap_as_large_as_the_window_is_refused():
     with pytest.raises(InputError, match=r"inference.overlap is 16, expected 0 to less than the patch side 16"):
-        SlidingDetector(bright_places, GRID, SlidingSettings(**(vars(SETTINGS) | {"overlap": 16})))
+        detector(overlap=16)

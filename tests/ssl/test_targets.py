@@ -23,7 +23,7 @@ def blockwise(voxels):
 def corner_loving(voxels):
     """Says the same of every patch, so its views disagree: only the anchors at low z are ever likely."""
     places = jnp.arange(len(GRID)) < len(GRID) // 2
-    logits = jnp.broadcast_to(jnp.where(places, 2.0, -2.0), (len(voxels), len(GRID)))
+    logits = jnp.broadcast_to(jnp.where(places, 3.0, -1.0), (len(voxels), len(GRID)))
     return Prediction(logits, jnp.ones((*logits.shape, 4)))
 
 
@@ -67,6 +67,6 @@ def test_probabilities_are_averaged_not_logits_and_offsets_change_sign():
     patches = jnp.zeros((1, 8, 8, 8, 1))
     views = symmetries.Symmetry(jnp.array([[0, 1, 2]] * 2), jnp.array([[False] * 3, [True, False, False]]))
     probability, codes = average_views(corner_loving, patches, views, GRID)
-    expected = (jax.nn.sigmoid(2.0) + jax.nn.sigmoid(-2.0)) / 2
+    expected = (jax.nn.sigmoid(3.0) + jax.nn.sigmoid(-1.0)) / 2  # of the mean logit it would be 0.73
     np.testing.assert_allclose(probability, jnp.full_like(probability, expected), rtol=1e-6)
     np.testing.assert_allclose(codes[0, 0], [0, 1, 1, 1], atol=1e-6)

@@ -177,6 +177,20 @@ def damage(path, how):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if how == "truncated" else b"")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_whole_arrays_that_are_not_those_that_were_saved_are_damage(tmp_path, capsys):
+    """Those of step 4 in the place of step 8's: every file is whole, and only the digest tells."""
+    whole = run(tmp_path / "whole", Numbers())
+    run(tmp_path / "begun", Numbers(), steps=8)
+    newest = tmp_path / "begun" / "checkpoints" / "8"
+    shutil.rmtree(newest / "state")
+    shutil.copytree(newest.with_name("4") / "state", newest / "state")
+    resumed = run(tmp_path / "begun", Numbers())
+    assert "8: a damaged checkpoint (its arrays are not those that were saved)" in capsys.readouterr().err
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # Orbax's reading threads end in the middle when one of them fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", ["truncated", "emptied", "deleted"])

@@ -13,7 +13,6 @@ from experiments.configs import sos
 from medssl_jax.models.sos import make_networks
 from medssl_jax.slides import SlideLayout
 from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.sos_step import (
     Outputs,
     SosSettings,
@@ -212,24 +211,6 @@ def test_accumulation_over_slides_equals_one_batch():
     parts, _ = step({name: value[1:] for name, value in batch.items()}, begun, optimiser=in_parts)
     assert largest(jax.tree.map(jnp.subtract, whole.params, params_of(networks_of()))) > 1e-3
     assert_same(whole.params, parts.params)
-
-
-def test_a_config_that_accumulates_takes_the_same_updates_of_mean_gradients():
-    config = sos.get_config().optimiser
-    config.learning_rate, config.clip_norm = 0.1, 1.0
-    gradients = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
-
-    def path(gradients, accumulate):
-        config.accumulate = accumulate
-        optimiser = make_optimiser(config, len(gradients))
-        update = jax.jit(lambda state, gradient: state.update({"w": gradient}, optimiser, ema_decay=0.0))
-        state, weights = TrainState.create({"w": jnp.ones(5)}, optimiser, keep_ema=False), []
-        for each in gradients:
-            state = update(state, each)
-            weights.append(state.params["w"])
-        return np.array(weights[accumulate - 1 :: accumulate])
-
-    np.testing.assert_allclose(path(gradients, 2), path(gradients.reshape(4, 2, 5).mean(1), 1), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

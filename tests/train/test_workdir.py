@@ -32,7 +32,17 @@ def test_the_same_config_may_go_on(tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("seed", 5), ("loss.gamma", 1.5), ("data.mask_lungs", False), ("data.phantom.seed", 9), ("patches.side", 64)],
+    [
+        ("seed", 5),
+        ("loss.gamma", 1.5),
+        ("data.mask_lungs", False),
+        ("data.phantom.seed", 9),
+        ("patches.side", 64),
+        ("optimiser.learning_rate", 0.5),
+        ("ssl.views", 2),
+        ("mixup.eta", 0.7),
+        ("model.prior", 0.1),
+    ],
 )
 def test_another_config_is_refused_by_field(begun, field, value):
     claim_workdir(begun, config_with())
