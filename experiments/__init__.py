@@ -1,0 +1,16 @@
+"""Commands: `python -m experiments.NAME`. Ctrl-C while a command is still being imported ends it with one line too."""
+
+import os
+import sys
+
+
+def _show(kind, error, traceback):
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    print("stopped by Ctrl-C: nothing was begun", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
+if "-m" in sys.orig_argv:
+    sys.excepthook = _show

@@ -1,6 +1,7 @@
 """How every command starts: flags parsed strictly, an `InputError` shown as one line, exit status 2."""
 
 import difflib
+import importlib.metadata
 import io
 import runpy
 import sys
@@ -13,7 +14,7 @@ from ml_collections import ConfigDict, config_flags
 from medssl_jax import hosts
 from medssl_jax.errors import InputError
 from medssl_jax.train.determinism import make_deterministic
-from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told
+from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving
 from medssl_jax.train.run_record import SECTIONS, command_of
 
 BAD_INPUT_STATUS = 2
@@ -23,14 +24,17 @@ EXPERIMENTS = Path(__file__).parent
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Parses flags and runs `main(argv)`; an `InputError` becomes one line on stderr and exit status 2.
 
-    A run that SIGTERM stopped is saved, says so and has exit status 75.
+    SIGTERM ends it with status 75, saved where there is something to save, Ctrl-C with status 130; each in one line.
     """
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
             fail(f"unexpected argument {argv[1]!r}: every option is given as --name=value, see --help")
         try:
-            main(argv)
+            try:
+                main(argv)
+            finally:
+                wait_while_leaving()
         except InputError as error:
             fail(str(error))
         except Preempted as notice:
@@ -42,6 +46,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     # Orbax and TFDS tell of their own doings; what concerns the user we say ourselves.
     logging.set_verbosity(logging.ERROR)
+    leave_when_told()
     app.run(guarded, flags_parser=_parse_flags)
 
 
@@ -61,11 +66,7 @@ def define_deterministic_flag() -> flags.FlagHolder:
 
 
 def start_devices(*, deterministic: bool) -> None:
-    """What must be said before JAX is used: whether to be deterministic, and which other processes share the run.
-
-    From here on SIGTERM ends the command with status 75, saved where there is something to save.
-    """
-    leave_when_told()
+    """What must be said before JAX is used: whether to be deterministic, and which other processes share the run."""
     if deterministic:
         make_deterministic()
     hosts.connect()
@@ -78,12 +79,24 @@ def fail(message: str) -> None:
 
 
 def load_config(path: str) -> ConfigDict:
-    """The config in `FILE.py[:argument]`, looked up as `--config` is. Raises `InputError` where there is none."""
+    """The config in `FILE.py[:argument]`, looked up as `--config` is.
+
+    Raises `InputError` where there is none, the file is no Python, raises an error or gives something else.
+    """
     file, _, argument = _resolve(path).partition(":")
-    get_config = runpy.run_path(file).get("get_config")
-    if get_config is None:
-        raise InputError(f"config {file}: has no function get_config, expected one that returns a ConfigDict")
-    return get_config(argument) if argument else get_config()
+    try:
+        get_config = runpy.run_path(file).get("get_config")
+        if not callable(get_config):
+            raise InputError(f"config {file}: has no function get_config, expected one that returns a ConfigDict")
+        config = get_config(argument) if argument else get_config()
+    except InputError:
+        raise
+    except Exception as error:  # whatever somebody's file does
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"config {path}: cannot be loaded ({reason}): correct the file") from error
+    if not isinstance(config, ConfigDict):
+        raise InputError(f"config {file}: get_config gives a {type(config).__name__}, expected a ConfigDict")
+    return config
 
 
 def require_config_of(command: str, config: ConfigDict) -> None:
@@ -96,8 +109,17 @@ def require_config_of(command: str, config: ConfigDict) -> None:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Absl's parser, but a config is also found in `experiments/`, and what is wrong is said in one line."""
+    if {"-h", *_either("help"), *_either("helpfull"), *_either("helpshort")} & set(argv[1:]):
+        print(_help())
+        sys.exit()
+    if set(_either("version")) & set(argv[1:]):
+        print(f"medssl_jax {importlib.metadata.version('medssl-jax')}")
+        sys.exit()
     try:
         argv = [_find_config(argument) for argument in _joined(argv)]
+        for argument in argv:
+            if argument.startswith(_either("config=")):
+                load_config(argument.partition("=")[2])
         return flags.FLAGS(argv)
     except InputError as error:
         fail(str(error))
@@ -108,14 +130,33 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     raise AssertionError("fail() exits")
 
 
+def _either(name: str) -> tuple[str, str]:
+    """A flag's two spellings."""
+    return f"--{name}", f"-{name}"
+
+
+def _help() -> str:
+    """What the command is for, and the flags that it and this package define."""
+    module = sys.modules["__main__"]
+    by_module = flags.FLAGS.flags_by_module_dict()
+    own = {name: found for name, found in by_module.items() if name == sys.argv[0] or name.startswith("experiments.")}
+    lines = [str(module.__doc__).strip(), ""]
+    for flag in sorted((flag for found in own.values() for flag in found), key=lambda flag: flag.name):
+        default = "" if flag.default is None else f" (default: {flag.default_as_str})"
+        lines.append(f"  --{flag.name}: {flag.help}{default}")
+    if "config" in flags.FLAGS:
+        lines.append("  --config.FIELD=VALUE: overrides any field of the config, such as --config.steps=100")
+    return "\n".join([*lines, "  --help: this page", "  --version: the version of medssl_jax"])
+
+
 def _joined(argv: Sequence[str]) -> list[str]:
     """`--config FILE` as `--config=FILE`."""
     rest = iter(argv)
-    return [f"--config={next(rest, '')}" if each in ("--config", "-config") else each for each in rest]
+    return [f"--config={next(rest, '')}" if each in _either("config") else each for each in rest]
 
 
 def _find_config(argument: str) -> str:
-    if not argument.startswith(("--config=", "-config=")):
+    if not argument.startswith(_either("config=")):
         return argument
     name, path = argument.split("=", 1)
     return f"{name}={_resolve(path)}"

@@ -26,8 +26,10 @@ def define_flags(configs: Sequence[str] | None, *, about: str) -> None:
 
 
 def check_each_is_given_once() -> None:
-    """Raises `InputError` where two configs have the same name, or a seed is given twice."""
+    """Raises `InputError` where there is no config, two have the same name, or a seed is given twice."""
     names = [Path(path).stem for path in FLAGS.configs]
+    if not names or not all(names):
+        raise InputError(f"--configs={','.join(FLAGS.configs)}: expected configs, with a comma between two")
     if len(set(names)) < len(names) or len(set(FLAGS.seed)) < len(FLAGS.seed):
         raise InputError(f"--configs={','.join(FLAGS.configs)} --seed={FLAGS.seed}: expected each name and seed once")
 

@@ -4,6 +4,7 @@ Writes detections.csv, detections.json and detections.html, a page with slices t
 not a medical device.
 """
 
+import math
 from collections.abc import Sequence
 
 from absl import flags
@@ -34,6 +35,7 @@ MIN_PROBABILITY = flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
+flags.register_validator(MIN_PROBABILITY, lambda value: not math.isnan(value), "expected a number from 0 to 1")
 
 
 def main(argv: Sequence[str]) -> None:

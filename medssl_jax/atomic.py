@@ -13,6 +13,8 @@ from pathlib import Path
 
 from medssl_jax.errors import InputError
 
+_unfinished: set[Path] = set()
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
@@ -23,6 +25,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.{path.name}")
+    _unfinished.add(temporary)
     try:
         yield temporary
         _flush_to_disk(temporary)
@@ -36,6 +39,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         ) from error
     finally:
         _remove(temporary)
+        _unfinished.discard(temporary)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -55,6 +59,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.{path.name}")
+    _unfinished.add(temporary)
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -68,6 +73,16 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Removes what is being written just now; for a process that ends without coming back to where it writes."""
+    for temporary in list(_unfinished):
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            _remove(temporary)
 
 
 def writable_directory(path: str | os.PathLike) -> Path:

@@ -1,8 +1,10 @@
 """Work on many items in several processes, none of which outlives the one that started them."""
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -26,10 +28,13 @@ def results_as_completed(
     if workers <= 1 or len(items) <= 1:
         yield from map(function, items)
         return
+    # The tracker of semaphores warns of those it has to clear away itself, as after a parent that was stopped.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     # Spawned, not forked: the caller may have JAX's threads running.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(items)), mp_context=context, initializer=_end_with_parent) as pool:
-        futures = [pool.submit(function, item) for item in items]
+        with _workers_leave_ctrl_c_to_their_parent():
+            futures = [pool.submit(function, item) for item in items]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -41,6 +46,16 @@ def results_as_completed(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def _workers_leave_ctrl_c_to_their_parent():
+    # A terminal sends it to all processes. Those that are started meanwhile keep it blocked; here it only comes later.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent():

@@ -1,6 +1,7 @@
-"""The notice that a machine is about to be taken away: SIGTERM, as clouds and schedulers send it.
+"""Being told to stop: SIGTERM, as clouds and schedulers send it, and SIGINT, which is Ctrl-C.
 
-A run that has something to save saves it first. At any other time, as while it compiles, it ends at once.
+After SIGTERM a run that has something to save saves it first. At any other time, as while it compiles, and after Ctrl-C
+always, the process ends at once, with one line.
 """
 
 import contextlib
@@ -12,10 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 from medssl_jax import hosts
+from medssl_jax.atomic import remove_unfinished
 
 PREEMPTED_STATUS = 75  # sysexits.h calls it EX_TEMPFAIL: try again
+INTERRUPTED_STATUS = 128 + signal.SIGINT  # as shells have it
 
 _saves_first = threading.Event()
+_leaving = threading.Lock()
 
 
 class Preempted(Exception):  # noqa: N818 - it is none
@@ -23,23 +27,42 @@ class Preempted(Exception):  # noqa: N818 - it is none
 
 
 def leave_when_told() -> None:
-    """From here on SIGTERM ends the process with a message and status 75, unless it has something to save first.
+    """From here on Ctrl-C ends the process with a message and status 130, and SIGTERM with one and status 75.
 
-    A thread listens, because Python's own handlers wait for XLA, which may compile for minutes. Call it in the main
-    thread.
+    The latter only where there is nothing to save first. A thread listens, because Python's own handlers wait for XLA,
+    which may compile for minutes, and because an exception can be swallowed on its way. Call it in the main thread.
     """
     listener, waker = socket.socketpair()
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
     threading.Thread(target=_leave_when_told, args=(listener, waker), daemon=True).start()
 
 
-def _leave_when_told(listener, _waker):
-    while signal.SIGTERM not in listener.recv(1) or _saves_first.is_set():
+def wait_while_leaving() -> None:
+    """Comes back only if no other thread is ending the process: what it took away must not be complained of."""
+    with _leaving:
         pass
-    print("stopped by SIGTERM: what is finished is kept, start it again to go on", file=sys.stderr, flush=True)
-    os._exit(PREEMPTED_STATUS)
+
+
+def _leave_when_told(listener, _waker):
+    while True:
+        number = listener.recv(1)[0]
+        if number == signal.SIGINT:
+            _leave("Ctrl-C", INTERRUPTED_STATUS)
+        if number == signal.SIGTERM and not _saves_first.is_set():
+            _leave("SIGTERM", PREEMPTED_STATUS)
+
+
+def _leave(cause, status):
+    _leaving.acquire()  # for good: one line, whichever thread says it
+    with contextlib.suppress(OSError, ValueError):  # a pipe whose reader was stopped too
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):
+        print(f"stopped by {cause}: what is finished is kept, start it again to go on", file=sys.stderr, flush=True)
+    remove_unfinished()
+    os._exit(status)
 
 
 @contextlib.contextmanager

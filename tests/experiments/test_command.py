@@ -1,0 +1,124 @@
+"""How every command starts and ends: help, version, configs that are none, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments import command
+from medssl_jax.errors import InputError
+
+
+def start(*arguments, folder):
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_help_names_every_flag_and_is_no_failure(tmp_path):
+    done = start("experiments.focalmix", "--help", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith("Trains FocalMix")
+    for flag in ("--config: ", "--config.FIELD=VALUE: ", "--workdir: ", "--deterministic: ", "--version: "):
+        assert f"\n  {flag}" in done.stdout
+
+
+def test_version_is_that_of_the_package(tmp_path):
+    done = start("experiments.evaluate", "--version", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("medssl_jax 0.")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = 1\n", "has no function get_config"),
+        ("get_config = 5\n", "has no function get_config"),
+        ("def get_config(\n", r"cannot be loaded \(SyntaxError: "),
+        ("def get_config():\n    return 1 / 0\n", r"cannot be loaded \(ZeroDivisionError: division by zero\)"),
+        ("import absent_module\n", r"cannot be loaded \(ModuleNotFoundError: "),
+        ("def get_config():\n    return {}\n", "get_config gives a dict, expected a ConfigDict"),
+    ],
+)
+def test_a_config_that_is_none(tmp_path, text, told):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=told) as caught:
+        command.load_config(str(path))
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_config_that_is_none_ends_a_command_in_one_line(tmp_path):
+    (tmp_path / "mine.py").write_text("def get_config(\n")
+    done = start("experiments.focalmix", "--config=mine.py", "--workdir=w", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: config mine.py: cannot be loaded (SyntaxError: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("threads_are_ended_by", ["os.kill", "the terminal"])
+def test_ctrl_c_is_one_line_and_status_130_wherever_it_comes(tmp_path, threads_are_ended_by):
+    """Into code that swallows every exception, with a file half written and workers at work."""
+    script = tmp_path / "swallows.py"
+    script.write_text(
+        "import time\n"
+        "from experiments import command\n"
+        "from medssl_jax.atomic import atomic_path\n"
+        "from medssl_jax.processes import results_as_completed\n"
+        "def work(item):\n"
+        "    time.sleep(60)\n"
+        "def main(_):\n"
+        "    with atomic_path('result.txt') as temporary:\n"
+        "        temporary.write_text('half')\n"
+        "        print('begun', flush=True)\n"
+        "        while True:\n"
+        "            try:\n"
+        "                list(results_as_completed(work, range(4), workers=2))\n"
+        "            except BaseException:\n"
+        "                pass\n"
+        "if __name__ == '__main__':\n"
+        "    command.run(main)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(1)
+        if threads_are_ended_by == "the terminal":
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            os.kill(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == "stopped by Ctrl-C: what is finished is kept, start it again to go on\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["swallows.py"]
+
+
+def test_ctrl_c_while_a_command_is_imported(tmp_path):
+    """Between the package and the command's own modules: as early as it can come."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'experiments.command':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH"), os.getcwd()])])
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.evaluate", "--help"],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped by Ctrl-C: nothing was begun\n")
