@@ -10,11 +10,13 @@ import numpy as np
 import simplejpeg
 from jaxtyping import UInt8
 
-START, END, START_OF_SCAN, RESTART_INTERVAL = 0xD8, 0xD9, 0xDA, 0xDD
-WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
+BEGINNING, ENDING, SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
+START_OF_SCAN, RESTART_INTERVAL = 0xDA, 0xDD
+SEGMENTS = bytes({*range(0xC0, 0xFF)} - {*range(0xD0, 0xD8)})  # restarts have no place before the pixels
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the other three are tables and an extension
 PROCESSES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless"}
 BLOCK = 8  # pixels a side
+MOST_SCANS = 100  # of a progressive image; each costs as much time as an image
 # Adobe's segment, which says that channels are stored as they are.
 NOT_YCBCR = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
 
@@ -80,13 +82,14 @@ def decode_jpeg(
     """
     header = read_jpeg_header(data)
     _check_kind(header, sizes, channels)
+    if (scans := data.count(SCAN, header.scan_begins)) > MOST_SCANS:
+        raise JpegKindError(f"JPEG of {scans} scans, expected {MOST_SCANS} at most")
     if tables is not None and any(marker in FRAMES for marker, _, _ in _segments(tables)):
         raise ValueError("an image where JPEG tables should be")
+    shared = tables.removeprefix(BEGINNING).removesuffix(ENDING) if tables else b""
     # The last mark counts, so it comes just before the scan.
-    scan = header.scan_begins
-    whole = b"".join(
-        [data[:2], tables[2:-2] if tables else b"", data[2:scan], NOT_YCBCR if is_rgb else b"", data[scan:]]
-    )
+    mark, scan = NOT_YCBCR if is_rgb else b"", header.scan_begins
+    whole = b"".join((BEGINNING, shared, data[len(BEGINNING) : scan], mark, data[scan:]))
     try:
         return simplejpeg.decode_jpeg(whole, "RGB" if header.channels == 3 else "GRAY", strict=True)
     except ValueError as error:
@@ -109,36 +112,32 @@ def _check_kind(header, sizes, channels):
 
 def _segments(data):
     """The marker segments up to the first scan, each as its marker, where its content begins, and its content."""
-    if data[:2] != bytes([0xFF, START]):
+    if not data.startswith(BEGINNING):
         raise ValueError("does not begin as JPEG data do")
-    place = 2
-    while place < len(data):
-        if data[place] != 0xFF:
-            raise ValueError(f"no JPEG marker at byte {place}")
-        marker = data[place + 1] if place + 1 < len(data) else END
-        if marker == 0xFF:  # any number of these may come before a marker
+    place = len(BEGINNING)
+    while place + 1 < len(data) and data[place : place + 2] != ENDING:
+        if data[place : place + 2] == b"\xff\xff":  # any number of these may come before a marker
             place += 1
-        elif marker in WITHOUT_LENGTH:
-            place += 2
-        elif marker == END:
+            continue
+        if data[place] != 0xFF or data[place + 1] not in SEGMENTS:
+            raise ValueError(f"no JPEG marker at byte {place}")
+        length = int.from_bytes(data[place + 2 : place + 4], "big")
+        content = data[place + 4 : place + 2 + length]
+        if length < 2 or len(content) != length - 2:
+            raise ValueError(f"a JPEG header cut short at byte {place}")
+        yield data[place + 1], place + 4, content
+        if data[place + 1] == START_OF_SCAN:
             return
-        else:
-            length = int.from_bytes(data[place + 2 : place + 4], "big")
-            content = data[place + 4 : place + 2 + length]
-            if length < 2 or len(content) != length - 2:
-                raise ValueError(f"a JPEG header cut short at byte {place}")
-            yield marker, place + 4, content
-            if marker == START_OF_SCAN:
-                return
-            place += 2 + length
+        place += 2 + length
 
 
 def _header(begins, process, content, restart_interval, scan_begins, pixels_begin):
     channels = content[5] if len(content) > 5 else 0
-    # One channel alone is not interleaved, whatever its sampling.
-    sampling = content[7 : 6 + 3 * channels : 3] if channels > 1 else b"\x11"
-    if not channels or len(content) < 6 + 3 * channels:
-        raise ValueError("a JPEG frame cut short")
+    sampling = content[7 : 6 + 3 * channels : 3]
+    if not channels or len(sampling) < channels or not all(factors >> 4 and factors & 15 for factors in sampling):
+        raise ValueError("a JPEG frame that tells of no pixels")
+    if channels == 1:  # it is not interleaved, whatever its sampling
+        sampling = b"\x11"
     return JpegHeader(
         process=process,
         precision=content[0],

@@ -41,7 +41,8 @@ class GreyTiff:
             self.close()
             raise
         self.height, self.width, self.channels = image.height, image.width, image.channels
-        if image.is_one_block:
+        self._is_one_block = image.is_one_block
+        if self._is_one_block:
             self.piece_height, self.piece_width = ROWS_PER_PIECE, self.width
         else:
             joined = 1 if image.is_tiled else max(1, ROWS_PER_PIECE // image.segment_height)
@@ -68,7 +69,7 @@ class GreyTiff:
         top, left = self.corner(piece)
         bottom = min(top + self.piece_height, self.height)
         try:
-            if self._image.is_one_block:
+            if self._is_one_block:
                 pixels = self._map_rows(top, bottom)
             elif self._image.is_tiled:
                 pixels = self._decode_segment(piece)

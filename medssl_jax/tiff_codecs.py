@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 from jaxtyping import UInt8
 
-from medssl_jax.jpeg import END, decode_jpeg
+from medssl_jax.jpeg import ENDING, decode_jpeg
 from medssl_jax.tiff_image import DEFLATE, JPEG, LZW, NOT_COMPRESSED, PACKBITS, RGB, ZSTD, TiffImage
 
 GREEN = 1
@@ -35,7 +35,7 @@ def decode_segment(image: TiffImage, number: int, data: bytes) -> UInt8[np.ndarr
 
 def _decode_jpeg(image, number, data):
     if image.jpeg_header is not None:
-        data = image.jpeg_header + data + bytes([0xFF, END])
+        data = image.jpeg_header + data + ENDING
     return decode_jpeg(
         data,
         sizes=image.sizes_of(number),

@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from medssl_jax.errors import InputError
 
 MOST_DIRECTORIES, MOST_FIELDS = 4096, 4096
+LARGEST_NUMBER = 2**62  # the sum of two is a number too
 TYPES = {
     **{1: "BYTE", 2: "ASCII", 3: "SHORT", 4: "LONG", 5: "RATIONAL", 6: "SBYTE", 7: "UNDEFINED", 8: "SSHORT"},
     **{9: "SLONG", 10: "SRATIONAL", 11: "FLOAT", 12: "DOUBLE", 13: "IFD", 16: "LONG8", 17: "SLONG8", 18: "IFD8"},
@@ -49,15 +50,12 @@ class Field(enum.IntEnum):
     NDPIMcuStarts = 65426
 
 
-CODES = frozenset(Field)
-
-
 class Directory:
     """The fields of one image. Every method raises `InputError` for a field that is of another type or count."""
 
     def __init__(self, reader: "_Reader", place: int, entries: np.ndarray):
         self._reader, self._place = reader, place
-        known = [entry for entry in entries if int(entry["field"]) in CODES]
+        known = entries[np.isin(entries["field"], list(Field))]
         self._entries = {Field(entry["field"]): entry for entry in known}
         if len(self._entries) < len(known):
             raise reader.unreadable(f"a field of its image at byte {place} is there twice")
@@ -73,15 +71,24 @@ class Directory:
         return int(numbers[0])
 
     def numbers(self, field: Field, default: int | None = None) -> Int64[np.ndarray, " count"]:
-        """All values of a field."""
+        """All values of a field, one or more."""
         if field not in self._entries:
             if default is None:
                 raise self._unexpected(field, "is missing")
             return np.array([default])
         numbers = self._values(field, WHOLE_NUMBERS, "whole numbers")
-        if numbers.max(initial=0) > np.iinfo(np.int64).max:
-            raise self._unexpected(field, f"is {numbers.max()}, which no file reaches")
+        if not len(numbers):
+            raise self._unexpected(field, "has no value")
+        if numbers.max() > LARGEST_NUMBER:
+            raise self._unexpected(field, f"is {numbers.max()}, beyond the end of any file")
         return numbers.astype(np.int64)
+
+    def of_each(self, field: Field, channels: int, default: int) -> Int64[np.ndarray, " count"]:
+        """The values of a field that has one for each channel, or one for all."""
+        numbers = self.numbers(field, default)
+        if len(numbers) not in (1, channels):
+            raise self._unexpected(field, f"has {len(numbers)} values, expected {channels}")
+        return numbers
 
     def bytes_of(self, field: Field) -> bytes | None:
         """The bytes of a field, None where there is none."""

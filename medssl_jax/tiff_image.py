@@ -41,6 +41,7 @@ STORED = (
     *(Field.Compression, Field.BitsPerSample, Field.SamplesPerPixel, Field.PhotometricInterpretation),
     *(Field.RowsPerStrip, Field.TileWidth, Field.TileLength),
 )
+LARGEST_SIDE = 2**24  # pixels; products of sides are numbers too
 # What a few bytes may grow to. Dark slides shrink a hundredfold; libvips and libtiff write far smaller segments.
 LARGEST_SEGMENT = 2**26  # bytes
 MOST_SHRUNK = 256
@@ -51,8 +52,7 @@ class TiffImage:
     """An image in segments, which lie in the file at `offsets` and take `counts` bytes, numbered row by row.
 
     `channels` are grey or RGB; where `planes` is set they are stored one after the other, each in segments of its own.
-    `is_one_block` says that the pixels lie in the file as they are in the image. `jpeg_header` is that of every
-    segment, where the file has it only once.
+    `jpeg_header` is that of every segment, where the file has it only once.
     """
 
     height: int
@@ -90,7 +90,9 @@ class TiffImage:
     def is_one_block(self) -> bool:
         """Whether pixels lie in the file as they do in the image, nothing between them."""
         is_plain = self.compression == NOT_COMPRESSED and not self.differences and not self.bits_reversed
-        return bool(is_plain and not self.is_tiled and (self.offsets[1:] == self.offsets[:-1] + self.counts[:-1]).all())
+        is_whole = int(self.counts.sum()) == self.height * self.width * self.channels
+        follow = self.offsets[1:] == self.offsets[:-1] + self.counts[:-1]
+        return is_plain and is_whole and not self.is_tiled and bool(follow.all())
 
     @property
     def segment_row(self) -> int:
@@ -133,8 +135,6 @@ def full_image(path: Path, file: BinaryIO) -> TiffImage:
     alike = ways.count(_stored(directory))
     if alike > 1:
         raise InputError(f"{path}: {alike} images of full size, expected one: export one slide a file")
-    if 0 in shape:
-        raise InputError(f"{path}: its header tells of an image without pixels: copy or export it again")
     _check_kind(path, directory)
     image = _with_mcu_starts(path, file, directory, _image(path, directory, *shape))
     _check_segments(path, file, image)
@@ -157,11 +157,6 @@ def _check_kind(path, directory):
             f"{path}: compression {compression}{f' ({name})' if name else ''}, expected one of {names}: export it with "
             "one of those"
         )
-    bits, formats = directory.numbers(Field.BitsPerSample, 1), directory.numbers(Field.SampleFormat, 1)
-    if (bits != 8).any() or (formats != 1).any():
-        numbers = ", ".join(map(str, dict.fromkeys(bits.tolist())))
-        kind = SAMPLE_FORMATS.get(int(formats[0]), "format ") + str(bits[0])
-        raise InputError(f"{path}: pixels of {numbers} bit ({kind}), expected 8 bit unsigned: export it as 8 bit")
     channels, photometric = directory.number(Field.SamplesPerPixel, 1), _photometric(directory)
     kinds = {(1, MIN_IS_BLACK), (1, MIN_IS_WHITE), (3, RGB)}
     # Only JPEG's own decoder turns YCbCr into RGB, and it needs the three together.
@@ -170,11 +165,16 @@ def _check_kind(path, directory):
     if (channels, photometric) not in kinds or directory.number(Field.ImageDepth, 1) != 1:
         name = COLOURS.get(photometric, f"photometric interpretation {photometric}")
         raise InputError(f"{path}: {channels} channels, {name}, expected 1 grey channel or RGB: export it so")
+    bits, formats = (
+        directory.of_each(field, channels, default=1).tolist() for field in (Field.BitsPerSample, Field.SampleFormat)
+    )
+    if {*bits} != {8} or {*formats} != {1}:
+        numbers = ", ".join(map(str, dict.fromkeys(bits)))
+        kind = f"{SAMPLE_FORMATS.get(formats[0], 'unknown ')}{bits[0]}"
+        raise InputError(f"{path}: pixels of {numbers} bit ({kind}), expected 8 bit unsigned: export it as 8 bit")
     for field, default in ((Field.Predictor, 1), (Field.FillOrder, 1), (Field.PlanarConfiguration, 1)):
         if directory.number(field, default) not in (1, 2):
-            raise InputError(
-                f"{path}: {field.name} is {directory.number(field)}, expected 1 or 2: export it without one, as 8 bit"
-            )
+            raise InputError(f"{path}: {field.name} is {directory.number(field)}, expected 1 or 2: export it again")
 
 
 def _photometric(directory):
@@ -193,8 +193,12 @@ def _image(path, directory, height, width):
     else:
         segment = min(directory.number(Field.RowsPerStrip, height), height), width
         offsets, counts = Field.StripOffsets, Field.StripByteCounts
-    if 0 in segment:
-        raise InputError(f"{path}: its header tells of strips or tiles without pixels: copy or export it again")
+    for side in (height, width, *segment):
+        if not 1 <= side <= LARGEST_SIDE:
+            raise InputError(
+                f"{path}: its header tells of {width} x {height} pixels in strips or tiles of {segment[1]} x "
+                f"{segment[0]}, expected sides of 1 to {LARGEST_SIDE}: copy or export it again"
+            )
     compression = directory.number(Field.Compression, NOT_COMPRESSED)
     return TiffImage(
         height=height,
@@ -221,12 +225,18 @@ def _with_mcu_starts(path, file, directory, image):
     """
     if Field.NDPIFormat not in directory or Field.NDPIMcuStarts not in directory or image.compression != JPEG:
         return image
-    starts, strip, length = directory.numbers(Field.NDPIMcuStarts), int(image.offsets[0]), int(image.counts[0])
-    data = os.pread(file.fileno(), int(starts[0]), strip)
+    strip, length = directory.number(Field.StripOffsets), directory.number(Field.StripByteCounts)
+    starts = directory.numbers(Field.NDPIMcuStarts)
+    # The header ends where the first unit of pixels begins.
+    data = os.pread(file.fileno(), min(int(starts[0]), os.fstat(file.fileno()).st_size), strip)
     try:
         header = read_jpeg_header(data)
     except ValueError as error:
         raise InputError(f"{path}: the header of its JPEG image cannot be read ({error}): copy it again") from error
+    # It holds sides of 0 where they are too large for it.
+    for side, found in ((image.height, header.height), (image.width, header.width)):
+        if found not in (side, 0):
+            raise InputError(f"{path}: an image of {side} pixels a side, {found} in its JPEG header: copy it again")
     units_across = math.ceil(image.width / header.unit_width)
     if not header.restart_interval or units_across % header.restart_interval:
         raise InputError(
