@@ -23,7 +23,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from data_builders.scan_job import ScanJob
 from medssl_jax.atomic import atomic_path
-from medssl_jax.checksums import file_sha256
+from medssl_jax.checksums import file_sha256, sealed, unsealed
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.errors import InputError
 
@@ -135,7 +135,7 @@ def write_shard(shard: ShardJob, folder: Path) -> ShardSummary:
         sha256 = file_sha256(records_path)
     summary = ShardSummary(tuple(keys), tuple(scans), failures, failed_keys, sha256)
     with atomic_path(shard.summary_path(folder)) as temporary:
-        temporary.write_bytes(_sealed(summary.to_json()))
+        temporary.write_bytes(sealed(summary.to_json()))
     if not failures:
         for part in parts:
             part.unlink(missing_ok=True)
@@ -175,7 +175,7 @@ def _finished(shard, folder) -> ShardSummary | None:
     summary_path, records_path = shard.summary_path(folder), shard.records_path(folder)
     if not (summary_path.is_file() and records_path.is_file()):
         return None
-    text = _unsealed(summary_path.read_bytes())
+    text = unsealed(summary_path.read_bytes())
     summary = ShardSummary.from_json(text) if text else None
     return summary if summary and not summary.failures and summary.sha256 == file_sha256(records_path) else None
 
@@ -191,7 +191,7 @@ def _write_part(job, path):
         record = _record(scan)
         facts = _facts(job, scan, record)
         with atomic_path(path) as temporary:
-            temporary.write_bytes(_sealed(json.dumps(facts)) + record)
+            temporary.write_bytes(sealed(json.dumps(facts)) + record)
     return facts
 
 
@@ -204,7 +204,7 @@ def _facts_of(part):
     if not part.is_file():
         return None
     with part.open("rb") as file:
-        text, record = _unsealed(file.readline()), file.read()
+        text, record = unsealed(file.readline()), file.read()
     facts = json.loads(text) if text else None
     return facts if facts and facts["record_sha256"] == hashlib.sha256(record).hexdigest() else None
 
@@ -213,17 +213,6 @@ def _record_of(part):
     with part.open("rb") as file:
         file.readline()
         return file.read()
-
-
-def _sealed(text: str) -> bytes:
-    """A line of text behind its SHA-256."""
-    return f"{hashlib.sha256(text.encode()).hexdigest()} {text}\n".encode()
-
-
-def _unsealed(line: bytes) -> str | None:
-    """The text of a line that `_sealed` made, None where it is damaged."""
-    sha256, _, text = line.removesuffix(b"\n").partition(b" ")
-    return text.decode() if hashlib.sha256(text).hexdigest().encode() == sha256 else None
 
 
 def _record(scan):

@@ -1,4 +1,4 @@
-"""SHA256SUMS: what the files of a folder hash to, as `sha256sum` writes it and `sha256sum --check` reads it."""
+"""What is damaged is told: SHA-256 of files, in a SHA256SUMS as `sha256sum --check` reads it, and of lines of text."""
 
 import hashlib
 from collections.abc import Iterable
@@ -36,6 +36,17 @@ def check_sums(folder: Path, names: Iterable[str], remedy: str) -> None:
                 )
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}: {remedy}") from error
+
+
+def sealed(line: str) -> bytes:
+    """A line of text behind its SHA-256, with its end."""
+    return f"{hashlib.sha256(line.encode()).hexdigest()} {line}\n".encode()
+
+
+def unsealed(written: bytes) -> str | None:
+    """The line that `sealed` was given, None where it is damaged."""
+    sha256, _, line = written.removesuffix(b"\n").partition(b" ")
+    return line.decode() if hashlib.sha256(line).hexdigest().encode() == sha256 else None
 
 
 def _parted(line):

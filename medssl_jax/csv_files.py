@@ -20,7 +20,8 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # The last four are the first four at full width, as in Japanese; with apostrophes before, so that no two texts meet.
 FORMULA = re.compile("'*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 QUOTED = re.compile(r'[,"\r\n]')
-MOST_BYTES = 1 << 28  # of a .csv.gz when unpacked: LUNA16's largest table has 4 MB
+# LUNA16's largest table, its candidates, has 754,975 lines. A file of 1 MB must not claim memory or minutes.
+MOST_LINES, LONGEST_LINE, MOST_BYTES_UNPACKED = 1_000_000, 1 << 20, 1 << 27
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
@@ -31,12 +32,12 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def read_rows(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
     """(row number in the file, cells) of every line that is not blank, of a `.csv` or `.csv.gz`.
 
-    Raises `InputError` where the file is absent, no text in UTF-8 or no CSV, or a .csv.gz damaged or of over
-    `MOST_BYTES`.
+    Raises `InputError` where the file is absent, no text in UTF-8, no CSV or larger than a table of scans can be, or a
+    .csv.gz is damaged.
     """
     # The signature is what a spreadsheet puts before the first header cell.
     text = io.TextIOWrapper(io.BytesIO(_content(path)), encoding="utf-8-sig", newline="")
-    reader = csv.reader(text, strict=True)
+    reader = csv.reader(_lines(path, text), strict=True)
     try:
         for cells in reader:
             if any("\0" in cell for cell in cells):  # what a power cut or a lost block of a disk leaves
@@ -99,18 +100,26 @@ def _content(path):
             if not os.fspath(path).endswith(".gz"):
                 return file.read()
             with gzip.GzipFile(fileobj=file) as unpacked:
-                content = unpacked.read(MOST_BYTES + 1)
+                content = unpacked.read(MOST_BYTES_UNPACKED + 1)
     except FileNotFoundError as error:
         raise InputError(f"{path}: found no such file, expected a CSV file; correct the path") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: found no whole gzip file ({error}), expected a .csv.gz; fetch it again") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}; correct the path") from error
-    if len(content) > MOST_BYTES:
+    if len(content) > MOST_BYTES_UNPACKED:
         raise InputError(
-            f"{path}: unpacks to more than {MOST_BYTES >> 20} MB, expected a table of scans; correct the path"
+            f"{path}: unpacks to more than {MOST_BYTES_UNPACKED >> 20} MB, expected a table of scans; correct the path"
         )
     return content
+
+
+def _lines(path, text):
+    for number, line in enumerate(text, start=1):
+        if number > MOST_LINES or len(line) > LONGEST_LINE:
+            found = f"a line of {len(line):,} characters" if number <= MOST_LINES else f"more than {MOST_LINES:,} lines"
+            raise InputError(f"{path}: row {number}: found {found}, expected a table of scans; correct the path")
+        yield line
 
 
 def _written(cell):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from medssl_jax.checksums import SUMS_FILE, check_sums, sums_text
+from medssl_jax.checksums import SUMS_FILE, check_sums, sealed, sums_text, unsealed
 from medssl_jax.errors import InputError
 
 NAMES = ("a.json", "b.int16")
@@ -51,3 +51,11 @@ def test_a_list_that_is_none(folder, content):
     (folder / SUMS_FILE).write_bytes(content)
     with pytest.raises(InputError, match="SHA256SUMS: damaged"):
         check_sums(folder, NAMES, "start again")
+
+
+def test_a_sealed_line_comes_back_and_no_damaged_one_does():
+    written = sealed('{"L\u00f6sche": 1}')
+    assert unsealed(written) == '{"L\u00f6sche": 1}'
+    for place in range(len(written) - 1):
+        assert unsealed(written[:place] + bytes([written[place] ^ 1]) + written[place + 1 :]) is None
+        assert unsealed(written[:place]) is None

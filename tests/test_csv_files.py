@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 
 from medssl_jax.atomic import write_text
-from medssl_jax.csv_files import MOST_BYTES, check_new, csv_text, number_cell, read_rows, read_table
+from medssl_jax.csv_files import LONGEST_LINE, MOST_LINES, check_new, csv_text, number_cell, read_rows, read_table
 from medssl_jax.errors import InputError
 
 CELLS = st.text(st.characters(codec="utf-8"), max_size=20) | st.text(st.sampled_from("'=+-@\uff1d,\"\r\n \t1.e\0"))
@@ -93,11 +93,25 @@ def test_what_is_no_table(tmp_path, text, said):
 
 
 def test_a_gz_is_not_unpacked_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("medssl_jax.csv_files.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("medssl_jax.csv_files.MOST_BYTES_UNPACKED", 1 << 20)
     (tmp_path / "table.csv.gz").write_bytes(gzip.compress(b"a,b\n" * (1 << 18) + b"\n"))
     with pytest.raises(InputError, match=r"table\.csv\.gz: unpacks to more than 1 MB"):
         list(read_rows(tmp_path / "table.csv.gz"))
-    assert MOST_BYTES == 256 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a\n" + "\n" * MOST_LINES, "row 1000001: found more than 1,000,000 lines"),
+        ("a\n" + "," * LONGEST_LINE + "\n", "row 2: found a line of 1,048,577 characters"),
+    ],
+)
+def test_a_small_file_does_not_claim_minutes_or_memory(tmp_path, text, said):
+    packed = gzip.compress(text.encode(), compresslevel=1)
+    assert len(packed) < 10_000
+    (tmp_path / "table.csv.gz").write_bytes(packed)
+    with pytest.raises(InputError, match=said):
+        list(read_rows(tmp_path / "table.csv.gz"))
 
 
 def test_a_repeated_row():
