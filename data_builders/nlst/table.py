@@ -1,6 +1,7 @@
 """The index: one row a series, kept as a Parquet table."""
 
 import dataclasses
+import hashlib
 import types
 import typing
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from pathlib import Path
 from medssl_jax.atomic import atomic_path
 from medssl_jax.errors import InputError
 
-INDEX_VERSION = "1"  # raise it when a column, or what its values mean, changes: older tables are then made anew
+INDEX_VERSION = "2"  # raise it when a column, or what its values mean, changes: older tables are then made anew
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def with_problem(row: SeriesRow, problem: str) -> SeriesRow:
 
 
 def write_table(path: Path, rows: Iterable[SeriesRow]) -> None:
-    """Writes rows as Parquet, whole or not at all."""
+    """Writes rows as Parquet, whole or not at all, with their checksum."""
     import pyarrow
     from pyarrow import parquet
 
@@ -62,30 +63,46 @@ def write_table(path: Path, rows: Iterable[SeriesRow]) -> None:
     columns = {
         name: pyarrow.array([getattr(row, name) for row in rows], kind) for name, kind in _column_types().items()
     }
-    table = pyarrow.table(columns).replace_schema_metadata({"medssl_index": INDEX_VERSION})
+    metadata = {"medssl_index": INDEX_VERSION, "sha256": _sha256(rows)}
+    table = pyarrow.table(columns).replace_schema_metadata(metadata)
     with atomic_path(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd")
+        parquet.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: Path) -> list[SeriesRow]:
-    """The rows of a table; none where there is no table, or one of another version."""
+    """The rows of a table; none where there is no table, or one of another version.
+
+    Raises `InputError` where it is damaged.
+    """
     import pyarrow
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path)
+        table = parquet.read_table(path, page_checksum_verification=True)
+        metadata = table.schema.metadata or {}
+        if metadata.get(b"medssl_index") != INDEX_VERSION.encode():
+            return []
+        # By batches: all values as Python's own at once would take twice the memory.
+        rows = [
+            SeriesRow(*values)
+            for batch in table.select(list(_column_types())).to_batches(max_chunksize=4096)
+            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        ]
     except FileNotFoundError:
         return []
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, pyarrow.ArrowException, KeyError) as error:  # a KeyError where it lacks a column
         raise InputError(f"{path}: cannot be read as a Parquet table ({error}): remove it and start again") from None
-    if (table.schema.metadata or {}).get(b"medssl_index") != INDEX_VERSION.encode():
-        return []
-    # By batches: all values as Python's own at once would take twice the memory.
-    return [
-        SeriesRow(*values)
-        for batch in table.select(list(_column_types())).to_batches(max_chunksize=4096)
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    ]
+    if _sha256(rows).encode() != metadata.get(b"sha256"):
+        raise InputError(f"{path}: damaged, its rows are not those that were written: remove it and start again")
+    return rows
+
+
+def _sha256(rows: Iterable[SeriesRow]) -> str:
+    # The checksums of Parquet's pages leave out what says how to read them.
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr(row).encode())
+    return digest.hexdigest()
 
 
 def _column_types():
