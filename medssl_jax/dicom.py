@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.dicom_headers import Header, read_headers
+from medssl_jax.dicom_headers import DEFLATED, Header, read_headers
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 
@@ -27,7 +27,9 @@ COUNT_OF_NUMBERS = {
     "ImageOrientationPatient": 6,
     "RescaleSlope": 1,
     "RescaleIntercept": 1,
+    "BitsAllocated": 1,
 }
+BITS_ALLOCATED = (8, 16, 32)
 SHARED_FIELDS = {
     "Rows": "mixed size",
     "Columns": "mixed size",
@@ -39,11 +41,12 @@ SHARED_FIELDS = {
 # A file's HU are decoded from these.
 SCALING_FIELDS = ("RescaleSlope", "RescaleIntercept", "PixelRepresentation", "BitsAllocated")
 TAG_BYTES = 8  # at least, before the pixels
-UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+# A series may unpack to this many bytes for each of its own, and any to a gigabyte: what a header claims costs nothing.
+LARGEST_RATIO, ALWAYS_ALLOWED_BYTES = 200, 1 << 30
+UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED)
 SIMPLEITK_READS = frozenset(
     (
         *UNCOMPRESSED,
-        "1.2.840.10008.1.2.1.99",  # deflated
         "1.2.840.10008.1.2.4.50",  # JPEG baseline, extended, lossless
         "1.2.840.10008.1.2.4.51",
         "1.2.840.10008.1.2.4.57",
@@ -89,10 +92,11 @@ def read_series(folder: Path, series_uid: str | None = None) -> Series:
     """Finds the CT series in `folder` and sorts its slices by ImagePositionPatient along the slice normal.
 
     Without a `series_uid`, localizers and other series of at most five images are left out where there is one longer
-    series.
+    series, unless their images could be slices of that one.
 
     Raises:
-      InputError: no DICOM file; not this series, or several; or the first of `find_series`'s problems.
+      InputError: no DICOM file; not this series, or several; slices that another series seems to lack; or the first of
+        `find_series`'s problems.
     """
     found, unreadable = find_series(folder)
     if unreadable:
@@ -108,9 +112,10 @@ def read_series(folder: Path, series_uid: str | None = None) -> Series:
 def find_series(folder: Path) -> tuple[tuple[FoundSeries, ...], tuple[str, ...]]:
     """All series of one folder, its subfolders left out, and what is wrong with files that belong to none.
 
-    Problems are: not CT; localizer; a field missing or without sense; several frames in a file; slices of differing
-    size, spacing, orientation, patient or study; a single slice; two slices at one place; a slice missing; a tilted
-    gantry; a compression that SimpleITK cannot read; a truncated file.
+    Problems are: not CT; localizer; a field missing or without sense; several frames in a file; grey values of another
+    kind; slices of differing size, spacing, orientation, patient or study; a single slice; two slices at one place; a
+    slice missing; a tilted gantry; a compression that SimpleITK cannot read; a truncated file; more voxels than its
+    files can hold.
     """
     headers, unreadable = read_headers(folder)
     by_uid = collections.defaultdict(list)
@@ -138,7 +143,22 @@ def _wanted(folder, found, series_uid):
     if len(longer) != 1:
         listed = ", ".join(f"{series.series_uid} ({len(series.headers)} images)" for series in found)
         raise InputError(f"{folder}: {len(found)} series, expected one: {listed}: put each in a folder of its own")
+    for other in found:
+        if other is not longer[0] and _could_belong(other.headers[0], longer[0].headers[0]):
+            names = _some([header.path.name for header in other.headers])
+            raise InputError(
+                f"{folder}: {names} is of series {other.series_uid}, but looks like a slice of series "
+                f"{longer[0].series_uid}: correct its SeriesInstanceUID, or put it in a folder of its own"
+            )
     return longer[0]
+
+
+def _could_belong(header, other):
+    """Whether a slice has the shape and direction of those of another series, as no localizer has."""
+    if "LOCALIZER" in _texts(header.get("ImageType")):
+        return False
+    fields = ("Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient")
+    return all(header.get(field) is not None and _is_same(header.get(field), other.get(field)) for field in fields)
 
 
 def _found_series(series_uid, headers):
@@ -166,14 +186,20 @@ def _field_problems(headers) -> Iterator[str]:
         if frames not in (None, 1):
             yield f"several frames: {_some(names)} holds {frames} frames, expected one slice a file"
             return
+    for kind, names in _names_by_value(headers, "PhotometricInterpretation").items():
+        if kind not in (None, "MONOCHROME2"):
+            yield (
+                f"grey values: PhotometricInterpretation is {kind} in {_some(names)}, expected MONOCHROME2: export the "
+                "series again so"
+            )
     wrong = set()
     for field, count in COUNT_OF_NUMBERS.items():
         for value, names in _names_by_value(headers, field).items():
             if value is None:
                 yield f"field missing: no {field} in the header of {_some(names)}, expected a CT slice"
                 wrong.add(field)
-            elif not _is_numbers(value, count):
-                yield f"field without sense: {field} is {value} in {_some(names)}, expected {count} finite numbers"
+            elif expected := _unmet(field, value, count):
+                yield f"field without sense: {field} is {value} in {_some(names)}, expected {expected}"
                 wrong.add(field)
     for field, problem in SHARED_FIELDS.items():
         if field in wrong:
@@ -199,6 +225,13 @@ def _pixel_problems(headers) -> Iterator[str]:
         yield (
             f"truncated file: {_some([header.path.name for header in short])} has {short[0].bytes_after} bytes "
             f"after its header, too few for {size} voxels: copy it again"
+        )
+    held = sum(header.bytes_after for header in headers)
+    claimed = sum(_pixel_bytes(header) or 0 for header in headers)
+    if claimed > max(ALWAYS_ALLOWED_BYTES, LARGEST_RATIO * held):
+        yield (
+            f"too many voxels: {_some([header.path.name for header in headers])} claims voxels of {claimed / 1e9:.1f} "
+            f"GB in {held} bytes of data: copy or export it again"
         )
 
 
@@ -253,8 +286,28 @@ def _step_problems(names, heights_mm, steps_mm, usual_mm) -> Iterator[str]:
 
 
 def _is_truncated(header):
+    needed = _pixel_bytes(header)
+    before = 0 if header.get("TransferSyntaxUID") == DEFLATED else TAG_BYTES
+    return needed is not None and header.bytes_after - before < needed
+
+
+def _pixel_bytes(header):
+    """What the pixels take, decompressed; None where the header does not tell."""
     numbers = [header.get(field) for field in ("Rows", "Columns", "BitsAllocated")]
-    return all(isinstance(each, int) for each in numbers) and header.bytes_after - TAG_BYTES < math.prod(numbers) // 8
+    return math.prod(numbers) // 8 if all(isinstance(each, int) for each in numbers) else None
+
+
+def _unmet(field, value, count):
+    """What was expected of a field's numbers; None where they are that."""
+    if not _is_numbers(value, count):
+        return f"{count} finite numbers"
+    if field == "RescaleSlope" and value == 0:
+        return "another than 0"
+    if field == "BitsAllocated" and value not in BITS_ALLOCATED:
+        return f"one of {BITS_ALLOCATED}"
+    if field in ("Rows", "Columns") and not isinstance(value, int):
+        return "a whole number"
+    return None
 
 
 def _is_numbers(value, count):
@@ -263,7 +316,8 @@ def _is_numbers(value, count):
 
 
 def _is_same(value, other):
-    if value == other or isinstance(value, str) or None in (value, other):
+    count = len(value) if isinstance(value, tuple) else 1
+    if not (_is_numbers(value, count) and _is_numbers(other, count)):
         return value == other
     return np.allclose(value, other, rtol=0, atol=SAME)
 
@@ -276,7 +330,7 @@ def _names_by_value(headers, field):
 
 
 def _texts(value):
-    return (value,) if isinstance(value, str) else value or ()
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _some(names):

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ FIELDS = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "NumberOfFrames",
+    "PhotometricInterpretation",
     "Rows",
     "Columns",
     "PixelSpacing",
@@ -47,6 +49,9 @@ NOT_DICOM = frozenset(
         *("jpeg", "jpg", "png", "mha", "mhd", "raw", "zraw", "nii", "gz", "nrrd", "npy"),
     )
 )
+DEFLATED = "1.2.840.10008.1.2.1.99"
+LARGEST_INFLATED_BYTES = 1 << 26  # a slice of 4096 x 4096 voxels takes half of it
+LONGEST_META_BYTES = 1 << 10
 _quiet_lock = threading.Lock()
 
 
@@ -55,7 +60,7 @@ class Header:
     """The fields of one file by DICOM keyword, numbers as int and float, several values as a tuple; empty ones absent.
 
     `TransferSyntaxUID` is among them. Text is taken as Latin-1: other letters come out wrong, but always the same.
-    `bytes_after` is how much of the file follows the header: the pixels and a few bytes.
+    `bytes_after` is how much of the file follows the header: the pixels, behind a few bytes where it is not deflated.
     """
 
     path: Path
@@ -99,13 +104,21 @@ def _read_header(path: Path) -> Header | None:
 
     try:
         with path.open("rb") as file:
+            if DEFLATED.encode() in file.read(LONGEST_META_BYTES):
+                _check_inflated_length(file, path.name)
+            file.seek(0)
             dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_tags()))
             bytes_after = os.fstat(file.fileno()).st_size - file.tell()
+            if dataset.file_meta.get("TransferSyntaxUID") == DEFLATED:
+                file.seek(0)
+                bytes_after = len(pydicom.dcmread(file, specific_tags=["PixelData"]).get("PixelData") or b"")
         values = {"TransferSyntaxUID": str(dataset.file_meta.get("TransferSyntaxUID", ""))}
     except pydicom.errors.InvalidDicomError:
         if path.suffix.lower() == ".dcm":
             raise InputError(f"not DICOM: {path.name} is not a DICOM file, though named so: copy it again") from None
         return None
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             f"unreadable header: the DICOM header of {path.name} cannot be read ({error}): copy it again"
@@ -125,6 +138,18 @@ def _read_header(path: Path) -> Header | None:
             return None
         raise InputError(f"unreadable header: no SeriesInstanceUID in that of {path.name}: copy it again")
     return Header(path, bytes_after, values)
+
+
+def _check_inflated_length(file, name):
+    """pydicom would inflate whatever there is; `InputError` where that is more than a slice can be."""
+    file.seek(140)  # after the preamble, DICM and the element that holds the length of the file's meta information
+    file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), LARGEST_INFLATED_BYTES + 1)
+    if len(inflated) > LARGEST_INFLATED_BYTES:
+        raise InputError(
+            f"unreadable header: {name} inflates to more than {LARGEST_INFLATED_BYTES >> 20} MiB, expected one slice: "
+            "export it again, not deflated"
+        )
 
 
 @functools.cache

@@ -25,6 +25,17 @@ def edit(path, **fields):
     header.save_as(path)
 
 
+def deflate(path, *, pixels=None, comment=None):
+    """The same slice deflated, with the first bytes of its pixels only, or behind a comment."""
+    header = pydicom.dcmread(path)
+    header.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    if pixels is not None:
+        header.PixelData = header.PixelData[:pixels]
+    if comment:
+        header.add_new(0x00091010, "OB", comment)
+    header.save_as(path)
+
+
 def slices_by_z(folder):
     return sorted(folder.iterdir(), key=lambda path: pydicom.dcmread(path).ImagePositionPatient[2])
 
@@ -85,6 +96,19 @@ class TestProblems:
             ({"ImageOrientationPatient": OBLIQUE}, "mixed orientation", "ImageOrientationPatient"),
             ({"PatientID": "100013"}, "mixed patients", "PatientID is 100013"),
             ({"StudyInstanceUID": "1.9"}, "mixed studies", r"1\.9"),
+            (
+                {"RescaleSlope": 0},
+                "field without sense",
+                r"RescaleSlope is 0\.0 in 1-048.*another than 0",
+            ),
+            ({"BitsAllocated": 12}, "field without sense", r"BitsAllocated is 12 in .*, expected one of \(8, 16, 32\)"),
+            ({"BitsAllocated": None}, "field missing", "no BitsAllocated"),
+            (
+                {"PhotometricInterpretation": "MONOCHROME1"},
+                "grey values",
+                "MONOCHROME1 in 1-048.dcm, expected MONO",
+            ),
+            ({"PatientID": ["100012", "5"]}, "mixed patients", r"PatientID is \('100012', '5'\) in 1-048"),
             ({"ImagePositionPatient": [-10, -20, -99]}, "slice missing", r"1\.00 mm between .* 2\.00 mm elsewhere"),
             ({"ImagePositionPatient": [-10, -20, -100]}, "duplicate slice", r"same place \(-100\.00 mm\)"),
             ({"ImagePositionPatient": [-8, -20, -98]}, "tilted gantry", r"shift by 2\.00 mm sideways"),
@@ -160,6 +184,56 @@ class TestProblems:
         with pytest.raises(InputError, match=r"1-000\.dcm"):
             read_series(folder)
 
+    def test_values_of_another_kind_than_the_standards(self, folder):
+        """Tags with the VR of numbers where text belongs: no traceback."""
+        for keyword, expected in (("ImageType", None), ("StudyInstanceUID", "mixed studies")):
+            path = slices_by_z(folder)[2]
+            header = pydicom.dcmread(path)
+            header[keyword] = pydicom.dataelem.DataElement(pydicom.tag.Tag(keyword), "US", 7)
+            header.save_as(path)
+            if expected:
+                self.has(folder, expected)
+            else:
+                assert find_series(folder)[0][0].problems == ()
+
+    @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.1"])
+    def test_headers_that_claim_gigabytes(self, tmp_path, write_series, syntax):
+        def change(header, z):
+            header.Rows = header.Columns = 60000
+            header.file_meta.TransferSyntaxUID = syntax
+
+        folder = write_series(tmp_path / "ct", slices=2)
+        for path in folder.iterdir():
+            header = pydicom.dcmread(path)
+            header.Rows = header.Columns = 60000
+            header.file_meta.TransferSyntaxUID = syntax
+            if header.file_meta.TransferSyntaxUID.is_compressed:
+                header.PixelData = pydicom.encaps.encapsulate([b"\0\0"])
+            header.save_as(path)
+        compressed_syntax = syntax.endswith(".70")
+        self.has(folder, *(("too many voxels",) if compressed_syntax else ("truncated file", "too many voxels")))
+
+    @pytest.mark.parametrize("kept", [0, 2, 100, 126])
+    def test_deflated_pixels_cut_short(self, folder, kept):
+        path = slices_by_z(folder)[4]
+        deflate(path, pixels=kept)
+        assert path.name in self.has(folder, "truncated file")
+
+    def test_deflated_data_cut_short(self, folder):
+        path = slices_by_z(folder)[4]
+        deflate(path)
+        path.write_bytes(path.read_bytes()[:-20])
+        _, unreadable = find_series(folder)
+        assert [problem.split(":")[0] for problem in unreadable] == ["unreadable header"]
+        assert path.name in unreadable[0]
+
+    def test_a_deflated_file_of_gigabytes(self, folder):
+        path = slices_by_z(folder)[4]
+        deflate(path, comment=bytes(1 << 27))
+        assert path.stat().st_size < 1 << 20
+        _, (problem,) = find_series(folder)
+        assert f"{path.name} inflates to more than 64 MiB" in problem
+
     def test_what_lies_beside_slices_is_passed_over(self, folder):
         for name in ("LICENSE", "metadata.csv", "._1-048.dcm", ".DS_Store"):
             (folder / name).write_text("text")
@@ -184,6 +258,34 @@ class TestSeveralSeries:
     def test_none_is(self, folder):
         with pytest.raises(InputError, match="2 series, expected one"):
             read_volume(folder)
+
+
+class TestSmallSeriesBeside:
+    """A localizer is left out; what could be a slice of the long series is not, in silence."""
+
+    def beside(self, tmp_path, write_series, **fields):
+        folder = write_series(tmp_path / "ct")
+        write_series(tmp_path / "other", slices=1, SeriesInstanceUID="1.2.3.5", **fields)
+        shutil.copy(next((tmp_path / "other").iterdir()), folder / "b.dcm")
+        return folder
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+            {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]},
+            {"side": 16},
+            {"PixelSpacing": [0.5, 0.5]},
+        ],
+    )
+    def test_of_another_shape(self, tmp_path, write_series, fields):
+        assert read_volume(self.beside(tmp_path, write_series, **fields)).series_uid == "1.2.3.4"
+
+    def test_that_looks_like_one_of_its_slices(self, tmp_path, write_series):
+        folder = self.beside(tmp_path, write_series, ImagePositionPatient=[-10.0, -20.0, -102])
+        with pytest.raises(InputError, match=r"b\.dcm is of series .*5, but looks like a slice of series .*4:"):
+            read_volume(folder)
+        assert read_volume(folder, "1.2.3.4").array_zyx.shape == (8, 8, 8)
 
 
 class TestHounsfieldUnits:

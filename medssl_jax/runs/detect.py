@@ -31,8 +31,8 @@ def detect_in_file(
     """
     scan_path = Path(scan_file).absolute()
     volume = read_volume(scan_path)
+    scan = prepare_for_search(volume, lungs_file)  # a scan or mask that is none is told in seconds
     loaded = load_detector(Path(checkpoint))
-    scan = prepare_for_search(volume, lungs_file)
     detections = ScanReport(
         input_name=printable(scan_path.name),
         lungs_name=None if lungs_file is None else printable(Path(lungs_file).name),
