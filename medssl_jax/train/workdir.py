@@ -54,7 +54,7 @@ def claim_workdir(workdir: Path, config: ml_collections.ConfigDict) -> None:
     """
     path = writable_directory(workdir) / "config.json"
     wanted = json.loads(config.to_json())
-    old = flatten_dict(json.loads(path.read_text()), sep=".") if _has_begun(workdir, path) else {}
+    old = flatten_dict(_read_json(path), sep=".") if _has_begun(workdir, path) else {}
     new = flatten_dict(wanted, sep=".")
     for field in sorted(old.keys() | new.keys()) if old else ():
         if old.get(field) != new.get(field) and not field.startswith(FREE_TO_CHANGE):
@@ -71,7 +71,7 @@ def record_split(workdir: Path, split: Mapping[str, Any]) -> None:
     Raises `InputError` where the run was started with other scans.
     """
     path = workdir / "split.json"
-    if _has_begun(workdir, path) and json.loads(path.read_text()) != split:
+    if _has_begun(workdir, path) and _read_json(path) != split:
         raise InputError(
             f"{path}: this run was started with other scans than there are now: put the data back as it was, or choose "
             "another --workdir"
@@ -82,6 +82,18 @@ def record_split(workdir: Path, split: Mapping[str, Any]) -> None:
 def _has_begun(workdir, path):
     """Whether there is a checkpoint: before the first, nothing was learnt from the config and the scans on record."""
     return path.exists() and any((workdir / "checkpoints").glob("[0-9]*"))
+
+
+def _read_json(path):
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}, expected an object")
+        return content
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: not what a run wrote ({error}): copy it again, or choose another --workdir and start over"
+        ) from error
 
 
 def _write_json(path, content):

@@ -86,6 +86,22 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         claim_workdir(tmp_path / "file" / "run", config_with())
 
 
+@pytest.mark.parametrize("name", ["config.json", "split.json"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"steps": 6', b"\xff", b"5"])
+def test_a_damaged_record_of_a_run_is_one_line(begun, name, content):
+    claim_workdir(begun, config_with())
+    record_split(begun, {"test": ["1.2"]})
+    (begun / name).write_bytes(content)
+    read = {
+        "config.json": lambda: claim_workdir(begun, config_with()),
+        "split.json": lambda: record_split(begun, {"test": ["1.2"]}),
+    }[name]
+    with pytest.raises(InputError, match=rf"{name}: not what a run wrote .*start over") as caught:
+        read()
+    assert "\n" not in str(caught.value)
+    assert (begun / name).read_bytes() == content
+
+
 HOLDS_IT = """
 import sys, time
 from pathlib import Path
