@@ -1,20 +1,21 @@
-"""MetaImage files (.mhd, .mha): what the header says, whether the data is all there, and its voxels.
+"""MetaImage files (.mhd, .mha): what the header says, where the voxels are, and the header that we write.
 
-ITK repairs a negative spacing silently and fills what a damaged .zraw lacks with whatever lies in memory, so the header
-is checked and the voxels are read here; ITK is left the geometry.
+ITK's reader makes 0 of an offset that is no number, repairs a negative spacing without a word, and fills what a damaged
+.zraw lacks with whatever lies in memory; so the header is read here, and its grid is the one that ITK sees in it.
+
+The format: https://itk.org/Wiki/ITK/MetaIO/Documentation
 """
 
 import dataclasses
-import math
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Num
 
 from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid, check_spacing
+from medssl_jax.geometry import IDENTITY_DIRECTION, Grid, check_spacing
+from medssl_jax.volume_header import VolumeHeader, beside, decimal_numbers, grid_of_header, shown, whole_numbers
+from medssl_jax.voxel_data import VoxelData, check_length
 
 DTYPE_OF_ELEMENT = {
     "MET_CHAR": "i1",
@@ -31,73 +32,32 @@ DTYPE_OF_ELEMENT = {
     "MET_DOUBLE": "f8",
 }
 LONGEST_HEADER = 1 << 16
+# Names of the same in files of different age.
+ORIGIN_FIELDS = ("Offset", "Position", "Origin", "ImagePosition")
+DIRECTION_FIELDS = ("TransformMatrix", "Orientation", "Rotation")
+# What would change the voxels or their place, and is not read.
+ONLY_READ_WITH = {
+    "NDims": ("3",),
+    "FileFormatVersion": ("0",),
+    "ElementNumberOfChannels": ("1",),
+    "ElementToIntensityFunctionSlope": ("1", "1.0"),
+    "ElementToIntensityFunctionOffset": ("0", "0.0"),
+    "DistanceUnits": ("mm", "?"),
+}
 
 
-@dataclasses.dataclass(frozen=True)
-class VoxelData:
-    """Where the voxels of a MetaImage are, and how they are stored."""
-
-    path: Path
-    offset: int
-    dtype: np.dtype
-    size_zyx: tuple[int, int, int]
-    is_compressed: bool
-
-    @property
-    def byte_count(self) -> int:
-        """How many bytes the voxels take, decompressed."""
-        return math.prod(self.size_zyx) * self.dtype.itemsize
-
-
-def check_metaimage(path: Path) -> VoxelData:
-    """Reads the header only; `InputError` if it is not that of a volume, or its data is missing or cut short."""
+def read_header(path: Path) -> VolumeHeader:
+    """Raises `InputError` if it is not that of a volume, or the voxels are missing or not as long as it says."""
     fields, header_bytes = _fields(path)
-    if fields.get("NDims") != "3":
-        raise InputError(f"{path}: NDims = {fields.get('NDims', 'absent')}, expected 3")
-    size_x, size_y, size_z = _numbers(path, fields, int, 3, "DimSize")
-    if min(size_x, size_y, size_z) < 1:
+    if "NDims" not in fields:
+        raise InputError(f"{path}: no NDims in the header, expected NDims = 3")
+    for name, values in ONLY_READ_WITH.items():
+        if fields.get(name, values[0]) not in values:
+            raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {values[0]}: convert it")
+    size_xyz = _numbers(path, fields, whole_numbers, 3, "DimSize")
+    if min(size_xyz) < 1:
         raise InputError(f"{path}: DimSize = {fields['DimSize']}, expected at least 1 voxel on each axis")
-    check_spacing(_numbers(path, fields, float, 3, "ElementSpacing", "ElementSize"), f"{path}: ElementSpacing")
-    element = fields.get("ElementType", "absent")
-    if element not in DTYPE_OF_ELEMENT or fields.get("ElementNumberOfChannels", "1") != "1":
-        raise InputError(f"{path}: ElementType = {element}, expected one number a voxel such as MET_SHORT")
-    if not _is_true(fields, "BinaryData", default=True):
-        raise InputError(f"{path}: BinaryData = False, expected binary data: save it as a binary MetaImage")
-    is_local = fields["ElementDataFile"].upper() == "LOCAL"
-    data_path = path if is_local else path.parent / fields["ElementDataFile"]
-    if not data_path.is_file():
-        raise InputError(f"{path}: its data file {data_path.name} is missing in {path.parent}: copy it there too")
-    big_endian = any(_is_true(fields, name) for name in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
-    data = VoxelData(
-        path=data_path,
-        offset=header_bytes if is_local else 0,
-        dtype=np.dtype(DTYPE_OF_ELEMENT[element]).newbyteorder(">" if big_endian else "<"),
-        size_zyx=(size_z, size_y, size_x),
-        is_compressed=_is_true(fields, "CompressedData"),
-    )
-    skipped = _numbers(path, fields, int, 1, "HeaderSize")[0] if "HeaderSize" in fields else 0
-    if skipped:
-        # -1 is MetaImage's word for "the voxels are what the file ends with".
-        at_the_end = max(0, data_path.stat().st_size - data.byte_count)
-        data = dataclasses.replace(data, offset=at_the_end if skipped < 0 else data.offset + skipped)
-    _check_length(path, fields, data)
-    return data
-
-
-def read_voxels(data: VoxelData) -> Num[np.ndarray, "z y x"]:
-    """The voxels; `InputError` if compressed ones do not decompress to exactly the volume."""
-    if data.is_compressed:
-        with data.path.open("rb") as file:
-            file.seek(data.offset)
-            try:
-                stored: bytes | np.ndarray = zlib.decompress(file.read(), bufsize=data.byte_count)
-            except zlib.error as error:
-                raise InputError(f"{data.path}: does not decompress ({error}): copy the file again") from None
-        if len(stored) != data.byte_count:
-            raise InputError(f"{data.path}: does not decompress to {data.byte_count} bytes but to {len(stored)}")
-        return np.frombuffer(stored, data.dtype).reshape(data.size_zyx)
-    count = math.prod(data.size_zyx)
-    return np.fromfile(data.path, data.dtype, count, offset=data.offset).reshape(data.size_zyx)
+    return VolumeHeader(_grid(path, fields, size_xyz), _voxel_data(path, fields, size_xyz, header_bytes))
 
 
 def header_text(grid: Grid, dtype: np.dtype, data_name: str, compressed_bytes: int | None) -> str:
@@ -133,12 +93,75 @@ def _fields(path):
         if position >= len(start):
             raise InputError(f"{path}: the header ends without ElementDataFile: copy the file again")
         end = start.find(b"\n", position) % (len(start) + 1)  # the last line may lack its end
-        name, equals, value = start[position:end].decode("latin-1").partition("=")
-        if not equals or not re.fullmatch(r"\w+", name.strip(), re.ASCII):
+        name, equals, value = start[position:end].decode("utf-8", "surrogateescape").partition("=")
+        name = name.strip()
+        if not equals or not re.fullmatch(r"\w+", name, re.ASCII):
             raise InputError(f"{path}: not a MetaImage header: line {len(fields) + 1} is not NAME = VALUE")
-        fields[name.strip()] = value.strip()
+        if name in fields:
+            raise InputError(f"{path}: {name} stands twice in the header, expected once: copy the file again")
+        fields[name] = value.strip()
         position = end + 1
     return fields, position
+
+
+def _voxel_data(path, fields, size_xyz, header_bytes) -> VoxelData:
+    if not _is_true(path, fields, "BinaryData", default="True"):
+        raise InputError(f"{path}: BinaryData = False, expected binary data: save it as a binary MetaImage")
+    element = fields.get("ElementType", "absent")
+    if element not in DTYPE_OF_ELEMENT:
+        raise InputError(f"{path}: ElementType = {shown(element)}, expected one number a voxel such as MET_SHORT")
+    is_local = fields["ElementDataFile"].upper() == "LOCAL"
+    is_big_endian = any(_is_true(path, fields, name) for name in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
+    data = VoxelData(
+        path=path if is_local else beside(path, fields["ElementDataFile"]),
+        offset=header_bytes if is_local else 0,
+        dtype=np.dtype(DTYPE_OF_ELEMENT[element]).newbyteorder(">" if is_big_endian else "<"),
+        size_zyx=size_xyz[::-1],
+        claim=f"DimSize {' x '.join(map(str, size_xyz))} of {element}",
+        is_compressed=_is_true(path, fields, "CompressedData"),
+    )
+    if "HeaderSize" in fields:
+        data = _after_header(path, fields, data)
+    check_length(data)
+    if data.is_compressed and "CompressedDataSize" in fields:
+        _check_compressed_size(path, fields, data)
+    return data
+
+
+def _after_header(path, fields, data) -> VoxelData:
+    """The voxels behind a header of `HeaderSize` bytes; -1 is MetaImage's word for "what the file ends with"."""
+    (skipped,) = _numbers(path, fields, whole_numbers, 1, "HeaderSize")
+    if skipped < (0 if data.is_compressed else -1):
+        raise InputError(f"{path}: HeaderSize = {skipped}, expected 0 or more, or -1 for data that is not compressed")
+    at_the_end = max(0, data.path.stat().st_size - data.byte_count)
+    return dataclasses.replace(data, offset=at_the_end if skipped == -1 else data.offset + skipped)
+
+
+def _check_compressed_size(path, fields, data):
+    (expected,) = _numbers(path, fields, whole_numbers, 1, "CompressedDataSize")
+    found = data.path.stat().st_size - data.offset
+    if found != expected:
+        what = "truncated: " if found < expected else ""
+        raise InputError(
+            f"{data.path}: {what}{found} bytes of data, expected {expected} (CompressedDataSize): copy the file again"
+        )
+
+
+def _grid(path, fields, size_xyz) -> Grid:
+    spacing = _numbers(path, fields, decimal_numbers, 3, "ElementSpacing", "ElementSize")
+    check_spacing(spacing, f"{path}: ElementSpacing")
+    origin = _one_of(path, fields, ORIGIN_FIELDS, (0.0, 0.0, 0.0))
+    axes = _one_of(path, fields, DIRECTION_FIELDS, IDENTITY_DIRECTION)
+    # MetaImage lists the axes one after the other, a grid as columns.
+    return grid_of_header(path, size_xyz, np.array(spacing), np.array(origin), np.reshape(axes, (3, 3)).T)
+
+
+def _one_of(path, fields, names, default):
+    """The numbers of the fields in `names` that are there."""
+    given = {name: _numbers(path, fields, decimal_numbers, len(default), name) for name in names if name in fields}
+    if len(set(given.values())) > 1:
+        raise InputError(f"{path}: {' and '.join(given)} differ, expected one of them: take the wrong one out")
+    return next(iter(given.values()), default)
 
 
 def _numbers(path, fields, kind, count, *names):
@@ -146,30 +169,19 @@ def _numbers(path, fields, kind, count, *names):
     if name is None:
         raise InputError(f"{path}: no {names[0]} in the header, expected {count} numbers")
     try:
-        numbers = tuple(kind(each) for each in fields[name].split())
+        numbers = kind(fields[name].split())
     except ValueError:
         numbers = ()
     if len(numbers) != count:
-        raise InputError(f"{path}: {name} = {fields[name]}, expected {count} numbers")
+        raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {count} numbers")
     return numbers
 
 
-def _is_true(fields, name, default=False):
-    return fields.get(name, str(default)).lower() in ("true", "1")
-
-
-def _check_length(path, fields, data):
-    found = data.path.stat().st_size - data.offset
-    size = " x ".join(map(str, data.size_zyx[::-1]))
-    expected, reason = data.byte_count, f"DimSize {size} of {fields['ElementType']}"
-    if data.is_compressed:
-        if "CompressedDataSize" not in fields:
-            return
-        expected, reason = _numbers(path, fields, int, 1, "CompressedDataSize")[0], "CompressedDataSize"
-    if found < expected:
-        raise InputError(
-            f"{data.path}: truncated: {found} bytes of data, expected {expected} ({reason}): copy the file again"
-        )
+def _is_true(path, fields, name, default="False") -> bool:
+    value = fields.get(name, default)
+    if value.lower() not in ("true", "t", "1", "false", "f", "0"):
+        raise InputError(f"{path}: {name} = {shown(value)}, expected True or False: copy the file again")
+    return value.lower() in ("true", "t", "1")
 
 
 def _side_it_comes_from(axis_xyz):

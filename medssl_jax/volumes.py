@@ -13,14 +13,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
+from medssl_jax import metaimage, nifti, nrrd
 from medssl_jax.atomic import atomic_path
 from medssl_jax.dicom import read_series
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
-from medssl_jax.metaimage import check_metaimage, header_text, read_voxels
 from medssl_jax.names import printable
+from medssl_jax.volume_header import VolumeHeader
+from medssl_jax.voxel_data import check_expansion, read_pieces
 
-EXTENSIONS = (".mhd", ".mha", ".nii.gz", ".nii", ".nrrd")
+READ_HEADER_OF_EXTENSION = {
+    ".mhd": metaimage.read_header,
+    ".mha": metaimage.read_header,
+    ".nii.gz": nifti.read_header,
+    ".nii": nifti.read_header,
+    ".nrrd": nrrd.read_header,
+}
+EXTENSIONS = tuple(READ_HEADER_OF_EXTENSION)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,14 +67,22 @@ def read_labels(path: str | os.PathLike) -> Volume:
     return _read(Path(path), np.uint8)
 
 
-def read_grid(path: str | os.PathLike) -> Grid:
-    """Where the voxels of a volume file lie, from its header alone.
+def read_header(path: str | os.PathLike) -> VolumeHeader:
+    """Where the voxels of a volume file lie in the patient and in the file, from its header and its length alone.
 
     Raises:
       InputError: as `read_volume`, but for the voxels.
     """
-    _, reader = _open(Path(path))
-    return _grid(path, reader)
+    path = Path(path)
+    try:
+        return READ_HEADER_OF_EXTENSION[_extension(path)](path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def read_grid(path: str | os.PathLike) -> Grid:
+    """The grid that `read_header` finds."""
+    return read_header(path).grid
 
 
 def itk_reason(error: RuntimeError) -> str:
@@ -83,20 +100,35 @@ def write_metaimage(path: str | os.PathLike, volume: Volume, *, compress: bool =
     array = np.ascontiguousarray(volume.array_zyx)
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     data: Any = zlib.compress(array.data, level=6) if compress else array
-    header = header_text(volume.grid, array.dtype, data_path.name, len(data) if compress else None)
+    header = metaimage.header_text(volume.grid, array.dtype, data_path.name, len(data) if compress else None)
     with atomic_path(data_path) as temporary:
         temporary.write_bytes(data)
     with atomic_path(path) as temporary:
-        temporary.write_text(header)
+        temporary.write_bytes(os.fsencode(header))
 
 
 def _read(path, dtype, series_uid=None):
-    if path.is_dir():
+    if os.path.isdir(path):
         series = read_series(path, series_uid)
         array = _decode_slices(path, series)
         if array.shape != series.grid.size_zyx:
             raise InputError(f"{path}: its slices decode to {array.shape} voxels, expected {series.grid.size_zyx}")
         return Volume(_to_integers(array, dtype, path), series.grid, series.series_uid)
+    header = read_header(path)
+    if header.voxels.is_compressed:
+        check_expansion(header.voxels, header.voxels.voxel_count * np.dtype(dtype).itemsize)
+    array = np.empty(header.grid.size_zyx, dtype)
+    voxels, done = array.reshape(-1), 0
+    try:
+        for piece in read_pieces(header.voxels):
+            voxels[done : done + len(piece)] = _to_integers(piece, dtype, path)
+            done += len(piece)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return Volume(array, header.grid, printable(path.name[: -len(_extension(path))]))
+
+
+def _extension(path) -> str:
     extension = next((each for each in EXTENSIONS if path.name.lower().endswith(each)), None)
     if extension is None:
         kinds = ", ".join(EXTENSIONS)
@@ -105,44 +137,13 @@ def _read(path, dtype, series_uid=None):
         raise InputError(f"{path}: unknown kind of file, expected one of {kinds} or a folder of DICOM slices")
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    array, grid = _decode(path)
-    return Volume(_to_integers(array, dtype, path), grid, printable(path.name[: -len(extension)]))
+    return extension
 
 
-def _decode(path):
-    import SimpleITK as sitk
-
-    voxel_data, reader = _open(path)
-    try:
-        array = read_voxels(voxel_data) if voxel_data else sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read: {itk_reason(error)}") from None
-    return array, _grid(path, reader)
-
-
-def _open(path):
-    """Where the voxels of a MetaImage are (None for other files), and a reader that has read the header."""
-    import SimpleITK as sitk
-
-    voxel_data = check_metaimage(path) if path.name.lower().endswith((".mhd", ".mha")) else None
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read: {itk_reason(error)}") from None
-    if reader.GetDimension() != 3:
-        raise InputError(f"{path}: {reader.GetDimension()} dimensions, expected a volume of 3")
-    if reader.GetNumberOfComponents() != 1:
-        raise InputError(f"{path}: {reader.GetNumberOfComponents()} numbers a voxel, expected 1")
-    return voxel_data, reader
-
-
-def _grid(path, reader):
-    try:
-        return Grid(reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection())
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+def _unreadable(path, error):
+    return InputError(
+        f"{error.filename or path}: cannot be read: {error.strerror or error}: change its rights or copy it again"
+    )
 
 
 def _decode_slices(folder, series):

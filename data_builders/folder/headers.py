@@ -12,8 +12,7 @@ from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
 from medssl_jax.errors import InputError
 from medssl_jax.file_sample import size_and_samples
 from medssl_jax.geometry import Grid
-from medssl_jax.metaimage import check_metaimage
-from medssl_jax.volumes import read_grid
+from medssl_jax.volumes import read_grid, read_header
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +51,8 @@ def read_file_header(path: Path) -> ScanHeader:
 
 
 def volume_files(path: Path) -> tuple[Path, ...]:
-    """The file itself, and that with the voxels of a .mhd; `InputError` where a MetaImage is not whole."""
-    if not path.name.lower().endswith((".mhd", ".mha")):
-        return (path,)
-    return tuple(dict.fromkeys((path, check_metaimage(path).path)))
+    """The file itself, and that with its voxels, such as the .raw of a .mhd; `InputError` where that is not whole."""
+    return tuple(dict.fromkeys((path, read_header(path).voxels.path)))
 
 
 def digest_of(files: Sequence[Path], grid: Grid, values: str = "") -> str:

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from medssl_jax.csv_files import check_new, read_table
 from medssl_jax.errors import InputError
 from medssl_jax.file_sample import size_and_samples
-from medssl_jax.metaimage import check_metaimage
 from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_excluded, read_series_uids
 from medssl_jax.names import printable
+from medssl_jax.volumes import read_header
 
 SUBSETS = tuple(range(10))
 LUNGS_FOLDER = "seg-lungs-LUNA16"
@@ -203,7 +203,7 @@ def _scan_files(scan_path, lungs_path, patient, annotations):
         patient=patient,
         scan_path=scan_path,
         lungs_path=lungs_path,
-        data_paths=tuple(check_metaimage(header).path for header in headers),
+        data_paths=tuple(read_header(header).voxels.path for header in headers),
         centres_xyz_mm=nodules.centre_xyz_mm,
         diameters_mm=nodules.diameter_mm,
     )

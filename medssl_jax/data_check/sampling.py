@@ -12,8 +12,7 @@ from jaxtyping import Num
 from medssl_jax.dicom import read_series
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
-from medssl_jax.metaimage import check_metaimage
-from medssl_jax.volumes import itk_reason, read_grid, read_volume
+from medssl_jax.volumes import itk_reason, read_header, read_volume
 
 SAMPLED_SLICES = 9  # first and last among them
 PADDING_BELOW_HU = -1100  # what scanners measure in air reaches down to about here
@@ -46,12 +45,12 @@ def sample_volume(path: str | os.PathLike, series_uid: str | None = None) -> Vol
     if path.is_dir():
         series = read_series(path, series_uid)
         return _sample_slices(series.files, series.grid)
-    data = check_metaimage(path) if path.suffix.lower() in (".mhd", ".mha") and path.is_file() else None
-    if data is None or data.is_compressed:
+    grid, data = read_header(path)
+    if data.is_compressed or path.suffix.lower() not in (".mhd", ".mha"):
         volume = read_volume(path)
         return summarise(volume.array_zyx[sampled_slices(len(volume.array_zyx))], volume.grid)
     voxels = np.memmap(data.path, data.dtype, mode="r", offset=data.offset, shape=data.size_zyx)
-    return summarise(np.asarray(voxels[sampled_slices(len(voxels))]), read_grid(path))
+    return summarise(np.asarray(voxels[sampled_slices(len(voxels))]), grid)
 
 
 def sampled_slices(count: int) -> list[int]:

@@ -5,12 +5,14 @@ import os
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from data_builders.folder.check import check_folder
 from data_builders.folder.tree import name_of
 from medssl_jax.geometry import Grid
 from medssl_jax.progress import silent
 from medssl_jax.report.data_check.page import write_check_page
+from medssl_jax.resampling import to_image
 from medssl_jax.volumes import Volume, write_metaimage
 
 GRID = Grid((12, 24, 24), (2.0, 1.0, 1.0), (-10.0, -10.0, -10.0))
@@ -72,6 +74,35 @@ def test_of_a_clean_one_nothing_is_said(folder):
     assert kinds(report) == []
     assert report.facts["Scans"] == "2"
     assert report.facts["Labelled"] == "1, with 1 lesions"
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("kept", [0.95, 0.999])
+def test_a_cut_mask_is_named_and_blocks(folder, extension, kept):
+    """Read as whole, it would have lost its lesion and made its scan one without any."""
+    mask = np.zeros(GRID.size_zyx, np.uint8)
+    mask[-2:, 10:14, 10:14] = 1
+    path = folder.parent / "masks" / f"anna{extension}"
+    path.parent.mkdir()
+    sitk.WriteImage(to_image(mask, GRID), path, useCompression=extension != ".nii")
+    report = check(folder, labels=path.parent)
+    assert (kinds(report), report.facts["Labelled"]) == ([], "1, with 1 lesions")
+    os.truncate(path, int(path.stat().st_size * kept))
+    report = check(folder, labels=path.parent)
+    assert not report.can_start
+    (defect,) = (each for each in report.defects if each.kind == "cannot be prepared")
+    assert f"{path}: truncated" in defect.message
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".nrrd"])
+def test_a_cut_scan_is_named_and_blocks(folder, extension):
+    hu = np.random.default_rng(2).integers(-1024, 1000, GRID.size_zyx).astype(np.int16)
+    sitk.WriteImage(to_image(hu, GRID), folder / f"carl{extension}", useCompression=extension != ".nii")
+    assert kinds(check(folder)) == []
+    os.truncate(folder / f"carl{extension}", (folder / f"carl{extension}").stat().st_size // 2)
+    report = check(folder)
+    assert not report.can_start
+    assert ("unreadable scan", "carl", True) in kinds(report)
 
 
 def test_a_damaged_file_is_told_and_the_others_are_looked_at(folder):
