@@ -71,4 +71,4 @@ def test_each_fault_of_a_module_is_one_place_that_still_compiles():
         # All the rest is as it was.
         first, last = mutant.lines
         assert mutant.source.splitlines()[: first - 1] == source.splitlines()[: first - 1]
-        assert mutant.source.endswith("\n".join(source.splitlines()[last:]))
+        assert mutant.source.endswith("".join(source.splitlines(keepends=True)[last:]))
