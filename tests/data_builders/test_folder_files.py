@@ -14,8 +14,13 @@ import SimpleITK as sitk
 from data_builders.folder.files import check_is_folder, find_scans, is_there
 from data_builders.folder.folds import fold_of
 from data_builders.folder.scans import prepare
+from medssl_jax.atomic import write_text
+from medssl_jax.csv_files import csv_text
+from medssl_jax.data.crop_cache import build_crop_cache
+from medssl_jax.data.scan_source import open_scans, prepare_scans
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.progress import silent
 from medssl_jax.volumes import EXTENSIONS, Volume, read_grid, read_volume, write_metaimage
 
 POINTS = "seriesuid,coordX,coordY,coordZ,diameter_mm"
@@ -356,6 +361,24 @@ class TestPrepared:
         assert (prepared.is_labelled, prepared.subset, prepared.patient) == (False, -1, "")
         assert prepared.lungs.any()
         assert not prepared.lungs.all()
+
+    def test_whatever_their_names_they_are_unpacked(self, tmp_path):
+        """Bytes that are no UTF-8, upper and lower case, a formula, a comma, as long as a file's name may be."""
+        names = (b"L\xf6sche", b"A", b"a", b"=1+1", b"a,b", b"x" * 220)
+        scans, lungs, labels = (tmp_path / os.fsdecode(each) for each in (b"Sch\xe4dling", b"L\xe4ufe", b"\xe4.csv"))
+        for name in map(os.fsdecode, names):
+            write(scans / f"{name}.mhd")
+            write(lungs / f"{name}.mhd", array=np.ones(GRID.size_zyx, np.uint8))
+        uids = [r"L\xf6sche", "A", "a", "=1+1", "a,b", "x" * 220]
+        write_text(labels, csv_text([POINTS.split(","), *((uid, 0, 0, 0, 5) for uid in uids)]))
+        given = {"labels": labels, "lungs": lungs}
+        prepare_scans("folder", scans, tmp_path / "data", workers=1, progress=silent, **given)
+        source = open_scans("folder", tmp_path / "data")
+        assert sorted(source.series_uids) == sorted(uids)
+        cache = build_crop_cache(source, tmp_path / "cache", fingerprint=source.fingerprint, mask_lungs=False)
+        for uid, prepared in zip(source.series_uids, source, strict=True):
+            assert cache.scan(uid).series_uid == prepared.series_uid == uid
+            assert len(cache.scan(uid).boxes_zyxdhw_voxel) == 1
 
     def test_the_trachea_of_a_luna16_mask_is_left_out(self, tmp_path):
         write(tmp_path / "scans/a.nii")
