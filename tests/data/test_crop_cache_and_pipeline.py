@@ -350,7 +350,7 @@ def test_hidden_labels_choose_no_crop(cache):
             boxes = np.array([[5, 5, 5, 3, 3, 3], [6, 7, 18, 3, 3, 3]], np.float32)
             return dataclasses.replace(cache.scan(series_uid), boxes_zyxdhw_voxel=boxes)
 
-    plain, other = batches(cache), batches(Relabelled(*cache.directories))
+    plain, other = batches(cache), batches(Relabelled(cache.facts_of))
     for position in range(3):
         np.testing.assert_array_equal(*(flat({"unlabelled": each[position]["unlabelled"]}) for each in (plain, other)))
         assert not np.array_equal(*(flat({"labelled": each[position]["labelled"]}) for each in (plain, other)))

@@ -47,7 +47,7 @@ def damage(luna16, copy, index=5):
     subprocess.run(["cp", "-r", luna16, copy], check=True)
     mask = copy / "seg-lungs-LUNA16" / f"{SPEC.series_uid(index)}.zraw"
     whole = mask.read_bytes()
-    mask.write_bytes(whole[:50] + bytes(len(whole) - 50))
+    mask.write_bytes(whole[:2] + b"\xff" * (len(whole) - 2))  # deflate has no block of the kind 3
     return mask, whole
 
 
