@@ -23,6 +23,7 @@ from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
 from medssl_jax.dicom_headers import could_be_dicom
 from medssl_jax.errors import InputError
 from medssl_jax.locks import exclusive
+from medssl_jax.names import printable
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress, silent
 
@@ -58,8 +59,8 @@ def index_series(
     Of several processes with one `index_dir` each waits for the one before.
 
     Raises:
-      InputError: a folder cannot be listed, the table not be written, or a `metadata.csv` not be understood. Whatever
-        is wrong with a series is said in its row.
+      InputError: a folder cannot be listed, its name is no text, the table cannot be written, or a `metadata.csv` not be
+        understood. Whatever is wrong with a series is said in its row.
     """
     with exclusive(writable_directory(index_dir), "indexing"):
         return _bring_up_to_date(manual_dir, index_dir, workers, progress, files_per_chunk)
@@ -107,7 +108,10 @@ def find_folders(manual_dir: Path) -> Iterator[SeriesFolder]:
             raise InputError(f"{folder}: cannot be listed ({error.strerror}), expected a folder of scans") from error
         waiting.extend(folder / name for name in sorted(subfolders, reverse=True) if not name.startswith("."))
         if files:
-            yield SeriesFolder(folder.relative_to(manual_dir).as_posix(), status.st_mtime_ns, files)
+            place = folder.relative_to(manual_dir).as_posix()
+            if printable(place) != place:
+                raise InputError(f"{folder}: a name that is no text, which the index cannot hold: rename the folder")
+            yield SeriesFolder(place, status.st_mtime_ns, files)
 
 
 def _read_parts(parts: Path) -> Iterator[list[SeriesRow]]:

@@ -1,6 +1,7 @@
 """The index finds every series in either layout, names each defect, and reads a header once."""
 
 import dataclasses
+import os
 import shutil
 
 import numpy as np
@@ -357,6 +358,13 @@ class TestListing:
         (folder / "metadata.csv").write_text(LISTING.replace(old, new))
         with pytest.raises(InputError, match=r"metadata\.csv: " + said):
             index_series(folder, tmp_path / "index")
+
+
+def test_a_folder_whose_name_is_no_text_is_named(tree, tmp_path):
+    folder = tree()
+    next(folder.rglob("*.dcm")).parent.rename(folder / os.fsdecode(b"L\xf6sche"))
+    with pytest.raises(InputError, match=r"L\\xf6sche: a name that is no text"):
+        index_series(folder, tmp_path / "index")
 
 
 def test_links_lead_to_a_folder_once(tree):
