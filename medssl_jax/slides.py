@@ -6,6 +6,7 @@ Patches are numbered row by row.
 
 import dataclasses
 import errno
+import functools
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -244,8 +245,7 @@ class TiffSlide:
 class FolderSlide:
     """A slide as the authors of SOS prepare it: `lowres.jpg` and `highres_patches/0/{column}_{row}.jpg`.
 
-    `channels` are those of the low-resolution image, None before it is read. How much of the slide the authors' script
-    left out is not known.
+    `share_read` is None, not known: the authors' script cut the slide.
 
     Raises:
       InputError: there is no `lowres.jpg`.
@@ -256,7 +256,6 @@ class FolderSlide:
         self.name = slide_name(self._folder)
         self.layout = layout
         self.patches_read = 0
-        self.channels: int | None = None
         self.share_read = None
         if not (self._folder / PREPARED_IMAGE).is_file():
             raise InputError(
@@ -264,10 +263,14 @@ class FolderSlide:
                 f"{PREPARED_PATCHES}/0/*.jpg: prepare the slide again"
             )
 
+    @property
+    def channels(self) -> int:
+        """Channels of the low-resolution image, of which green is read where there are three."""
+        return self._low[1]
+
     def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
-        """The image that the authors' script shrank."""
-        low, self.channels = _read_jpeg(self._folder / PREPARED_IMAGE, self.layout.low_side)
-        return low
+        """The image that the authors' script shrank; kept from the first call."""
+        return self._low[0]
 
     def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
         """The patches of `indices`, which ascend, one by one."""
@@ -280,6 +283,10 @@ class FolderSlide:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    @functools.cached_property
+    def _low(self):
+        return _read_jpeg(self._folder / PREPARED_IMAGE, self.layout.low_side)
 
     def __enter__(self) -> "FolderSlide":
         return self

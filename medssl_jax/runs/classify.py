@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_builders.lks.files import CLASSES, TIFF_SUFFIXES
+from medssl_jax.data.slide_looks import look_of
 from medssl_jax.errors import InputError
 from medssl_jax.names import file_name, printable
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.progress import Progress, silent
+from medssl_jax.report.slides.slide_notices import SlideReading
 from medssl_jax.report.slides.slide_page import thumbnail
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
 from medssl_jax.runs.sos import TrainedMethod, load_method
-from medssl_jax.slides import PREPARED_IMAGE, PREPARED_PATCHES, Slide, open_slide, slide_name
+from medssl_jax.slides import PREPARED_IMAGE, PREPARED_PATCHES, FolderSlide, Slide, TiffSlide, open_slide, slide_name
 
 # What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
 OTHER_SUFFIXES = (
@@ -75,7 +77,7 @@ def classify_files(
         raise InputError(f"{twice}: another slide here has the same name: rename or move one")
     method = load_method(Path(checkpoint))
     used = method if c is None else _with_c(method, c)
-    at_hand: dict[str, Slide] = {}
+    at_hand: dict[str, TiffSlide | FolderSlide] = {}
 
     def refuse(slide: Slide, error: InputError) -> None:
         refused[printable(file_of[slide.name].name)] = str(error)
@@ -90,10 +92,14 @@ def classify_files(
                 at_hand[slide.name] = slide
                 yield slide
 
-    results, thumbnails = [], {}
+    results, thumbnails, readings = [], {}, {}
     for result in used.classifier()(open_all(), refuse):
+        slide = at_hand.pop(result.name)
+        low_resolution = slide.low_resolution()
         results.append(result)
-        thumbnails[result.name] = thumbnail(at_hand.pop(result.name).low_resolution())
+        thumbnails[result.name] = thumbnail(low_resolution)
+        look = look_of(low_resolution, result.foreground)
+        readings[result.name] = SlideReading(slide.share_read, slide.channels, look)
     report = SlideReport(
         classifier=ClassifierCard(_run_name(Path(checkpoint)), method.step, method.config.to_dict()),
         classes=CLASSES,
@@ -102,6 +108,8 @@ def classify_files(
         are_phantom_slides=all(is_phantom_slide(path) for path in paths),
         results=tuple(results),
         refused=refused,
+        readings=readings,
+        training=method.training_looks,
     )
     return report, thumbnails
 

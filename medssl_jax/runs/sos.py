@@ -15,7 +15,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from data_builders.lks.files import CLASSES
+from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.slide_batches import batch_rows, slide_batches
+from medssl_jax.data.slide_looks import Look, LooksOfMany, look_of
 from medssl_jax.data.slide_source import LksSource, open_lks, prepare_lks
 from medssl_jax.data.splits import draw_stratified
 from medssl_jax.errors import InputError
@@ -47,7 +49,7 @@ class SlideSplit:
 
 
 class TrainedMethod(NamedTuple):
-    """A trained method; its `config` knows the intensities of the slides it was trained on."""
+    """A trained method; its `config` knows intensities and looks of the slides it was trained on."""
 
     config: ml_collections.ConfigDict
     step: int
@@ -58,6 +60,12 @@ class TrainedMethod(NamedTuple):
     def layout(self) -> SlideLayout:
         """How its slides are cut."""
         return layout_of(self.config.data)
+
+    @property
+    def training_looks(self) -> LooksOfMany | None:
+        """How the slides looked that it was trained on; a run of an older version does not know."""
+        found = self.config.get("training_slides")
+        return None if found is None else LooksOfMany.from_json(found.to_dict())
 
     def used_as(self, config: ml_collections.ConfigDict) -> "TrainedMethod":
         """The same networks with the inference of another config."""
@@ -91,7 +99,7 @@ def train_method(
         record["pretrained_sha256"] = _file_digest(config.model.pretrained)
     names = {part: [source.names[index] for index in indices] for part, indices in dataclasses.asdict(split).items()}
     record_split(workdir, names | record)
-    config = with_intensities(config, source, split.train)
+    config = with_training_slides(config, source, split.train)
     state = _train(config, source, split.train, workdir, watch)
     return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config)), source, split
 
@@ -182,22 +190,25 @@ def split_of(config: ml_collections.ConfigDict, source: LksSource) -> SlideSplit
     return split
 
 
-def with_intensities(
+def with_training_slides(
     config: ml_collections.ConfigDict, source: LksSource, train: Sequence[int]
 ) -> ml_collections.ConfigDict:
-    """The config with the mean and deviation of the training slides, unless it has its own."""
-    if config.model.intensity_deviation > 0:
-        return config
-    indices = progress_bar("measuring", "slides")(train)
-    measured = measure_intensities(_low_resolution(source, index) for index in indices)
+    """The config with `training_slides`, how those look, and with their mean and deviation, unless it has its own."""
+    looks: list[Look] = []
+
+    def images():
+        for index in progress_bar("measuring", "slides")(train):
+            with source.slide(index) as slide:
+                image = slide.low_resolution()
+            looks.append(look_of(image, foreground_patches(image, source.layout, source.background_threshold)))
+            yield image
+
+    measured = measure_intensities(images())
     config = ml_collections.ConfigDict(config.to_dict())
-    config.model.intensity_mean, config.model.intensity_deviation = measured
+    if config.model.intensity_deviation <= 0:
+        config.model.intensity_mean, config.model.intensity_deviation = measured
+    config.training_slides = LooksOfMany.of(looks).as_json()
     return config
-
-
-def _low_resolution(source, index):
-    with source.slide(index) as slide:
-        return slide.low_resolution()
 
 
 def networks_of(config: ml_collections.ConfigDict) -> SosNetworks:

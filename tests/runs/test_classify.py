@@ -12,6 +12,7 @@ from PIL import Image
 
 from experiments.configs import sos
 from medssl_jax.csv_files import read_table
+from medssl_jax.data.slide_looks import LooksOfMany, Spread
 from medssl_jax.errors import InputError
 from medssl_jax.report.slides.slide_page import write_slide_page
 from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv, write_results_json
@@ -21,6 +22,8 @@ from medssl_jax.runs.classify import classify_files, find_slide_files
 from medssl_jax.tiff import GreyTiff
 
 SIDE = 32
+# As `write_slide` makes them: grey levels of 5 to 119, all of it tissue.
+TRAINING = LooksOfMany(brightness=Spread(62 / 255, 0.02), tissue=Spread(1.0, 0.0))
 
 
 def write_slide(path, seed=0, side=SIDE, **options):
@@ -38,6 +41,7 @@ def small_config(rule):
     config.model.low_stem_block = config.model.high_stem_block = 4
     config.method.use_policy = rule == "policy"
     config.inference.update(rule=rule, c=0.9, slide_batch=2, patch_batch=5)
+    config.training_slides = TRAINING.as_json()
     return config
 
 
@@ -137,6 +141,34 @@ class TestReport:
         _, thumbnails = classify_files(rule, folder)
         assert len(thumbnails) == 3
         assert sorted(decoded) == [(path, piece) for path in sorted(folder.iterdir()) for piece in range(4)]
+
+
+class TestWhatWasRead:
+    def test_share_channels_and_looks_of_every_slide(self, folder, runs):
+        wide = np.random.default_rng(0).integers(5, 120, (SIDE, 2 * SIDE, 3), np.uint8)
+        tifffile.imwrite(folder / "wide.tif", wide, photometric="rgb")
+        for name, grey in (("white", 255), ("black", 0)):
+            tifffile.imwrite(folder / f"{name}.tif", np.full((SIDE, SIDE), grey, np.uint8))
+        report, _ = classify_files("low", folder)
+        read = {slide["name"]: slide["read"] for slide in results_as_json(report)["slides"]}
+        assert {name: each["share_of_area"] for name, each in read.items()} == {
+            **dict.fromkeys("abc", 1.0),
+            **{"wide": 0.5, "white": 1.0, "black": 1.0},
+        }
+        assert {name for name, each in read.items() if each["channel_read"] == "green"} == {"wide"}
+        crop = wide[:, SIDE // 2 : -SIDE // 2, 1]
+        assert read["wide"]["brightness"] == pytest.approx(crop.mean() / 255, abs=0.003)  # the shrunk image is rounded
+        assert {name: each["far_from_training_slides"] for name, each in read.items()} == {
+            **{name: [] for name in ("a", "b", "c", "wide")},
+            **{"white": ["brightness"], "black": ["brightness", "tissue"]},
+        }
+
+    def test_of_a_prepared_slide_the_share_is_not_known(self, folder, runs):
+        (folder / "prepared").mkdir()
+        Image.fromarray(np.full((16, 16, 3), 62, np.uint8)).save(folder / "prepared" / "lowres.jpg")
+        report, _ = classify_files("low", folder / "prepared")
+        assert report.readings["prepared"].share_of_area is None
+        assert report.readings["prepared"].channels == 3
 
 
 class TestNames:

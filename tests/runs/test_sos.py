@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+import tifffile
 
 from data_builders.lks.files import CLASSES
 from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
@@ -85,6 +86,45 @@ def test_intensities_are_those_of_the_training_slides(trained):
     for slide in prepared:
         slide.close()
     assert (method.config.model.intensity_mean, method.config.model.intensity_deviation) == expected
+
+
+def test_a_run_knows_how_its_training_slides_look(trained, folder):
+    method, source, split = trained
+    looks = []
+    for index in split.train:
+        with source.slide(index) as slide:
+            tissue = source.foreground_counts[index] / source.layout.grid**2
+            looks.append((slide.low_resolution().mean() / 255, tissue))
+    expected = dict(zip(("brightness", "tissue"), zip(np.mean(looks, 0), np.std(looks, 0), strict=True), strict=True))
+    for name, (mean, deviation) in expected.items():
+        assert getattr(method.training_looks, name) == pytest.approx((mean, deviation))
+    assert sos_run.load_method(folder / "run").training_looks == method.training_looks
+
+
+def test_a_run_that_was_given_intensities_keeps_them_and_knows_looks(trained, folder):
+    method, source, split = trained
+    config = small_config(folder, **{"model.intensity_mean": 0.4, "model.intensity_deviation": 0.3})
+    found = sos_run.with_training_slides(config, source, split.train)
+    assert (found.model.intensity_mean, found.model.intensity_deviation) == (0.4, 0.3)
+    assert found.training_slides == method.config.training_slides
+    assert "training_slides" not in config
+
+
+def test_a_run_of_an_older_version_does_not_know(trained):
+    method, _, _ = trained
+    old = method.config.copy_and_resolve_references()
+    del old.training_slides
+    assert method._replace(config=old).training_looks is None
+
+
+def test_no_test_slide_of_the_phantom_looks_unlike_and_blank_ones_do(trained, folder, tmp_path):
+    for path in (folder / "LKS" / "Test").iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    for name, grey in (("white", 255), ("black", 0)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.full((256, 256), grey, np.uint8))
+    report, _ = classify_files(folder / "run", tmp_path)
+    assert len(report.results) == 8 + 2
+    assert report.unlike_training.keys() == {"white", "black"}
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(trained, folder, monkeypatch):

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from medssl_jax.atomic import write_text
 from medssl_jax.inference.selective import SlideResult
 from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software, table
+from medssl_jax.report.slides.slide_notices import reading_notices
 from medssl_jax.report.slides.slide_report import STAGES, SlideReport, deciding_probability, total_seconds
 
 TEMPLATE = Path(__file__).with_name("slide_page.html")
@@ -99,7 +100,11 @@ def _title(report: SlideReport) -> str:
 
 def _warnings(report: SlideReport) -> list[str]:
     warnings = [PHANTOM_SLIDES] if report.are_phantom_slides else []
-    return warnings + ([PHANTOM_CLASSIFIER] if report.classifier.trained_on_phantom else [])
+    warnings += [PHANTOM_CLASSIFIER] if report.classifier.trained_on_phantom else []
+    unlike = len(report.unlike_training)
+    if unlike:
+        warnings.append(f"{count(unlike, 'slide looks', 'slides look')} unlike those of training: marked below.")
+    return warnings + [_sentence(notice) for notice in reading_notices(report.readings, report.training)]
 
 
 def _facts(report: SlideReport) -> str:
@@ -196,13 +201,16 @@ def _slide(result: SlideResult, report: SlideReport, picture: str) -> str:
         overlay = png_data_uri(draw_attention(result.attention, result.foreground))
         images.append(f'<img class="attention" src="{overlay}" alt="Attention over the slide {name}." loading="lazy">')
     probability = deciding_probability(result)[result.label]
-    warning = "" if result.foreground.any() else f'<p class="notice warning">{NO_FOREGROUND}</p>\n'
+    warnings = [] if result.foreground.any() else [NO_FOREGROUND]
+    warnings += [_sentence(report.unlike_training[result.name])] if result.name in report.unlike_training else []
     stages = [f"{words} {result.seconds[stage]:.3g}" for stage, words in STAGE_NAMES.items() if stage in result.seconds]
     return (
         f'<article class="{result.route} class-{result.label}">\n<div class="frame">\n'
         + "\n".join(images)
         + f'\n</div>\n<h3>{name}</h3>\n<p class="given"><strong>{given}</strong> {probability:.3f}</p>\n'
-        f'<p class="route">{ROUTES[result.route]}</p>\n{warning}{_probabilities(result, report.classes)}\n'
+        f'<p class="route">{ROUTES[result.route]}</p>\n'
+        + "".join(f'<p class="notice warning">{html.escape(warning)}</p>\n' for warning in warnings)
+        + f"{_probabilities(result, report.classes)}\n"
         f'<p class="quiet">{_seconds(total_seconds(result))}: {", ".join(stages)}</p>\n</article>'
     )
 
@@ -220,6 +228,10 @@ def _probabilities(result: SlideResult, classes: tuple[str, ...]) -> str:
             cells.append(f'<td class="{kind}" style="--share:{100 * vector[label]:.1f}%">{vector[label]:.3f}</td>')
         rows.append(f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>')
     return table(("", *(name for _, name, _ in columns)), rows)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _seconds(seconds: float) -> str:

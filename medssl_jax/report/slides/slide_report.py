@@ -1,6 +1,7 @@
 """What a classifier gave to slides, as CSV for programs and people and as JSON with everything to trace it by."""
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from jaxtyping import Float
 
 from medssl_jax.atomic import write_text
 from medssl_jax.csv_files import csv_text
+from medssl_jax.data.slide_looks import LooksOfMany
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions
+from medssl_jax.report.slides.slide_notices import SlideReading, reading_as_json, reading_notices, unlike_training
 
 STAGES = (*LOW_STAGES, *HIGH_STAGES)
 READER_PACKAGES = ("imagecodecs", "simplejpeg")
@@ -33,7 +36,8 @@ class SlideReport:
     """The slides in the order they were looked at, and what looked at them.
 
     `rule` and `c` are those of the switch. `refused` says of files that could not be read why, by name without folder.
-    `are_phantom_slides` says that the slides themselves are synthetic.
+    `are_phantom_slides` says that the slides themselves are synthetic. `readings` say by name what was read of a slide,
+    `training` how those looked that the classifier was trained on, None where that is not known.
     """
 
     classifier: ClassifierCard
@@ -43,6 +47,8 @@ class SlideReport:
     are_phantom_slides: bool
     results: tuple[SlideResult, ...]
     refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    readings: Mapping[str, SlideReading] = dataclasses.field(default_factory=dict)
+    training: LooksOfMany | None = None
 
     @property
     def settled_low(self) -> int:
@@ -53,6 +59,12 @@ class SlideReport:
     def without_foreground(self) -> tuple[str, ...]:
         """Names of slides in which every patch is background."""
         return tuple(result.name for result in self.results if not result.foreground.any())
+
+    @functools.cached_property
+    def unlike_training(self) -> dict[str, str]:
+        """In what slides are far from those of training, by their names."""
+        found = {name: unlike_training(reading, self.training) for name, reading in self.readings.items()}
+        return {name: words for name, words in found.items() if words}
 
 
 def deciding_probability(result: SlideResult) -> Float[np.ndarray, " classes"]:
@@ -99,7 +111,8 @@ def results_as_json(report: SlideReport) -> dict[str, Any]:
         "classifier": report.classifier.as_json(),
         "switch": {"rule": report.rule, "c": report.c},
         "versions": versions(READER_PACKAGES),
-        "slides": [_slide_as_json(result, report.classes) for result in report.results],
+        "training_slides": report.training and report.training.as_json(),
+        "slides": [_slide_as_json(result, report) for result in report.results],
         "refused": dict(report.refused),
     }
 
@@ -121,7 +134,9 @@ def summary(report: SlideReport) -> str:
     lines.append(f"classifier: {card.run}, step {card.step}, trained on {card.trained_on}")
     if card.trained_on_phantom and not report.are_phantom_slides:
         lines.append("a classifier trained on synthetic slides only: its classes say nothing about a patient")
+    lines += reading_notices(report.readings, report.training)
     lines += [f"{name}: no tissue found, its class means little" for name in report.without_foreground]
+    lines += [f"{name}: {words}" for name, words in report.unlike_training.items()]
     lines += [f"not read: {reason}" for reason in report.refused.values()]
     return "\n".join([*lines, RESEARCH_USE])
 
@@ -139,7 +154,8 @@ def _row(result: SlideResult, classes: tuple[str, ...]) -> list[str | int]:
     return [*cells, f"{total_seconds(result):.4f}", int(result.foreground.sum())]
 
 
-def _slide_as_json(result: SlideResult, classes: tuple[str, ...]) -> dict[str, Any]:
+def _slide_as_json(result: SlideResult, report: SlideReport) -> dict[str, Any]:
+    classes, reading = report.classes, report.readings.get(result.name)
     return {
         "name": result.name,
         "class": classes[result.label],
@@ -149,6 +165,7 @@ def _slide_as_json(result: SlideResult, classes: tuple[str, ...]) -> dict[str, A
         "seconds": {stage: round(seconds, 6) for stage, seconds in result.seconds.items()},
         "foreground_patches": int(result.foreground.sum()),
         "most_attended_patches": _most_attended(result),
+        "read": reading and reading_as_json(reading, report.training),
     }
 
 

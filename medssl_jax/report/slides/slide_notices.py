@@ -1,0 +1,75 @@
+"""What a reader of classes must know of the slides: how much of them was read, and which look unlike those of training.
+
+Each notice is the beginning of a sentence: no capital, no full stop.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from medssl_jax.data.slide_looks import Look, LooksOfMany
+from medssl_jax.report.page import count
+
+LOOKS_NOT_KNOWN = (
+    "not known: whether these slides look as those the classifier was trained on; its run is of a version that kept no "
+    "record of that"
+)
+
+
+class SlideReading(NamedTuple):
+    """What was read of a slide, and how that looks.
+
+    `share_of_area` is None where it is not known, as of a slide that a script had cut before. Of three `channels` green
+    was read.
+    """
+
+    share_of_area: float | None
+    channels: int
+    look: Look
+
+
+def reading_notices(readings: Mapping[str, SlideReading], training: LooksOfMany | None) -> list[str]:
+    """What was not read of the slides, by their names, and how many look unlike the slides of training."""
+    notices = []
+    shares = [reading.share_of_area for reading in readings.values()]
+    parts = sorted(share for share in shares if share is not None and share < 1)
+    if parts:
+        read = count(len(parts), "slide", "slides")
+        notices.append(f"only the centre crop was read of {read}: {_percentages(parts)} of the area")
+    if None in shares:
+        cut = count(shares.count(None), "slide", "slides")
+        notices.append(f"not known: what share of the area was read of {cut}, which a script had cut before")
+    coloured = sum(reading.channels == 3 for reading in readings.values())
+    if coloured:
+        notices.append(f"only green was read of the three channels of {count(coloured, 'slide', 'slides')}")
+    if readings and training is None:
+        notices.append(LOOKS_NOT_KNOWN)
+    return notices
+
+
+def unlike_training(reading: SlideReading, training: LooksOfMany | None) -> str | None:
+    """In what a slide is far from those of training; None where in nothing, or that is not known."""
+    far = training.far_from(reading.look) if training else ()
+    figures = [f"{name} {getattr(reading.look, name):.3f}, there {_spread(getattr(training, name))}" for name in far]
+    return f"unlike the training slides, its class means little: {'; '.join(figures)}" if figures else None
+
+
+def reading_as_json(reading: SlideReading, training: LooksOfMany | None) -> dict[str, Any]:
+    """Numbers and names; `far_from_training_slides` is null where that is not known."""
+    share = reading.share_of_area
+    return {
+        "share_of_area": None if share is None else round(share, 6),
+        "channels": reading.channels,
+        "channel_read": "green" if reading.channels == 3 else "grey",
+        "brightness": round(reading.look.brightness, 6),
+        "tissue": round(reading.look.tissue, 6),
+        "far_from_training_slides": None if training is None else list(training.far_from(reading.look)),
+    }
+
+
+def _percentages(shares):
+    least, most = (f"{100 * share:.1f} %" for share in (shares[0], shares[-1]))
+    return least if least == most else f"{least} to {most}"
+
+
+def _spread(spread):
+    return f"{spread.mean:.3f} with a deviation of {spread.deviation:.3f}"
