@@ -59,8 +59,8 @@ def index_series(
     Of several processes with one `index_dir` each waits for the one before.
 
     Raises:
-      InputError: a folder cannot be listed, its name is no text, the table cannot be written, or a `metadata.csv` not be
-        understood. Whatever is wrong with a series is said in its row.
+      InputError: a folder cannot be listed or its name is no text, the table cannot be written, or a `metadata.csv` not
+        be understood. Whatever is wrong with a series is said in its row.
     """
     with exclusive(writable_directory(index_dir), "indexing"):
         return _bring_up_to_date(manual_dir, index_dir, workers, progress, files_per_chunk)
