@@ -6,6 +6,7 @@ not a medical device.
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
@@ -14,6 +15,7 @@ from medssl_jax.atomic import writable_directory
 from medssl_jax.report.nodules.scan_page import write_scan_page
 from medssl_jax.report.nodules.scan_report import summary, write_detections_csv, write_detections_json
 from medssl_jax.runs.detect import detect_in_file
+from medssl_jax.train.run import folder_of_checkpoints
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
@@ -41,6 +43,9 @@ flags.register_validator(MIN_PROBABILITY, lambda value: not math.isnan(value), "
 def main(argv: Sequence[str]) -> None:
     """Detects, writes three files and prints what was found."""
     del argv
+    folder_of_checkpoints(
+        Path(CHECKPOINT.value)
+    )  # before the scan is looked at, which is before the detector is loaded
     output = writable_directory(OUTPUT.value)
     detections, scan = detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
     write_detections_csv(output / "detections.csv", detections)

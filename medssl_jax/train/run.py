@@ -136,6 +136,14 @@ class _Records:
             self._metrics.close()
 
 
+def folder_of_checkpoints(checkpoint: Path) -> Path:
+    """The folder `checkpoints` of a workdir, or the one given. Raises `InputError` where there is none."""
+    folder = checkpoint / "checkpoints" if (checkpoint / "checkpoints").is_dir() else checkpoint
+    if not folder.is_dir():
+        raise InputError(f"{checkpoint}: no such folder, expected the --workdir of a training run")
+    return folder
+
+
 def load_run(
     checkpoint: Path, fresh_state: Callable[[ml_collections.ConfigDict], TrainState], *, command: str
 ) -> tuple[ml_collections.ConfigDict, TrainState]:
@@ -143,10 +151,7 @@ def load_run(
 
     Raises `InputError` where there is none, or it is no run of `command`.
     """
-    folder = checkpoint / "checkpoints" if (checkpoint / "checkpoints").is_dir() else checkpoint
-    if not folder.is_dir():
-        raise InputError(f"{checkpoint}: no such folder, expected the --workdir of a training run")
-    checkpoints = Checkpoints(folder, read_only=True)
+    checkpoints = Checkpoints(folder_of_checkpoints(checkpoint), read_only=True)
     config = ml_collections.ConfigDict(checkpoints.config())
     if command_of(config) != command:
         raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {command}")
