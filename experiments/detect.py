@@ -43,10 +43,8 @@ flags.register_validator(MIN_PROBABILITY, lambda value: not math.isnan(value), "
 def main(argv: Sequence[str]) -> None:
     """Detects, writes three files and prints what was found."""
     del argv
-    folder_of_checkpoints(
-        Path(CHECKPOINT.value)
-    )  # before the scan is looked at, which is before the detector is loaded
     output = writable_directory(OUTPUT.value)
+    folder_of_checkpoints(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
     detections, scan = detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
     write_detections_csv(output / "detections.csv", detections)
     write_detections_json(output / "detections.json", detections)
