@@ -57,7 +57,8 @@ def read_header(path: Path) -> VolumeHeader:
     size_xyz = _numbers(path, fields, whole_numbers, 3, "DimSize")
     if min(size_xyz) < 1:
         raise InputError(f"{path}: DimSize = {fields['DimSize']}, expected at least 1 voxel on each axis")
-    return VolumeHeader(_grid(path, fields, size_xyz), _voxel_data(path, fields, size_xyz, header_bytes))
+    voxels = _voxel_data(path, fields, size_xyz, header_bytes)
+    return VolumeHeader(_grid(path, fields, size_xyz), voxels)
 
 
 def header_text(grid: Grid, dtype: np.dtype, data_name: str, compressed_bytes: int | None) -> str:

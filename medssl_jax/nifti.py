@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import ORTHONORMAL_TOLERANCE, Grid, check_spacing
-from medssl_jax.volume_header import VolumeHeader, grid_of_header
+from medssl_jax.volume_header import VolumeHeader, grid_of_header, listed
 from medssl_jax.voxel_data import Inflated, VoxelData, check_length
 
 # By byte offset; what is not read here is left out.
@@ -55,6 +55,7 @@ DTYPE_OF_CODE = {
 }
 MM_OF_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, millimetre, micrometre
 SPACE_UNITS = 0b111
+LEAST_SLOPE = 1e-12  # of anything less, float32 HU keep nothing
 SCANNER_ANATOMY = 1
 SAME_TRANSFORM = 1e-4
 SAME_SPACING = 1e-3
@@ -130,10 +131,10 @@ def _scaling(path, fields) -> tuple[float, float]:
     slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     if (slope, intercept) == (0, 0):  # NIfTI's word for "as stored"
         return 1.0, 0.0
-    if slope == 0 or not np.isfinite([slope, intercept]).all():
+    if not (abs(slope) >= LEAST_SLOPE and np.isfinite([slope, intercept]).all()):
         raise InputError(
-            f"{path}: scl_slope = {slope:g} and scl_inter = {intercept:g}, expected finite numbers and a slope that "
-            "is not 0: convert it again"
+            f"{path}: scl_slope = {slope:g} and scl_inter = {intercept:g}, expected finite numbers and a slope of at "
+            f"least {LEAST_SLOPE:g} either way: convert it again"
         )
     return slope, intercept
 
@@ -156,7 +157,7 @@ def _axes_and_origin(path, fields, spacing_xyz) -> tuple[Float[np.ndarray, "3 3"
     lengths = np.linalg.norm(transform[:, :3], axis=0)
     if not np.allclose(lengths, spacing_xyz, rtol=SAME_SPACING, atol=0):
         raise InputError(
-            f"{path}: pixdim is {_listed(spacing_xyz)}, but its sform has axes of {_listed(lengths)}, expected the "
+            f"{path}: pixdim is {listed(spacing_xyz)}, but its sform has axes of {listed(lengths)}, expected the "
             "same: save it again with the right spacing"
         )
     return RAS_TO_LPS @ (transform[:, :3] / lengths), RAS_TO_LPS @ transform[:, 3]
@@ -185,7 +186,7 @@ def _qform(path, fields, spacing_xyz) -> Float[np.ndarray, "3 4"]:
     bcd = fields["quatern_bcd"].astype(np.float64)
     squared = float(bcd @ bcd)
     if not squared <= 1 + UNIT_QUATERNION:
-        raise InputError(f"{path}: quatern_b, c, d = {_listed(bcd)}, expected those of a rotation: save it again")
+        raise InputError(f"{path}: quatern_b, c, d = {listed(bcd)}, expected those of a rotation: save it again")
     axes = Rotation.from_quat([*bcd, max(0.0, 1 - squared) ** 0.5]).as_matrix()
     # pixdim[0] says whether the z axis is turned round after the rotation, which alone cannot mirror.
     axes[:, 2] *= -1 if fields["pixdim"][0] < 0 else 1
@@ -198,7 +199,3 @@ def _is_rigid(transform) -> bool:
         return False
     axes = transform[:, :3] / lengths
     return np.allclose(axes @ axes.T, np.eye(3), rtol=0, atol=ORTHONORMAL_TOLERANCE)
-
-
-def _listed(numbers) -> str:
-    return ", ".join(f"{number:.6g}" for number in numbers)

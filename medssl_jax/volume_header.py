@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,9 @@ from medssl_jax.voxel_data import VoxelData
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)  # read, so that who asks can say what is wrong
 LONGEST_SHOWN = 80
+# Our choice, far beyond any patient. At 1 mm the voxels of a header alone would else take all memory.
+LARGEST_MM3 = 2e9
+FARTHEST_MM = 1e5
 
 
 class VolumeHeader(NamedTuple):
@@ -33,13 +36,24 @@ def grid_of_header(
     origin_xyz_mm: Float[np.ndarray, "3"],
     axes: Float[np.ndarray, "3 3"],
 ) -> Grid:
-    """The grid whose index axes x, y, z are the columns of `axes`; `InputError` names the file."""
+    """The grid whose index axes x, y, z are the columns of `axes`; `InputError` names the file.
+
+    A grid of more than `LARGEST_MM3`, or that begins beyond `FARTHEST_MM`, is none of a patient.
+    """
     x, y, z = size_xyz
     numbers = (spacing_xyz_mm[::-1], origin_xyz_mm, axes.ravel())
     try:
-        return Grid((z, y, x), *(tuple(each.tolist()) for each in numbers))
+        grid = Grid((z, y, x), *(tuple(each.tolist()) for each in numbers))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    extent_xyz_mm = np.array(size_xyz) * spacing_xyz_mm
+    # Of an axis thinner than 1 mm one voxel of 1 mm is left.
+    if np.prod(np.maximum(1, extent_xyz_mm)) > LARGEST_MM3 or np.abs(origin_xyz_mm).max() > FARTHEST_MM:
+        raise InputError(
+            f"{path}: its voxels cover {listed(extent_xyz_mm, ' x ')} mm from x, y, z = {listed(origin_xyz_mm)} mm, "
+            "expected a patient: correct its spacing or its origin"
+        )
+    return grid
 
 
 def beside(header_path: Path, name: str) -> Path:
@@ -64,6 +78,11 @@ def decimal_numbers(words: Sequence[str]) -> tuple[float, ...]:
     if not all(NUMBER.fullmatch(word) or NO_NUMBER.fullmatch(word) for word in words):
         raise ValueError("not numbers")
     return tuple(map(float, words))
+
+
+def listed(numbers: Iterable[float], separator: str = ", ") -> str:
+    """Numbers to the six digits that a message needs."""
+    return separator.join(f"{number:.6g}" for number in numbers)
 
 
 def shown(value: str) -> str:

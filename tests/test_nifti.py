@@ -117,8 +117,9 @@ class TestGrid:
 
     @pytest.mark.parametrize("unit", ["meter", "mm", "micron", "unknown"])
     def test_units_are_turned_into_mm(self, tmp_path, unit):
-        matrix = transform(ROTATIONS["oblique"])
+        matrix = transform(ROTATIONS["oblique"]) * ([[0.01]] * 3 + [[1]])
         path = write(tmp_path / "1.nii", sform=matrix, sform_code=1)
+        edited(path, PIXDIM + 4, "<3f", *(0.01 * each for each in SPACING_XYZ))
         in_mm = agrees_with_simpleitk(path).grid.spacing_zyx_mm[0]
         edited(path, UNITS, "B", {"unknown": 0, "meter": 1, "mm": 2, "micron": 3}[unit])
         scale = {"meter": 1000, "micron": 0.001}.get(unit, 1)
@@ -258,8 +259,11 @@ class TestDamage:
             (VOX_OFFSET, "<f", [1e9], "truncated: 0 bytes of data"),
             (SCL_SLOPE, "<f", [float("nan")], "scl_slope = nan"),
             (SCL_SLOPE, "<2f", [0, 5], "scl_slope = 0 and scl_inter = 5"),
+            (SCL_SLOPE, "<f", [6.9e-41], "scl_slope = 6.*e-41"),
             (SCL_INTER, "<f", [float("inf")], "scl_inter = inf"),
             (UNITS, "B", [5], "xyzt_units = 5"),
+            (UNITS, "B", [1], "its voxels cover 3000 x 2800 x 7500 mm from .*, expected a patient"),
+            (SROW + 12, "<f", [3e38], "its voxels cover 3 x 2.8 x 7.5 mm from x, y, z = -3e.38, -20.25, 0.333333 mm"),
             (QUATERN, "<3f", [0.9, 0.9, 0], "quatern_b, c, d = 0.9, 0.9, 0, expected those of a rotation"),
             (QUATERN, "<f", [float("nan")], "quatern_b, c, d = nan"),
             (SROW, "<f", [float("nan")], "no finite axes at right angles"),
