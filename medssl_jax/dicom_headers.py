@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from medssl_jax.errors import InputError
+from medssl_jax.patients import patient_key
 
 FIELDS = (
     "ImageType",
@@ -59,7 +60,8 @@ _quiet_lock = threading.Lock()
 class Header:
     """The fields of one file by DICOM keyword, numbers as int and float, several values as a tuple; empty ones absent.
 
-    `TransferSyntaxUID` is among them. Text is taken as Latin-1: other letters come out wrong, but always the same.
+    `TransferSyntaxUID` is among them. Of PatientID there is its `patient_key` only. Text is taken as Latin-1: other
+    letters come out wrong, but always the same.
     `bytes_after` is how much of the file follows the header: the pixels, behind a few bytes where it is not deflated.
     """
 
@@ -129,6 +131,8 @@ def _read_header(path: Path) -> Header | None:
             continue
         try:
             value = _value(element)
+            if keyword == "PatientID":
+                value = patient_key(_joined(value))
         except Exception as error:
             raise InputError(f"unreadable header: {keyword} of {path.name} cannot be read ({error})") from None
         if value is not None and value != "" and value != ():
@@ -181,6 +185,12 @@ def _plain(value):
     if isinstance(value, bytes):  # "US or SS": which of the two, another field says
         return int.from_bytes(value, "little", signed=False)
     return None if value is None else tuple(_plain(each) for each in value)
+
+
+def _joined(value):
+    """A value as one text; several are joined by a backslash, as DICOM writes them."""
+    values = value if isinstance(value, tuple) else () if value is None else (value,)
+    return "\\".join(str(each).strip() for each in values)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from data_builders.folder.tree import PassedOver, read_tree
 from medssl_jax.atomic import writable_directory
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.luna16_files import read_series_uids
+from medssl_jax.patients import patient_key
 from medssl_jax.progress import Progress, silent
 from medssl_jax.volumes import EXTENSIONS
 
@@ -127,8 +128,8 @@ def _patient_remarks(headers: Iterable[ScanHeader]) -> tuple[str, ...]:
     if len(patients) < 2 or len(set(patients)) > 1:
         return ()
     return (
-        f"all {len(patients)} DICOM scans have the PatientID {patients[0]!r} and so one fold; if they are of several "
-        f"patients, say so in {folds.PATIENTS_TABLE} (seriesuid,patient)",
+        f"all {len(patients)} DICOM scans have one PatientID and so one fold; if they are of several patients, "
+        f"say so in {folds.PATIENTS_TABLE} (seriesuid,patient)",
     )
 
 
@@ -168,7 +169,7 @@ def _lungs_paths(folder, headers) -> dict[str, Path]:
 def _subsets(manual_dir, labelled, headers, patient_of) -> dict[str, int]:
     given = folds.read_folds(manual_dir, labelled, headers.keys())
     if given is None:
-        return {uid: folds.fold_of(patient_of[uid] or uid) for uid in labelled}
+        return {uid: folds.fold_of(patient_of[uid] or patient_key(uid)) for uid in labelled}
     subset_of = {uid: given[uid] for uid in sorted(labelled)}
     folds.check_patients_apart(subset_of, patient_of)
     return subset_of

@@ -1,19 +1,19 @@
 """Folds 0 to 9, patient by patient: a scan's own does not depend on which others there are."""
 
-import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from data_builders.folder.tables import read_column
 from medssl_jax.errors import InputError
+from medssl_jax.patients import patient_key
 
 FOLDS = 10
 FOLDS_TABLE, PATIENTS_TABLE = "folds.csv", "patients.csv"
 
 
-def fold_of(name: str) -> int:
-    """The fold of a patient, or of a scan whose patient is not known."""
-    return int.from_bytes(hashlib.sha256(f"fold {name}".encode()).digest()[:8], "little") % FOLDS
+def fold_of(key: str) -> int:
+    """The fold of a patient, or of a scan whose patient is not known, by the `patient_key` of the one or the other."""
+    return int.from_bytes(bytes.fromhex(key), "little") % FOLDS
 
 
 def read_folds(folder: Path, labelled: Collection[str], known: Collection[str]) -> dict[str, int] | None:
@@ -36,11 +36,11 @@ def read_folds(folder: Path, labelled: Collection[str], known: Collection[str]) 
 
 
 def read_patients(folder: Path, known: Collection[str]) -> dict[str, str]:
-    """The patients in `folder`'s patients.csv (seriesuid, patient), if it is there."""
+    """The patients in `folder`'s patients.csv (seriesuid, patient) by their `patient_key`, if it is there."""
     path = folder / PATIENTS_TABLE
     if not path.is_file():
         return {}
-    return {series_uid: patient for series_uid, (_, patient) in read_column(path, "patient", known).items()}
+    return {series_uid: patient_key(cell) for series_uid, (_, cell) in read_column(path, "patient", known).items()}
 
 
 def check_patients_apart(subset_of: Mapping[str, int], patient_of: Mapping[str, str]) -> None:
@@ -52,5 +52,5 @@ def check_patients_apart(subset_of: Mapping[str, int], patient_of: Mapping[str, 
         if patient and subset_of[other] != subset:
             raise InputError(
                 f"{FOLDS_TABLE}: {other} is in fold {subset_of[other]} and {series_uid} in fold {subset}, but both are "
-                f"of patient {patient}: a patient in two folds is trained and tested on; put them in one"
+                "of one patient, who would be trained and tested on: put them in one"
             )

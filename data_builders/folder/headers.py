@@ -17,7 +17,7 @@ from medssl_jax.volumes import read_grid, read_header
 
 @dataclasses.dataclass(frozen=True)
 class ScanHeader:
-    """`path` is a volume file or the folder of a DICOM series; `patient` is DICOM's PatientID, "" where there is none.
+    """`path` is a volume file or the folder of a DICOM series; `patient` is the key of DICOM's PatientID, or "".
 
     `digest` changes with the header. Of the voxels only each file's size and samples of it count.
     """
@@ -86,7 +86,7 @@ def _read_dicom_folder(folder: Path) -> dict[str, Any]:
         scans.append(
             {
                 "series_uid": series.series_uid,
-                "patient": str(series.headers[0].get("PatientID") or "").strip(),
+                "patient": series.headers[0].get("PatientID") or "",
                 "grid": dataclasses.asdict(series.grid),
                 "digest": digest_of([header.path for header in series.headers], series.grid, _values(series.headers)),
             }

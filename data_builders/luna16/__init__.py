@@ -4,5 +4,5 @@ VERSION = "3.0.0"  # raise it when what is stored changes, so that old data sets
 RELEASE_NOTES = {
     "1.0.0": "First.",
     "2.0.0": "Patient and whether a scan is labelled.",
-    "3.0.0": "The SHA-256 of each record.",
+    "3.0.0": "The SHA-256 of each record; patients by a hash.",
 }

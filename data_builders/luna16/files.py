@@ -13,6 +13,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.file_sample import size_and_samples
 from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_excluded, read_series_uids
 from medssl_jax.names import printable
+from medssl_jax.patients import patient_key
 from medssl_jax.volumes import read_header
 
 SUBSETS = tuple(range(10))
@@ -26,7 +27,7 @@ NAMED = 3  # of many absent files
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScanFiles:
-    """Where one scan and its lung mask lie, its patient ("" where unknown), and its nodules."""
+    """Where one scan and its lung mask lie, the key of its patient ("" where unknown), its nodules."""
 
     series_uid: str
     subset: int
@@ -113,7 +114,7 @@ def absent_files(inventory: Inventory, series_uids: Iterable[str]) -> tuple[str,
 
 
 def read_patients(folder: Path, series_uids: Iterable[str]) -> dict[str, str]:
-    """The patient of each of `series_uids` that a table of patients names; empty where there is no table.
+    """The patient, by its key, of each of `series_uids` that a table of patients names; empty where there is no table.
 
     The table is `patients.csv` (seriesuid, patient) or TCIA's `metadata.csv` of LIDC-IDRI. Raises `InputError` where it
     names none of the series, or one of them twice.
@@ -134,7 +135,7 @@ def read_patients(folder: Path, series_uids: Iterable[str]) -> dict[str, str]:
         raise InputError(
             f"{path}: names none of the {len(listed)} listed series, expected LIDC-IDRI's: correct it or take it away"
         )
-    return patient_of
+    return {series_uid: patient_key(patient) for series_uid, patient in patient_of.items()}
 
 
 def patients_path(folder: Path) -> Path | None:

@@ -59,9 +59,9 @@ def _series_defects(choices: tuple[Choice, ...]):
         if reason and (kind := _name(reason)) not in BESIDE:
             told = f"{row.folder}: {reason.partition(': ')[2] or reason}; it is left out"
             yield Defect(kind, row.series_uid or row.folder, told, False)
-    for study_uid, patient in dict.fromkeys((row.study_uid, row.patient) for row, _ in choices):
+    for study_uid in dict.fromkeys(row.study_uid for row, _ in choices):
         if study_uid and study_uid not in usable:
-            told = f"none of the series of this study of patient {patient} can be used: download it again"
+            told = "none of the series of this study can be used: download it again"
             yield Defect("study without a CT", study_uid, told, False)
     if not usable:
         yield Defect("no CT", "all series", "none of them can be used, expected CTs of the chest: see the others", True)

@@ -184,7 +184,7 @@ def _row(folder: SeriesFolder, series: FoundSeries, unreadable: tuple[str, ...])
     return SeriesRow(
         series_uid=series.series_uid,
         study_uid=_text(first.get("StudyInstanceUID")),
-        patient=_text(first.get("PatientID")),
+        patient=first.get("PatientID") or "",
         study_date=_text(first.get("StudyDate")),
         folder=folder.path,
         folder_mtime_ns=folder.mtime_ns,

@@ -8,6 +8,7 @@ from typing import Any
 from data_builders.nlst.table import SeriesRow, with_problem
 from medssl_jax.csv_files import check_new, read_rows
 from medssl_jax.errors import InputError
+from medssl_jax.patients import patient_key
 
 LISTING_NAME = "metadata.csv"
 COLUMNS = ("Series UID", "Study UID", "Subject ID", "Study Date", "Modality", "Number of Images", "File Location")
@@ -52,7 +53,7 @@ def _absent_row(entry):
     return SeriesRow(
         series_uid=entry["Series UID"],
         study_uid=entry["Study UID"],
-        patient=entry["Subject ID"],
+        patient=patient_key(entry["Subject ID"]),
         study_date=_date(entry["Study Date"]),
         folder=entry["File Location"].replace("\\", "/").removeprefix("./"),
         folder_mtime_ns=0,

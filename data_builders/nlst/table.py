@@ -10,7 +10,7 @@ from pathlib import Path
 from medssl_jax.atomic import atomic_path
 from medssl_jax.errors import InputError
 
-INDEX_VERSION = "2"  # raise it when a column, or what its values mean, changes: older tables are then made anew
+INDEX_VERSION = "3"  # raise it when a column, or what its values mean, changes: older tables are then made anew
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class SeriesRow:
 
     series_uid: str
     study_uid: str
-    patient: str
+    patient: str  # by its key
     study_date: str  # YYYYMMDD
     folder: str
     folder_mtime_ns: int

@@ -21,8 +21,9 @@ LUNG_DILATION_MM = 5.0  # our choice: enough for a nodule on the pleura, whose c
 class PreparedScan:
     """A scan at 1 mm; boxes are `z, y, x, depth, height, width` in voxels of `grid`.
 
-    `subset` is the fold, -1 where there are none; `patient` is "" where it is not known. A scan that is labelled and
-    has no boxes has no nodules; of one that is not labelled nothing is known.
+    `subset` is the fold, -1 where there are none; `patient` is its key (see
+    `medssl_jax.patients`), "" where it is not known. A scan that is labelled and has no boxes has no nodules; of one
+    that is not labelled nothing is known.
     """
 
     series_uid: str

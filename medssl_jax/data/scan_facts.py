@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class ScanFacts:
-    """Fold (-1: none), patient ("": not known), whether its nodules are known, and size at 1 mm."""
+    """Fold (-1: none), patient by its key ("": not known), whether its nodules are known, and size at 1 mm."""
 
     subset: int
     patient: str

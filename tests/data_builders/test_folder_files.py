@@ -1,6 +1,7 @@
 """Scans are found in every format and any tree, what is none is told, and one is prepared with what is known of it."""
 
 import dataclasses
+import hashlib
 import os
 import pickle
 import shutil
@@ -20,6 +21,7 @@ from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.scan_source import open_scans, prepare_scans
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.patients import patient_key
 from medssl_jax.progress import silent
 from medssl_jax.volumes import EXTENSIONS, Volume, read_grid, read_volume, write_metaimage
 
@@ -75,7 +77,7 @@ class TestScans:
         assert found.passed_over == ()
         assert not any(scan.is_labelled for scan in found)
         assert {scan.subset for scan in found} == {-1}
-        assert [scan.patient for scan in found] == ["100012", *[""] * len(EXTENSIONS)]
+        assert [scan.patient for scan in found] == [patient_key("100012"), *[""] * len(EXTENSIONS)]
         assert found.note == "6 scans: 0 labelled with 0 lesions, 6 not"
         for scan in found:
             assert read_volume(scan.path).series_uid == scan.series_uid
@@ -92,7 +94,7 @@ class TestScans:
         series_uid, *centre, _ = inside.split(",")
         found = by_uid(find_scans(shared_data / "ct", table(tmp_path / "l.csv", POINTS, inside)))
         assert sorted(found) == [series_uid, "right_lung"]
-        assert found[series_uid].patient == "LIDC-IDRI-0003"
+        assert found[series_uid].patient == patient_key("LIDC-IDRI-0003")
         volume = read_volume(found[series_uid].path)
         voxel = np.rint(world_xyz_mm_to_voxel_zyx(np.array([centre], float), volume.grid)).astype(int)[0]
         assert voxel.tolist() == [5, 350, 367]  # as shared/data/README.md has it
@@ -233,7 +235,7 @@ class TestLabels:
         assert {uid for uid, scan in found.items() if scan.is_labelled} == {"a", "b", "c"}
         assert {uid: len(scan.centres_xyz_mm) for uid, scan in found.items()} == {"a": 1, "b": 2, "c": 0, "d": 0}
         assert {uid: scan.subset for uid, scan in found.items()} == {
-            **{uid: fold_of(uid) for uid in "abc"},
+            **{uid: fold_of(patient_key(uid)) for uid in "abc"},
             "d": -1,
         }
         np.testing.assert_array_equal(found["b"].extents_xyz_mm, [[6] * 3, [4.5] * 3])
@@ -288,11 +290,12 @@ class TestLabels:
 
 class TestFolds:
     def test_patients_stay_together_and_spread(self):
-        subsets = [fold_of(f"patient {number}") for number in range(1000)]
+        subsets = [fold_of(patient_key(f"patient {number}")) for number in range(1000)]
         counts = np.bincount(subsets, minlength=10)
         assert len(counts) == 10
         assert counts.min() > 60  # 100 +- 9.5
-        assert fold_of("patient 0") == fold_of("patient 0")
+        hashed = hashlib.sha256(b"fold patient 0").digest()  # as it was before patients were kept by their keys
+        assert subsets[0] == int.from_bytes(hashed[:8], "little") % 10
 
     def test_dicoms_patient_decides_before_the_scan(self, tmp_path, write_series):
         for uid in ("1", "2"):
@@ -300,12 +303,12 @@ class TestFolds:
         write(tmp_path / "scans/x.nii")
         labels = table(tmp_path / "l.csv", POINTS, "1,-9,-19,-99,5", "2,-9,-19,-99,5", "x,0,0,0,5")
         found = find_scans(tmp_path / "scans", labels)
-        assert [scan.subset for scan in found] == [fold_of("p"), fold_of("p"), fold_of("x")]
-        assert "all 2 DICOM scans have the PatientID 'p' and so one fold" in found.note
+        assert [scan.subset for scan in found] == [fold_of(patient_key(each)) for each in "ppx"]
+        assert "all 2 DICOM scans have one PatientID and so one fold" in found.note
         table(tmp_path / "scans/patients.csv", "seriesuid,patient", "1,q", "x,p")
         found = find_scans(tmp_path / "scans", labels)
-        assert [scan.patient for scan in found] == ["q", "p", "p"]
-        assert [scan.subset for scan in found] == [fold_of("q"), fold_of("p"), fold_of("p")]
+        assert [scan.patient for scan in found] == [patient_key(each) for each in "qpp"]
+        assert [scan.subset for scan in found] == [fold_of(patient_key(each)) for each in "qpp"]
 
     @pytest.mark.parametrize(
         ("rows", "said"),
@@ -316,7 +319,7 @@ class TestFolds:
             (("a,0",), r"folds\.csv: no row for b, which is labelled"),
             (("a,0", "b,1", "a,0"), r"row 4: a is also in row 2"),
             (("a,0", "b,1", "z,0"), r"row 4, column seriesuid: found 'z'"),
-            (("a,0", "b,1"), r"folds\.csv: a is in fold 0 and b in fold 1, but both are of patient p"),
+            (("a,0", "b,1"), r"folds\.csv: a is in fold 0 and b in fold 1, but both are of one patient"),
         ],
     )
     def test_wrong_folds(self, tmp_path, rows, said):
@@ -352,7 +355,7 @@ class TestPrepared:
         expected = boxes_from_points(centre, np.array([6.0]), prepared.grid)
         np.testing.assert_allclose(prepared.boxes_zyxdhw_voxel, expected, atol=1e-4)
         np.testing.assert_allclose(prepared.boxes_zyxdhw_voxel[:, 3:], 6, atol=1e-4)
-        assert (prepared.series_uid, prepared.subset, prepared.is_labelled) == ("a", fold_of("a"), True)
+        assert (prepared.series_uid, prepared.subset, prepared.is_labelled) == ("a", fold_of(patient_key("a")), True)
 
     def test_an_unlabelled_scan_needs_nothing(self, tmp_path):
         write(tmp_path / "a.nii", grid=CHEST, array=chest_hu())

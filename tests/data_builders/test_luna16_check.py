@@ -9,6 +9,7 @@ import pytest
 
 from data_builders.luna16.check import check_luna16
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.patients import patient_key
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 from medssl_jax.phantoms.luna16 import read_truth, write_luna16_phantom
 from medssl_jax.progress import silent
@@ -263,7 +264,7 @@ PLANTED = {
     nodule_outside_lungs: ("nodule outside the lungs", UIDS[2], False),
     same_voxels: ("same voxels", min(UIDS[2], UIDS[3]), False),
     scan_on_both_sides: ("scan on both sides", min(UIDS[2], UIDS[5]), True),
-    patient_on_both_sides: ("patient on both sides", "LIDC-1", False),
+    patient_on_both_sides: ("patient on both sides", patient_key("LIDC-1"), False),
     strange_patients: ("unreadable table", "table of patients", True),
 }
 

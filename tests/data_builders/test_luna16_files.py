@@ -8,6 +8,7 @@ import pytest
 from data_builders.luna16.files import describe_scan, find_scans, read_patients
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
+from medssl_jax.patients import patient_key
 from medssl_jax.volumes import Volume, write_metaimage
 
 SUBSET_OF_SCAN = {"1.3.6.0": 3, "1.3.6.1": 0, "1.3.6.2": 0, "1.3.6.3": 9}
@@ -106,7 +107,8 @@ def test_tables_may_lie_in_either_place(luna16, place):
 def test_patients_of_our_own_table(luna16):
     (luna16 / "patients.csv").write_text("seriesuid,patient\n1.3.6.1,LIDC-IDRI-0132\n1.3.6.0,LIDC-IDRI-0132\n")
     patients = {scan.series_uid: scan.patient for scan in find_scans(luna16)}
-    assert patients == {"1.3.6.0": "LIDC-IDRI-0132", "1.3.6.1": "LIDC-IDRI-0132", "1.3.6.2": "", "1.3.6.3": ""}
+    key = patient_key("LIDC-IDRI-0132")
+    assert patients == {"1.3.6.0": key, "1.3.6.1": key, "1.3.6.2": "", "1.3.6.3": ""}
 
 
 def test_patients_of_tcia(luna16):
@@ -115,7 +117,7 @@ def test_patients_of_tcia(luna16):
     (luna16 / "CSVFILES" / "metadata.csv").write_text(
         "\n".join(["Series UID,Collection,Subject ID,Modality", *rows, "9.9,LIDC-IDRI,LIDC-IDRI-0009,DX"])
     )
-    assert [scan.patient[-1] for scan in find_scans(luna16)] == ["1", "2", "0", "3"]
+    assert [scan.patient for scan in find_scans(luna16)] == [patient_key(f"LIDC-IDRI-000{k}") for k in "1203"]
 
 
 def test_a_table_of_other_patients_is_refused(luna16):

@@ -8,6 +8,7 @@ import pytest
 
 from data_builders.nlst.files import find_scans, is_there, prepare
 from medssl_jax.errors import InputError
+from medssl_jax.patients import patient_key
 
 
 @pytest.fixture
@@ -36,10 +37,11 @@ def found(folder, tmp_path, **options):
 
 def test_one_series_a_study(folder, tmp_path):
     scans = found(folder, tmp_path)
+    one, two = patient_key("100001"), patient_key("100002")
     assert [(scan.patient, scan.study_uid, scan.series_uid) for scan in scans] == [
-        ("100001", "1.1", "1.1.2"),
-        ("100001", "1.2", "1.2.1"),
-        ("100002", "2.1", "2.1.1"),
+        (one, "1.1", "1.1.2"),
+        (one, "1.2", "1.2.1"),
+        (two, "2.1", "2.1.1"),
     ]
     assert scans[1].study_date == "20000102"
     assert scans[0].folder == folder / "nlst" / "100001" / "1.1" / "CT_1.1.2"
@@ -105,7 +107,12 @@ def test_a_series_is_prepared_with_its_lungs_found(tmp_path, write_series):
     (series,) = find_scans(tmp_path / "data", tmp_path / "index")
     assert series.series_uid == "1.2.3.4"
     scan = prepare(series)
-    assert (scan.series_uid, scan.patient, scan.is_labelled, scan.subset) == ("1.2.3.4", "100012", False, -1)
+    assert (scan.series_uid, scan.patient, scan.is_labelled, scan.subset) == (
+        "1.2.3.4",
+        patient_key("100012"),
+        False,
+        -1,
+    )
     assert scan.boxes_zyxdhw_voxel.shape == (0, 6)
     assert scan.hu.shape == scan.lungs.shape == (200, 256, 256)
     inside = scan.lungs[2::5, 2::4, 2::4][:40, :64, :64].astype(bool)

@@ -12,6 +12,7 @@ from data_builders.nlst import index, table
 from data_builders.nlst.index import find_folders, index_series
 from data_builders.nlst.table import SeriesRow, read_table, write_table
 from medssl_jax.errors import InputError
+from medssl_jax.patients import patient_key
 
 UID = "1.3.6.1.4.1.14519.5.2.1"
 LISTING = (
@@ -84,7 +85,7 @@ def test_both_layouts_make_the_same_rows(tree, tmp_path):
     assert first == table.SeriesRow(
         series_uid=f"{UID}.1.1",
         study_uid=f"{UID}.1",
-        patient="100001",
+        patient=patient_key("100001"),
         study_date="19990102",
         folder="",
         folder_mtime_ns=0,
@@ -337,7 +338,11 @@ class TestListing:
         )
         assert incomplete.problem == "incomplete series: 8 of the 9 images that metadata.csv lists, download it again"
         assert absent.problem == "absent series: metadata.csv lists it with 130 images, none is on disk"
-        assert (absent.patient, absent.study_date, absent.folder) == ("100007", "19990102", "NLST/100007/b")
+        assert (absent.patient, absent.study_date, absent.folder) == (
+            patient_key("100007"),
+            "19990102",
+            "NLST/100007/b",
+        )
         assert len(rows) == 5
         assert index_series(folder, tmp_path / "index") == rows
         (folder / where / "metadata.csv").write_text(LISTING)

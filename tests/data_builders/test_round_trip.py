@@ -8,6 +8,7 @@ import pytest
 from medssl_jax.data.scan_source import open_scans, prepare_scans
 from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.metrics.luna16_files import read_annotations
+from medssl_jax.patients import patient_key
 from medssl_jax.phantoms.luna16 import LUNGS_FOLDER, Luna16Phantom, read_truth, scan_path, write_luna16_phantom
 from medssl_jax.phantoms.nlst import NlstPhantom, read_truths, write_nlst_phantom
 from medssl_jax.progress import silent
@@ -106,7 +107,7 @@ def test_nlst_comes_back_as_it_was_written(tmp_path):
         study, series = truths[scan.series_uid]
         original = read_volume(tmp_path / "raw" / series.folder)
         assert (scan.patient, scan.is_labelled, scan.subset, len(scan.boxes_zyxdhw_voxel)) == (
-            study.patient,
+            patient_key(study.patient),
             False,
             -1,
             0,
