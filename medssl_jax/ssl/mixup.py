@@ -116,8 +116,8 @@ def _resample(donor, donor_centre, donor_extent, host_box, side):
     window = donor.shape[0]
     start = _window_start(host_box, window, side)
     for axis in range(3):
-        host_extent = jnp.maximum(host_box[3 + axis], 1e-3)
-        relative = (start[axis] + jnp.arange(window) - host_box[axis]) / host_extent
+        # A row of padding has no extent, and is nobody's donor or host.
+        relative = (start[axis] + jnp.arange(window) - host_box[axis]) / host_box[3 + axis]
         source = jnp.clip(donor_centre[axis] + relative * donor_extent[axis], 0, window - 1)
         weights = jnp.clip(1 - jnp.abs(source[:, None] - jnp.arange(window)[None, :]), 0)
         donor = jnp.moveaxis(jnp.tensordot(weights, donor, axes=(1, axis)), 0, axis)

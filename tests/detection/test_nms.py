@@ -3,9 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from medssl_jax.detection import nms
 from medssl_jax.detection.boxes import pairwise_iou_zyxdhw
-from medssl_jax.detection.nms import suppress, top_detections
+
+STATIC = ("candidates", "iou_threshold", "score_threshold", "count")
+suppress = jax.jit(nms.suppress, static_argnames=STATIC[1:])
+top_detections = jax.jit(nms.top_detections, static_argnames=STATIC)
+overlap = jax.jit(pairwise_iou_zyxdhw)
 
 
 def random_boxes(seed, count):
@@ -18,7 +24,7 @@ def random_boxes(seed, count):
 def greedy(boxes, scores, iou_threshold, score_threshold):
     kept: list[int] = []
     scores = np.asarray(scores)
-    iou = np.asarray(pairwise_iou_zyxdhw(boxes, boxes))
+    iou = np.asarray(overlap(boxes, boxes))
     for index in np.argsort(-scores, stable=True):
         if scores[index] >= score_threshold and all(iou[index, other] <= iou_threshold for other in kept):
             kept.append(index)
@@ -32,6 +38,17 @@ def test_equals_the_plain_loop():
         expected = greedy(boxes, scores, 0.1, 0.3)[:40]
         np.testing.assert_allclose(kept.scores[kept.valid], scores[jnp.array(expected)])
         np.testing.assert_allclose(kept.boxes_zyxdhw[kept.valid], boxes[jnp.array(expected)])
+
+
+@pytest.mark.parametrize("candidates", [5, 40, 1000])
+def test_only_so_many_candidates_enter(candidates):
+    boxes, scores = random_boxes(4, 40)
+    found = top_detections(
+        jax.scipy.special.logit(scores), boxes, candidates=candidates, iou_threshold=0.1, score_threshold=0.0, count=40
+    )
+    best = np.argsort(-np.asarray(scores))[:candidates]
+    kept = greedy(boxes[best], scores[best], 0.1, 0.0)
+    np.testing.assert_allclose(found.boxes_zyxdhw[found.valid], boxes[best][jnp.array(kept)])
 
 
 def test_padding_is_zero_and_comes_last():

@@ -6,6 +6,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.prediction import Prediction
@@ -76,6 +77,7 @@ def test_every_cube_is_found_once_where_it_is():
     expected = np.array(sorted(places)) + 1.5
     centres = found.boxes_zyxdhw_voxel[strong, :3]
     np.testing.assert_allclose(centres[np.lexsort(centres.T[::-1])], expected, atol=1e-4)
+    np.testing.assert_allclose(found.probability[strong], expit(4), rtol=1e-5)
     assert (np.diff(found.probability) <= 0).all()
 
 

@@ -1,5 +1,7 @@
 """The CPU's way to convolve against the plain one, and the layers' small promises."""
 
+import contextlib
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,18 +9,33 @@ import numpy as np
 import pytest
 
 from medssl_jax.models import layers
-from medssl_jax.models.layers import Conv3D, GroupNorm, draw_flat, he_normal, space_to_depth, upsample_twice
+from medssl_jax.models.layers import (
+    Conv3D,
+    GroupNorm,
+    compiled_for,
+    draw_flat,
+    he_normal,
+    space_to_depth,
+    target_platform,
+    upsample_twice,
+)
+
+
+def noise(seed, *shape):
+    """NumPy's: JAX takes seconds to compile a draw."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_stacked_convolution_is_the_plain_one(kernel, stride, monkeypatch):
-    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 8, 3))
+    x = noise(0, 2, 8, 8, 8, 3)
     layer = Conv3D(5, kernel=kernel, stride=stride, use_bias=True)
-    params = layer.init(jax.random.key(1), x)
+    shapes = jax.eval_shape(layer.init, jax.random.key(1), x)
+    params = jax.tree.map(lambda leaf: noise(1, *leaf.shape), shapes)
 
     def value_and_gradients():
-        return jax.value_and_grad(lambda p, x: (layer.apply(p, x) ** 2).sum(), argnums=(0, 1))(params, x)
+        return jax.jit(jax.value_and_grad(lambda p, x: (layer.apply(p, x) ** 2).sum(), argnums=(0, 1)))(params, x)
 
     on_cpu = value_and_gradients()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
@@ -40,7 +57,7 @@ def test_he_normal_keeps_the_variance_of_rectified_inputs():
 
 
 def test_upsampling_repeats():
-    x = jax.random.normal(jax.random.key(0), (1, 2, 3, 4, 2))
+    x = noise(0, 1, 2, 3, 4, 2)
     expected = np.repeat(np.repeat(np.repeat(x, 2, 1), 2, 2), 2, 3)
     np.testing.assert_array_equal(upsample_twice(x), expected)
 
@@ -52,7 +69,7 @@ def test_space_to_depth_keeps_every_voxel_of_a_block():
 
 
 def test_group_norm_sees_one_patch_at_a_time():
-    x = jax.random.normal(jax.random.key(0), (3, 4, 4, 4, 6)) * jnp.arange(1, 4.0)[:, None, None, None, None]
+    x = noise(0, 3, 4, 4, 4, 6) * jnp.arange(1, 4.0)[:, None, None, None, None]
     layer = GroupNorm()
     params = layer.init(jax.random.key(0), x)
     together = layer.apply(params, x)
@@ -66,3 +83,14 @@ def test_the_cpu_path_is_taken_on_the_cpu(monkeypatch):
     monkeypatch.setattr(layers, "_stacked_convolution", lambda *args: calls.append(1) or stacked(*args))
     Conv3D(2).init(jax.random.key(0), jnp.zeros((1, 4, 4, 4, 1)))
     assert calls
+
+
+def test_networks_are_traced_for_the_platform_that_is_asked_for_and_then_for_the_one_before():
+    assert target_platform() == "cpu"
+    with compiled_for("tpu"):
+        assert target_platform() == "tpu"
+        with contextlib.suppress(KeyError), compiled_for("gpu"):
+            assert target_platform() == "gpu"
+            raise KeyError
+        assert target_platform() == "tpu"
+    assert target_platform() == "cpu"

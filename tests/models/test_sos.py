@@ -12,7 +12,7 @@ from medssl_jax.models.sos import GatedAttention, Hrn, make_networks, measure_in
 from medssl_jax.slides import SlideLayout
 
 LAYOUT = SlideLayout(grid=4, patch_side=16, shrink=4)
-PATCHES = jax.random.normal(jax.random.key(0), (2, 5, 6))
+PATCHES = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 6)), jnp.float32)
 MASK = jnp.array([[True, True, False, True, False], [True] * 5])
 
 
@@ -29,7 +29,7 @@ def small_config(**method):
 @pytest.fixture(scope="module")
 def pool():
     module = GatedAttention(3)
-    params = module.init(jax.random.key(1), PATCHES, MASK)
+    params = jax.jit(module.init)(jax.random.key(1), PATCHES, MASK)
     return params, jax.jit(lambda patches, mask: module.apply(params, patches, mask))
 
 
@@ -71,9 +71,9 @@ def test_no_patch_at_all_pools_to_zero_with_a_finite_gradient(pool):
 
 @pytest.mark.parametrize("join", ["add", "concat", "none"])
 def test_the_connection_to_the_lrn(join):
-    v = jax.random.normal(jax.random.key(2), (2, 7))
+    v = jnp.asarray(np.random.default_rng(2).normal(size=(2, 7)), jnp.float32)
     module = Hrn(4, 7, 3, join)
-    params = module.init(jax.random.key(3), PATCHES, MASK, v)
+    params = jax.jit(module.init)(jax.random.key(3), PATCHES, MASK, v)
     slope = jax.grad(lambda v: (module.apply(params, PATCHES, MASK, v).logits ** 2).sum())(v)
     assert bool(jnp.any(slope != 0)) == (join != "none")
     classifier = params["params"]["Dense_0"]
@@ -98,7 +98,7 @@ def test_a_method_has_the_parameters_of_its_networks(method, present):
 
 
 def test_grey_levels_are_normalised_by_the_same_constants_for_all_images():
-    networks = make_networks(small_config(), LAYOUT)
+    networks = make_networks(small_config(use_high=False), LAYOUT)
     params = networks.init(jax.random.key(0))
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16), np.uint8)
     found = jax.jit(networks.low)(params, images)

@@ -201,6 +201,10 @@ class _Finder(ast.NodeVisitor):
     def visit_Assert(self, node: ast.Assert) -> None:
         pass
 
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg != "strict":  # an assertion
+            self.visit(node.value)
+
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         pass  # messages, mostly, and Python 3.11 does not know where its parts lie
 
@@ -292,8 +296,8 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
-        token = TOKENS.get(type(node.op), "")
-        self._edit(self._start(node), self._start(node) + len(token), "")
+        if not self._text(node).startswith("-1"):  # the last axis, of two often
+            self._edit(self._start(node), self._start(node) + len(TOKENS.get(type(node.op), "")), "")
         self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
@@ -337,7 +341,7 @@ class _Finder(ast.NodeVisitor):
                 texts = [str(node.value + 1), str(node.value - 1)]
             case float():
                 texts = [repr(node.value + 1), repr(-node.value)]
-            case str():
+            case str() if " " not in node.value:
                 texts = [repr(f"XX{node.value}")]
             case bytes():
                 texts = [repr(b"XX" + node.value)]
@@ -351,7 +355,7 @@ class _Finder(ast.NodeVisitor):
             return
         arguments = sorted([*node.args, *node.keywords], key=self._start)
         for index, each in enumerate(arguments):
-            if isinstance(each, ast.keyword) and each.arg:
+            if isinstance(each, ast.keyword) and each.arg and each.arg != "strict":
                 self._drop(arguments, index)
         name = self._text(node.func).rpartition(".")[2]
         is_slip = name not in OTHER_KIND and not name[:1].isupper()

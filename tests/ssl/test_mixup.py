@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from medssl_jax.ssl.mixup import ImageMix, ObjectMix, draw_image_mix, draw_object_mix, mix_images, mix_objects
+from medssl_jax.ssl import mixup
+from medssl_jax.ssl.mixup import ImageMix, ObjectMix, mix_images
 
 SIDE = 24
+mix_objects = jax.jit(mixup.mix_objects, static_argnames="window")
+draw_image_mix = jax.jit(mixup.draw_image_mix, static_argnames="eta")
+draw_object_mix = jax.jit(mixup.draw_object_mix, static_argnames=("side", "eta"))
 
 
 def noise(seed, batch=2):
-    return jax.random.normal(jax.random.key(seed), (batch, SIDE, SIDE, SIDE, 1))
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(batch, SIDE, SIDE, SIDE, 1)), jnp.float32)
 
 
 def object_mix(donor, weight, active=True):
@@ -54,26 +58,42 @@ def test_partners_are_found_among_the_usable_alone():
 
 
 BOXES = jnp.array([[[8.0, 8, 8, 6, 6, 6]], [[14.0, 12, 15, 9, 9, 9]]])
+# The second touches two faces of its patch, and its extents differ.
+UNEVEN_BOXES = jnp.array([[[8.0, 10.0, 11, 6, 4, 8]], [[19.0, 12.5, 3.5, 9, 7, 8]]])
 
 
-def test_objects_change_nothing_outside_their_boxes():
+def inside(box):
+    return (np.abs(np.moveaxis(np.indices((SIDE,) * 3), 0, -1) - box[:3]) <= box[3:] / 2).all(-1)
+
+
+@pytest.mark.parametrize("boxes", [BOXES, UNEVEN_BOXES])
+def test_objects_change_nothing_outside_their_boxes(boxes):
     patches = noise(1)
-    mixed = mix_objects(patches, BOXES, object_mix([[1], [0]], 0.6), window=16)
-    for patch, before, box in zip(np.asarray(mixed), np.asarray(patches), np.asarray(BOXES[:, 0]), strict=True):
-        inside = (np.abs(np.moveaxis(np.indices((SIDE,) * 3), 0, -1) - box[:3]) <= box[3:] / 2).all(-1)
-        np.testing.assert_array_equal(patch[~inside], before[~inside])
-        assert (patch[inside] != before[inside]).mean() > 0.99
+    mixed = mix_objects(patches, boxes, object_mix([[1], [0]], 0.6), window=16)
+    for patch, before, box in zip(np.asarray(mixed), np.asarray(patches), np.asarray(boxes[:, 0]), strict=True):
+        np.testing.assert_array_equal(patch[~inside(box)], before[~inside(box)])
+        assert (patch[inside(box)] != before[inside(box)]).mean() > 0.99
 
 
-def test_a_donor_arrives_rescaled_to_the_host():
+@pytest.mark.parametrize("boxes", [BOXES, UNEVEN_BOXES])
+@pytest.mark.parametrize("window", [11, 16, 30])  # the largest box needs 11
+def test_a_donor_arrives_rescaled_to_the_host(boxes, window):
     patches = noise(2)
-    mixed = np.asarray(mix_objects(patches, BOXES, object_mix([[1], [1]], 0.7), window=16))[0, ..., 0]
-    host, donor = np.asarray(BOXES[0, 0]), np.asarray(BOXES[1, 0])
-    places = np.argwhere((np.abs(np.moveaxis(np.indices((SIDE,) * 3), 0, -1) - host[:3]) <= host[3:] / 2).all(-1))
-    source = donor[:3] + (places - host[:3]) / host[3:] * donor[3:]
-    sampled = map_coordinates(np.asarray(patches[1, ..., 0]), source.T, order=1)
-    expected = 0.7 * np.asarray(patches[0, ..., 0])[tuple(places.T)] + 0.3 * sampled
-    np.testing.assert_allclose(mixed[tuple(places.T)], expected, atol=1e-5)
+    mixed = np.asarray(mix_objects(patches, boxes, object_mix([[1], [0]], 0.7), window=window))[..., 0]
+    for number in (0, 1):
+        host, donor = np.asarray(boxes[number, 0]), np.asarray(boxes[1 - number, 0])
+        places = np.argwhere(inside(host))
+        source = donor[:3] + (places - host[:3]) / host[3:] * donor[3:]
+        sampled = map_coordinates(np.asarray(patches[1 - number, ..., 0]), source.T, order=1, mode="nearest")
+        expected = 0.7 * np.asarray(patches[number, ..., 0])[tuple(places.T)] + 0.3 * sampled
+        np.testing.assert_allclose(mixed[number][tuple(places.T)], expected, atol=1e-5)
+
+
+def test_rows_of_padding_change_nothing():
+    padded = jnp.concatenate([BOXES, jnp.zeros((2, 2, 6))], 1)
+    mix = object_mix([[3, 0, 1], [0, 2, 2]], 0.6, [[True, False, False]] * 2)
+    mixed = mix_objects(noise(1), padded, mix, window=16)
+    np.testing.assert_allclose(mixed, mix_objects(noise(1), BOXES, object_mix([[1], [0]], 0.6), window=16), atol=1e-6)
 
 
 def test_donors_are_read_before_anything_is_mixed():
@@ -100,18 +120,22 @@ def test_another_object_is_drawn_and_never_padding_or_a_cut_box():
         assert int(mix.donor[1, 0]) == 0
 
 
-def test_donors_come_with_equal_chance():
-    boxes = jnp.tile(jnp.array([12.0, 12, 12, 6, 6, 6]), (4, 1, 1))
-    donors = [
-        int(draw_object_mix(jax.random.key(s), boxes, jnp.ones((4, 1), bool), side=SIDE, eta=0.2).donor[0, 0])
-        for s in range(300)
+def test_donors_come_with_equal_chance_and_leave_the_host_dominant():
+    boxes = jnp.tile(jnp.array([12.0, 12, 12, 6, 6, 6]), (2, 2, 1))
+    drawn = [
+        draw_object_mix(jax.random.key(seed), boxes, jnp.ones((2, 2), bool), side=SIDE, eta=0.2) for seed in range(300)
     ]
-    assert np.bincount(donors, minlength=4)[0] == 0
-    assert (np.bincount(donors, minlength=4)[1:] > 70).all()
+    donors = np.bincount([int(mix.donor[0, 0]) for mix in drawn], minlength=4)
+    assert donors[0] == 0
+    assert (donors[1:] > 70).all()
+    weights = np.array([mix.weight for mix in drawn])
+    assert ((weights >= 0.5) & (weights <= 1)).all()
+    assert np.corrcoef(weights[:, 0, 0], weights[:, 1, 1])[0, 1] < 0.2
 
 
 def test_an_object_alone_stays_as_it_is():
-    mix = draw_object_mix(jax.random.key(0), BOXES[:1], jnp.ones((1, 1), bool), side=SIDE, eta=0.2)
-    patches = noise(5, batch=1)
+    boxes = jnp.concatenate([BOXES, BOXES], 1)
+    alone = jnp.zeros((2, 2), bool).at[1, 0].set(True)
+    mix = draw_object_mix(jax.random.key(0), boxes, alone, side=SIDE, eta=0.2)
     assert not mix.active.any()
-    np.testing.assert_array_equal(mix_objects(patches, BOXES[:1], mix, window=16), patches)
+    np.testing.assert_array_equal(mix_objects(noise(5), boxes, mix, window=16), noise(5))
