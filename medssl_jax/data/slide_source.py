@@ -1,6 +1,5 @@
 """A prepared data set of slides: made once from the downloaded files, then read slide by slide."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,6 @@ def prepare_lks(
 
 def _check_unchanged(directory, manual_dir, wanted):
     found = read_metadata(directory)["description"]
-    wanted = json.loads(json.dumps(wanted))
     differing = [
         f"{part}: {found.get(part)}, now {wanted.get(part)}"
         for part in sorted(found.keys() | wanted.keys())

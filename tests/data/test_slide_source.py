@@ -193,6 +193,14 @@ class TestPreparedOnce:
         with pytest.raises(InputError, match=rf"by other settings \({said}\)"):
             prepare(prepared / "raw", prepared / "data", **options)
 
+    def test_of_many_differences_five_are_named(self, prepared, lks):
+        for name in "ac":
+            path = lks / "Train" / f"{name}.tif"
+            tifffile.imwrite(path, 255 - tifffile.imread(path))
+        said = r"\(background_threshold: .*; grid: .*; patch_side: .*; shrink: .*; train/a: [^;]*; and 1 more\)"
+        with pytest.raises(InputError, match=said):
+            prepare(lks, prepared / "data", layout=None, background_threshold=9.0)
+
     def test_anew_after_a_change_only_what_changed_is_read(self, lks, tmp_path):
         before = prepare(lks, tmp_path / "data").fingerprint
         stores = sorted((tmp_path / "data" / "lks" / "slides").rglob("*.array_record"))

@@ -123,6 +123,8 @@ def test_broken_gzip_and_missing_file_are_named(tmp_path):
         ("\r\n\r\n", "found no series"),
         ("a,1\n", "row 1: found 2 cells"),
         ("seriesuid\na\n", "row 1: found the header 'seriesuid'"),
+        ("SeriesUID\na\n", "row 1: found the header 'SeriesUID'"),
+        (",\na\n", "row 1: found 2 cells"),
     ],
 )
 def test_bad_series_lists_are_refused(tmp_path, text, message):

@@ -63,7 +63,10 @@ def networks_of(*, blocks=0, **method):
 
 @functools.cache
 def params_of(networks):
-    return networks.init(jax.random.key(0))
+    """Drawn by NumPy: what draws them in JAX takes seconds to compile."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(networks.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.3), leaf.dtype), shapes)
 
 
 def slides(seed, count=2, patches=5):
@@ -178,6 +181,24 @@ def test_the_paradoxical_loss_teaches_both_unless_stopped():
     assert slopes()[0][0, 0] > 0 > slopes()[1][0, 0]
     stopped = slopes(stop_paradoxical_low=True)
     assert stopped[0][0, 0] == 0 > stopped[1][0, 0]
+
+
+@pytest.mark.parametrize("name", ["low", "high", "paradoxical", "hesitant", "hurried"])
+def test_a_loss_is_there_where_its_weight_is(name):
+    rng = np.random.default_rng(0)
+    low, high = jnp.asarray(rng.normal(size=(2, 6, 4)), jnp.float32)
+    labels = jnp.arange(6) % 4
+    full = classification_losses(Outputs(low, high, None), labels, SETTINGS)
+    alone = dataclasses.replace(SETTINGS, **(NO_LOSS | {f"{name}_weight": 0.25}))
+    found = classification_losses(Outputs(low, high, None), labels, alone)
+    assert found.keys() == {name}
+    np.testing.assert_allclose(found[name], 0.25 * full[name], rtol=1e-6)
+
+
+def test_c_and_eps_are_not_looked_at_without_the_executive_losses():
+    logits, labels = jnp.ones((2, 4)), jnp.zeros(2, jnp.int32)
+    meaningless = dataclasses.replace(SETTINGS, c=0.0, **CROSS_ENTROPY_ONLY)
+    assert classification_losses(Outputs(logits, logits, None), labels, meaningless).keys() == {"low", "high"}
 
 
 def test_a_step_is_gradient_descent_on_the_equations():
