@@ -56,7 +56,7 @@ def read_header(path: Path) -> VolumeHeader:
             raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {values[0]}: convert it")
     size_xyz = _numbers(path, fields, whole_numbers, 3, "DimSize")
     if min(size_xyz) < 1:
-        raise InputError(f"{path}: DimSize = {fields['DimSize']}, expected at least 1 voxel on each axis")
+        raise InputError(f"{path}: DimSize = {shown(fields['DimSize'])}, expected at least 1 voxel on each axis")
     voxels = _voxel_data(path, fields, size_xyz, header_bytes)
     return VolumeHeader(_grid(path, fields, size_xyz), voxels)
 

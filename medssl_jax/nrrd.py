@@ -130,7 +130,7 @@ def _sizes_and_axes(path, fields) -> tuple[tuple[int, ...], list[int]]:
         raise InputError(f"{path}: {rank} dimensions, expected a volume of 3")
     sizes = _numbers(path, fields, "sizes", whole_numbers, rank)
     if min(sizes) < 1:
-        raise InputError(f"{path}: sizes = {fields['sizes']}, expected at least 1 voxel on each axis")
+        raise InputError(f"{path}: sizes = {shown(fields['sizes'])}, expected at least 1 voxel on each axis")
     kinds = _words(path, fields, "kinds", rank) if "kinds" in fields else ["domain"] * rank
     axes = [axis for axis, kind in enumerate(kinds) if kind.lower() in KINDS_OF_SPATIAL_AXES]
     if len(axes) != 3:

@@ -75,7 +75,8 @@ def read_header(path: str | os.PathLike) -> VolumeHeader:
     """
     path = Path(path)
     try:
-        return READ_HEADER_OF_EXTENSION[_extension(path)](path)
+        with np.errstate(all="ignore"):  # a number beyond all sense is refused by name, without a warning beside
+            return READ_HEADER_OF_EXTENSION[_extension(path)](path)
     except OSError as error:
         raise _unreadable(path, error) from None
 

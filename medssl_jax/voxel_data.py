@@ -66,7 +66,7 @@ def check_length(data: VoxelData) -> None:
     if found > expected:
         raise InputError(
             f"{data.path}: {found} bytes of data, expected only {expected} ({data.claim}): "
-            "is the header that of another file? Copy both again"
+            "header and voxels do not belong together: copy the file again"
         )
 
 
@@ -90,11 +90,16 @@ def read_pieces(data: VoxelData) -> Iterator[Num[np.ndarray, " n"]]:
         file.seek(data.offset)
         stream = Inflated(file) if data.is_compressed else file
         try:
-            for _ in _take(data.bytes_before, stream, data):
+            for _ in _pieces(stream, data.bytes_before):
                 pass
-            for piece in _take(data.byte_count, stream, data):
+            found = 0
+            for piece in _pieces(stream, data.byte_count):
+                found += len(piece)
+                if len(piece) < PIECE_BYTES and found < data.byte_count:
+                    raise _wrong_length(data, f"only {found}")
                 yield _values(np.frombuffer(piece, data.dtype), data)
-            has_more = bool(stream.read(1))
+            if stream.read(1):
+                raise _wrong_length(data, f"more than {found}")
         except EOFError:
             raise InputError(
                 f"{data.path}: truncated: does not decompress to {data.byte_count} bytes ({data.claim}): "
@@ -102,8 +107,6 @@ def read_pieces(data: VoxelData) -> Iterator[Num[np.ndarray, " n"]]:
             ) from None
         except zlib.error as error:
             raise InputError(f"{data.path}: does not decompress ({error}): copy the file again") from None
-    if has_more:
-        raise _wrong_length(data, f"more than {data.byte_count}")
 
 
 class Inflated:
@@ -139,19 +142,16 @@ class Inflated:
         return bool(self._stored)
 
 
-def _take(count, stream, data) -> Iterator[bytes]:
+def _pieces(stream, count) -> Iterator[bytes]:
+    """`count` bytes; where the stream ends, the rest is missing."""
     for done in range(0, count, PIECE_BYTES):
-        wanted = min(PIECE_BYTES, count - done)
-        piece = stream.read(wanted)
-        if len(piece) < wanted:
-            raise _wrong_length(data, f"only {done + len(piece)}")
-        yield piece
+        yield stream.read(min(PIECE_BYTES, count - done))
 
 
 def _wrong_length(data, found):
     return InputError(
-        f"{data.path}: {found} bytes of voxels, expected {data.byte_count} ({data.claim}): is the header that of "
-        "another file? Copy the file again"
+        f"{data.path}: {found} bytes of voxels, expected {data.byte_count} ({data.claim}): header and voxels do not "
+        "belong together: copy the file again"
     )
 
 

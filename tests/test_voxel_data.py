@@ -108,3 +108,15 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path, read, name, monkeypatch):
     monkeypatch.setattr("pathlib.Path.open", forbidden)
     with pytest.raises(InputError, match=f"{path}: cannot be read: Permission denied: change its rights"):
         read(path)
+
+
+def test_what_is_missing_is_counted_from_the_first_voxel(tmp_path):
+    with pytest.raises(InputError, match="only 0 bytes of voxels, expected 60"):
+        values(data_in(tmp_path / "1", zlib.compress(bytes(70)), before=100))
+    with pytest.raises(InputError, match="only 59 bytes of voxels, expected 60"):
+        values(data_in(tmp_path / "1", zlib.compress(bytes(159)), before=100))
+
+
+def test_empty_members_of_a_gzip_file_are_passed_over(tmp_path):
+    data = data_in(tmp_path / "1", gzip.compress(b"") * 1000 + gzip.compress(bytes(60)) + gzip.compress(b""))
+    assert values(data) == [0] * 60
