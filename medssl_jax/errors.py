@@ -1,6 +1,10 @@
 """The one exception that is meant for a person to read."""
 
+import re
+
 from medssl_jax.names import printable
+
+LONGEST_WORD, KEPT_OF_WORD = 400, 100  # characters; of a longer one, which is no path, both ends are kept
 
 
 class InputError(Exception):
@@ -11,5 +15,11 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str):
-        # What it names may be a file's name or a cell, and those may hold line ends and bytes that are no text.
-        super().__init__(printable(message))
+        # What it names may be a file's name or a cell, and those may hold line ends, bytes that are no text, or a
+        # thousand digits.
+        super().__init__(re.sub(rf"\S{{{LONGEST_WORD + 1},}}", _ends, printable(message)))
+
+
+def _ends(match):
+    word = match[0]
+    return f"{word[:KEPT_OF_WORD]}[{len(word) - 2 * KEPT_OF_WORD} more]{word[-KEPT_OF_WORD:]}"

@@ -1,5 +1,6 @@
 """What every test stands on: the CPU, no clock, and real reference files where they are at hand."""
 
+import collections
 import os
 from pathlib import Path
 
@@ -12,14 +13,34 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+WITHOUT_SHARED_DATA = "needs ../shared/data (real reference files), which is not part of the repository"
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real reference data kept beside the repository; skips where it is absent."""
     if not SHARED_DATA.is_dir():
-        pytest.skip("needs ../shared/data (real reference files), which is not part of the repository")
+        pytest.skip(WITHOUT_SHARED_DATA)
     return SHARED_DATA
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Says in a line what a run without the real files left unchecked, and how many inputs its fuzzers tried."""
+    skipped = [
+        report for report in terminalreporter.stats.get("skipped", ()) if WITHOUT_SHARED_DATA in str(report.longrepr)
+    ]
+    if skipped:
+        counts = collections.Counter(
+            Path(report.nodeid.partition("::")[0]).stem.removeprefix("test_") for report in skipped
+        )
+        subjects = ", ".join(f"{subject} ({count})" for subject, count in counts.items())
+        terminalreporter.line(
+            f"{len(skipped)} checks against real files were skipped, of: {subjects}; they need ../shared/data"
+        )
+    ended = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    fuzzed = sum(value for report in ended for name, value in report.user_properties if name == "fuzzed inputs")
+    if fuzzed:
+        terminalreporter.line(f"{fuzzed} mutated inputs were tried by the fuzzers")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """A hand-made chest with known lungs, whole, cut and lying flipped, and two real CTs."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,8 +7,6 @@ from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.volumes import Volume, read_volume
 
-REAL_CT = Path(__file__).parents[2] / "shared/data/ct"
-needs_real_ct = pytest.mark.skipif(not REAL_CT.is_dir(), reason=f"no real CT in {REAL_CT}")
 SPACING_ZYX_MM = (3.0, 2.0, 2.0)
 SIZE_ZYX = (84, 120, 150)
 
@@ -92,9 +88,8 @@ def test_no_lung_is_an_empty_mask(hu):
     assert not segmented(np.full((20, 30, 30), hu, np.int16)).any()
 
 
-@needs_real_ct
-def test_real_slices_through_both_lungs():
-    volume = read_volume(REAL_CT / "lidc_idri_0003")
+def test_real_slices_through_both_lungs(shared_data):
+    volume = read_volume(shared_data / "ct" / "lidc_idri_0003")
     mask = segment_lungs(volume).astype(bool)
     nodule = np.rint(world_xyz_mm_to_voxel_zyx(np.array([[72.287, 76.900, -190.459]]), volume.grid)[0]).astype(int)
     assert mask[tuple(nodule)]
@@ -104,9 +99,8 @@ def test_real_slices_through_both_lungs():
     assert np.median(volume.array_zyx[mask]) < -750
 
 
-@needs_real_ct
-def test_a_real_crop_round_one_emphysematous_lung():
-    volume = read_volume(REAL_CT / "right_lung.mha")
+def test_a_real_crop_round_one_emphysematous_lung(shared_data):
+    volume = read_volume(shared_data / "ct" / "right_lung.mha")
     mask = segment_lungs(volume).astype(bool)
     litres = mask.sum() * np.prod(volume.grid.spacing_zyx_mm) / 1e6
     assert 3 < litres < 3.6

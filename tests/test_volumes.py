@@ -2,7 +2,6 @@
 
 import math
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,6 @@ import SimpleITK as sitk
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.volumes import Volume, read_labels, read_volume, write_metaimage
-
-REAL_CT = Path(__file__).parents[2] / "shared/data/ct"
-needs_real_ct = pytest.mark.skipif(not REAL_CT.is_dir(), reason=f"no real CT in {REAL_CT}")
 
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 OBLIQUE = tuple(sitk.Euler3DTransform((0, 0, 0), 0.1, -0.2, 0.3).GetMatrix())
@@ -37,9 +33,8 @@ def edit(path, old, new):
 
 
 class TestReal:
-    @needs_real_ct
-    def test_the_dicom_series_is_where_luna16_says(self):
-        volume = read_volume(REAL_CT / "lidc_idri_0003")
+    def test_the_dicom_series_is_where_luna16_says(self, shared_data):
+        volume = read_volume(shared_data / "ct" / "lidc_idri_0003")
         assert volume.array_zyx.shape == (11, 512, 512)
         assert volume.array_zyx.dtype == np.int16
         assert volume.array_zyx.min() == -2048
@@ -49,18 +44,16 @@ class TestReal:
         z, y, x = np.rint(nodule).astype(int)
         assert volume.array_zyx[z, y - 3 : y + 4, x - 3 : x + 4].mean() > -200  # solid, in a lung of -850 HU
 
-    @needs_real_ct
-    def test_the_dicom_grid_is_simpleitks(self):
-        folder = REAL_CT / "lidc_idri_0003"
+    def test_the_dicom_grid_is_simpleitks(self, shared_data):
+        folder = shared_data / "ct" / "lidc_idri_0003"
         oracle = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
         volume = read_volume(folder)
         np.testing.assert_array_equal(volume.array_zyx, sitk.GetArrayViewFromImage(oracle))
         np.testing.assert_allclose(volume.grid.spacing_zyx_mm, oracle.GetSpacing()[::-1], rtol=1e-6)
         np.testing.assert_allclose(volume.grid.origin_xyz_mm, oracle.GetOrigin(), atol=1e-6)
 
-    @needs_real_ct
-    def test_a_compressed_one_file_metaimage(self):
-        volume = read_volume(REAL_CT / "right_lung.mha")
+    def test_a_compressed_one_file_metaimage(self, shared_data):
+        volume = read_volume(shared_data / "ct" / "right_lung.mha")
         assert volume.array_zyx.shape == (129, 157, 115)
         assert volume.grid.spacing_zyx_mm == (2.5, 1.366, 1.366)
         assert (volume.array_zyx.min(), volume.array_zyx.max()) == (-1255, 1474)
@@ -223,11 +216,10 @@ class TestBrokenFiles:
         self.refused(path, r"cannot be read|not a MetaImage header")
 
 
-@needs_real_ct
 class TestDicomFolder:
     @pytest.fixture
-    def folder(self, tmp_path):
-        for path in (REAL_CT / "lidc_idri_0003").glob("*.dcm"):
+    def folder(self, shared_data, tmp_path):
+        for path in (shared_data / "ct" / "lidc_idri_0003").glob("*.dcm"):
             shutil.copy(path, tmp_path)
         return tmp_path
 

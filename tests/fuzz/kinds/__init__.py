@@ -1,0 +1,1 @@
+"""One module a kind of input; see `tests.fuzz.trial.Kind`."""

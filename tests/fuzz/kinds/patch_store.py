@@ -1,0 +1,109 @@
+"""A prepared slide in its ArrayRecord file: bytes of the file, and records that are not those of a slide."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
+from medssl_jax.slides import SlideLayout, open_slide
+from tests.fuzz.damage import damage_file, other_json
+from tests.fuzz.oracle import MustRefuse, judged
+
+VARIANTS = ("slide",)
+LAYOUT = SlideLayout(grid=3, patch_side=64, shrink=8)
+PATH = "slide.array_record"
+WRITE_OPTIONS = "group_size:1,zstd:1"
+
+
+def make(folder: Path, variant: str) -> None:
+    """Noise in patches, the first of them black."""
+    pixels = np.random.default_rng(0).integers(0, 256, (LAYOUT.side, LAYOUT.side), np.uint8)
+    pixels[:64, :64] = 0
+    tifffile.imwrite(folder / "slide.tif", pixels)
+    with open_slide(folder / "slide.tif", LAYOUT) as slide:
+        write_patch_store(folder / PATH, slide, source="abc")
+    (folder / "slide.tif").unlink()
+
+
+def mutate(folder: Path, variant: str, rng) -> str:
+    """Mostly bytes; what was never damaged has other records."""
+    path = folder / PATH
+    if rng.random() < 0.6:
+        return damage_file(path, rng)
+    records = _records(path)
+    way = rng.choice(("header", "header", "header", "drop", "twice", "short", "swap", "text"))
+    place = rng.randrange(len(records))
+    told = f"{way} record {place}"
+    if way == "header":
+        content, told = other_json(json.loads(records[-1]), rng)
+        records[-1] = json.dumps(content).encode()
+    elif way == "drop":
+        del records[place]
+    elif way == "twice":
+        records.insert(place, records[place])
+    elif way == "short":
+        records[place] = records[place][: len(records[place]) // 2]
+    elif way == "swap":
+        records[place], records[-1] = records[-1], records[place]
+    else:
+        records[-1] = rng.choice(
+            (b"", b"[1]", b"5", b"null", b'{"a": 1}', b"\xff\xfe", b"[" * 100_000, b'{"layout": {}}')
+        )
+    writer = ArrayRecordWriter(str(path), WRITE_OPTIONS)
+    for record in records:
+        writer.write(record)
+    writer.close()
+    return told
+
+
+def read(folder: Path):
+    """All of the slide."""
+    with PreparedSlide(folder / PATH) as slide:
+        patches = list(slide.patches(range(slide.layout.grid**2)))
+        return {
+            **{"name": slide.name, "source": slide.source, "layout": slide.layout},
+            **{"low": slide.low_resolution(), "patches": np.stack(patches)},
+        }
+
+
+def judge(damaged: Path, valid: Path, reading) -> str:
+    """By the records themselves: every one has a checksum, so none can be another by damage."""
+    return judged(_content, read, damaged, valid, reading)
+
+
+def _content(folder):
+    *images, header = _records(folder / PATH)
+    try:
+        header = json.loads(header)
+        layout = header["layout"]
+        grid, side, shrink = (layout[name] for name in ("grid", "patch_side", "shrink"))
+        name, source = header["name"], header["source"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise MustRefuse(f"its header is none: {error}") from None
+    numbers = (grid, side, shrink)
+    if not all(type(each) is int and each > 0 for each in numbers) or len(layout) > 3 or side % shrink:
+        raise MustRefuse(f"its layout is {layout}")
+    if not isinstance(name, str) or not isinstance(source, str) or len(images) != grid**2 + 1:
+        raise MustRefuse("its header is that of another slide")
+    sides = [side] * grid**2 + [grid * side // shrink]
+    if any(len(image) != each**2 for image, each in zip(images, sides, strict=True)):
+        raise MustRefuse("an image has another size")
+    low, patches = images[-1], images[:-1]
+    return {
+        **{"name": name, "source": source, "layout": SlideLayout(*numbers)},
+        **{"low": np.frombuffer(low, np.uint8).reshape(sides[-1], sides[-1])},
+        **{"patches": np.stack([np.frombuffer(each, np.uint8).reshape(side, side) for each in patches])},
+    }
+
+
+def _records(path):
+    reader = ArrayRecordReader(str(path), "readahead_buffer_size:0,max_parallelism:0")
+    try:
+        return reader.read(list(range(reader.num_records())))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise MustRefuse(f"a record is damaged: {error}") from None
+    finally:
+        reader.close()
