@@ -44,8 +44,9 @@ def small_config(group=16):
     config = phantom.get_config()
     config.patches.side, config.patches.jitter = 16, 4
     config.patches.labelled_batch = config.patches.unlabelled_batch = 8
-    config.model.features = (32, 32, 32, 32)
-    config.model.pyramid_features = 16
+    # Two stages, which are quick to compile.
+    config.model.features, config.model.blocks, config.model.pyramid_features = (32, 32), (1, 1), 16
+    config.anchors.strides, config.anchors.sides_mm = (2, 4), ((4.5, 7.0), (14.0,))
     config.mixup.group = group
     config.ssl.ramp_start_share = config.ssl.ramp_share = 0.0
     return config

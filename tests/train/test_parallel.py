@@ -17,6 +17,8 @@ from medssl_jax.plan.collectives import read_collectives
 from medssl_jax.plan.hlo import read_instructions
 from medssl_jax.train.parallel import HERE, place
 
+# What is asked is where things are computed, not how fast: a third of the time to compile is saved.
+QUICKLY_COMPILED = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 SCRIPT = Path(__file__).parent / "small_training.py"
 ROOT = Path(__file__).parents[2]
 
@@ -30,12 +32,8 @@ def training(folder, *, devices, processes=1, group=16):
     started = []
     for index in range(processes):
         told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(processes), "JAX_PROCESS_ID": str(index)}
-        environment = plain | {
-            "PYTHONPATH": str(ROOT),
-            "JAX_PLATFORMS": "cpu",
-            "JAX_NUM_CPU_DEVICES": str(devices),
-            **(told if processes > 1 else {}),
-        }
+        environment = plain | QUICKLY_COMPILED | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": str(devices)}
+        environment |= told if processes > 1 else {}
         command = [sys.executable, str(SCRIPT), str(folder), str(group)]
         started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     for process in started:
@@ -104,7 +102,7 @@ def test_two_mixing_groups_on_one_device_and_on_eight(tmp_path):
 
 def test_slides_on_one_two_four_and_eight_devices(tmp_path):
     """Each device encodes its own patches: gradients and metrics are added up, and nothing else travels."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
+    environment = os.environ | QUICKLY_COMPILED | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "8"}
     script = SCRIPT.with_name("small_sos_step.py")
     subprocess.run([sys.executable, str(script), str(tmp_path)], env=environment, check=True, stderr=subprocess.PIPE)
     found = {count: np.load(tmp_path / f"{count}.npz") for count in (1, 2, 4, 8)}
