@@ -170,7 +170,8 @@ def _transform(path, fields, spacing_xyz) -> Float[np.ndarray, "3 4"] | None:
         return qform
     sform = fields["srow_xyz"].astype(np.float64)
     is_of_scanner = fields["sform_code"] == SCANNER_ANATOMY
-    if not _is_rigid(sform) and (is_of_scanner or qform is None):
+    # A sheared one beside a qform may be a registration's; one that is no number is damage.
+    if not np.isfinite(sform).all() or (not _is_rigid(sform) and (is_of_scanner or qform is None)):
         raise InputError(
             f"{path}: its sform has no finite axes at right angles to each other, expected a straight stack, not one "
             "of a tilted gantry: resample it"
@@ -195,7 +196,7 @@ def _qform(path, fields, spacing_xyz) -> Float[np.ndarray, "3 4"]:
 
 def _is_rigid(transform) -> bool:
     lengths = np.linalg.norm(transform[:, :3], axis=0)
-    if not (np.isfinite(transform).all() and lengths.all()):
+    if not lengths.all():
         return False
     axes = transform[:, :3] / lengths
     return np.allclose(axes @ axes.T, np.eye(3), rtol=0, atol=ORTHONORMAL_TOLERANCE)

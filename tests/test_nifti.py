@@ -115,6 +115,11 @@ class TestGrid:
         path = write(tmp_path / "1.nii", sform=transform(SHEARED), sform_code=2, qform=straight, qform_code=1)
         agrees_with_simpleitk(path)
 
+    def test_an_sform_that_is_no_number_beside_a_qform_is_damage(self, tmp_path):
+        straight = transform(ROTATIONS["flipped"])
+        path = write(tmp_path / "1.nii", sform=straight, sform_code=2, qform=straight, qform_code=1)
+        refused(edited(path, SROW + 20, "<f", float("nan")), "no finite axes", read_grid)
+
     @pytest.mark.parametrize("unit", ["meter", "mm", "micron", "unknown"])
     def test_units_are_turned_into_mm(self, tmp_path, unit):
         matrix = transform(ROTATIONS["oblique"]) * ([[0.01]] * 3 + [[1]])
