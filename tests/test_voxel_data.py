@@ -45,6 +45,15 @@ def test_pieces_join_without_a_seam(tmp_path, name, dtype):
     np.testing.assert_array_equal(read_volume(written(tmp_path / name, array)).array_zyx, array)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_voxel_that_is_no_number_is_refused_in_every_format(tmp_path, name):
+    """ITK reads 0 in its place from a NIfTI."""
+    array = np.zeros((3, 4, 5), np.float32)
+    array[1, 2, 3] = np.nan
+    with pytest.raises(InputError, match="values from nan to nan, expected -32768 to 32767"):
+        read_volume(written(tmp_path / name, array))
+
+
 def test_a_scan_takes_no_more_than_the_bound_in_its_own_kind_either(tmp_path):
     """A mask of zeros, read as a scan, has twice the bytes: a small file would cost more memory than it may."""
     path = written(tmp_path / "1.nii.gz", np.zeros((20, 256, 256), np.uint8), level=9)
