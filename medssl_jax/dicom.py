@@ -6,71 +6,36 @@ What is wrong with a series is a sentence that begins with the problem's name: `
 import collections
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.dicom_headers import DEFLATED, Header, read_headers
+from medssl_jax.dicom_checks import field_problems, is_localizer, is_same, others, pixel_problems, some
+from medssl_jax.dicom_headers import Header, read_headers
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
+from medssl_jax.names import printable
 
 LOCALIZER_MOST_IMAGES = 5  # an NLST study holds localizers of up to five images beside its reconstructions
 DUPLICATE_DISTANCE_MM = 0.01
 STEP_TOLERANCE = 0.1  # of the slice distance
-SAME = 1e-4  # in spacing and orientation, between slices
-COUNT_OF_NUMBERS = {
-    "Rows": 1,
-    "Columns": 1,
-    "PixelSpacing": 2,
-    "ImagePositionPatient": 3,
-    "ImageOrientationPatient": 6,
-    "RescaleSlope": 1,
-    "RescaleIntercept": 1,
-    "BitsAllocated": 1,
-}
-BITS_ALLOCATED = (8, 16, 32)
-SHARED_FIELDS = {
-    "Rows": "mixed size",
-    "Columns": "mixed size",
-    "PixelSpacing": "mixed spacing",
-    "ImageOrientationPatient": "mixed orientation",
-    "PatientID": "mixed patients",
-    "StudyInstanceUID": "mixed studies",
-}
-# A file's HU are decoded from these.
-SCALING_FIELDS = ("RescaleSlope", "RescaleIntercept", "PixelRepresentation", "BitsAllocated")
-TAG_BYTES = 8  # at least, before the pixels
-# A series may unpack to this many bytes for each of its own, and any to a gigabyte: what a header claims costs nothing.
-LARGEST_RATIO, ALWAYS_ALLOWED_BYTES = 200, 1 << 30
-UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED)
-SIMPLEITK_READS = frozenset(
-    (
-        *UNCOMPRESSED,
-        "1.2.840.10008.1.2.4.50",  # JPEG baseline, extended, lossless
-        "1.2.840.10008.1.2.4.51",
-        "1.2.840.10008.1.2.4.57",
-        "1.2.840.10008.1.2.4.70",
-        "1.2.840.10008.1.2.4.80",  # JPEG-LS
-        "1.2.840.10008.1.2.4.81",
-        "1.2.840.10008.1.2.4.90",  # JPEG 2000
-        "1.2.840.10008.1.2.4.91",
-        "1.2.840.10008.1.2.5",  # run lengths
-    )
-)
+LARGEST_SCAN_MM = 3000
 
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """The slice files of one CT, lowest along the slice normal first, and the grid they make.
-
-    `is_mixed` where slices differ in slope, intercept or the kind of number that is stored.
-    """
+    """The slices of one CT, lowest along the slice normal first, and the grid they make."""
 
     series_uid: str
-    files: tuple[Path, ...]
+    headers: tuple[Header, ...]
     grid: Grid
-    is_mixed: bool
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The slices' files."""
+        return tuple(header.path for header in self.headers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +57,7 @@ def read_series(folder: Path, series_uid: str | None = None) -> Series:
     """Finds the CT series in `folder` and sorts its slices by ImagePositionPatient along the slice normal.
 
     Without a `series_uid`, localizers and other series of at most five images are left out where there is one longer
-    series, unless their images could be slices of that one.
+    series, unless their images could be slices of that one; what is left out is said on stderr.
 
     Raises:
       InputError: no DICOM file; not this series, or several; slices that another series seems to lack; or the first of
@@ -104,9 +69,7 @@ def read_series(folder: Path, series_uid: str | None = None) -> Series:
     series = _wanted(folder, found, series_uid)
     if series.grid is None:
         raise InputError(f"{folder}: {series.problems[0]}")
-    return Series(
-        series.series_uid, tuple(header.path for header in series.headers), series.grid, is_mixed(series.headers)
-    )
+    return Series(series.series_uid, series.headers, series.grid)
 
 
 def find_series(folder: Path) -> tuple[tuple[FoundSeries, ...], tuple[str, ...]]:
@@ -114,19 +77,14 @@ def find_series(folder: Path) -> tuple[tuple[FoundSeries, ...], tuple[str, ...]]
 
     Problems are: not CT; localizer; a field missing or without sense; several frames in a file; grey values of another
     kind; slices of differing size, spacing, orientation, patient or study; a single slice; two slices at one place; a
-    slice missing; a tilted gantry; a compression that SimpleITK cannot read; a truncated file; more voxels than its
-    files can hold.
+    slice missing; a tilted gantry; a compression that cannot be read; pixels that are absent, cut short or of another
+    size than the header says; more voxels than its files can hold.
     """
     headers, unreadable = read_headers(folder)
     by_uid = collections.defaultdict(list)
     for header in headers:
         by_uid[str(header.get("SeriesInstanceUID"))].append(header)
     return tuple(_found_series(uid, of_series) for uid, of_series in by_uid.items()), tuple(unreadable)
-
-
-def is_mixed(headers: Sequence[Header]) -> bool:
-    """Whether slices differ in slope, intercept or the kind of number that is stored."""
-    return len({tuple(map(header.get, SCALING_FIELDS)) for header in headers}) > 1
 
 
 def _wanted(folder, found, series_uid):
@@ -144,95 +102,37 @@ def _wanted(folder, found, series_uid):
         listed = ", ".join(f"{series.series_uid} ({len(series.headers)} images)" for series in found)
         raise InputError(f"{folder}: {len(found)} series, expected one: {listed}: put each in a folder of its own")
     for other in found:
-        if other is not longer[0] and _could_belong(other.headers[0], longer[0].headers[0]):
-            names = _some([header.path.name for header in other.headers])
+        if other is longer[0]:
+            continue
+        names = some([printable(header.path.name) for header in other.headers])
+        if _could_belong(other.headers[0], longer[0].headers[0]):
             raise InputError(
                 f"{folder}: {names} is of series {other.series_uid}, but looks like a slice of series "
                 f"{longer[0].series_uid}: correct its SeriesInstanceUID, or put it in a folder of its own"
             )
+        left_out = f"left out {names} of series {other.series_uid}, beside the CT {longer[0].series_uid}"
+        print(printable(f"{folder}: {left_out}"), file=sys.stderr)
     return longer[0]
 
 
 def _could_belong(header, other):
     """Whether a slice has the shape and direction of those of another series, as no localizer has."""
-    if "LOCALIZER" in _texts(header.get("ImageType")):
+    if is_localizer(header):
         return False
     fields = ("Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient")
-    return all(header.get(field) is not None and _is_same(header.get(field), other.get(field)) for field in fields)
+    return all(header.get(field) is not None and is_same(header.get(field), other.get(field)) for field in fields)
 
 
 def _found_series(series_uid, headers):
-    problems = list(_field_problems(headers))
+    problems = list(field_problems(headers))
     slice_distance_mm, grid = math.nan, None
     if not problems:
         headers, slice_distance_mm, grid, problems = _stack(headers)
     # These say nothing about where the slices lie.
-    problems += _pixel_problems(headers)
+    problems += pixel_problems(headers)
     return FoundSeries(
         series_uid, tuple(headers), slice_distance_mm, None if problems else grid, tuple(dict.fromkeys(problems))
     )
-
-
-def _field_problems(headers) -> Iterator[str]:
-    for modality, names in _names_by_value(headers, "Modality").items():
-        if modality != "CT":
-            yield f"not CT: Modality is {modality}, expected CT, in {_some(names)}"
-            return
-    scouts = [header.path.name for header in headers if "LOCALIZER" in _texts(header.get("ImageType"))]
-    if scouts:
-        yield f"localizer: {_some(scouts)} is one by its ImageType, expected slices"
-        return
-    for frames, names in _names_by_value(headers, "NumberOfFrames").items():
-        if frames not in (None, 1):
-            yield f"several frames: {_some(names)} holds {frames} frames, expected one slice a file"
-            return
-    for kind, names in _names_by_value(headers, "PhotometricInterpretation").items():
-        if kind not in (None, "MONOCHROME2"):
-            yield (
-                f"grey values: PhotometricInterpretation is {kind} in {_some(names)}, expected MONOCHROME2: export the "
-                "series again so"
-            )
-    wrong = set()
-    for field, count in COUNT_OF_NUMBERS.items():
-        for value, names in _names_by_value(headers, field).items():
-            if value is None:
-                yield f"field missing: no {field} in the header of {_some(names)}, expected a CT slice"
-                wrong.add(field)
-            elif expected := _unmet(field, value, count):
-                yield f"field without sense: {field} is {value} in {_some(names)}, expected {expected}"
-                wrong.add(field)
-    for field, problem in SHARED_FIELDS.items():
-        if field in wrong:
-            continue
-        names_by_value = _names_by_value(headers, field)
-        usual = max(names_by_value, key=lambda value: len(names_by_value[value]))
-        for value, names in names_by_value.items():
-            if not _is_same(value, usual):
-                yield f"{problem}: {field} is {value} in {_some(names)}, the series' other slices have {usual}"
-                break
-
-
-def _pixel_problems(headers) -> Iterator[str]:
-    from pydicom.uid import UID
-
-    for syntax, names in _names_by_value(headers, "TransferSyntaxUID").items():
-        if syntax not in SIMPLEITK_READS:
-            kind = UID(syntax).name or "no TransferSyntaxUID"
-            yield f"compression: SimpleITK cannot read {_some(names)} ({kind}): decompress it"
-    short = [header for header in headers if header.get("TransferSyntaxUID") in UNCOMPRESSED and _is_truncated(header)]
-    if short:
-        size = f"{short[0].get('Rows')} x {short[0].get('Columns')}"
-        yield (
-            f"truncated file: {_some([header.path.name for header in short])} has {short[0].bytes_after} bytes "
-            f"after its header, too few for {size} voxels: copy it again"
-        )
-    held = sum(header.bytes_after for header in headers)
-    claimed = sum(_pixel_bytes(header) or 0 for header in headers)
-    if claimed > max(ALWAYS_ALLOWED_BYTES, LARGEST_RATIO * held):
-        yield (
-            f"too many voxels: {_some([header.path.name for header in headers])} claims voxels of {claimed / 1e9:.1f} "
-            f"GB in {held} bytes of data: copy or export it again"
-        )
 
 
 def _stack(headers):
@@ -248,16 +148,21 @@ def _stack(headers):
     apart_mm = steps_mm[steps_mm >= DUPLICATE_DISTANCE_MM]
     usual_mm = float(np.median(apart_mm)) if len(apart_mm) else math.nan
     spacing_y_mm, spacing_x_mm = headers[0].get("PixelSpacing")
-    problems = list(_step_problems([header.path.name for header in headers], heights_mm, steps_mm, usual_mm))
+    problems = list(_step_problems([printable(header.path.name) for header in headers], heights_mm, steps_mm, usual_mm))
     travel = positions - positions[0]
     shift_mm = float(np.linalg.norm(travel - np.outer(travel @ normal, normal), axis=1).max())
     if shift_mm > max(spacing_y_mm, spacing_x_mm) / 2:
         problems.append(f"tilted gantry: slices shift by {shift_mm:.2f} mm sideways, expected a straight stack")
     if problems:
         return headers, usual_mm, None, problems
+    rows, columns = headers[0].get("Rows"), headers[0].get("Columns")
+    widest_mm = max(usual_mm * len(headers), spacing_y_mm * rows, spacing_x_mm * columns)
+    if widest_mm > LARGEST_SCAN_MM:
+        told = f"the slices make a scan of {widest_mm:.0f} mm, expected at most {LARGEST_SCAN_MM}"
+        return headers, usual_mm, None, [f"field without sense: {told}"]
     try:
         grid = Grid(
-            (len(headers), headers[0].get("Rows"), headers[0].get("Columns")),
+            (len(headers), rows, columns),
             (float(np.mean(steps_mm)), spacing_y_mm, spacing_x_mm),
             tuple(positions[0].tolist()),
             tuple(np.stack([row_axis, column_axis, normal], axis=1).ravel().tolist()),
@@ -273,7 +178,7 @@ def _step_problems(names, heights_mm, steps_mm, usual_mm) -> Iterator[str]:
         at = doubled[0]
         yield (
             f"duplicate slice: {names[at]} and {names[at + 1]} lie at the same place ({heights_mm[at]:.2f} mm)"
-            f"{_others(len(doubled) - 1)}: remove the duplicate"
+            f"{others(len(doubled) - 1)}: remove the duplicate"
         )
     apart = steps_mm >= DUPLICATE_DISTANCE_MM
     uneven = np.flatnonzero(apart & (np.abs(steps_mm - usual_mm) > STEP_TOLERANCE * usual_mm))
@@ -281,61 +186,5 @@ def _step_problems(names, heights_mm, steps_mm, usual_mm) -> Iterator[str]:
         at = uneven[0]
         yield (
             f"slice missing: {steps_mm[at]:.2f} mm between {names[at]} and {names[at + 1]}, {usual_mm:.2f} mm elsewhere"
-            f"{_others(len(uneven) - 1)}: a slice is missing or does not belong"
+            f"{others(len(uneven) - 1)}: a slice is missing or does not belong"
         )
-
-
-def _is_truncated(header):
-    needed = _pixel_bytes(header)
-    before = 0 if header.get("TransferSyntaxUID") == DEFLATED else TAG_BYTES
-    return needed is not None and header.bytes_after - before < needed
-
-
-def _pixel_bytes(header):
-    """What the pixels take, decompressed; None where the header does not tell."""
-    numbers = [header.get(field) for field in ("Rows", "Columns", "BitsAllocated")]
-    return math.prod(numbers) // 8 if all(isinstance(each, int) for each in numbers) else None
-
-
-def _unmet(field, value, count):
-    """What was expected of a field's numbers; None where they are that."""
-    if not _is_numbers(value, count):
-        return f"{count} finite numbers"
-    if field == "RescaleSlope" and value == 0:
-        return "another than 0"
-    if field == "BitsAllocated" and value not in BITS_ALLOCATED:
-        return f"one of {BITS_ALLOCATED}"
-    if field in ("Rows", "Columns") and not isinstance(value, int):
-        return "a whole number"
-    return None
-
-
-def _is_numbers(value, count):
-    values = value if isinstance(value, tuple) else (value,)
-    return len(values) == count and all(isinstance(each, int | float) and math.isfinite(each) for each in values)
-
-
-def _is_same(value, other):
-    count = len(value) if isinstance(value, tuple) else 1
-    if not (_is_numbers(value, count) and _is_numbers(other, count)):
-        return value == other
-    return np.allclose(value, other, rtol=0, atol=SAME)
-
-
-def _names_by_value(headers, field):
-    names = collections.defaultdict(list)
-    for header in headers:
-        names[header.get(field)].append(header.path.name)
-    return names
-
-
-def _texts(value):
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _some(names):
-    return names[0] + _others(len(names) - 1)
-
-
-def _others(count):
-    return f" (and {count} more)" if count else ""

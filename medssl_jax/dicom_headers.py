@@ -10,11 +10,11 @@ import logging
 import os
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from medssl_jax.dicom_files import BIG_ENDIAN, IMPLICIT, Fragment, NotDicomError, find_fragments, is_pixels, open_dicom
 from medssl_jax.errors import InputError
 from medssl_jax.patients import patient_key
 
@@ -32,11 +32,14 @@ FIELDS = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "NumberOfFrames",
+    "SamplesPerPixel",
     "PhotometricInterpretation",
     "Rows",
     "Columns",
     "PixelSpacing",
     "BitsAllocated",
+    "BitsStored",
+    "HighBit",
     "PixelRepresentation",
     "PixelPaddingValue",
     "RescaleIntercept",
@@ -50,9 +53,7 @@ NOT_DICOM = frozenset(
         *("jpeg", "jpg", "png", "mha", "mhd", "raw", "zraw", "nii", "gz", "nrrd", "npy"),
     )
 )
-DEFLATED = "1.2.840.10008.1.2.1.99"
-LARGEST_INFLATED_BYTES = 1 << 26  # a slice of 4096 x 4096 voxels takes half of it
-LONGEST_META_BYTES = 1 << 10
+LARGEST_NUMBER = 2**63 - 1  # an index keeps no larger one
 _quiet_lock = threading.Lock()
 
 
@@ -62,12 +63,13 @@ class Header:
 
     `TransferSyntaxUID` is among them. Of PatientID there is its `patient_key` only. Text is taken as Latin-1: other
     letters come out wrong, but always the same.
-    `bytes_after` is how much of the file follows the header: the pixels, behind a few bytes where it is not deflated.
+    `fragments` are where the pixels lie; where none are found, `damage` says why, after the problem's name.
     """
 
     path: Path
-    bytes_after: int
     values: dict[str, Any]
+    fragments: tuple[Fragment, ...] = ()
+    damage: str = ""
 
     def get(self, keyword: str) -> Any:
         """The value, None where the file has none."""
@@ -105,26 +107,21 @@ def _read_header(path: Path) -> Header | None:
     import pydicom
 
     try:
-        with path.open("rb") as file:
-            if DEFLATED.encode() in file.read(LONGEST_META_BYTES):
-                _check_inflated_length(file, path.name)
-            file.seek(0)
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_tags()))
-            bytes_after = os.fstat(file.fileno()).st_size - file.tell()
-            if dataset.file_meta.get("TransferSyntaxUID") == DEFLATED:
-                file.seek(0)
-                bytes_after = len(pydicom.dcmread(file, specific_tags=["PixelData"]).get("PixelData") or b"")
-        values = {"TransferSyntaxUID": str(dataset.file_meta.get("TransferSyntaxUID", ""))}
-    except pydicom.errors.InvalidDicomError:
+        opened = open_dicom(path)
+        with opened.stream:
+            dataset = _read_dataset(opened)
+            fragments, damage = _fragments(opened)
+    except NotDicomError:
         if path.suffix.lower() == ".dcm":
             raise InputError(f"not DICOM: {path.name} is not a DICOM file, though named so: copy it again") from None
         return None
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"unreadable header: {path.name} {error}: copy it, or export it again") from None
     except Exception as error:
         raise InputError(
             f"unreadable header: the DICOM header of {path.name} cannot be read ({error}): copy it again"
         ) from None
+    values: dict[str, Any] = {"TransferSyntaxUID": opened.transfer_syntax}
     for element in dataset.elements():
         keyword = _tags().get(element.tag)
         if keyword is None:  # pydicom reads the character set unasked
@@ -138,22 +135,29 @@ def _read_header(path: Path) -> Header | None:
         if value is not None and value != "" and value != ():
             values[keyword] = value
     if "SeriesInstanceUID" not in values:
-        if dataset.file_meta.get("MediaStorageSOPClassUID") == pydicom.uid.MediaStorageDirectoryStorage:
+        if opened.meta.get("MediaStorageSOPClassUID") == pydicom.uid.MediaStorageDirectoryStorage:
             return None
         raise InputError(f"unreadable header: no SeriesInstanceUID in that of {path.name}: copy it again")
-    return Header(path, bytes_after, values)
+    return Header(path, values, fragments, damage)
 
 
-def _check_inflated_length(file, name):
-    """pydicom would inflate whatever there is; `InputError` where that is more than a slice can be."""
-    file.seek(140)  # after the preamble, DICM and the element that holds the length of the file's meta information
-    file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)
-    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), LARGEST_INFLATED_BYTES + 1)
-    if len(inflated) > LARGEST_INFLATED_BYTES:
-        raise InputError(
-            f"unreadable header: {name} inflates to more than {LARGEST_INFLATED_BYTES >> 20} MiB, expected one slice: "
-            "export it again, not deflated"
-        )
+def _read_dataset(opened):
+    from pydicom.filereader import read_dataset
+
+    return read_dataset(
+        opened.stream,
+        opened.transfer_syntax == IMPLICIT,
+        opened.transfer_syntax != BIG_ENDIAN,
+        stop_when=lambda tag, vr, length: is_pixels(tag),
+        specific_tags=list(_tags()),
+    )
+
+
+def _fragments(opened):
+    try:
+        return find_fragments(opened), ""
+    except InputError as error:
+        return (), str(error)
 
 
 @functools.cache
@@ -179,10 +183,14 @@ def _converted(tag, vr, value, is_implicit, is_little_endian):
 
 def _plain(value):
     """pydicom's value as Python's own: its own kinds of number are slow to compare and cannot be hashed."""
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise ValueError(f"a number of {value.bit_length()} bits")
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)
     if isinstance(value, bytes):  # "US or SS": which of the two, another field says
+        if len(value) > 2:
+            raise ValueError(f"{len(value)} bytes, expected a number")
         return int.from_bytes(value, "little", signed=False)
     return None if value is None else tuple(_plain(each) for each in value)
 

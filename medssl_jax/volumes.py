@@ -16,6 +16,7 @@ from jaxtyping import Num
 from medssl_jax import metaimage, nifti, nrrd
 from medssl_jax.atomic import atomic_path
 from medssl_jax.dicom import read_series
+from medssl_jax.dicom_pixels import read_slice
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.names import printable
@@ -86,11 +87,6 @@ def read_grid(path: str | os.PathLike) -> Grid:
     return read_header(path).grid
 
 
-def itk_reason(error: RuntimeError) -> str:
-    """What SimpleITK says went wrong, in one line."""
-    return " ".join(str(error).rsplit("sitk::ERROR:", 1)[-1].split())[:200]
-
-
 def write_metaimage(path: str | os.PathLike, volume: Volume, *, compress: bool = False) -> None:
     """Writes `NAME.mhd` and beside it `NAME.raw`, or `NAME.zraw` if `compress`, with the header LUNA16's files have.
 
@@ -110,11 +106,7 @@ def write_metaimage(path: str | os.PathLike, volume: Volume, *, compress: bool =
 
 def _read(path, dtype, series_uid=None):
     if os.path.isdir(path):
-        series = read_series(path, series_uid)
-        array = _decode_slices(path, series)
-        if array.shape != series.grid.size_zyx:
-            raise InputError(f"{path}: its slices decode to {array.shape} voxels, expected {series.grid.size_zyx}")
-        return Volume(_to_integers(array, dtype, path), series.grid, series.series_uid)
+        return _read_slices(read_series(path, series_uid), dtype)
     header = read_header(path)
     if header.voxels.is_compressed:
         check_expansion(header.voxels, header.voxels.voxel_count * np.dtype(dtype).itemsize)
@@ -127,6 +119,13 @@ def _read(path, dtype, series_uid=None):
     except OSError as error:
         raise _unreadable(path, error) from None
     return Volume(array, header.grid, printable(path.name[: -len(_extension(path))]))
+
+
+def _read_slices(series, dtype):
+    array = np.empty(series.grid.size_zyx, dtype)
+    for plane, header in zip(array, series.headers, strict=True):
+        plane[...] = _to_integers(read_slice(header), dtype, header.path)
+    return Volume(array, series.grid, series.series_uid)
 
 
 def _extension(path) -> str:
@@ -145,22 +144,6 @@ def _unreadable(path, error):
     return InputError(
         f"{error.filename or path}: cannot be read: {error.strerror or error}: change its rights or copy it again"
     )
-
-
-def _decode_slices(folder, series):
-    import SimpleITK as sitk
-
-    # SimpleITK takes the kind of number from the first slice: HU of others would wrap round or lose their fractions.
-    pixel_type = sitk.sitkFloat32 if series.is_mixed else sitk.sitkUnknown
-    warns = sitk.ProcessObject.GetGlobalWarningDisplay()
-    # It says on stderr that distances differ in their last digit; how far they may differ, read_series decides.
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        return sitk.GetArrayFromImage(sitk.ReadImage([str(file) for file in series.files], pixel_type))
-    except RuntimeError as error:
-        raise InputError(f"{folder}: cannot be read: {itk_reason(error)}") from None
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(warns)
 
 
 def _to_integers(array, dtype, path):

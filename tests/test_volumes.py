@@ -288,7 +288,7 @@ class TestDicomFolder:
     def test_truncated_pixels(self, folder):
         path = folder / "-184.000000.dcm"
         path.write_bytes(path.read_bytes()[:100_000])
-        self.refused(folder, r"truncated file: -184.* has 9\d+ bytes after its header, too few for 512 x 512 voxels")
+        self.refused(folder, r"truncated file: -184.* has 9\d+ bytes of pixels, too few for 512 x 512 voxels")
 
     def test_not_dicom_though_named_so(self, folder):
         (folder / "x.dcm").write_text("nothing")

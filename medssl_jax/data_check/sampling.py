@@ -3,16 +3,15 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Num
 
 from medssl_jax.dicom import read_series
-from medssl_jax.errors import InputError
+from medssl_jax.dicom_pixels import read_slice
 from medssl_jax.geometry import Grid
-from medssl_jax.volumes import itk_reason, read_header, read_volume
+from medssl_jax.volumes import read_header, read_volume
 
 SAMPLED_SLICES = 9  # first and last among them
 PADDING_BELOW_HU = -1100  # what scanners measure in air reaches down to about here
@@ -44,7 +43,8 @@ def sample_volume(path: str | os.PathLike, series_uid: str | None = None) -> Vol
     path = Path(path)
     if path.is_dir():
         series = read_series(path, series_uid)
-        return _sample_slices(series.files, series.grid)
+        planes = [read_slice(series.headers[index]) for index in sampled_slices(len(series.headers))]
+        return summarise(np.stack(planes), series.grid)
     grid, data = read_header(path)
     if data.is_compressed or path.suffix.lower() not in (".mhd", ".mha"):
         volume = read_volume(path)
@@ -74,19 +74,6 @@ def summarise(planes_zyx: Num[np.ndarray, "n y x"], grid: Grid) -> VolumeSample:
             repr(grid.size_zyx).encode() + np.ascontiguousarray(planes_zyx).astype("<f4").tobytes(), digest_size=16
         ).hexdigest(),
     )
-
-
-def _sample_slices(files: Sequence[Path], grid: Grid) -> VolumeSample:
-    import SimpleITK as sitk
-
-    planes = []
-    for index in sampled_slices(len(files)):
-        try:
-            planes.append(sitk.GetArrayFromImage(sitk.ReadImage(str(files[index]))).reshape(grid.size_zyx[1:]))
-        except (RuntimeError, ValueError) as error:
-            reason = itk_reason(RuntimeError(error))
-            raise InputError(f"{files[index]}: its pixels cannot be read ({reason}): copy it again") from None
-    return summarise(np.stack(planes), grid)
 
 
 def _padding(planes):
