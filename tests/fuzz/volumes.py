@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from jaxtyping import Float, Num
 
 from medssl_jax.geometry import Grid
-from medssl_jax.volumes import EXTENSIONS, read_grid, read_volume
+from medssl_jax.volumes import EXTENSIONS, Volume, read_grid, read_volume
 from tests.fuzz.oracle import MustRefuse, Wrong, judged
 
 SIZE_ZYX = (6, 7, 9)
@@ -81,7 +81,7 @@ def path_in(folder: Path) -> Path:
     return next((path for path in folder.iterdir() if path.name.endswith(EXTENSIONS)), folder / "scan.mhd")
 
 
-def read(folder: Path):
+def read(folder: Path) -> Volume:
     """The one volume of a folder: its grid from the header alone, and all of it."""
     path = path_in(folder)
     grid = read_grid(path)
@@ -93,16 +93,17 @@ def read(folder: Path):
 
 def judge(expected, damaged: Path, valid: Path, reading, read=read) -> str:
     """See `judged`; `expected` gives the `Content` of the folder."""
-
-    def as_read(folder):
-        return _as_read(expected(folder))
-
     return judged(
-        as_read, lambda folder: _plain(read(folder)), damaged, valid, _plain(reading), tolerance=HEADER_PRECISION
+        lambda folder: as_read(expected(folder)),
+        lambda folder: plain(read(folder)),
+        damaged,
+        valid,
+        plain(reading),
+        tolerance=HEADER_PRECISION,
     )
 
 
-def _as_read(content: Content):
+def as_read(content: Content):
     """What `read_volume` must make of it: whole HU that 16 bits hold, on a grid that is one."""
     array = content.array_zyx
     if not np.isfinite(array).all() or array.min() < -(2**15) or array.max() >= 2**15:
@@ -115,7 +116,8 @@ def _as_read(content: Content):
     return _named(np.rint(array).astype(np.int16), spacing, origin, axes.ravel())
 
 
-def _plain(volume):
+def plain(volume: Volume):
+    """A volume in the form of `as_read`."""
     grid: Grid = volume.grid
     return _named(volume.array_zyx, *map(np.array, (grid.spacing_zyx_mm, grid.origin_xyz_mm, grid.direction)))
 

@@ -121,8 +121,8 @@ def _in_another_form(path, rows, rng):
     end = {"CRLF": "\r\n", "CR": "\r", "blank lines": "\n\n"}.get(form, "\n")
     csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end).writerows(rows)
     encoding = {"BOM": "utf-8-sig", "UTF-16": "utf-16", "Latin-1": "latin-1"}.get(form, "utf-8")
-    content = text.getvalue().replace("Neg", "Nég" if form == "Latin-1" else "Neg").encode(encoding)
-    _pack(path, b"" if form == "empty" else content)
+    encoded = text.getvalue().replace("Neg", "Nég" if form == "Latin-1" else "Neg").encode(encoding)
+    _pack(path, b"" if form == "empty" else encoded)
     return form
 
 
@@ -150,10 +150,11 @@ def read(folder: Path):
 
 def judge(damaged: Path, valid: Path, reading) -> str:
     """By Python's csv and the rules that the readers' documents state."""
-    return judged(_content, read, damaged, valid, reading)
+    return judged(content, read, damaged, valid, reading)
 
 
-def _content(folder):
+def content(folder: Path):
+    """The table, as `read` gives it."""
     path = next(each for each in sorted(folder.iterdir()) if each.name.endswith((".csv", ".gz")))
     name = path.name.partition(".csv")[0]
     if name.endswith("_Labels"):

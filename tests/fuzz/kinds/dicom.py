@@ -276,10 +276,11 @@ def read(folder: Path):
 
 def judge(damaged: Path, valid: Path, reading) -> str:
     """By a full reading of each file by pydicom."""
-    return volumes.judge(_content, damaged, valid, reading, read)
+    return volumes.judge(content, damaged, valid, reading, read)
 
 
-def _content(folder) -> volumes.Content:
+def content(folder: Path) -> volumes.Content:
+    """What the volume is, or why it must be refused."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         datasets = [_dataset(path) for path in sorted(folder.iterdir())]

@@ -94,21 +94,24 @@ read = volumes.read
 
 def judge(damaged: Path, valid: Path, reading) -> str:
     """By the header's lines and the bytes that they call voxels."""
-    return volumes.judge(_content, damaged, valid, reading)
+    return volumes.judge(content, damaged, valid, reading)
 
 
-def _content(folder) -> volumes.Content:
+def content(folder: Path) -> volumes.Content:
+    """What the volume is, or why it must be refused."""
     path = _header_path(folder)
     fields, position = _fields(path.read_bytes())
     if synonyms := fields.keys() & SYNONYMS:
         raise Beyond(f"it has other words for its fields: {sorted(synonyms)}")
+    if fields.get("NDims") != "3" or not _truth(fields, "BinaryData", "True"):
+        raise MustRefuse("it has another number of dimensions, or its voxels are text")
     size_xyz = volumes.integers_in(fields.get("DimSize", ""), 3, "DimSize")
     spacing_xyz = volumes.numbers_in(fields.get("ElementSpacing", ""), 3, "ElementSpacing")
     origin = volumes.numbers_in(fields.get("Offset", "0 0 0"), 3, "Offset")
     axes = volumes.numbers_in(fields.get("TransformMatrix", "1 0 0 0 1 0 0 0 1"), 9, "TransformMatrix")
     is_msb = {_truth(fields, name, "False") for name in fields if name.endswith("OrderMSB")} or {False}
-    if len(is_msb) > 1 or fields.get("ElementNumberOfChannels", "1") != "1" or not _truth(fields, "BinaryData", "True"):
-        raise Beyond("byte orders, channels or text")
+    if len(is_msb) > 1 or fields.get("ElementNumberOfChannels", "1") != "1":
+        raise Beyond("byte orders or channels")
     if fields.get("ElementType") not in ELEMENTS:
         raise MustRefuse(f"ElementType is {fields.get('ElementType')!r}")
     dtype = np.dtype(ELEMENTS[fields["ElementType"]]).newbyteorder(">" if is_msb.pop() else "<")

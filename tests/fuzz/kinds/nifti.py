@@ -114,10 +114,11 @@ read = volumes.read
 
 def judge(damaged: Path, valid: Path, reading) -> str:
     """By the header's fields, as the standard has them."""
-    return volumes.judge(_content, damaged, valid, reading)
+    return volumes.judge(content, damaged, valid, reading)
 
 
-def _content(folder) -> volumes.Content:
+def content(folder: Path) -> volumes.Content:
+    """What the volume is, or why it must be refused."""
     path = volumes.path_in(folder)
     try:
         data = _opened(path)

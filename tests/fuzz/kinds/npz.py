@@ -99,8 +99,7 @@ def mutate(folder: Path, variant: str, rng) -> str:
             members.append((name, _npy(np.zeros(3, np.float32))))
         elif way == "header":
             header = rng.choice(HEADERS)
-            content = archive.read(name)
-            members[place] = (name, _with_header(content, header.encode()))
+            members[place] = (name, _with_header(archive.read(name), header.encode()))
             told = f"{name} has the header {header[:60]}"
         elif way == "value":
             array = np.load(io.BytesIO(archive.read(name)))
@@ -125,10 +124,11 @@ def read(folder: Path):
 
 def judge(damaged: Path, valid: Path, reading) -> str:
     """By zipfile's checksums, and the parameters worked out anew from those arrays."""
-    return judged(_content, read, damaged, valid, reading)
+    return judged(content, read, damaged, valid, reading)
 
 
-def _content(folder):
+def content(folder: Path):
+    """The parameters, as `read` gives them."""
     try:
         with zipfile.ZipFile(folder / PATH) as archive:
             names = archive.namelist()

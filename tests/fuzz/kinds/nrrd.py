@@ -107,10 +107,11 @@ read = volumes.read
 
 def judge(damaged: Path, valid: Path, reading) -> str:
     """By the header's lines and the bytes below them."""
-    return volumes.judge(_content, damaged, valid, reading)
+    return volumes.judge(content, damaged, valid, reading)
 
 
-def _content(folder) -> volumes.Content:
+def content(folder: Path) -> volumes.Content:
+    """What the volume is, or why it must be refused."""
     header, data = _parted((folder / "scan.nrrd").read_bytes())
     lines = header.decode("latin-1").split("\n")
     if not re.fullmatch(r"NRRD000[1-6]", lines[0].rstrip("\r")):
@@ -141,7 +142,8 @@ def _geometry(fields):
     space = fields.get("space")
     if space not in TO_LPS:
         raise Beyond(f"its space is {space!r}")
-    columns = [_vector(text, "space directions") for text in fields.get("space directions", "").split()]
+    texts = re.findall(r"\([^()]*\)|\S+", fields.get("space directions", ""))
+    columns = [_vector(text, "space directions") for text in texts]
     if len(columns) != 3:
         raise MustRefuse(f"its space directions are {fields.get('space directions', '')[:60]!r}")
     to_lps = np.array(TO_LPS[space], float)

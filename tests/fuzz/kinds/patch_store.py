@@ -38,8 +38,8 @@ def mutate(folder: Path, variant: str, rng) -> str:
     place = rng.randrange(len(records))
     told = f"{way} record {place}"
     if way == "header":
-        content, told = other_json(json.loads(records[-1]), rng)
-        records[-1] = json.dumps(content).encode()
+        header, told = other_json(json.loads(records[-1]), rng)
+        records[-1] = json.dumps(header).encode()
     elif way == "drop":
         del records[place]
     elif way == "twice":
@@ -71,10 +71,11 @@ def read(folder: Path):
 
 def judge(damaged: Path, valid: Path, reading) -> str:
     """By the records themselves: every one has a checksum, so none can be another by damage."""
-    return judged(_content, read, damaged, valid, reading)
+    return judged(content, read, damaged, valid, reading)
 
 
-def _content(folder):
+def content(folder: Path):
+    """The slide, as `read` gives it."""
     *images, header = _records(folder / PATH)
     try:
         header = json.loads(header)

@@ -83,10 +83,11 @@ def read(folder: Path):
 
 def judge(damaged: Path, valid: Path, reading) -> str:
     """By the tags of the first image and decoders that count what they give."""
-    return judged(_content, read, damaged, valid, reading)
+    return judged(content, read, damaged, valid, reading)
 
 
-def _content(folder):
+def content(folder: Path):
+    """The slide, as `read` gives it."""
     data = (folder / "slide.tif").read_bytes()
     if data[:4] not in (b"II*\0", b"II+\0"):
         raise Beyond(f"it begins with {data[:4]!r}")
