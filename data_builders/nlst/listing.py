@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.nlst.table import SeriesRow, with_problem
-from medssl_jax.csv_files import check_new, read_rows
+from medssl_jax.csv_files import check_new, read_table
 from medssl_jax.errors import InputError
 from medssl_jax.patients import patient_key
 
@@ -73,26 +73,13 @@ def _date(text):
 
 
 def _read_listing(path):
-    rows = read_rows(path)
-    _, header = next(rows, (1, []))
-    if not header:
-        raise InputError(
-            f"{path}: found an empty file, expected the table that the NBIA retriever writes: download it again or "
-            "take it away"
-        )
     row_of: dict[Hashable, int] = {}
-    for number, cells in rows:
-        entry: dict[str, Any] = dict(zip(header, cells, strict=False))
-        lacking = [column for column in COLUMNS if entry.get(column) is None]
-        if lacking:
-            raise InputError(
-                f"{path}: row {number}: no {', '.join(lacking)}, expected the table that the NBIA retriever writes: "
-                "download it again or take it away"
-            )
+    for number, cells in read_table(path, COLUMNS):
+        entry: dict[str, Any] = dict(zip(COLUMNS, cells, strict=True))
         check_new(path, number, f"the same series {entry['Series UID']}", entry["Series UID"], row_of)
-        if not re.fullmatch("[0-9]+", entry["Number of Images"]):
+        if not re.fullmatch("[0-9]{1,9}", entry["Number of Images"]):
             raise InputError(
                 f"{path}: row {number}: Number of Images is {entry['Number of Images']!r}, expected a number: "
                 "mend it or take the file away"
             )
-        yield {**entry, "Number of Images": int(entry["Number of Images"])}
+        yield entry | {"Number of Images": int(entry["Number of Images"])}

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -38,10 +37,7 @@ class PreparedSlide:
         self.path = Path(path)
         self.patches_read = 0
         self._reader = _open(self.path)
-        header = self._header()
-        self.name: str = header["name"]
-        self.source: str = header["source"]
-        self.layout = SlideLayout(**header["layout"])
+        self.name, self.source, self.layout = self._header()
 
     def low_resolution(self) -> UInt8[np.ndarray, "side side"]:
         """The slide, box-averaged by `layout.shrink`."""
@@ -64,13 +60,22 @@ class PreparedSlide:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _header(self) -> dict[str, Any]:
+    def _header(self) -> tuple[str, str, SlideLayout]:
+        records = self._reader.num_records()
+        text = self._read(records - 1)
         try:
-            header = json.loads(self._read(self._reader.num_records() - 1))
-            if self._reader.num_records() != header["layout"]["grid"] ** 2 + 2:
+            header = json.loads(text)
+            name, source, sides = header["name"], header["source"], header["layout"]
+            if not (
+                isinstance(name, str) and isinstance(source, str) and all(type(each) is int for each in sides.values())
+            ):
+                raise TypeError("names are text, sides whole numbers")
+            layout = SlideLayout(**sides)
+            if records != layout.grid**2 + 2:
                 raise ValueError("records are missing")
-            return header
-        except (KeyError, TypeError, ValueError) as error:
+            return name, source, layout
+        # A RecursionError is JSON nested too deep; an InputError a layout that is none.
+        except (AttributeError, InputError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise _damaged(self.path, "no header of a prepared slide") from error
 
     def _image(self, record, side):

@@ -114,7 +114,16 @@ def test_a_damaged_patch_leaves_the_others_readable(store, tmp_path):
 def test_another_array_record_file(tmp_path):
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    for records in ([b"hello"], [b"{}"], [b'{"layout": {"grid": 4}, "name": "", "source": ""}']):
+    layout = b'"layout": {"grid": 1, "patch_side": %s, "shrink": 8}'
+    for records in (
+        *([b"hello"], [b"{}"], [b"[" * 100_000], [b'{"layout": {"grid": 4}, "name": "", "source": ""}']),
+        [bytes(64), bytes(64), b'{"name": null, "source": "", %s}' % (layout % b"8")],
+        *(
+            [bytes(64), bytes(64), b'{"name": "", "source": "", %s}' % (layout % side)]
+            for side in (b"7", b"8.0", b"null")
+        ),
+        [bytes(64), bytes(64), b'{"name": "", %s}' % (layout % b"8")],
+    ):
         writer = ArrayRecordWriter(str(tmp_path / "other"), "group_size:1")
         for record in records:
             writer.write(record)

@@ -351,10 +351,12 @@ class TestListing:
     @pytest.mark.parametrize(
         ("old", "new", "said"),
         [
-            ("Number of Images", "Images", r"row 2: no Number of Images, expected the table that the NBIA"),
+            ("Number of Images", "Images", r"row 1: found the header .*, expected the column 'Number of Images' once"),
             (",8,", ",many,", r"row 2: Number of Images is 'many', expected a number"),
             (",8,", ",\u00b2,", r"row 2: Number of Images is '\u00b2', expected a number"),
-            (LISTING, "", "found an empty file, expected the table that the NBIA"),
+            (LISTING, "", r"row 1: found an empty file, expected the column 'Series UID'"),
+            (",8,", ",8,8,", r"row 2: found \d+ cells, expected \d+ as in the header"),
+            (",8,", f",{'9' * 5000},", r"row 2: Number of Images is '9+\[\d+ more\]9+', expected a number"),
             (LISTING, LISTING + LISTING.partition("\n")[2], r"row \d: the same series .* as in row 2: take one"),
         ],
     )
