@@ -122,7 +122,7 @@ def _check_config(found):
 
 def _lines(path):
     """Each line's step, content and text; the last one may be cut short."""
-    lines = path.read_text().split("\n")
+    lines = path.read_text(errors="replace").split("\n")
     found = []
     for line in lines:
         try:
