@@ -2,6 +2,7 @@
 
 import collections
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -24,8 +25,10 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # so that it comes after pytest's own list of what was skipped
+def pytest_terminal_summary(terminalreporter) -> Iterator[None]:
     """Says in a line what a run without the real files left unchecked, and how many inputs its fuzzers tried."""
+    yield
     skipped = [
         report for report in terminalreporter.stats.get("skipped", ()) if WITHOUT_SHARED_DATA in str(report.longrepr)
     ]
