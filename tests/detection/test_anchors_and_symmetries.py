@@ -25,6 +25,11 @@ undo_on_codes = jax.jit(symmetries.undo_on_codes)
 undo_on_anchors = jax.jit(symmetries.undo_on_anchors, static_argnums=2)
 
 
+def noise(*shape):
+    """NumPy's: JAX takes seconds to compile a draw."""
+    return jnp.asarray(np.random.default_rng(7).normal(size=shape), jnp.float32)
+
+
 def member(index) -> Symmetry:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), CUBE_SYMMETRIES)
 
@@ -89,7 +94,7 @@ def test_symmetries_are_a_group_of_48_that_begins_with_the_flips():
 
 @pytest.mark.parametrize("index", range(48))
 def test_undo_is_the_inverse_on_voxels(index):
-    voxels = jax.random.normal(jax.random.key(index), (2, 4, 4, 4, 3))
+    voxels = noise(2, 4, 4, 4, 3)
     turned = apply_to_voxels(voxels, member(index))
     np.testing.assert_array_equal(undo_on_voxels(turned, member(index)), voxels)
 
@@ -98,7 +103,7 @@ def test_undo_is_the_inverse_on_voxels(index):
 def test_flip_predict_unflip_is_the_identity(index):
     """A detector that reads anchors off the voxels gives the same answer whichever way the patch is turned."""
     symmetry = member(index)
-    voxels = jax.random.normal(jax.random.key(7), (1, 16, 16, 16, 1))
+    voxels = noise(1, 16, 16, 16, 1)
 
     def predict(voxels):
         levels = []

@@ -17,6 +17,9 @@ ANCHORS = jnp.asarray(GRID.boxes_zyxdhw())
 ASSIGN = jax.jit(functools.partial(assign_anchors, patch_side=32, positive_iou=0.35, ignored_iou=0.1))
 
 
+UNDO = jax.jit(symmetries.undo_on_anchors, static_argnums=2)
+
+
 def assign(*boxes, slots=4):
     padded = jnp.zeros((slots, 6)).at[: len(boxes)].set(jnp.array(boxes, float).reshape(-1, 6))
     valid = jnp.arange(slots) < len(boxes)
@@ -86,5 +89,5 @@ def test_assignment_turns_with_the_patch(index, turn_boxes):
     straight, back = assign(*boxes), assign(*turned)
     for name in ("probability", "ignored"):
         value = getattr(back, name).astype(float)[None, :, None]
-        undone = symmetries.undo_on_anchors(value, symmetry, GRID)[0, :, 0]
+        undone = UNDO(value, symmetry, GRID)[0, :, 0]
         np.testing.assert_array_equal(undone, getattr(straight, name).astype(float))

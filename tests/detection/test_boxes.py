@@ -1,10 +1,15 @@
 """Laws of overlap and of the box code, hand-made cases, and counting voxels as an oracle."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from medssl_jax.detection.boxes import decode_boxes, encode_boxes, pairwise_iou_zyxdhw, whole_boxes
+from medssl_jax.detection import boxes as box_functions
+
+pairwise_iou_zyxdhw = jax.jit(box_functions.pairwise_iou_zyxdhw)
+encode_boxes, decode_boxes = jax.jit(box_functions.encode_boxes), jax.jit(box_functions.decode_boxes)
+whole_boxes = jax.jit(box_functions.whole_boxes, static_argnums=1)
 
 
 def random_cubes(seed, count):

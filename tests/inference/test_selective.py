@@ -77,9 +77,16 @@ def networks_of(**method):
 NETWORKS = networks_of()
 
 
+def drawn(networks):
+    """Parameters drawn by NumPy: what draws them in JAX takes seconds to compile."""
+    rng = np.random.default_rng(3)
+    shapes = jax.eval_shape(networks.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.4), leaf.dtype), shapes)
+
+
 @pytest.fixture(scope="module")
 def params():
-    return NETWORKS.init(jax.random.key(3))
+    return drawn(NETWORKS)
 
 
 def slides(count=7):
@@ -292,14 +299,14 @@ def test_one_pass_over_a_tiff_is_enough_where_the_hrn_is_always_asked(params, ti
 
 def test_patch_level_needs_no_lrn():
     networks = networks_of(use_low=False, join="none")
-    (result,) = classify(networks.init(jax.random.key(0)), [PaintedSlide(0)], networks, rule="high")
+    (result,) = classify(drawn(networks), [PaintedSlide(0)], networks, rule="high")
     assert result.low_probability is None
     assert result.seconds.keys() == {"low_resolution_read", "patch_read", "high_network"}
 
 
 def test_the_policy_decides_for_each_slide():
     networks = networks_of(use_policy=True)
-    params = networks.init(jax.random.key(0))
+    params = drawn(networks)
     each = slides()
     images = np.stack([slide.low_resolution() for slide in each])
     logits = np.asarray(networks.policy(params, jnp.asarray(images)))

@@ -34,8 +34,8 @@ PARTS = {
     "data": ["data/*.py"],
     "inference": ["inference/*.py"],
     "readers": [
-        *("volumes*.py", "nifti*.py", "nrrd*.py", "metaimage*.py", "dicom*.py", "tiff*.py", "slides*.py"),
-        *("geometry.py", "resampling.py", "lungs*.py"),
+        *("volume*.py", "voxel_data.py", "nifti*.py", "nrrd*.py", "metaimage*.py", "dicom*.py", "tiff*.py", "jpeg.py"),
+        *("slides*.py", "csv_files.py", "geometry.py", "resampling.py", "lungs*.py"),
     ],
 }
 BUDGET_SECONDS = 120.0

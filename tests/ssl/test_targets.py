@@ -49,7 +49,7 @@ def test_sharpening_agrees_with_the_powers():
 
 @pytest.mark.parametrize("group", ["flips", "cube"])
 def test_views_of_an_equivariant_detector_agree(group):
-    patches = jax.random.normal(jax.random.key(0), (2, 8, 8, 8, 1))
+    patches = jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, 8, 8, 1)), jnp.float32)
     views = symmetries.draw_views(jax.random.key(1), 4, symmetries.GROUPS[group])
     probability, _ = average_views(blockwise, patches, views, GRID)
     np.testing.assert_allclose(probability, jax.nn.sigmoid(blockwise(patches).logits), atol=1e-6)
