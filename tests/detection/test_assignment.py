@@ -76,7 +76,18 @@ def test_a_best_anchor_codes_its_own_nodule_though_it_overlaps_another_one_more(
     np.testing.assert_allclose(decode_boxes(targets.codes, anchors), [small, large], rtol=1e-4)
 
 
-def test_a_nodule_centred_outside_has_no_best_anchor():
+@pytest.mark.parametrize("axis", range(3))
+def test_a_nodule_centred_outside_has_no_best_anchor(axis):
+    """Sixteen voxels wide and four deep, so that no anchor reaches the overlap of a positive."""
+
+    def centred_at(place):
+        box = np.array([15.5, 15.5, 15.5, 16, 16, 16])
+        box[axis], box[3 + axis] = place, 4
+        return tuple(box)
+
+    for inside, outside in ((-0.5, -0.6), (31.5, 31.6)):
+        assert assign(centred_at(inside)).probability.any()
+        assert not assign(centred_at(outside)).probability.any()
     assert not assign((-3.0, 16, 16, 7, 7, 7)).probability.any()
 
 

@@ -68,8 +68,9 @@ def test_a_box_that_is_no_cube_is_coded_as_the_cube_of_its_volume():
 
 
 def test_decoding_cannot_overflow():
-    boxes = decode_boxes(jnp.array([0.0, 0, 0, 1e6]), jnp.array([5.0, 5, 5, 4, 4, 4]))
-    assert np.isfinite(boxes).all()
+    anchors = jnp.array([[5.0, 5, 5, 4, 4, 4]] * 2)
+    boxes = decode_boxes(jnp.array([[0.0, 0, 0, 1e6], [0, 0, 0, -1e6]]), anchors)
+    np.testing.assert_allclose(boxes[:, 3], [4 * np.exp(2), 4 * np.exp(-2)], rtol=1e-5)
 
 
 def test_whole_boxes_end_at_the_faces_of_the_outer_voxels():

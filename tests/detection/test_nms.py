@@ -51,6 +51,13 @@ def test_only_so_many_candidates_enter(candidates):
     np.testing.assert_allclose(found.boxes_zyxdhw[found.valid], boxes[best][jnp.array(kept)])
 
 
+def test_at_the_thresholds_a_box_is_kept():
+    boxes = jnp.array([[2.0, 0, 0, 3, 2, 2], [3.0, 0, 0, 3, 2, 2]])  # two thirds of each are shared: half of both
+    kept = suppress(boxes, jnp.array([0.75, 0.5]), iou_threshold=0.5, score_threshold=0.5, count=3)
+    np.testing.assert_array_equal(kept.scores, [0.75, 0.5, 0])
+    np.testing.assert_array_equal(kept.valid, [True, True, False])
+
+
 def test_padding_is_zero_and_comes_last():
     boxes, scores = random_boxes(9, 10)
     kept = suppress(boxes, scores, iou_threshold=0.1, score_threshold=2.0, count=5)

@@ -83,6 +83,10 @@ def test_the_hurried_loss_is_zero_where_equality_switches():
     assert bool(switches(low, C)[0])
 
 
+def test_the_margin_may_end_at_certainty():
+    np.testing.assert_allclose(executive(LOW, HIGH, c=0.75, eps=0.25).hesitant, [0.08, 0.4, 0, 0], atol=1e-6)
+
+
 @pytest.mark.parametrize(("c", "eps"), [(0.25, 0.05), (0.9, 0.0), (0.9, 0.2), (1.0, 0.05)])
 def test_thresholds_that_mean_nothing_are_refused(c, eps):
     with pytest.raises(ValueError, match=r"needs 1/4 < c < c \+ eps <= 1"):
