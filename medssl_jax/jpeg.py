@@ -17,6 +17,8 @@ FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the other three are tables
 PROCESSES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless"}
 BLOCK = 8  # pixels a side
 MOST_SCANS = 100  # of a progressive image; each costs as much time as an image
+# How libjpeg says that it does not know a kind; what it says of damage is something else.
+NOT_SERVED = ("Unsupported", "not implemented", "not supported", "Could not determine")
 # Adobe's segment, which says that channels are stored as they are.
 NOT_YCBCR = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
 
@@ -93,7 +95,7 @@ def decode_jpeg(
     try:
         return simplejpeg.decode_jpeg(whole, "RGB" if header.channels == 3 else "GRAY", strict=True)
     except ValueError as error:
-        if "nsupported" in str(error) or "not implemented" in str(error):
+        if any(words in str(error) for words in NOT_SERVED):
             raise JpegKindError(f"JPEG that libjpeg does not read ({error})") from error
         raise
 

@@ -14,8 +14,8 @@ from jaxtyping import Int64
 
 from medssl_jax.errors import InputError
 
-MOST_DIRECTORIES, MOST_FIELDS = 4096, 4096
-LARGEST_NUMBER = 2**62  # the sum of two is a number too
+MOST_DIRECTORIES, MOST_FIELDS = 1000, 4096
+LARGEST_NUMBER = 2**62 - 1  # the sum of two is a number too
 TYPES = {
     **{1: "BYTE", 2: "ASCII", 3: "SHORT", 4: "LONG", 5: "RATIONAL", 6: "SBYTE", 7: "UNDEFINED", 8: "SSHORT"},
     **{9: "SLONG", 10: "SRATIONAL", 11: "FLOAT", 12: "DOUBLE", 13: "IFD", 16: "LONG8", 17: "SLONG8", 18: "IFD8"},

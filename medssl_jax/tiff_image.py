@@ -66,8 +66,8 @@ class TiffImage:
     segment_height: int
     segment_width: int
     is_tiled: bool
-    offsets: Int64[np.ndarray, " segments"]
-    counts: Int64[np.ndarray, " segments"]
+    offsets: Int64[np.ndarray, " _"]
+    counts: Int64[np.ndarray, " _"]
     jpeg_tables: bytes | None = None
     jpeg_header: bytes | None = None
 
