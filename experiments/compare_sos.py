@@ -44,12 +44,12 @@ def main(_) -> None:
         workdir,
         evaluations,
         CLASSES,
-        is_lks="phantom" not in data,
+        is_lks=sos_run.is_lks(data, source),
         needs_high=sos_run.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
         markdown=True,
     )
     seeds = ", ".join(map(str, FLAGS.seed))
-    table = f"{sos_run.data_name(data)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
+    table = f"{sos_run.data_name(data, source)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
     comparison.write_table(workdir, table)
 
 

@@ -16,6 +16,8 @@ from medssl_jax.slides import PREPARED_IMAGE, slide_name
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
 SPLITS = ("train", "test")
+# Slides of each class, in the order of CLASSES.
+SLIDES_OF_LKS = {"train": (239, 106, 107, 27), "test": (103, 45, 46, 11)}
 # How the files spell the classes is not documented; case, spaces, - and _ do not count.
 LABEL_OF_SPELLING = {"neg": 0, "negative": 0, "ama": 1, "smav": 2, "smat": 3}
 TIFF_SUFFIXES = (".tif", ".tiff")

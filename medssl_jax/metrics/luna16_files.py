@@ -3,8 +3,9 @@
 World coordinates in mm, x y z, as in the files. Every cell is checked, because one bad cell moves a score unseen.
 """
 
+import hashlib
 import os
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from medssl_jax.errors import InputError
 
 COORDINATE_COLUMNS = ("coordX", "coordY", "coordZ")
 UNKNOWN_DIAMETER = -1.0
+# Of the UIDs in LUNA16's seriesuids.csv, sorted, one a line.
+LUNA16_SERIES_SHA256 = "3090bf0d4d56ca8131811fa461cca49c7e7803f21089c8122b75e0b668952d43"
 LARGEST_DIAMETER_MM = 500.0  # wider than a chest: what is more is in another unit
 
 
@@ -40,6 +43,11 @@ class Findings:
     def none(cls) -> "Findings":
         """No finding at all."""
         return cls((), np.zeros((0, 3)), np.zeros(0))
+
+
+def is_luna16(series_uids: Iterable[str]) -> bool:
+    """Whether these are the 888 series of LUNA16, in any order."""
+    return hashlib.sha256("\n".join(sorted(series_uids)).encode()).hexdigest() == LUNA16_SERIES_SHA256
 
 
 def read_annotations(path: str | os.PathLike, *, known_series: Collection[str] | None = None) -> Findings:

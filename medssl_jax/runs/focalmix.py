@@ -23,7 +23,7 @@ from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings
 from medssl_jax.inference.whole import WholeScanDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FrocResult, score
-from medssl_jax.metrics.luna16_files import write_series_uids
+from medssl_jax.metrics.luna16_files import is_luna16, write_series_uids
 from medssl_jax.metrics.marks import Marks, write_submission
 from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.progress import Progress, progress_bar, silent
@@ -78,20 +78,22 @@ def _train_and_score(config, workdir, watch):
     marks = find_marks(detector, params, cache, split.test, progress_bar("detecting", "scans"))
     result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
     if hosts.is_first():
-        _write_results(config, workdir, split, marks, result)
+        _write_results(config, workdir, split, marks, result, on_luna16=any(map(is_luna16, cache.facts_of.values())))
     return result
 
 
-def _write_results(config, workdir, split, marks, result):
+def _write_results(config, workdir, split, marks, result, *, on_luna16):
     write_submission(workdir / "submission.csv", marks)
     write_series_uids(workdir / "seriesuids.csv", split.test)
     result.to_json(workdir / "froc.json")
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
     write_froc_figure(workdir / "froc.png", {name: result})
     rows = [result_row(name, result)]
-    if _is_luna16(config):
+    if on_luna16:
         rows += paper_rows(config.split.labelled)
-    print(f"\n{_data_name(config)}, {len(split.test)} test scans\n{sensitivity_table(rows)}\nwritten to {workdir}")
+    print(
+        f"\n{_data_name(config, on_luna16)}, {len(split.test)} test scans\n{sensitivity_table(rows)}\nwritten to {workdir}"
+    )
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:
@@ -288,14 +290,13 @@ def fresh_state(config: ml_collections.ConfigDict) -> TrainState:
     )
 
 
-def _data_name(config) -> str:
+def _data_name(config, on_luna16) -> str:
     if "phantom" in config.data:
         return "phantom (synthetic scans, not LUNA16)"
-    return "LUNA16" if _is_luna16(config) else f"scans of {config.data.manual_dir}"
-
-
-def _is_luna16(config) -> bool:
-    return config.data.data_set == "luna16" and "phantom" not in config.data
+    if on_luna16:
+        return "LUNA16"
+    layout = " in LUNA16's layout, not its 888 scans" if config.data.data_set == "luna16" else ""
+    return f"scans of {config.data.manual_dir}{layout}"
 
 
 def patch_settings(config: ml_collections.ConfigDict) -> PatchSettings:

@@ -1,5 +1,6 @@
 """A run of SOS, or of a method it is compared with, from its config: slides, networks, training."""
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -14,7 +15,7 @@ import ml_collections
 import numpy as np
 from jaxtyping import Bool
 
-from data_builders.lks.files import CLASSES
+from data_builders.lks.files import CLASSES, SLIDES_OF_LKS
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.slide_batches import batch_rows, slide_batches
 from medssl_jax.data.slide_looks import Look, LooksOfMany, look_of
@@ -157,9 +158,21 @@ def needs_high_resolution(data: ml_collections.ConfigDict, names: Sequence[str])
     return np.array([read_truth(data.manual_dir, name).fine_only for name in names])
 
 
-def data_name(data: ml_collections.ConfigDict) -> str:
-    """What a table is headed with, so that no result on a phantom is taken for one on LKS."""
-    return "phantom (synthetic slides, not LKS)" if "phantom" in data else "LKS"
+def is_lks(data: ml_collections.ConfigDict, source: LksSource) -> bool:
+    """Whether these are LKS's own slides, as many of each class as it has, and the paper's rows may stand beside ours."""
+    found = collections.Counter(zip(source.splits, source.labels, strict=True))
+    expected = {(split, label): count for split, counts in SLIDES_OF_LKS.items() for label, count in enumerate(counts)}
+    return "phantom" not in data and found == expected
+
+
+def data_name(data: ml_collections.ConfigDict, source: LksSource) -> str:
+    """What a table is headed with, so that no result on other slides is taken for one on LKS."""
+    if "phantom" in data:
+        return "phantom (synthetic slides, not LKS)"
+    if is_lks(data, source):
+        return "LKS"
+    expected = " and ".join(f"{sum(counts)} {split} slides" for split, counts in SLIDES_OF_LKS.items())
+    return f"slides in LKS's layout, not LKS, which has {expected} in classes of its own sizes"
 
 
 def layout_of(data: ml_collections.ConfigDict) -> SlideLayout:

@@ -10,7 +10,7 @@ from medssl_jax import hosts
 from medssl_jax.errors import InputError
 from medssl_jax.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
-from medssl_jax.runs.sos import data_name, needs_high_resolution, train_method
+from medssl_jax.runs.sos import data_name, is_lks, needs_high_resolution, train_method
 from medssl_jax.runs.sos_evaluation import evaluate
 from medssl_jax.train.run import Watch, unwatched
 from medssl_jax.train.workdir import only_run_in
@@ -36,10 +36,10 @@ def _train_and_evaluate(config, workdir, watch):
         workdir,
         {name: [evaluations[name]]},
         CLASSES,
-        is_lks="phantom" not in config.data,
+        is_lks=is_lks(config.data, source),
         needs_high=needs_high_resolution(config.data, evaluations[name].names),
     )
-    print(f"\n{data_name(config.data)}, {len(split.test)} test slides\n\n{summary}\nwritten to {workdir}")
+    print(f"\n{data_name(config.data, source)}, {len(split.test)} test slides\n\n{summary}\nwritten to {workdir}")
 
 
 def slides_in(results: Path) -> bytes:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
-from medssl_jax.metrics.luna16_files import read_annotations, read_excluded, read_series_uids, write_series_uids
+from medssl_jax.metrics.luna16_files import (
+    is_luna16,
+    read_annotations,
+    read_excluded,
+    read_series_uids,
+    write_series_uids,
+)
 
 HEADER = "seriesuid,coordX,coordY,coordZ,diameter_mm"
 
@@ -27,6 +33,14 @@ def test_real_files_hold_what_luna16_states(shared_data):
     assert set(excluded.series_uid) | set(annotations.series_uid) <= set(series_uids)
     np.testing.assert_allclose(annotations.centre_xyz_mm[0], [-128.6994211, -175.3192718, -298.3875064])
     assert annotations.diameter_mm[0] == 5.651470635
+
+
+def test_luna16_is_known_by_its_series_and_no_other_list_is(shared_data):
+    series_uids = read_series_uids(shared_data / "luna16" / "seriesuids.csv")
+    assert is_luna16(series_uids)
+    assert is_luna16(series_uids[::-1])
+    assert not is_luna16(series_uids[1:])
+    assert not is_luna16([*series_uids, "1.2"])
 
 
 def test_line_ends_gzip_blank_lines_byte_order_mark_and_column_order_do_not_matter(tmp_path):

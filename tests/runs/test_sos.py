@@ -10,6 +10,7 @@ import tifffile
 
 from data_builders.lks.files import CLASSES
 from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
+from medssl_jax.data.slide_source import LksSource
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.writers import MetricsWriter
 from medssl_jax.models.sos import measure_intensities
@@ -270,3 +271,25 @@ def test_settings_that_cannot_work_are_refused_at_once(tmp_path, changes, messag
     with pytest.raises(InputError, match=message):
         sos_run.train_method(config, tmp_path / "run")
     assert not (tmp_path / "LKS").exists()
+
+
+def test_lks_is_known_by_the_slides_of_its_classes():
+    """479 to train on and 205 to test on, as the paper counts them; a slide more or of another class is not LKS."""
+    splits = ["train"] * 479 + ["test"] * 205
+    labels = np.repeat([0, 1, 2, 3, 0, 1, 2, 3], [239, 106, 107, 27, 103, 45, 46, 11]).tolist()
+    data = lks_sos.get_config().data
+
+    def slides(splits, labels):
+        source = object.__new__(LksSource)  # without files
+        source.splits, source.labels = splits, labels
+        return source
+
+    def known(splits, labels):
+        source = slides(splits, labels)
+        assert (sos_run.data_name(data, source) == "LKS") == sos_run.is_lks(data, source)
+        return sos_run.is_lks(data, source)
+
+    assert known(splits, labels)
+    assert not known(splits[1:], labels[1:])
+    assert not known(splits, [*labels[:-1], 2])
+    assert not sos_run.is_lks(phantom_sos.get_config().data, slides(splits, labels))

@@ -82,6 +82,8 @@ def scored_lines(result: FrocResult, marks: Marks, annotations: Findings) -> str
         f"{result.false_positives} false positives, {result.ignored_on_excluded} on excluded findings, "
         f"{result.ignored_double_detections} further hits on a nodule",
     ]
+    if not len(marks):
+        lines.append("warning: the submission holds no mark on any scan: is it the right file?")
     if left_out := len(annotations) - result.nodules:
         lines.append(f"{left_out} annotated nodules of series outside the list left out")
     return "\n".join(lines)

@@ -68,3 +68,12 @@ def test_what_was_scored_is_said_in_full(froc_results):
     assert lines[1] == "12 nodules: 12 found, 0 missed"
     assert lines[2].startswith("11 marks, 120 of them within 100 a scan: 96 false positives")
     assert lines[3] == "3 annotated nodules of series outside the list left out"
+
+
+def test_a_submission_without_a_mark_is_warned_of(froc_results):
+    none = Marks((), np.zeros((0, 3)), np.zeros(0))
+    assert "\nwarning: the submission holds no mark on any scan" in scored_lines(
+        froc_results["FocalMix"], none, Findings.none()
+    )
+    one = Marks(("scan0",), np.zeros((1, 3)), np.zeros(1))
+    assert "warning" not in scored_lines(froc_results["FocalMix"], one, Findings.none())
