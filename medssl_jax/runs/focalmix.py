@@ -91,9 +91,8 @@ def _write_results(config, workdir, split, marks, result, *, on_luna16):
     rows = [result_row(name, result)]
     if on_luna16:
         rows += paper_rows(config.split.labelled)
-    print(
-        f"\n{_data_name(config, on_luna16)}, {len(split.test)} test scans\n{sensitivity_table(rows)}\nwritten to {workdir}"
-    )
+    heading = f"{_data_name(config, on_luna16)}, {len(split.test)} test scans"
+    print(f"\n{heading}\n{sensitivity_table(rows)}\nwritten to {workdir}")
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:

@@ -159,7 +159,7 @@ def needs_high_resolution(data: ml_collections.ConfigDict, names: Sequence[str])
 
 
 def is_lks(data: ml_collections.ConfigDict, source: LksSource) -> bool:
-    """Whether these are LKS's own slides, as many of each class as it has, and the paper's rows may stand beside ours."""
+    """Whether these are as many slides of each class as LKS has, so that the paper's rows may stand beside ours."""
     found = collections.Counter(zip(source.splits, source.labels, strict=True))
     expected = {(split, label): count for split, counts in SLIDES_OF_LKS.items() for label, count in enumerate(counts)}
     return "phantom" not in data and found == expected
