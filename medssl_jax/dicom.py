@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.dicom_checks import field_problems, is_localizer, is_same, others, pixel_problems, some
+from medssl_jax.dicom_checks import could_belong, field_problems, others, pixel_problems, some
 from medssl_jax.dicom_headers import Header, read_headers
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
@@ -105,7 +105,7 @@ def _wanted(folder, found, series_uid):
         if other is longer[0]:
             continue
         names = some([printable(header.path.name) for header in other.headers])
-        if _could_belong(other.headers[0], longer[0].headers[0]):
+        if could_belong(other.headers[0], longer[0].headers[0]):
             raise InputError(
                 f"{folder}: {names} is of series {other.series_uid}, but looks like a slice of series "
                 f"{longer[0].series_uid}: correct its SeriesInstanceUID, or put it in a folder of its own"
@@ -113,14 +113,6 @@ def _wanted(folder, found, series_uid):
         left_out = f"left out {names} of series {other.series_uid}, beside the CT {longer[0].series_uid}"
         print(printable(f"{folder}: {left_out}"), file=sys.stderr)
     return longer[0]
-
-
-def _could_belong(header, other):
-    """Whether a slice has the shape and direction of those of another series, as no localizer has."""
-    if is_localizer(header):
-        return False
-    fields = ("Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient")
-    return all(header.get(field) is not None and is_same(header.get(field), other.get(field)) for field in fields)
 
 
 def _found_series(series_uid, headers):

@@ -48,6 +48,7 @@ NUMBERS = {
     "PixelRepresentation": Numbers(1, 0, 1, True),
 }
 BITS_ALLOCATED = (8, 16, 32)
+SHAPE_FIELDS = ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient")
 SHARED_FIELDS = {
     "Rows": "mixed size",
     "Columns": "mixed size",
@@ -71,7 +72,7 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
         if modality != "CT":
             yield f"not CT: Modality is {_told(modality)}, expected CT, in {some(names)}"
             return
-    scouts = [header for header in headers if is_localizer(header)]
+    scouts = [header for header in headers if _is_localizer(header)]
     if scouts:
         yield f"localizer: {_names(scouts)} is one by its ImageType, expected slices"
         return
@@ -80,7 +81,9 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
             yield f"several frames: {some(names)} holds {_told(frames)} frames, expected one slice a file"
             return
     for kind, names in _names_by_value(headers, "PhotometricInterpretation").items():
-        if kind not in (None, "MONOCHROME2"):
+        if kind is None:
+            yield f"field missing: no PhotometricInterpretation in the header of {some(names)}, expected a CT slice"
+        elif kind != "MONOCHROME2":
             yield (
                 f"grey values: PhotometricInterpretation is {_told(kind)} in {some(names)}, expected MONOCHROME2: "
                 "export the series again so"
@@ -130,13 +133,23 @@ def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
         )
 
 
-def is_localizer(header: Header) -> bool:
+def _is_localizer(header):
     """Whether an image says of itself that it is one."""
-    image_type = header.get("ImageType")
-    return "LOCALIZER" in (image_type if isinstance(image_type, tuple) else (image_type,))
+    return "LOCALIZER" in _image_type(header)
 
 
-def is_same(value: Any, other: Any) -> bool:
+def could_belong(header: Header, other: Header) -> bool:
+    """Whether an image could be a slice of another series: it has the same shape and direction, as far as it tells.
+
+    Localizers have not, and pictures of the scanner's screen say that they are secondary.
+    """
+    if not {"LOCALIZER", "SECONDARY"}.isdisjoint(_image_type(header)):
+        return False
+    values = ((header.get(field), other.get(field)) for field in ("Modality", *SHAPE_FIELDS))
+    return all(value is None or _is_same(value, expected) for value, expected in values)
+
+
+def _is_same(value, other):
     """Whether a field's values are the same, numbers within what rounding makes of them."""
     finite = Numbers(len(value) if isinstance(value, tuple) else 1, -1e9, 1e9)
     if not (finite.hold(value) and finite.hold(other)):
@@ -152,6 +165,11 @@ def some(names: Sequence[str]) -> str:
 def others(count: int) -> str:
     """How many more there are, if any."""
     return f" (and {count} more)" if count else ""
+
+
+def _image_type(header):
+    image_type = header.get("ImageType")
+    return image_type if isinstance(image_type, tuple) else (image_type,)
 
 
 def _bit_problems(headers):
@@ -175,7 +193,7 @@ def _mixed(headers, field, problem):
     names_by_value = _names_by_value(headers, field)
     usual = max(names_by_value, key=lambda value: len(names_by_value[value]))
     for value, names in names_by_value.items():
-        if not is_same(value, usual):
+        if not _is_same(value, usual):
             yield f"{problem}: {field} is {_told(value)} in {some(names)}, the series' other slices have {_told(usual)}"
             return
 

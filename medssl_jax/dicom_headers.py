@@ -54,6 +54,7 @@ NOT_DICOM = frozenset(
     )
 )
 LARGEST_NUMBER = 2**63 - 1  # an index keeps no larger one
+LONGEST_REASON = 120
 _quiet_lock = threading.Lock()
 
 
@@ -119,7 +120,7 @@ def _read_header(path: Path) -> Header | None:
         raise InputError(f"unreadable header: {path.name} {error}: copy it, or export it again") from None
     except Exception as error:
         raise InputError(
-            f"unreadable header: the DICOM header of {path.name} cannot be read ({error}): copy it again"
+            f"unreadable header: the DICOM header of {path.name} cannot be read ({_reason(error)}): copy it again"
         ) from None
     values: dict[str, Any] = {"TransferSyntaxUID": opened.transfer_syntax}
     for element in dataset.elements():
@@ -131,7 +132,7 @@ def _read_header(path: Path) -> Header | None:
             if keyword == "PatientID":
                 value = patient_key(_joined(value))
         except Exception as error:
-            raise InputError(f"unreadable header: {keyword} of {path.name} cannot be read ({error})") from None
+            raise InputError(f"unreadable header: {keyword} of {path.name} cannot be read ({_reason(error)})") from None
         if value is not None and value != "" and value != ():
             values[keyword] = value
     if "SeriesInstanceUID" not in values:
@@ -158,6 +159,11 @@ def _fragments(opened):
         return find_fragments(opened), ""
     except InputError as error:
         return (), str(error)
+
+
+def _reason(error):
+    text = str(error)  # pydicom tells the bytes that it was given
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 @functools.cache

@@ -119,6 +119,11 @@ class TestProblems:
                 "grey values",
                 "MONOCHROME1 in 1-048.dcm, expected MONO",
             ),
+            (
+                {"PhotometricInterpretation": None},
+                "field missing",
+                "no PhotometricInterpretation in the header of 1-048",
+            ),
             ({"PatientID": ["100012", "5"]}, "mixed patients", "PatientID is [0-9a-f]{16} in 1-048"),
             ({"ImagePositionPatient": [-10, -20, -99]}, "slice missing", r"1\.00 mm between .* 2\.00 mm elsewhere"),
             ({"ImagePositionPatient": [-10, -20, -100]}, "duplicate slice", r"same place \(-100\.00 mm\)"),
@@ -255,6 +260,14 @@ class TestProblems:
         found = self.has(write_series(tmp_path / "ct", distance_mm=1000.0), "field without sense")
         assert "a scan of 8000 mm, expected at most 3000" in found
 
+    def test_what_pydicom_says_is_told_in_short(self, folder):
+        path = slices_by_z(folder)[4]
+        data = path.read_bytes()
+        rows = data.index(b"\x28\0\x10\0US")
+        path.write_bytes(data[:rows] + b"\x28\0\x10\0US\xff\0" + bytes(255) + data[rows + 8 :])
+        _, (problem,) = find_series(folder)
+        assert len(problem) < 250
+
     def test_a_field_that_claims_gigabytes(self, folder):
         path = slices_by_z(folder)[4]
         data = path.read_bytes()
@@ -304,8 +317,10 @@ class TestSmallSeriesBeside:
 
     def beside(self, tmp_path, write_series, **fields):
         folder = write_series(tmp_path / "ct")
-        write_series(tmp_path / "other", slices=1, SeriesInstanceUID="1.2.3.5", **fields)
+        written = {name: value for name, value in fields.items() if value is not None}
+        write_series(tmp_path / "other", slices=1, SeriesInstanceUID="1.2.3.5", **written)
         shutil.copy(next((tmp_path / "other").iterdir()), folder / "b.dcm")
+        edit(folder / "b.dcm", **{name: None for name, value in fields.items() if value is None})
         return folder
 
     @pytest.mark.parametrize(
@@ -315,6 +330,7 @@ class TestSmallSeriesBeside:
             {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]},
             {"side": 16},
             {"PixelSpacing": [0.5, 0.5]},
+            {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"], "ImageOrientationPatient": None},
         ],
     )
     def test_of_another_shape(self, tmp_path, write_series, capsys, fields):
@@ -322,8 +338,10 @@ class TestSmallSeriesBeside:
         assert read_volume(folder).series_uid == "1.2.3.4"
         assert capsys.readouterr().err == f"{folder}: left out b.dcm of series 1.2.3.5, beside the CT 1.2.3.4\n"
 
-    def test_that_looks_like_one_of_its_slices(self, tmp_path, write_series):
+    @pytest.mark.parametrize("fields", [{}, {"ImageOrientationPatient": None}, {"PixelSpacing": None}])
+    def test_that_looks_like_one_of_its_slices(self, tmp_path, write_series, fields):
         folder = self.beside(tmp_path, write_series, ImagePositionPatient=[-10.0, -20.0, -102])
+        edit(folder / "b.dcm", **fields)
         with pytest.raises(InputError, match=r"b\.dcm is of series .*5, but looks like a slice of series .*4:"):
             read_volume(folder)
         assert read_volume(folder, "1.2.3.4").array_zyx.shape == (8, 8, 8)
