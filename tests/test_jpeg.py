@@ -168,5 +168,5 @@ class TestDecode:
         data = bytearray(jpeg())
         place = data.index(b"\xff\xc0") + 11  # sampling of the first channel
         data[place], data[place + 3] = 0x31, 0x21
-        with pytest.raises(JpegKindError, match="JPEG that libjpeg does not read .*subsampling"):
+        with pytest.raises(JpegKindError, match=r"JPEG that libjpeg does not read .*subsampling"):
             decode_jpeg(bytes(data), sizes=[(40, 24)], channels=[3])
