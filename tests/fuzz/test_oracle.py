@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from tests.fuzz.blocks import WAYS, damaged_blocks
 from tests.fuzz.campaign import shares, table
 from tests.fuzz.damage import BYTE_DAMAGES, damaged, other_json
 from tests.fuzz.oracle import AS_IT_SAYS, SAME, Beyond, MustRefuse, Wrong, difference_between, judged
@@ -136,3 +137,17 @@ def test_a_table_counts_what_became_of_each_input():
     assert csv.split() == ["csv", "5", "2", "1", "1", "0", "0", "1", "0", "0"]
     assert total.split() == ["all", *csv.split()[1:]]
     assert reason == "csv, read and right: 1 because"
+
+
+def test_whole_blocks_are_lost_or_misplaced():
+    left = {
+        "dropped": b"acde",
+        "dropped to": b"ae",
+        "doubled": b"abbcde",
+        "exchanged with": b"adcbe",
+        "overwritten by": b"adcde",
+        "zeroed": b"a\0cde",
+        "the first that is cut off": b"a",
+    }
+    blocks = [bytes([each]) for each in b"abcde"]
+    assert {way: b"".join(damaged_blocks(blocks, way, 1, 3)) for way in WAYS} == left

@@ -1,4 +1,4 @@
-"""A prepared slide in its ArrayRecord file: bytes of the file, and records that are not those of a slide."""
+"""A prepared slide in its ArrayRecord file: bytes and whole blocks of the file, and records that are not a slide's."""
 
 import json
 from pathlib import Path
@@ -9,30 +9,35 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 
 from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
 from medssl_jax.slides import SlideLayout, open_slide
+from tests.fuzz.blocks import damage_blocks
 from tests.fuzz.damage import damage_file, other_json
-from tests.fuzz.oracle import MustRefuse, judged
+from tests.fuzz.oracle import SAME, MustRefuse, Wrong, difference_between, judged
 
-VARIANTS = ("slide",)
-LAYOUT = SlideLayout(grid=3, patch_side=64, shrink=8)
-PATH = "slide.array_record"
+LAYOUTS = {
+    "bytes": SlideLayout(grid=3, patch_side=64, shrink=8),
+    "records": SlideLayout(grid=3, patch_side=64, shrink=8),
+    "blocks": SlideLayout(grid=6, patch_side=128, shrink=8),  # nine blocks of 64 KB
+}
+VARIANTS = tuple(LAYOUTS)
 WRITE_OPTIONS = "group_size:1,zstd:1"
 
 
 def make(folder: Path, variant: str) -> None:
     """Noise in patches, the first of them black."""
-    pixels = np.random.default_rng(0).integers(0, 256, (LAYOUT.side, LAYOUT.side), np.uint8)
-    pixels[:64, :64] = 0
+    layout = LAYOUTS[variant]
+    pixels = np.random.default_rng(0).integers(0, 256, (layout.side, layout.side), np.uint8)
+    pixels[: layout.patch_side, : layout.patch_side] = 0
     tifffile.imwrite(folder / "slide.tif", pixels)
-    with open_slide(folder / "slide.tif", LAYOUT) as slide:
-        write_patch_store(folder / PATH, slide, source="abc")
+    with open_slide(folder / "slide.tif", layout) as slide:
+        write_patch_store(folder / f"{variant}.array_record", slide, source="abc")
     (folder / "slide.tif").unlink()
 
 
 def mutate(folder: Path, variant: str, rng) -> str:
-    """Mostly bytes; what was never damaged has other records."""
-    path = folder / PATH
-    if rng.random() < 0.6:
-        return damage_file(path, rng)
+    """The file, or a file written anew of other records."""
+    path = _path(folder)
+    if variant != "records":
+        return (damage_file if variant == "bytes" else damage_blocks)(path, rng)
     records = _records(path)
     way = rng.choice(("header", "header", "header", "drop", "twice", "short", "swap", "text"))
     place = rng.randrange(len(records))
@@ -61,7 +66,7 @@ def mutate(folder: Path, variant: str, rng) -> str:
 
 def read(folder: Path):
     """All of the slide."""
-    with PreparedSlide(folder / PATH) as slide:
+    with PreparedSlide(_path(folder)) as slide:
         patches = list(slide.patches(range(slide.layout.grid**2)))
         return {
             **{"name": slide.name, "source": slide.source, "layout": slide.layout},
@@ -70,13 +75,17 @@ def read(folder: Path):
 
 
 def judge(damaged: Path, valid: Path, reading) -> str:
-    """By the records themselves: every one has a checksum, so none can be another by damage."""
+    """By the records, where they were written so; every one has a checksum, so none can be another by damage."""
+    if valid.name != "records":
+        if difference := difference_between(reading, read(valid)):
+            raise Wrong(f"not what was written: {difference}")
+        return SAME
     return judged(content, read, damaged, valid, reading)
 
 
 def content(folder: Path):
     """The slide, as `read` gives it."""
-    *images, header = _records(folder / PATH)
+    *images, header = _records(_path(folder))
     try:
         header = json.loads(header)
         layout = header["layout"]
@@ -98,6 +107,11 @@ def content(folder: Path):
         **{"low": np.frombuffer(low, np.uint8).reshape(sides[-1], sides[-1])},
         **{"patches": np.stack([np.frombuffer(each, np.uint8).reshape(side, side) for each in patches])},
     }
+
+
+def _path(folder):
+    (path,) = folder.iterdir()
+    return path
 
 
 def _records(path):

@@ -1,4 +1,4 @@
-"""Prepared data sets, of scans and of slides: descriptions, features and records."""
+"""Prepared data sets, of scans and of slides: descriptions, features, records, and whole blocks of shards."""
 
 import dataclasses
 from pathlib import Path
@@ -13,18 +13,19 @@ from medssl_jax.geometry import Grid
 from medssl_jax.progress import silent
 from medssl_jax.slides import SlideLayout
 from medssl_jax.volumes import Volume, write_metaimage
+from tests.fuzz.blocks import damage_blocks
 from tests.fuzz.damage import damage_json, damage_one_of
 from tests.fuzz.oracle import SAME, Wrong, difference_between
 
-VARIANTS = ("scans", "slides")
+VARIANTS = ("scans", "slides", "large scans")
 LAYOUT = SlideLayout(grid=2, patch_side=16, shrink=4)
 
 
 def make(folder: Path, variant: str) -> None:
     """Prepares scans or slides of noise, beside the files that they are made from."""
     raw = folder / "raw"
-    if variant == "scans":
-        _write_scans(raw)
+    if "scans" in variant:
+        _write_scans(raw, side=64 if variant == "large scans" else 9)
         prepare_scans("luna16", raw, folder / "scans", workers=1, progress=silent)
     else:
         _write_slides(raw)
@@ -32,14 +33,14 @@ def make(folder: Path, variant: str) -> None:
     raw.rename(folder / "gone")
 
 
-def _write_scans(folder):
+def _write_scans(folder, *, side):
     rng = np.random.default_rng(0)
     for number in range(10):
         (folder / f"subset{number}").mkdir(parents=True)
     (folder / "seg-lungs-LUNA16").mkdir()
     uids = [f"1.3.6.{number}" for number in range(3)]
     for number, uid in enumerate(uids):
-        grid = Grid((5, 9, 9 + number), (2.0, 0.75, 0.75), (-100.0, 7.0, -300.0))
+        grid = Grid((side // 2 + 1, side, side + number), (2.0, 0.75, 0.75), (-100.0, 7.0, -300.0))
         hu = rng.integers(-1000, 500, grid.size_zyx).astype(np.int16)
         write_metaimage(folder / f"subset{number}" / f"{uid}.mhd", Volume(hu, grid, uid))
         lungs = rng.integers(3, 5, grid.size_zyx).astype(np.uint8)
@@ -65,7 +66,9 @@ def _write_table(path, rows):
 
 
 def mutate(folder: Path, variant: str, rng) -> str:
-    """Bytes of a file, or a value of a JSON."""
+    """Bytes of a file, or a value of a JSON; of large scans whole blocks of their shards."""
+    if variant == "large scans":
+        return damage_blocks(rng.choice(sorted(folder.rglob("*.array_record-*"))), rng)
     files = [path for path in sorted((folder / variant).rglob("*")) if path.is_file() and "lock" not in path.name]
     if rng.random() < 0.6:
         return damage_one_of(files, rng)
