@@ -25,7 +25,7 @@ VOLUME = Volume(
 )
 TOLD = {
     "duplicate_slice": "duplicate slice",
-    "htj2k_compressed": "SimpleITK cannot read",
+    "htj2k_compressed": "compression: cannot read",
     "missing_slice": "slice missing: 2.50 mm",
     "mixed_spacing": "PixelSpacing",
     "not_ct": "Modality is OT",
