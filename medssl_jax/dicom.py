@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.dicom_checks import could_belong, field_problems, others, pixel_problems, some
+from medssl_jax.dicom_checks import could_belong, field_problems, others, pixel_problems, some, told
 from medssl_jax.dicom_headers import Header, read_headers
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
@@ -99,7 +99,7 @@ def _wanted(folder, found, series_uid):
         return found[0]
     longer = [series for series in found if len(series.headers) > LOCALIZER_MOST_IMAGES]
     if len(longer) != 1:
-        listed = ", ".join(f"{series.series_uid} ({len(series.headers)} images)" for series in found)
+        listed = ", ".join(f"{told(series.series_uid)} ({len(series.headers)} images)" for series in found)
         raise InputError(f"{folder}: {len(found)} series, expected one: {listed}: put each in a folder of its own")
     for other in found:
         if other is longer[0]:
@@ -107,11 +107,11 @@ def _wanted(folder, found, series_uid):
         names = some([printable(header.path.name) for header in other.headers])
         if could_belong(other.headers[0], longer[0].headers[0]):
             raise InputError(
-                f"{folder}: {names} is of series {other.series_uid}, but looks like a slice of series "
-                f"{longer[0].series_uid}: correct its SeriesInstanceUID, or put it in a folder of its own"
+                f"{folder}: {names} is of series {told(other.series_uid)}, but looks like a slice of series "
+                f"{told(longer[0].series_uid)}: correct its SeriesInstanceUID, or put it in a folder of its own"
             )
-        left_out = f"left out {names} of series {other.series_uid}, beside the CT {longer[0].series_uid}"
-        print(printable(f"{folder}: {left_out}"), file=sys.stderr)
+        left_out = f"left out {names} of series {told(other.series_uid)}, beside the CT {told(longer[0].series_uid)}"
+        print(f"{printable(str(folder))}: {left_out}", file=sys.stderr)
     return longer[0]
 
 

@@ -70,7 +70,7 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
     """
     for modality, names in _names_by_value(headers, "Modality").items():
         if modality != "CT":
-            yield f"not CT: Modality is {_told(modality)}, expected CT, in {some(names)}"
+            yield f"not CT: Modality is {told(modality)}, expected CT, in {some(names)}"
             return
     scouts = [header for header in headers if _is_localizer(header)]
     if scouts:
@@ -78,14 +78,14 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
         return
     for frames, names in _names_by_value(headers, "NumberOfFrames").items():
         if frames not in (None, 1):
-            yield f"several frames: {some(names)} holds {_told(frames)} frames, expected one slice a file"
+            yield f"several frames: {some(names)} holds {told(frames)} frames, expected one slice a file"
             return
     for kind, names in _names_by_value(headers, "PhotometricInterpretation").items():
         if kind is None:
             yield f"field missing: no PhotometricInterpretation in the header of {some(names)}, expected a CT slice"
         elif kind != "MONOCHROME2":
             yield (
-                f"grey values: PhotometricInterpretation is {_told(kind)} in {some(names)}, expected MONOCHROME2: "
+                f"grey values: PhotometricInterpretation is {told(kind)} in {some(names)}, expected MONOCHROME2: "
                 "export the series again so"
             )
     wrong = set()
@@ -95,7 +95,7 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
                 yield f"field missing: no {field} in the header of {some(names)}, expected a CT slice"
                 wrong.add(field)
             elif not numbers.hold(value):
-                yield f"field without sense: {field} is {_told(value)} in {some(names)}, expected {numbers}"
+                yield f"field without sense: {field} is {told(value)} in {some(names)}, expected {numbers}"
                 wrong.add(field)
     if wrong.isdisjoint({"BitsAllocated", "BitsStored", "HighBit"}):
         yield from _bit_problems(headers)
@@ -111,10 +111,10 @@ def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
     for syntax, names in _names_by_value(headers, "TransferSyntaxUID").items():
         if syntax not in READABLE:
             kind = UID(syntax).name or "no TransferSyntaxUID"
-            yield f"compression: cannot read {some(names)} ({_told(kind)}): decompress it"
+            yield f"compression: cannot read {some(names)} ({told(kind)}): decompress it"
     for damage, names in _grouped((header.damage, header) for header in headers if header.damage).items():
-        problem, _, told = damage.partition(": ")
-        yield f"{problem}: {some(names)}: {told}: copy it again"
+        problem, _, found = damage.partition(": ")
+        yield f"{problem}: {some(names)}: {found}: copy it again"
     whole = [header for header in headers if not header.damage and _pixel_bytes(header) is not None]
     stored = [header for header in whole if header.get("TransferSyntaxUID") in UNCOMPRESSED]
     short = [header for header in stored if _held_bytes(header) < _pixel_bytes(header)]
@@ -167,6 +167,12 @@ def others(count: int) -> str:
     return f" (and {count} more)" if count else ""
 
 
+def told(value: Any) -> str:
+    """A value as a message tells it: text of one line, cut where it is long."""
+    text = printable(str(value))
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+
+
 def _image_type(header):
     image_type = header.get("ImageType")
     return image_type if isinstance(image_type, tuple) else (image_type,)
@@ -194,7 +200,7 @@ def _mixed(headers, field, problem):
     usual = max(names_by_value, key=lambda value: len(names_by_value[value]))
     for value, names in names_by_value.items():
         if not _is_same(value, usual):
-            yield f"{problem}: {field} is {_told(value)} in {some(names)}, the series' other slices have {_told(usual)}"
+            yield f"{problem}: {field} is {told(value)} in {some(names)}, the series' other slices have {told(usual)}"
             return
 
 
@@ -228,8 +234,3 @@ def _grouped(pairs):
 
 def _names(headers):
     return some([printable(header.path.name) for header in headers])
-
-
-def _told(value):
-    text = printable(str(value))
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."

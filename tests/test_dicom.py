@@ -346,6 +346,15 @@ class TestSmallSeriesBeside:
             read_volume(folder)
         assert read_volume(folder, "1.2.3.4").array_zyx.shape == (8, 8, 8)
 
+    def test_a_damaged_identifier_is_told_in_short(self, tmp_path, write_series):
+        folder = write_series(tmp_path / "ct")
+        write_series(tmp_path / "other", slices=1, ImagePositionPatient=[-10.0, -20.0, -102])
+        edit(next((tmp_path / "other").iterdir()), SeriesInstanceUID=["1.2.3.4\0 UI"] + ["0.5 IS"] * 100)
+        shutil.copy(next((tmp_path / "other").iterdir()), folder / "b.dcm")
+        with pytest.raises(InputError, match=r"b\.dcm is of series .*\.\.\., but looks like") as refusal:
+            read_volume(folder)
+        assert len(str(refusal.value)) < len(str(folder)) + 300
+
 
 class TestHounsfieldUnits:
     """Stored numbers come back as `stored * slope + intercept`, rounded, slice by slice."""
