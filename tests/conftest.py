@@ -36,7 +36,7 @@ def pytest_terminal_summary(terminalreporter) -> Iterator[None]:
         counts = collections.Counter(
             Path(report.nodeid.partition("::")[0]).stem.removeprefix("test_") for report in skipped
         )
-        subjects = ", ".join(f"{subject} ({count})" for subject, count in counts.items())
+        subjects = ", ".join(f"{subject} ({count})" for subject, count in sorted(counts.items()))
         terminalreporter.line(
             f"{len(skipped)} checks against real files were skipped, of: {subjects}; they need ../shared/data"
         )
