@@ -8,13 +8,22 @@ The format: https://itk.org/Wiki/ITK/MetaIO/Documentation
 
 import dataclasses
 import re
+import string
 from pathlib import Path
 
 import numpy as np
 
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import IDENTITY_DIRECTION, Grid, check_spacing
-from medssl_jax.volume_header import VolumeHeader, beside, decimal_numbers, grid_of_header, shown, whole_numbers
+from medssl_jax.volume_header import (
+    VolumeHeader,
+    beside,
+    decimal_numbers,
+    grid_of_header,
+    shown,
+    whole_numbers,
+    words_of,
+)
 from medssl_jax.voxel_data import VoxelData, check_length
 
 DTYPE_OF_ELEMENT = {
@@ -94,13 +103,13 @@ def _fields(path):
         if position >= len(start):
             raise InputError(f"{path}: the header ends without ElementDataFile: copy the file again")
         end = start.find(b"\n", position) % (len(start) + 1)  # the last line may lack its end
-        name, equals, value = start[position:end].decode("utf-8", "surrogateescape").partition("=")
-        name = name.strip()
+        line = start[position:end].decode("utf-8", "surrogateescape")
+        name, equals, value = (part.strip(string.whitespace) for part in line.partition("="))
         if not equals or not re.fullmatch(r"\w+", name, re.ASCII):
             raise InputError(f"{path}: not a MetaImage header: line {len(fields) + 1} is not NAME = VALUE")
         if name in fields:
             raise InputError(f"{path}: {name} stands twice in the header, expected once: copy the file again")
-        fields[name] = value.strip()
+        fields[name] = value
         position = end + 1
     return fields, position
 
@@ -170,7 +179,7 @@ def _numbers(path, fields, kind, count, *names):
     if name is None:
         raise InputError(f"{path}: no {names[0]} in the header, expected {count} numbers")
     try:
-        numbers = kind(fields[name].split())
+        numbers = kind(words_of(fields[name]))
     except ValueError:
         numbers = ()
     if len(numbers) != count:

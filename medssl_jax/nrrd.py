@@ -8,6 +8,7 @@ The format: https://teem.sourceforge.net/nrrd/format.html
 
 import math
 import re
+import string
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,15 @@ from jaxtyping import Float
 
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, check_spacing
-from medssl_jax.volume_header import VolumeHeader, beside, decimal_numbers, grid_of_header, shown, whole_numbers
+from medssl_jax.volume_header import (
+    VolumeHeader,
+    beside,
+    decimal_numbers,
+    grid_of_header,
+    shown,
+    whole_numbers,
+    words_of,
+)
 from medssl_jax.voxel_data import VoxelData, check_length
 
 MAGIC = re.compile(rb"NRRD000[1-5]\s*")
@@ -63,6 +72,7 @@ IS_COMPRESSED = {"raw": False, "gzip": True, "gz": True}
 BYTE_ORDER_OF_ENDIAN = {"little": "<", "big": ">"}
 MILLIMETRES = ("", "mm", "millimeter", "millimeters", "millimetre", "millimetres")
 VECTOR = re.compile(r"\([^()]*\)|none")
+COMMA = re.compile(r"\s*,\s*", re.ASCII)
 
 
 def read_header(path: Path) -> VolumeHeader:
@@ -115,7 +125,7 @@ def _fields(path):
         if separator and field:
             if field in fields:
                 raise InputError(f"{path}: {field} stands twice in the header, expected once: copy the file again")
-            fields[field] = value.strip()
+            fields[field] = value.strip(string.whitespace)
         elif ":=" not in line:
             raise InputError(f"{path}: cannot be read: header line {shown(line)!r} is not FIELD: VALUE of the format")
     if "data file" not in fields:
@@ -226,15 +236,14 @@ def _along_axes(path, fields, axes):
 def _vectors(path, fields, name, count) -> list[Float[np.ndarray, "3"]]:
     """`(x,y,z)` for each axis; of an axis without a direction, `none`, nan."""
     text = _value(path, fields, name)
-    words = VECTOR.findall(text)
     try:
         vectors = [
-            (math.nan,) * 3 if word == "none" else decimal_numbers([each.strip() for each in word[1:-1].split(",")])
-            for word in words
+            (math.nan,) * 3 if word == "none" else decimal_numbers(COMMA.split(word[1:-1].strip(string.whitespace)))
+            for word in VECTOR.findall(text)
         ]
     except ValueError:
         vectors = []
-    if len(vectors) != count or any(len(each) != 3 for each in vectors) or VECTOR.sub("", text).strip():
+    if len(vectors) != count or any(len(each) != 3 for each in vectors) or words_of(VECTOR.sub("", text)):
         raise InputError(f"{path}: {name} = {shown(text)}, expected {count} times (x,y,z)")
     return [np.array(each) for each in vectors]
 
@@ -249,7 +258,7 @@ def _choice(path, fields, name, choices) -> str:
 
 
 def _words(path, fields, name, count) -> list[str]:
-    words = _value(path, fields, name).split()
+    words = words_of(_value(path, fields, name))
     if len(words) != count:
         raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {count}, one an axis")
     return words

@@ -66,6 +66,11 @@ def beside(header_path: Path, name: str) -> Path:
     return path
 
 
+def words_of(text: str) -> list[str]:
+    """What white space of ASCII parts, as in these formats; another space, as in `1\\xa0000`, parts nothing."""
+    return re.findall(r"\S+", text, re.ASCII)
+
+
 def whole_numbers(words: Sequence[str]) -> tuple[int, ...]:
     """Raises `ValueError` at what is not written in at most 18 ASCII digits: no 1_000, no 3.0."""
     if not all(map(WHOLE_NUMBER.fullmatch, words)):

@@ -132,6 +132,8 @@ def test_an_origin_that_is_no_number(tmp_path, name, number):
         ({"ElementSpacing": "0.6 0.7 " + "9" * 1000}, "ElementSpacing is .*inf"),
         ({"ElementSpacing": "x" * 5000}, r"ElementSpacing = x+\.\.\. \(5000 characters\), expected 3 numbers"),
         ({"DimSize": "5 4 1_0"}, "DimSize = 5 4 1_0, expected 3 numbers"),
+        ({"ElementSpacing": "1\u00a01 1"}, "ElementSpacing = 1\u00a01 1, expected 3 numbers"),
+        ({"ElementType": "MET_SHORT\u00a0"}, "ElementType = MET_SHORT"),
         ({"DimSize": "5 4 ٣"}, "DimSize = 5 4 ٣, expected 3 numbers"),
         ({"DimSize": "5 4 3.0"}, "DimSize = 5 4 3.0, expected 3 numbers"),
         ({"DimSize": "5 4 " + "9" * 5000}, "DimSize = .*, expected 3 numbers"),

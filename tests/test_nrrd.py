@@ -221,6 +221,8 @@ class TestDamage:
             ({"space_directions": None}, "no space directions in the header"),
             (NO_SPACE | {"spacings": None}, "no spacings in the header"),
             ({"sizes": "5 4 1_0"}, "sizes = 5 4 1_0, expected 3 numbers"),
+            ({"sizes": "5\u00a04 3"}, "sizes = 5\u00a04 3, expected 3, one an axis"),
+            ({"type": "short\u00a0"}, "type = short\u00a0, expected one of"),
             ({"sizes": "5 4 ٣"}, "sizes = 5 4 ٣, expected 3 numbers"),
             ({"sizes": "5 4 -3"}, "at least 1 voxel on each axis"),
             ({"sizes": "5 12 0"}, "at least 1 voxel on each axis"),
