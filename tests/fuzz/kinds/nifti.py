@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import scipy.spatial.transform  # noqa: F401 - imported once, or each input would wait for it
 import SimpleITK as sitk
 
 from tests.fuzz import volumes
