@@ -1,5 +1,7 @@
 """Two checkpoints of a run: bytes of orbax's files, values of the JSON among them, files and steps that are gone."""
 
+import contextlib
+import io
 import shutil
 from pathlib import Path
 
@@ -50,12 +52,14 @@ def mutate(folder: Path, variant: str, rng) -> str:
 
 
 def read(folder: Path):
-    """Config, weights and place in the data, by the two ways that commands go."""
-    config, state = load_run(folder, lambda _: _state(0), command="experiments.focalmix")
-    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
-    restored = checkpoints.restore(_state(0))
-    checkpoints.close()
+    """Config, weights and place in the data, by the two ways that commands go; and what they say meanwhile."""
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        config, state = load_run(folder, lambda _: _state(0), command="experiments.focalmix")
+        checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+        restored = checkpoints.restore(_state(0))
+        checkpoints.close()
     return {
+        "said": said.getvalue(),
         "config": config.to_dict(),
         "loaded": _arrays(state),
         "state": _arrays(restored.state),
@@ -65,10 +69,15 @@ def read(folder: Path):
 
 
 def judge(damaged: Path, valid: Path, reading) -> str:
-    """What is read is what was saved, of one step or the other."""
+    """What is read is what was saved, of one step or the other; that one was passed over is said."""
+    said = reading.pop("said")
     differences = [difference_between(reading, _saved(step)) for step in STEPS]
     if all(differences):
         raise Wrong(f"neither checkpoint: {differences[-1]}")
+    if differences[-1] and (damaged / "checkpoints" / str(STEPS[-1])).is_dir() and "passed over" not in said:
+        raise Wrong("the checkpoint before was taken without a word")
+    if said and not differences[-1]:
+        raise Wrong(f"what is whole was read, but it said {said[:200]}")
     return STEP_BEFORE if differences[-1] else SAME
 
 
