@@ -168,8 +168,8 @@ def _geometry(field):
         axes, origin = rows[:, :3] / spacing, rows[:, 3]
     elif field["qform_code"][0] > 0:
         axes, spacing, origin = _rotation(field), pixdim, np.array(field["qoffset"])
-    else:
-        raise Beyond("it has neither sform nor qform")
+    else:  # the standard's method 1, which ITK takes for LPS
+        axes, spacing, origin = RAS_TO_LPS, pixdim, np.zeros(3)
     return spacing[::-1], RAS_TO_LPS @ origin, RAS_TO_LPS @ axes
 
 
