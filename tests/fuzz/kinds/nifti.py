@@ -147,7 +147,8 @@ def content(folder: Path) -> volumes.Content:
     if slope != 0 and not (math.isfinite(slope) and math.isfinite(intercept)):
         raise Beyond(f"its slope is {slope}, its intercept {intercept}")
     if slope != 0 and (slope, intercept) != (1, 0):
-        array = array.astype(float) * slope + intercept
+        scaled = array.astype(float) * slope + intercept
+        array = scaled if dtype.kind == "f" and dtype.itemsize == 8 else scaled.astype(np.float32)  # halves, as of ITK
     unit = field["xyzt_units"][0] & 7
     if unit not in MM_OF_UNIT:
         raise MustRefuse(f"its unit is {unit}")
