@@ -85,7 +85,7 @@ class Trials:
         damaged = self._scratch / "damaged"
         shutil.rmtree(damaged, ignore_errors=True)
         shutil.copytree(valid, damaged, symlinks=True)
-        mutation = f"{variant}: {self._kind.mutate(damaged, variant, rng)}"
+        mutation = f"{variant}: {_made(lambda: self._kind.mutate(damaged, variant, rng))}"
         if keep:
             shutil.copytree(damaged, keep, symlinks=True, dirs_exist_ok=True)
         ended = in_child(lambda: _tried(self._kind, damaged, valid))
@@ -102,8 +102,7 @@ class Trials:
         folder = self._scratch / "valid" / variant
         if not folder.exists():
             folder.mkdir(parents=True)
-            ended = in_child(lambda: _made(self._kind, folder, variant))
-            assert ended["verdict"] == "made", f"{self.name} {variant}: {ended}"
+            _made(lambda: self._kind.make(folder, variant))
         return folder
 
 
@@ -170,12 +169,18 @@ def _become_child(output, sending, work):
         os._exit(status)
 
 
-def _made(kind, folder, variant):
-    try:
-        kind.make(folder, variant)
-    except Exception:
-        return {"verdict": "failed", "reason": "cannot be made", "details": traceback.format_exc()}
-    return {"verdict": "made", "reason": ""}
+def _made(work):
+    """What `work` tells, from a process of its own: threads of a library that writes do not outlive a fork."""
+
+    def told():
+        try:
+            return {"verdict": "made", "reason": work()}
+        except Exception:
+            return {"verdict": "failed", "reason": "cannot be made", "details": traceback.format_exc()}
+
+    ended = in_child(told)
+    assert ended["verdict"] == "made", ended
+    return ended["reason"]
 
 
 def _tried(kind, damaged, valid):
