@@ -107,6 +107,7 @@ def test_ctrl_c_while_a_command_is_imported(tmp_path):
     """Between the package and the command's own modules: as early as it can come."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells start what runs behind with it ignored
         "class Interrupts:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'experiments.command':\n"
