@@ -139,7 +139,7 @@ def read(folder: Path):
     except SystemExit as ended:
         if ended.code == command.BAD_INPUT_STATUS and said.getvalue().startswith("error: "):
             raise InputError(said.getvalue().removesuffix("\n")) from None
-        if ended.code:
+        if ended.code or not taken:  # a config file may itself leave, in peace even
             raise
     if said.getvalue():
         raise RuntimeError(f"said {said.getvalue()[:300]!r}")
