@@ -87,7 +87,7 @@ class PreparedSlide:
     def _read(self, record):
         try:
             return self._reader.read([record])[0]
-        except (IndexError, RuntimeError, ValueError) as error:
+        except RuntimeError as error:  # how ArrayRecord says that a record is damaged
             raise _damaged(self.path, str(error).partition(";")[0]) from error
 
 

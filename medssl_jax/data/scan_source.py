@@ -76,7 +76,7 @@ def prepare_scans(
     manual_dir: str | os.PathLike,
     data_dir: str | os.PathLike,
     *,
-    workers: int = 2,
+    workers: int,
     progress: Progress | None = None,
     beam_runner: str | None = None,
     beam_options: Sequence[str] = (),

@@ -4,6 +4,7 @@ A store is stale where its slide's files or the layout changed since. Slides tha
 when all others are finished.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import time
@@ -100,5 +101,6 @@ def _write(job: StoreJob) -> str | None:
 def _remove_abandoned(folder):
     """Removes what killed writers left; a live one writes every few seconds."""
     for path in folder.glob(f".*{SUFFIX}"):
-        if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another run clears it away as well
+            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                path.unlink()

@@ -318,13 +318,13 @@ def _compile_low(networks: SosNetworks, slides: int, asks_policy: bool) -> jax.s
         asks = networks.policy(params, images) > 0 if asks_policy else jnp.zeros(slides, bool)
         return jax.nn.softmax(logits), v, asks
 
-    return _compiled(low, networks, _abstract((slides, networks.low_side, networks.low_side), jnp.uint8))
+    return _compiled(low, networks, jax.ShapeDtypeStruct((slides, networks.low_side, networks.low_side), jnp.uint8))
 
 
 @functools.lru_cache(KEPT_PROGRAMS)
 def _compile_encode(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
     return _compiled(
-        networks.encode, networks, _abstract((patches, networks.patch_side, networks.patch_side), jnp.uint8)
+        networks.encode, networks, jax.ShapeDtypeStruct((patches, networks.patch_side, networks.patch_side), jnp.uint8)
     )
 
 
@@ -336,18 +336,14 @@ def _compile_high(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
         logits, attention = networks.high(params, features, mask, v)
         return jax.nn.softmax(logits), attention
 
-    features = _abstract((1, patches, networks.encoder.features[-1]), jnp.float32)
-    v = _abstract((1, networks.lrn.backbone.features[-1]), jnp.float32) if networks.lrn else None
-    return _compiled(high, networks, features, _abstract((1, patches), bool), v)
+    features = jax.ShapeDtypeStruct((1, patches, networks.encoder.features[-1]), jnp.float32)
+    v = jax.ShapeDtypeStruct((1, networks.lrn.backbone.features[-1]), jnp.float32) if networks.lrn else None
+    return _compiled(high, networks, features, jax.ShapeDtypeStruct((1, patches), bool), v)
 
 
 def _compiled(function, networks, *arguments):
     params = jax.eval_shape(networks.init, jax.random.key(0))
     return jax.jit(function).lower(params, *arguments).compile()
-
-
-def _abstract(shape, dtype):
-    return jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
 
 
 def _bytes(memory):

@@ -107,8 +107,8 @@ class SlidingDetector:
         found = self._detect(
             params,
             np.stack([cut_window(hu_zyx, window.start_zyx, self._side) for window in padded]),
-            np.stack([window.core_low_zyx for window in padded]).astype(np.float32),
-            np.stack([window.core_high_zyx for window in padded]).astype(np.float32),
+            np.stack([window.core_low_zyx for window in padded]),
+            np.stack([window.core_high_zyx for window in padded]),
         )
         boxes, scores, valid = (np.asarray(leaf)[: len(windows)] for leaf in found)
         starts = np.stack([window.start_zyx for window in windows])

@@ -47,8 +47,8 @@ class ResidualBlock2D(nn.Module):
     """
 
     features: int
-    stride: int = 1
-    normalise: bool = True
+    stride: int
+    normalise: bool
 
     @nn.compact
     def __call__(self, x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x features"]:

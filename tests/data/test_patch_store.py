@@ -132,6 +132,14 @@ def test_another_array_record_file(tmp_path):
             PreparedSlide(tmp_path / "other")
 
 
+def test_an_array_record_file_without_records(tmp_path):
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    ArrayRecordWriter(str(tmp_path / "empty"), "group_size:1").close()
+    with pytest.raises(InputError, match="empty: not a whole ArrayRecord file: remove the file"):
+        PreparedSlide(tmp_path / "empty")
+
+
 def test_a_slide_that_fails_half_way_leaves_nothing(tiff, tmp_path):
     data = bytearray(tiff.read_bytes())
     start = len(data) * 2 // 3

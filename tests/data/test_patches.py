@@ -52,11 +52,25 @@ def test_the_box_lies_on_the_nodule(seed):
     assert patch["boxes_zyxdhw"][0, 3] == pytest.approx(weight.sum() ** (1 / 3), rel=0.03)
 
 
-def test_the_jitter_is_bounded():
-    scan = bright_nodules((30.0, 36.0, 41.0, 5.0, 5.0, 5.0))
-    for seed in range(50):
-        box = draw_labelled(scan, np.random.default_rng(seed), SETTINGS)["boxes_zyxdhw"][0]
-        assert (np.abs(box[:3] - 15.5) <= (6 + 1) * 1.25).all()
+def offsets_of_nodule(**changes):
+    """From the middle of 50 patches to the nodule they were drawn for, in voxels of the scan."""
+    scan = bright_nodules((30.3, 36.6, 41.0, 5.0, 5.0, 5.0))
+    settings = dataclasses.replace(SETTINGS, **changes)
+    patches = [draw_labelled(scan, np.random.default_rng(seed), settings) for seed in range(50)]
+    return np.array([(patch["boxes_zyxdhw"][0, :3] - 15.5) / patch["scale"] for patch in patches])
+
+
+def test_the_jitter_goes_as_far_as_it_may_to_every_side():
+    offsets = offsets_of_nodule(jitter=6)
+    assert (np.abs(offsets) <= 6 + 0.5 + 1e-4).all()
+    assert (offsets.min(0) < -5).all()
+    assert (offsets.max(0) > 5).all()
+
+
+def test_without_jitter_a_nodule_is_as_near_the_middle_as_voxels_allow():
+    offsets = offsets_of_nodule(jitter=0)
+    assert (np.abs(offsets) <= 0.5 + 1e-4).all()
+    assert np.abs(offsets).max() > 0.25
 
 
 def test_so_many_patches_as_are_wanted_lie_round_a_nodule():
@@ -83,6 +97,15 @@ def test_the_nearest_nodules_are_kept_where_there_are_too_many():
     assert patch["valid"].all()
     distances = np.abs(patch["boxes_zyxdhw"][:, :3] - 15.5).max(1)
     assert (distances <= 4.6).all()
+
+
+def test_of_nodules_equally_far_the_first_are_kept():
+    """On every machine: NumPy's plain sort leaves the order of equals to the processor."""
+    boxes = [(30.0 + 2 * (number % 2), 36.0, 41.0, *[3 + number / 10] * 3) for number in range(40)]
+    scan = dataclasses.replace(bright_nodules(*boxes), places_zyx=np.array([[28, 36, 41]], np.int16))
+    settings = dataclasses.replace(SETTINGS, nodule_share=0.0, scale_range=(1.0, 1.0))
+    kept = draw_labelled(scan, np.random.default_rng(0), settings)["boxes_zyxdhw"]
+    np.testing.assert_allclose(kept[:, 3], [3.0, 3.2, 3.4, 3.6], rtol=1e-6)
 
 
 def test_no_label_of_an_unlabelled_scan_is_seen():

@@ -116,6 +116,7 @@ def test_what_killed_writers_left_is_cleared_away(jobs):
     for name, age in ((".1-ab.a.array_record", 7200), (".2-cd.b.array_record", 0)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age,) * 2)
+    (folder / ".3-ef.c.array_record").symlink_to("gone")  # as if it went while this run looked
     write_stores(jobs)
     assert not (folder / ".1-ab.a.array_record").exists()
     assert (folder / ".2-cd.b.array_record").exists()  # its writer may be at work

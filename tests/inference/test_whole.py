@@ -243,6 +243,17 @@ def test_a_scan_too_large_for_the_memory_is_named(monkeypatch):
         detector(jnp.array(1.0), *scan_with((0, 0, 0)))
 
 
+def test_what_is_no_lack_of_memory_is_not_called_one(monkeypatch):
+    detector = make_bright_detector()
+
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+    monkeypatch.setattr(detector, "_detect", fail)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+        detector(jnp.array(1.0), *scan_with((0, 0, 0)))
+
+
 @pytest.mark.parametrize("devices", [1, 2, 3, 4, 8, 16])
 def test_padding_gives_each_device_whole_slabs(devices):
     for shape in [(1, 1, 1), (300, 333, 340), (128, 64, 64), (129, 65, 64)]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
+from medssl_jax.metrics import froc
 from medssl_jax.metrics.bootstrap import draw_counts
 from medssl_jax.metrics.froc import (
     CURVE_FPS_PER_SCAN,
@@ -279,6 +280,31 @@ def test_paired_difference_averages_seeds_within_each_resample():
     assert found.low <= found.difference <= found.high
     mirrored = paired_cpm_difference(side_b, side_a, bootstraps=200, seed=3)
     assert mirrored.difference == pytest.approx(-found.difference)
+
+
+def test_several_runs_are_averaged_within_each_resample():
+    side, _ = two_sides()
+    pooled = pooled_over_runs(side, bootstraps=200, seed=3)
+    counts = draw_counts(side[0].outcome.nodules_per_scan, 200, 3)
+    of_runs = [sensitivities(result.outcome, counts, np.array(FPS_PER_SCAN)).mean(axis=1) for result in side]
+    by_resample = sorted((of_runs[0] + of_runs[1]) / 2)
+    assert pooled.cpm_interval_95 == pytest.approx((by_resample[5], by_resample[195]))
+    assert pooled.sensitivity == pytest.approx(np.add(side[0].sensitivity, side[1].sensitivity) / 2)
+    assert pooled.cpm == pytest.approx((side[0].cpm + side[1].cpm) / 2)
+
+
+def test_scans_are_drawn_a_thousand_times_as_by_luna16(monkeypatch):
+    drawn = []
+
+    def draw(nodules_per_scan, bootstraps, seed):
+        drawn.append(bootstraps)
+        return draw_counts(nodules_per_scan, 2, seed)
+
+    monkeypatch.setattr(froc, "draw_counts", draw)
+    result = score(*random_case(5))
+    pooled_over_runs([result])
+    paired_cpm_difference([result], [result])
+    assert drawn == [1000] * 3
 
 
 def test_runs_on_other_scans_cannot_be_compared():

@@ -44,6 +44,16 @@ def test_stacked_convolution_is_the_plain_one(kernel, stride, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    "layer", [Conv3D(2, use_bias=True), Conv3D(2, kernel=1, use_bias=True), GroupNorm()], ids=["3", "1", "norm"]
+)
+def test_what_comes_in_16_bits_goes_out_in_16_bits(layer):
+    x = jax.ShapeDtypeStruct((1, 4, 4, 4, 2), jnp.bfloat16)
+    out, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+    assert out.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
 def test_flat_draws_are_the_same_draws():
     shape = (3, 3, 3, 4, 5)
     flat = draw_flat(nn.initializers.normal(0.3))(jax.random.key(3), shape)

@@ -62,6 +62,8 @@ def test_default_stem_and_four_stages_are_resnet18():
     kernels = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(variables) if path[-1].key == "kernel"]
     # torchvision's 11,176,512 without its classifier, less 9,600 of BatchNorm and two of three colours.
     assert sum(leaf.size for leaf in kernels) == 11_176_512 - 9_600 - 2 * 64 * 7 * 7
+    scales = [path for path, _ in jax.tree_util.tree_leaves_with_path(variables) if path[-1].key == "scale"]
+    assert len(scales) == 4 * 2 * 2  # both convolutions of every block are normalised
 
 
 @pytest.fixture(scope="module")

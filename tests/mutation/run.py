@@ -30,8 +30,11 @@ PARTS = {
     "detection": ["detection/*.py"],
     "models": ["models/*.py"],
     "metrics": ["metrics/*.py"],
-    "training": ["train/focalmix_step.py", "train/sos_step.py", "train/optimiser.py", "train/state.py"],
-    "data": ["data/*.py"],
+    "training": [
+        *("train/focalmix_step.py", "train/sos_step.py", "train/optimiser.py", "train/state.py"),
+        *("train/checkpoint.py", "train/workdir.py"),
+    ],
+    "data": ["data/*.py", "checksums.py", "names.py"],
     "inference": ["inference/*.py"],
     "readers": [
         *("volume*.py", "voxel_data.py", "nifti*.py", "nrrd*.py", "metaimage*.py", "dicom*.py", "tiff*.py", "jpeg.py"),

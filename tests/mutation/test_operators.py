@@ -2,6 +2,7 @@
 
 import ast
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,14 @@ def test_conditions_and_exceptions():
         "except (KeyError):",
         "pass",
     }
+
+
+def test_what_is_listed_as_equivalent_is_still_there():
+    listed = tomllib.loads(Path(__file__).with_name("equivalent.toml").read_text())["mutant"]
+    for path in {each["path"] for each in listed}:
+        there = {mutant.key for mutant in MUTANTS_OF(path, (ROOT / path).read_text())}
+        of_path = {(each["path"], each["function"], each["before"], each["after"]) for each in listed}
+        assert {key for key in of_path if key[0] == path} <= there
 
 
 def test_each_fault_of_a_module_is_one_place_that_still_compiles():

@@ -360,10 +360,11 @@ def test_a_model_that_agrees_with_itself_learns_nothing_from_unlabelled_patches(
 def test_no_box_is_learnt_from_unlabelled_patches(judge_guesses):
     unlabelled = batch(1)  # its boxes are there, but the step must not learn from them
     blind = unlabelled | {"boxes_zyxdhw": jnp.zeros((3, 3, 6)), "valid": jnp.zeros((3, 3), bool)}
-    seen, unseen = (
-        step(BATCHES | {"unlabelled": each}, judge_guesses=judge_guesses, **METHOD)[0] for each in (unlabelled, blind)
+    (seen, metrics), (unseen, _) = (
+        step(BATCHES | {"unlabelled": each}, judge_guesses=judge_guesses, **METHOD) for each in (unlabelled, blind)
     )
     assert_same(seen.params, unseen.params, rtol=0, atol=0)
+    assert ("guess_on_nodules" in metrics) == judge_guesses
 
 
 def test_the_average_follows_the_parameters_and_guesses_nothing():
@@ -524,12 +525,13 @@ def test_what_targets_look_like_by_hand():
 
 
 def test_guesses_are_judged_by_the_boxes_that_were_hidden():
-    """Four anchors: two on a nodule, one beside it and ignored, one on background."""
-    shape = (1, 4)
+    """Five anchors: three on a nodule, one beside it and ignored, one on background."""
+    shape = (1, 5)
     truth = AnchorTargets(
-        jnp.array([[1.0, 1.0, 0.0, 0.0]]), jnp.array([[False, False, True, False]]), jnp.zeros((*shape, 4))
+        *(jnp.array([[1.0, 1.0, 1.0, 0.0, 0.0]]), jnp.array([[False, False, False, True, False]])),
+        jnp.zeros((*shape, 4)),
     )
-    probability = jnp.array([[0.9, 0.3, 0.8, 0.6]])
+    probability = jnp.array([[0.9, 0.7, 0.3, 0.8, 0.6]])
     guess = Patches(
         voxels=jnp.zeros((1, 2, 2, 2, 1)),
         targets=AnchorTargets(probability, jnp.zeros(shape, bool), jnp.zeros((*shape, 4))),
@@ -539,7 +541,7 @@ def test_guesses_are_judged_by_the_boxes_that_were_hidden():
         box_valid=jnp.zeros((1, 3), bool),
     )
     metrics = {name: (float(total), int(count)) for name, (total, count) in guess_metrics(guess, truth).items()}
-    assert metrics == {"guess_on_nodules": (pytest.approx(1.2), 2), "guess_false_share": (1, 3)}
+    assert metrics == {"guess_on_nodules": (pytest.approx(1.9), 3), "guess_false_share": (1, 4)}
 
 
 def test_a_supervised_step_reports_no_unlabelled_patches():

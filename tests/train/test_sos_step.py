@@ -21,6 +21,7 @@ from medssl_jax.train.sos_step import (
     encode_in_chunks,
     first_extra,
     policy_losses,
+    policy_part,
     run_networks,
     sos_step,
 )
@@ -277,6 +278,37 @@ def test_the_policys_gradient_is_reinforce():
     assert float(slope("entropy", jnp.zeros(3))[0]) == pytest.approx(0, abs=1e-7)
 
 
+def test_the_policys_part_of_a_step_by_hand():
+    """The first and the third slide are surely asked for, the second is not."""
+    low = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1], [0.5, 0.5]]))
+    high = jnp.log(jnp.array([[0.5**0.5, 1 - 0.5**0.5], [0.1, 0.9], [1.0, 1e-9]]))
+    ask, labels = jnp.array([30.0, -30.0, 30.0]), jnp.zeros(3, jnp.int32)
+    state = TrainState.create({}, OPTIMISER, keep_ema=False, extra={"reward_baseline": jnp.array(0.2)})
+    losses, metrics, extra = policy_part(Outputs(low, high, ask), labels, state, SETTINGS)
+    reward, asked = jnp.array([0.5, 0.0, 1.0]), jnp.array([True, False, True])
+    assert_same(losses, policy_losses(ask, asked, reward, jnp.array(0.2), SETTINGS))
+    assert metrics == {"reward": (pytest.approx(1.5, rel=1e-5), 3), "asked_share": (2, 3)}
+    assert float(extra["reward_baseline"]) == pytest.approx(0.95 * 0.2 + 0.05 * 0.5, rel=1e-5)
+
+
+def test_who_is_asked_is_drawn_anew_at_every_step_and_alike_in_every_run():
+    logits, labels = jnp.zeros((40, 2)), jnp.zeros(40, jnp.int32)
+
+    def asked(number, seed=0):
+        """Without a reward and with a baseline of 1, the slope of a slide's loss is a - p."""
+        state = TrainState.create({}, OPTIMISER, keep_ema=False, extra={"reward_baseline": jnp.array(1.0)})
+        state, settings = state.replace(step=number), dataclasses.replace(SETTINGS, seed=seed)
+
+        def loss(ask):
+            return policy_part(Outputs(logits, logits, ask), labels, state, settings)[0]["policy"].sum()
+
+        return tuple((np.asarray(jax.grad(loss)(jnp.zeros(40))) > 0).tolist())
+
+    assert asked(3) == asked(3)
+    assert len({asked(3), asked(4), asked(3, seed=1)}) == 3
+    assert 8 < sum(asked(3)) < 32
+
+
 def test_rdms_keeps_a_running_mean_of_rewards_that_is_saved(tmp_path):
     networks = networks_of(use_policy=True)
     first, _ = step(slides(5), networks=networks, **CROSS_ENTROPY_ONLY)
@@ -294,8 +326,11 @@ def test_rdms_keeps_a_running_mean_of_rewards_that_is_saved(tmp_path):
 def test_the_policy_teaches_the_classifiers_nothing():
     """RDMS's classifiers move as Multi-Scale's do, whatever the policy does."""
     plain, _ = step(slides(6), **CROSS_ENTROPY_ONLY)
-    with_policy, _ = step(slides(6), networks=networks_of(use_policy=True), **CROSS_ENTROPY_ONLY)
+    networks = networks_of(use_policy=True)
+    with_policy, _ = step(slides(6), networks=networks, **CROSS_ENTROPY_ONLY)
     assert_same(plain.params, {name: with_policy.params[name] for name in plain.params}, rtol=0, atol=1e-6)
+    before, after = (each["policy"] for each in (params_of(networks), with_policy.params))
+    assert largest(jax.tree.map(jnp.subtract, before, after)) > 0
 
 
 def test_the_switch_is_shown_while_training():
