@@ -31,13 +31,13 @@ def test_a_config_given_twice_is_refused(tmp_path):
     assert "expected each name and seed once" in done.stderr
 
 
-@pytest.mark.slow
 def test_no_config_is_refused(tmp_path):
     done = compare(tmp_path, "--configs=")
     assert done.returncode == 2
     assert done.stderr == "error: --configs=: expected configs, with a comma between two\n"
 
 
+@pytest.mark.slow
 def test_the_table_has_means_seeds_and_the_difference(tmp_path):
     (tmp_path / "supervised.py").write_text(TINY.format(unlabelled=0))
     (tmp_path / "method.py").write_text(TINY.format(unlabelled=3))
