@@ -15,13 +15,12 @@ import numpy as np
 from medssl_jax.dicom_checks import could_belong, field_problems, others, pixel_problems, some, told
 from medssl_jax.dicom_headers import Header, read_headers
 from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
+from medssl_jax.geometry import Grid, check_extent
 from medssl_jax.names import printable
 
 LOCALIZER_MOST_IMAGES = 5  # an NLST study holds localizers of up to five images beside its reconstructions
 DUPLICATE_DISTANCE_MM = 0.01
 STEP_TOLERANCE = 0.1  # of the slice distance
-LARGEST_SCAN_MM = 3000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,10 +147,6 @@ def _stack(headers):
     if problems:
         return headers, usual_mm, None, problems
     rows, columns = headers[0].get("Rows"), headers[0].get("Columns")
-    widest_mm = max(usual_mm * len(headers), spacing_y_mm * rows, spacing_x_mm * columns)
-    if widest_mm > LARGEST_SCAN_MM:
-        told = f"the slices make a scan of {widest_mm:.0f} mm, expected at most {LARGEST_SCAN_MM}"
-        return headers, usual_mm, None, [f"field without sense: {told}"]
     try:
         grid = Grid(
             (len(headers), rows, columns),
@@ -159,6 +154,7 @@ def _stack(headers):
             tuple(positions[0].tolist()),
             tuple(np.stack([row_axis, column_axis, normal], axis=1).ravel().tolist()),
         )
+        check_extent(grid)
     except InputError as error:
         return headers, usual_mm, None, [f"field without sense: {error}"]
     return headers, usual_mm, grid, []

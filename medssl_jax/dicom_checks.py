@@ -9,6 +9,7 @@ import numpy as np
 from medssl_jax.dicom_files import UNCOMPRESSED
 from medssl_jax.dicom_headers import Header
 from medssl_jax.dicom_pixels import READABLE
+from medssl_jax.geometry import FARTHEST_MM
 from medssl_jax.names import printable
 
 
@@ -37,7 +38,7 @@ NUMBERS = {
     "Rows": Numbers(1, 1, 65535, True),
     "Columns": Numbers(1, 1, 65535, True),
     "PixelSpacing": Numbers(2, 0.01, 100),
-    "ImagePositionPatient": Numbers(3, -1e6, 1e6),
+    "ImagePositionPatient": Numbers(3, -FARTHEST_MM, FARTHEST_MM),
     "ImageOrientationPatient": Numbers(6, -1.01, 1.01),
     "RescaleSlope": Numbers(1, 1e-3, 1e3),
     "RescaleIntercept": Numbers(1, -1e6, 1e6),
@@ -90,13 +91,19 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
             )
     wrong = set()
     for field, numbers in NUMBERS.items():
-        for value, names in _names_by_value(headers, field).items():
-            if value is None:
-                yield f"field missing: no {field} in the header of {some(names)}, expected a CT slice"
-                wrong.add(field)
-            elif not numbers.hold(value):
-                yield f"field without sense: {field} is {told(value)} in {some(names)}, expected {numbers}"
-                wrong.add(field)
+        names_by_value = _names_by_value(headers, field)
+        if None in names_by_value:
+            names = names_by_value.pop(None)
+            yield f"field missing: no {field} in the header of {some(names)}, expected a CT slice"
+            wrong.add(field)
+        senseless = [value for value in names_by_value if not numbers.hold(value)]
+        if senseless:
+            value = senseless[0]
+            yield (
+                f"field without sense: {field} is {told(value)} in {some(names_by_value[value])}"
+                f"{others(len(senseless) - 1)}, expected {numbers}"
+            )
+            wrong.add(field)
     if wrong.isdisjoint({"BitsAllocated", "BitsStored", "HighBit"}):
         yield from _bit_problems(headers)
     for field, problem in SHARED_FIELDS.items():

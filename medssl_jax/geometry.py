@@ -18,6 +18,10 @@ from medssl_jax.errors import InputError
 
 # Headers hold cosines rounded to a few digits; beyond this the axes are sheared, not rounded.
 ORTHONORMAL_TOLERANCE = 1e-3
+# Our choice, far beyond any patient. At 1 mm the voxels of a header alone would else take all memory.
+LONGEST_MM = 3e3
+LARGEST_MM3 = 2e9
+FARTHEST_MM = 1e5
 IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -70,6 +74,23 @@ def check_spacing(spacing_mm: Sequence[float], name: str) -> None:
     """Raises `InputError` unless every number is a positive, finite distance."""
     if not all(math.isfinite(each) and each > 0 for each in spacing_mm):
         raise InputError(f"{name} is {tuple(spacing_mm)}, expected positive, finite mm: repair or leave out this file")
+
+
+def check_extent(grid: Grid) -> None:
+    """Raises `InputError` where a grid is none of a patient.
+
+    It is more than `LONGEST_MM` long or `LARGEST_MM3` large, or begins beyond `FARTHEST_MM`.
+    """
+    extent_xyz_mm = np.array(grid.size_zyx[::-1]) * grid.spacing_zyx_mm[::-1]
+    # Of an axis thinner than 1 mm one voxel of 1 mm is left.
+    is_large = extent_xyz_mm.max() > LONGEST_MM or np.prod(np.maximum(1, extent_xyz_mm)) > LARGEST_MM3
+    if is_large or np.abs(grid.origin_xyz_mm).max() > FARTHEST_MM:
+        extent = " x ".join(f"{each:.6g}" for each in extent_xyz_mm)
+        origin = ", ".join(f"{each:.6g}" for each in grid.origin_xyz_mm)
+        raise InputError(
+            f"its voxels cover {extent} mm from x, y, z = {origin} mm, expected a patient: "
+            "correct its spacing or its origin"
+        )
 
 
 def world_xyz_mm_to_voxel_zyx(points_xyz_mm: Float[np.ndarray, "n 3"], grid: Grid) -> Float[np.ndarray, "n 3"]:

@@ -11,15 +11,12 @@ from jaxtyping import Float
 
 from medssl_jax.csv_files import NUMBER
 from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
+from medssl_jax.geometry import Grid, check_extent
 from medssl_jax.voxel_data import VoxelData
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)  # read, so that who asks can say what is wrong
 LONGEST_SHOWN = 80
-# Our choice, far beyond any patient. At 1 mm the voxels of a header alone would else take all memory.
-LARGEST_MM3 = 2e9
-FARTHEST_MM = 1e5
 
 
 class VolumeHeader(NamedTuple):
@@ -36,23 +33,14 @@ def grid_of_header(
     origin_xyz_mm: Float[np.ndarray, "3"],
     axes: Float[np.ndarray, "3 3"],
 ) -> Grid:
-    """The grid whose index axes x, y, z are the columns of `axes`; `InputError` names the file.
-
-    A grid of more than `LARGEST_MM3`, or that begins beyond `FARTHEST_MM`, is none of a patient.
-    """
+    """The grid whose index axes x, y, z are the columns of `axes`, if a patient's; `InputError` names the file."""
     x, y, z = size_xyz
     numbers = (spacing_xyz_mm[::-1], origin_xyz_mm, axes.ravel())
     try:
         grid = Grid((z, y, x), *(tuple(each.tolist()) for each in numbers))
+        check_extent(grid)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    extent_xyz_mm = np.array(size_xyz) * spacing_xyz_mm
-    # Of an axis thinner than 1 mm one voxel of 1 mm is left.
-    if np.prod(np.maximum(1, extent_xyz_mm)) > LARGEST_MM3 or np.abs(origin_xyz_mm).max() > FARTHEST_MM:
-        raise InputError(
-            f"{path}: its voxels cover {listed(extent_xyz_mm, ' x ')} mm from x, y, z = {listed(origin_xyz_mm)} mm, "
-            "expected a patient: correct its spacing or its origin"
-        )
     return grid
 
 

@@ -41,6 +41,10 @@ def deflate(path, *, pixels=None, comment=None):
     header.save_as(path)
 
 
+def far_away(header, z):
+    header.ImagePositionPatient = [2e5, 0, z]
+
+
 def slices_by_z(folder):
     return sorted(folder.iterdir(), key=lambda path: pydicom.dcmread(path).ImagePositionPatient[2])
 
@@ -255,10 +259,21 @@ class TestProblems:
         _, (problem,) = find_series(folder)
         assert f"PixelPaddingValue of {path.name} cannot be read (a number of 64 bits)" in problem
 
-    def test_slices_that_make_a_scan_of_no_patient(self, tmp_path, write_series):
-        """At 1 mm, as scans are prepared, it would take terabytes."""
-        found = self.has(write_series(tmp_path / "ct", distance_mm=1000.0), "field without sense")
-        assert "a scan of 8000 mm, expected at most 3000" in found
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            ({"distance_mm": 1000.0}, "its voxels cover 6 x 6 x 8000 mm from x, y, z = -10, -20, -100 mm, expected a"),
+            # Each side is a patient's; at 1 mm all are 26 billion voxels.
+            ({"PixelSpacing": [99, 99], "side": 30, "distance_mm": 370.0}, "its voxels cover 2970 x 2970 x 2960 mm"),
+            ({"PixelSpacing": [1e4, 1e4]}, "PixelSpacing is (10000.0, 10000.0)"),
+            ({"PixelSpacing": [1e-6, 1e-6]}, "PixelSpacing is (1e-06, 1e-06)"),
+            ({"change": far_away}, "ImagePositionPatient is (200000.0, 0.0, 0.0) in 1-011.dcm (and 7 more), expected"),
+        ],
+        ids=["long", "large", "coarse", "fine", "far"],
+    )
+    def test_a_scan_of_no_patient(self, tmp_path, write_series, fields, expected):
+        """What is prepared has voxels of 1 mm: a header alone could ask for terabytes."""
+        assert expected in self.has(write_series(tmp_path / "ct", **fields), "field without sense")
 
     def test_what_pydicom_says_is_told_in_short(self, folder):
         path = slices_by_z(folder)[4]
@@ -278,6 +293,10 @@ class TestProblems:
             read_series(folder)
         assert tracemalloc.get_traced_memory()[1] < 1 << 22
         tracemalloc.stop()
+
+    def test_a_folder_whose_name_is_no_text(self, tmp_path, write_series):
+        folder = write_series(tmp_path / os.fsdecode(b"L\xf6sche"))
+        assert read_volume(folder).array_zyx.shape == (8, 8, 8)
 
     def test_names_that_are_no_text(self, folder):
         """Their slices are read, and problems name them in letters that an index can hold."""
