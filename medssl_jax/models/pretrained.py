@@ -6,6 +6,8 @@ The file is torchvision's `state_dict` as NumPy arrays, which anybody with PyTor
     numpy.savez(PATH, **{name: each.numpy() for name, each in weights.items()})
 """
 
+import io
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -19,6 +21,7 @@ from medssl_jax.errors import InputError
 FEATURES = (64, 128, 256, 512)
 BLOCKS = (2, 2, 2, 2)
 BATCH_NORM_EPS = 1e-5  # torchvision's
+LONGEST_HEADER = 2**17  # bytes; NumPy itself reads 10,000 of one
 
 
 def read_resnet18(path: str | os.PathLike) -> dict[str, Any]:
@@ -28,16 +31,17 @@ def read_resnet18(path: str | os.PathLike) -> dict[str, Any]:
     of the three colours are added up: a grey image is one whose colours are equal. The classifier is left out.
 
     Raises:
-      InputError: the file is absent or no such archive, or an array is absent or of another shape.
+      InputError: the file is absent or no such archive, or an array is absent, damaged or of another shape.
     """
-    arrays = _read(Path(path))
+    arrays = _Arrays(Path(path))
 
     def convolution(name, norm, out_features, in_features, kernel):
-        weight = _array(arrays, path, f"{name}.weight", (out_features, in_features, kernel, kernel))
+        weight = arrays.read(f"{name}.weight", (out_features, in_features, kernel, kernel))
         scale, offset, mean, variance = (
-            _array(arrays, path, f"{norm}.{part}", (out_features,))
-            for part in ("weight", "bias", "running_mean", "running_var")
+            arrays.read(f"{norm}.{part}", (out_features,)) for part in ("weight", "bias", "running_mean", "running_var")
         )
+        if variance.min() < 0:
+            raise InputError(f"{path}: {norm}.running_var: found {variance.min():g}, expected 0 or more: copy it again")
         factor = scale / np.sqrt(variance + BATCH_NORM_EPS)
         return weight.transpose(2, 3, 1, 0) * factor, offset - mean * factor
 
@@ -59,21 +63,56 @@ def read_resnet18(path: str | os.PathLike) -> dict[str, Any]:
     return params
 
 
-def _read(path):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, expected the arrays of a ResNet-18 (model.pretrained)") from None
-    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a NumPy archive (.npz): {' '.join(str(error).split())[:100]}") from None
+class _Arrays:
+    """The arrays of an .npz, each checked before memory is taken for it: by name, shape, kind and checksum."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            self._members = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file, expected the arrays of a ResNet-18 (model.pretrained)") from None
+        except Exception as error:  # whatever a damaged file makes of zipfile
+            raise InputError(f"{path}: not a NumPy archive (.npz): {_short(error)}") from None
+
+    def read(self, name: str, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+        """The numbers of one array. Raises `InputError` where it is not as expected."""
+        try:
+            member = self._members.getinfo(f"{name}.npy")
+        except KeyError:
+            raise self._unlike(name, "nothing", shape) from None
+        try:
+            with self._members.open(member) as file:
+                found, dtype = _header(file)
+            if found != shape or dtype.kind != "f":
+                raise self._unlike(name, f"{dtype} of {found}" if found == shape else found, shape)
+            if member.file_size > math.prod(shape) * dtype.itemsize + LONGEST_HEADER:
+                raise ValueError(f"{member.file_size} bytes, more than its shape takes")
+            with np.errstate(over="ignore"):
+                array = np.load(io.BytesIO(self._members.read(member)), allow_pickle=False).astype(np.float64)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a damaged file makes of zipfile, zlib and NumPy
+            raise InputError(f"{self._path}: {name}: damaged ({_short(error)}): copy the file again") from None
+        if not np.isfinite(array).all():
+            raise InputError(f"{self._path}: {name}: holds numbers that are not finite: copy the file again")
+        return array
+
+    def _unlike(self, name, found, shape):
+        return InputError(
+            f"{self._path}: {name}: found {found}, expected an array of {shape} as torchvision's resnet18 has"
+        )
 
 
-def _array(arrays, path, name, shape) -> Float[np.ndarray, "..."]:
-    if name not in arrays or arrays[name].shape != shape:
-        found = arrays[name].shape if name in arrays else "nothing"
-        raise InputError(f"{path}: {name}: found {found}, expected an array of {shape} as torchvision's resnet18 has")
-    return arrays[name].astype(np.float64)
+def _header(file):
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _short(error):
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
 
 
 def _layer(kernel, bias):
