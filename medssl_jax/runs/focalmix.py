@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,6 @@ from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.scan_source import DATA_SETS
 from medssl_jax.data.splits import Split, as_json, draw_split
 from medssl_jax.detection.symmetries import GROUPS
-from medssl_jax.errors import InputError
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings
 from medssl_jax.inference.whole import WholeScanDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
@@ -29,7 +29,24 @@ from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.progress import Progress, progress_bar, silent
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
-from medssl_jax.runs.scans import all_facts, findings_of, open_cache, prepared_scans
+from medssl_jax.runs.scans import all_facts, findings_of, open_cache, phantom_of, prepared_scans
+from medssl_jax.train.config_checks import (
+    COMMON,
+    FOLDER,
+    LARGEST_BATCH,
+    LARGEST_SIDE,
+    LARGEST_WIDTH,
+    MANY,
+    SHARE,
+    SWITCH,
+    WEIGHT,
+    check_each,
+    check_together,
+    each,
+    number,
+    one_of,
+    whole,
+)
 from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.parallel import HERE, Placement, place, space_mesh
@@ -95,61 +112,109 @@ def _write_results(config, workdir, split, marks, result, *, on_luna16):
     print(f"\n{heading}\n{sensitivity_table(rows)}\nwritten to {workdir}")
 
 
+SIDES = each(number(0, LARGEST_SIDE, above=True), most=MANY)
+RANGES = {
+    **COMMON,
+    "data.data_set": one_of(DATA_SETS),
+    "data.cache_dir": FOLDER,
+    "data.allow_absent": SWITCH,
+    "data.mask_lungs": SWITCH,
+    "data.workers": whole(0, 1024),  # 0: as many as there are cores
+    "split.train_subsets": each(whole(0), most=MANY),
+    "split.test_subsets": each(whole(0), most=MANY),
+    "split.labelled": whole(-1),  # -1: all
+    "split.unlabelled": whole(0),
+    "split.unlabelled_extra": whole(-1),  # -1: all
+    "patches.side": whole(1, LARGEST_SIDE),
+    "patches.labelled_batch": whole(1, LARGEST_BATCH),
+    "patches.unlabelled_batch": whole(0, LARGEST_BATCH),
+    "patches.max_objects": whole(1, 1024),
+    "patches.nodule_share": SHARE,
+    "patches.jitter": whole(0, LARGEST_SIDE),
+    "patches.scale_range": each(number(0.1, 10), least=2, most=2),
+    "patches.symmetry_group": one_of(GROUPS),
+    "patches.loader_threads": whole(1, 1024),
+    "model.stem_features": whole(0, LARGEST_WIDTH),
+    "model.features": each(whole(1, LARGEST_WIDTH), most=10),
+    "model.blocks": each(whole(1, 1024), most=10),
+    "model.pyramid_features": whole(1, LARGEST_WIDTH),
+    "model.head_depth": whole(0, 1024),
+    "model.prior": number(0, 1, above=True, below=True),
+    "model.remat": SWITCH,
+    "model.dtype": one_of(("float32", "bfloat16")),
+    "anchors.strides": each(whole(1, LARGEST_SIDE)),
+    "anchors.sides_mm": each(SIDES),
+    "anchors.positive_iou": number(0, 1, above=True),
+    "anchors.ignored_iou": number(0, 1, above=True),
+    "loss.negative_weight": WEIGHT,
+    "loss.positive_weight": WEIGHT,
+    "loss.gamma": number(1, 100),  # below 1, gradients at p = y are infinite
+    "loss.box_weight": WEIGHT,
+    "ssl.views": whole(1),
+    "ssl.view_group": one_of(GROUPS),
+    "ssl.temperature": number(0, 100, above=True),
+    "ssl.ramp_start_share": SHARE,
+    "ssl.ramp_share": SHARE,
+    "ssl.judge_guesses": SWITCH,
+    "mixup.image": SWITCH,
+    "mixup.object": SWITCH,
+    "mixup.group": whole(1),
+    "mixup.eta": number(0, 1000, above=True),
+    "mixup.object_window": whole(3, LARGEST_SIDE),
+    "mixup.object_score": number(0, math.inf, above=True),  # above 1: no guess is an object
+    "mixup.object_nms_iou": SHARE,
+    "inference.overlap": whole(0, LARGEST_SIDE),
+    "inference.window_batch": whole(1, LARGEST_BATCH),
+    "inference.candidates": whole(1),
+    "inference.window_detections": whole(1, 2**16),
+    "inference.scan_candidates": whole(1, 2**16),
+    "inference.score_threshold": number(0, 1, above=True),
+    "inference.nms_iou": SHARE,
+    "inference.marks": whole(1, 2**16),
+}
+
+
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raises `InputError` for settings that would fail or mislead only later."""
-    ssl, patches, anchors, loss = config.ssl, config.patches, config.anchors, config.loss
-    mixup, inference, logging = config.mixup, config.inference, config.logging
+    check_each(config, RANGES)
+    ssl, patches, anchors, mixup, logging = config.ssl, config.patches, config.anchors, config.mixup, config.logging
     stages = tuple(2 ** (stage + 1) for stage in range(len(config.model.features)))
-    views = len(GROUPS[ssl.view_group].flips) if ssl.view_group in GROUPS else 0
+    views = len(GROUPS[ssl.view_group].flips)
     unlabelled = abs(config.split.unlabelled_extra) + config.split.unlabelled
     low, high = patches.scale_range
     rows, groups = patches.labelled_batch + patches.unlabelled_batch, _mixing_groups(config)
-    positive = "1 or more"
     expectations = (
-        ("data.data_set", config.data.data_set in DATA_SETS, f"one of {', '.join(DATA_SETS)}"),
-        ("data.workers", config.data.workers >= 0, "processes, or 0 for as many as there are cores"),
-        ("seed", config.seed >= 0, "0 or more"),
-        ("split.seed", config.split.seed >= 0, "0 or more"),
-        ("steps", config.steps >= 1, positive),
-        ("patches.labelled_batch", patches.labelled_batch >= 1, positive),
-        ("patches.max_objects", patches.max_objects >= 1, positive),
-        ("patches.scale_range", 0 < low <= high, "two numbers above 0, the smaller first"),
-        ("patches.symmetry_group", patches.symmetry_group in GROUPS, "flips or cube"),
+        ("split.labelled", config.split.labelled != 0, "1 or more, or -1 for all"),
+        ("patches.scale_range", low <= high, "two numbers, the smaller first"),
         (
             "patches.unlabelled_batch",
             (patches.unlabelled_batch > 0) == (unlabelled > 0),
             f"0 just where split.unlabelled and split.unlabelled_extra ({unlabelled} scans) are 0",
         ),
         ("model.blocks", len(config.model.blocks) == len(stages), "as many as model.features"),
-        ("model.blocks", min(config.model.blocks) >= 1, "1 or more at each stage"),
         ("patches.side", patches.side % stages[-1] == 0, f"a multiple of the backbone's last stride {stages[-1]}"),
-        ("model.dtype", config.model.dtype in ("float32", "bfloat16"), "float32 or bfloat16"),
+        (
+            "patches.jitter",
+            patches.jitter * high <= patches.side / 2,
+            f"at most {int(patches.side / 2 / high)}, half of patches.side over the larger scale, so that the nodule "
+            "lies in its patch",
+        ),
         ("anchors.sides_mm", len(anchors.strides) == len(anchors.sides_mm), "as many as anchors.strides"),
         ("anchors.strides", len(set(anchors.strides)) == len(anchors.strides), "each stride once"),
         ("anchors.strides", set(anchors.strides) <= set(stages), f"some of the backbone's strides {stages}"),
-        ("anchors.ignored_iou", 0 < anchors.ignored_iou <= anchors.positive_iou, "above 0, at most positive_iou"),
-        ("loss.gamma", loss.gamma >= 1, "1 or more (below, gradients at p = y are infinite)"),
-        ("ssl.temperature", ssl.temperature > 0, "more than 0"),
-        ("ssl.view_group", views > 0, "flips or cube"),
-        ("ssl.views", 1 <= ssl.views <= views, f"1 to {views}"),
+        ("anchors.ignored_iou", anchors.ignored_iou <= anchors.positive_iou, "above 0, at most positive_iou"),
+        ("ssl.views", ssl.views <= views, f"1 to {views}"),
         (
             "mixup.group",
-            mixup.group >= 1 and (rows <= mixup.group or rows % mixup.group == patches.labelled_batch % groups == 0),
+            rows <= mixup.group or rows % mixup.group == patches.labelled_batch % groups == 0,
             f"at least the {rows} rows of a batch, or a divisor that gives all groups equally many labelled ones",
         ),
-        ("mixup.eta", mixup.eta > 0, "more than 0"),
-        ("mixup.object_score", mixup.object_score > 0, "more than 0"),
-        ("optimiser.ema_decay", 0 <= config.optimiser.ema_decay < 1, "0 or more, below 1"),
-        ("inference.window_batch", inference.window_batch >= 1, positive),
-        ("inference.score_threshold", inference.score_threshold > 0, "more than 0"),
-        ("logging.log_every", logging.log_every >= 1, positive),
-        ("logging.save_every", logging.save_every % max(1, logging.log_every) == 0, "a multiple of log_every"),
-        ("logging.bootstraps", logging.bootstraps >= 1, positive),
+        ("logging.save_every", logging.save_every % logging.log_every == 0, "a multiple of log_every"),
     )
-    for field, holds, expected in expectations:
-        if not holds:
-            found = functools.reduce(getattr, field.split("."), config)
-            raise InputError(f"config field {field} is {found}, expected {expected}")
+    check_together(config, expectations)
+    for part in (config.data, config.data.get("extra", {})):
+        if "phantom" in part:
+            phantom_of(part)
     scan_detector(config, make_detector(config))
 
 

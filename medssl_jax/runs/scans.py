@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -86,6 +87,20 @@ def boxes_as_findings(scans: Sequence[CachedScan]) -> Findings:
     )
 
 
+def phantom_of(part: ml_collections.ConfigDict) -> Any:
+    """The phantom of `config.data` or `config.data.extra`. Raises `InputError` for a field out of range."""
+    from medssl_jax.phantoms.luna16 import Luna16Phantom
+    from medssl_jax.phantoms.nlst import NlstPhantom
+
+    spec = NlstPhantom if part.data_set == "nlst" else Luna16Phantom
+    try:
+        return spec(**part.phantom)
+    except (TypeError, ValueError) as error:  # of a field that there is not, or that holds something else
+        raise InputError(
+            f"config field data.phantom is {dict(part.phantom)}, expected fields of {spec.__name__}: {error}"
+        ) from None
+
+
 def _source(part, data):
     if "phantom" in part:
         _write_phantom(part, _workers(data))
@@ -105,13 +120,12 @@ def _workers(data):
 
 
 def _write_phantom(part, workers):
+    spec = phantom_of(part)
     if part.data_set == "nlst":
-        from medssl_jax.phantoms.nlst import NlstPhantom, write_nlst_phantom
+        from medssl_jax.phantoms.nlst import write_nlst_phantom
 
-        progress = progress_bar("phantom", "studies")
-        write_nlst_phantom(NlstPhantom(**part.phantom), part.manual_dir, workers=workers, progress=progress)
+        write_nlst_phantom(spec, part.manual_dir, workers=workers, progress=progress_bar("phantom", "studies"))
         return
-    from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
+    from medssl_jax.phantoms.luna16 import write_luna16_phantom
 
-    progress = progress_bar("phantom", "scans")
-    write_luna16_phantom(Luna16Phantom(**part.phantom), part.manual_dir, workers=workers, progress=progress)
+    write_luna16_phantom(spec, part.manual_dir, workers=workers, progress=progress_bar("phantom", "scans"))

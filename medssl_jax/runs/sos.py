@@ -24,10 +24,24 @@ from medssl_jax.data.splits import draw_stratified
 from medssl_jax.errors import InputError
 from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings
 from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
-from medssl_jax.models.sos import SosNetworks, make_networks, measure_intensities
+from medssl_jax.models.sos import JOINS, SosNetworks, make_networks, measure_intensities
 from medssl_jax.progress import progress_bar
 from medssl_jax.runs.sos_methods import METHODS
 from medssl_jax.slides import SlideLayout
+from medssl_jax.train.config_checks import (
+    COMMON,
+    LARGEST_BATCH,
+    LARGEST_WIDTH,
+    SHARE,
+    SWITCH,
+    WEIGHT,
+    check_each,
+    check_together,
+    each,
+    number,
+    one_of,
+    whole,
+)
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.parallel import Placement, place
 from medssl_jax.train.rng import stream_key
@@ -143,10 +157,15 @@ def open_slides(data: ml_collections.ConfigDict) -> LksSource:
 
 
 def phantom_of(data: ml_collections.ConfigDict) -> Any:
-    """The phantom of `config.data`, cut as the slides are."""
+    """The phantom of `config.data`, cut as the slides are. Raises `InputError` for a field out of range."""
     from medssl_jax.phantoms.slides.spec import LksPhantom
 
-    return LksPhantom(grid=data.grid, patch_side=data.patch_side, shrink=data.shrink, **data.phantom)
+    try:
+        return LksPhantom(grid=data.grid, patch_side=data.patch_side, shrink=data.shrink, **data.phantom)
+    except (TypeError, ValueError) as error:  # of a field that there is not, or that holds something else
+        raise InputError(
+            f"config field data.phantom is {dict(data.phantom)}, expected fields of LksPhantom: {error}"
+        ) from None
 
 
 def needs_high_resolution(data: ml_collections.ConfigDict, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:
@@ -238,27 +257,62 @@ def training_of(config: ml_collections.ConfigDict) -> str:
     return json.dumps(fields, sort_keys=True)
 
 
+RANGES = {
+    **COMMON,
+    "data.grid": whole(1, 4096),
+    "data.patch_side": whole(1, 2**16),
+    "data.shrink": whole(1, 2**16),
+    "data.background_threshold": number(0, 255),
+    "split.validation_share": number(0, 1, above=True, below=True),
+    "batches.slides": whole(1, LARGEST_BATCH),
+    "batches.chunk": whole(0, LARGEST_BATCH),
+    "batches.symmetries": SWITCH,
+    "batches.loader_threads": whole(1, 1024),
+    **{f"model.{network}_features": each(whole(1, LARGEST_WIDTH)) for network in ("low", "high", "policy")},
+    **{f"model.{network}_blocks": each(whole(0, 1024)) for network in ("low", "high", "policy")},
+    "model.low_stem_block": whole(0, 2**16),
+    "model.high_stem_block": whole(0, 2**16),
+    "model.attention_features": whole(1, LARGEST_WIDTH),
+    "model.intensity_mean": number(0, 1),
+    "model.intensity_deviation": number(0, 1),  # 0: both are measured
+    "method.name": one_of(METHODS),
+    **{f"method.{name}": SWITCH for name in ("use_low", "use_high", "use_policy")},
+    **{f"method.{name}": SWITCH for name in ("stop_feature", "stop_paradoxical_low")},
+    "method.join": one_of(JOINS),
+    **{f"method.{name}_weight": WEIGHT for name in ("low", "high", "paradoxical", "hesitant", "hurried")},
+    "method.c": SHARE,
+    "method.eps": SHARE,
+    "method.policy_weight": WEIGHT,
+    "method.entropy_weight": WEIGHT,
+    "method.baseline_decay": number(0, 1, below=True),
+    "optimiser.accumulate": whole(1),
+    "inference.rule": one_of(RULES),
+    "inference.c": SHARE,
+    "inference.slide_batch": whole(1, LARGEST_BATCH),
+    "inference.patch_batch": whole(1, LARGEST_BATCH),
+}
+
+
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raises `InputError` for settings that would fail or mislead only later."""
-    method, batches, model, optimiser = config.method, config.batches, config.model, config.optimiser
-    inference, logging = config.inference, config.logging
-    chance, positive = 1 / len(CLASSES), "1 or more"
+    check_each(config, RANGES)
+    method, model, optimiser, logging = config.method, config.model, config.optimiser, config.logging
+    chance = 1 / len(CLASSES)
     executive = method.use_low and method.use_high and max(method.hesitant_weight, method.hurried_weight) > 0
     expectations = (
-        ("seed", config.seed >= 0, "0 or more"),
-        ("split.seed", config.split.seed >= 0, "0 or more"),
-        ("steps", config.steps >= 1, positive),
-        ("batches.slides", batches.slides >= 1, positive),
-        ("batches.chunk", batches.chunk >= 0, "0 or more"),
-        ("batches.loader_threads", batches.loader_threads >= 1, positive),
-        ("model.low_blocks", len(model.low_blocks) == len(model.low_features), "as many as model.low_features"),
-        ("model.high_blocks", len(model.high_blocks) == len(model.high_features), "as many as model.high_features"),
+        *(
+            (
+                f"model.{name}_blocks",
+                len(model[f"{name}_blocks"]) == len(model[f"{name}_features"]),
+                f"as many as model.{name}_features",
+            )
+            for name in ("low", "high", "policy")
+        ),
         (
             "model.pretrained",
             not model.pretrained or _is_resnet18(model),
             f"nothing, or features {FEATURES} and blocks {BLOCKS} of all three networks, with stem_block 0",
         ),
-        ("method.name", method.name in METHODS, f"one of {', '.join(METHODS)}"),
         ("method.use_low", method.use_low or method.use_high, "True where method.use_high is False"),
         ("method.use_policy", not method.use_policy or (method.use_low and method.use_high), "False without both"),
         (
@@ -267,30 +321,22 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             f"more than 1/{len(CLASSES)}, and below 1 by method.eps ({method.eps}) or more",
         ),
         ("method.eps", not executive or method.eps > 0, "more than 0"),
-        ("optimiser.accumulate", optimiser.accumulate >= 1, positive),
-        ("steps", config.steps % max(1, optimiser.accumulate) == 0, "a multiple of optimiser.accumulate"),
-        ("optimiser.ema_decay", 0 <= optimiser.ema_decay < 1, "0 or more, below 1"),
+        ("steps", config.steps % optimiser.accumulate == 0, "a multiple of optimiser.accumulate"),
         (
             "optimiser.ema_decay",
             optimiser.accumulate == 1 or optimiser.ema_decay == 0,
             "0 where optimiser.accumulate is above 1: an average would move with every step, not every update",
         ),
-        ("inference.rule", inference.rule in RULES, f"one of {', '.join(RULES)}"),
-        ("inference.c", 0 <= inference.c <= 1, "0 to 1"),
-        ("inference.slide_batch", inference.slide_batch >= 1, positive),
-        ("inference.patch_batch", inference.patch_batch >= 1, positive),
-        ("logging.log_every", logging.log_every >= 1, positive),
-        ("logging.save_every", logging.save_every % max(1, logging.log_every) == 0, "a multiple of log_every"),
+        ("logging.save_every", logging.save_every % logging.log_every == 0, "a multiple of log_every"),
         ("logging.save_every", logging.save_every % optimiser.accumulate == 0, "a multiple of optimiser.accumulate"),
     )
-    for field, holds, expected in expectations:
-        if not holds:
-            found = functools.reduce(getattr, field.split("."), config)
-            raise InputError(f"config field {field} is {found}, expected {expected}")
+    check_together(config, expectations)
+    if "phantom" in config.data:
+        phantom_of(config.data)
     # What only networks and classifier can tell: whether stems, joins and the rule fit.
     rehearsal = ml_collections.ConfigDict(config.to_dict())
     rehearsal.model.intensity_deviation = rehearsal.model.intensity_deviation or 1.0
-    check_settings(networks_of(rehearsal), _selective_settings(rehearsal, inference.rule))
+    check_settings(networks_of(rehearsal), _selective_settings(rehearsal, config.inference.rule))
 
 
 def _is_resnet18(model):

@@ -13,6 +13,9 @@ LUNA16_SHARE_WITHOUT_NODULES = 287 / 888
 LUNA16_NODULES_PER_SCAN = 1186 / 601
 
 SMALLEST_CHEST_MM = 64.0
+LARGEST_CHEST_MM = 500.0  # of a CT
+MOST_SCANS = 100_000
+MOST_NODULES = 100  # a mean that a chest has room for
 SUBSETS = 10
 
 Number = int | float  # 80 and 80.0 make the same phantom under the same UID
@@ -53,10 +56,11 @@ class Luna16Phantom:
             if not math.isfinite(value):
                 raise InputError(f"phantom {field}: found {value}, expected a finite number")
         _check(self.seed >= 0, "seed", self.seed, "0 or more")
-        _check(self.scans >= 1, "scans", self.scans, "1 or more")
-        if len(self.chest_zyx_mm) != 3 or min(self.chest_zyx_mm) < SMALLEST_CHEST_MM:
-            expected = f"three sides of {SMALLEST_CHEST_MM:g} mm or more"
-            raise InputError(f"phantom chest_zyx_mm: found {self.chest_zyx_mm}, expected {expected}")
+        _check(1 <= self.scans <= MOST_SCANS, "scans", self.scans, f"1 or more, at most {MOST_SCANS}")
+        sides = self.chest_zyx_mm
+        fits = len(sides) == 3 and SMALLEST_CHEST_MM <= min(sides) <= max(sides) <= LARGEST_CHEST_MM
+        expected = f"three sides of {SMALLEST_CHEST_MM:g} mm or more, at most {LARGEST_CHEST_MM:g}"
+        _check(fits, "chest_zyx_mm", sides, expected)
         for field in ("in_plane_spacing_mm", "slice_spacing_mm"):
             spacing = getattr(self, field)
             ordered = len(spacing) == 2 and 0.3 <= spacing[0] <= spacing[1] <= 5
@@ -73,7 +77,8 @@ class Luna16Phantom:
             _check(0 <= getattr(self, field) <= 1, field, getattr(self, field), "a share between 0 and 1")
         kinds = self.share_solid + self.share_part_solid + self.share_ground_glass
         _check(abs(kinds - 1) < 1e-9, "share_solid + share_part_solid + share_ground_glass", kinds, "1")
-        _check(self.nodules_per_scan >= 1, "nodules_per_scan", self.nodules_per_scan, "1 or more")
+        fits = 1 <= self.nodules_per_scan <= MOST_NODULES
+        _check(fits, "nodules_per_scan", self.nodules_per_scan, f"1 or more, at most {MOST_NODULES}")
         for field in ("nodule_contrast", "noise_hu", "vessel_density", "confounders_per_scan"):
             _check(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
         smallest = LUNA16_DIAMETER_RANGE_MM[0]

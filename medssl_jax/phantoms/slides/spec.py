@@ -6,6 +6,7 @@ import math
 from medssl_jax.errors import InputError
 from medssl_jax.slides import SlideLayout
 
+MOST_SLIDES = 100_000  # also patches a side, and pixels of one
 LARGEST_CLASSIC_BYTES = 2**32 - 2**24
 TELLING_SHRINK = 4  # a smaller box mean removes nothing that a patch could still show
 
@@ -56,7 +57,8 @@ class LksPhantom:
             value = getattr(self, field)
             _check(math.isfinite(value) and value >= 0, field, value, "a finite number, 0 or more")
         for field in ("train", "test", "grid", "patch_side"):
-            _check(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+            fits = 1 <= getattr(self, field) <= MOST_SLIDES
+            _check(fits, field, getattr(self, field), f"1 or more, at most {MOST_SLIDES}")
         for field in _SHARES:
             _check(getattr(self, field) <= 1, field, getattr(self, field), "a share between 0 and 1")
         _check(self.shrink >= TELLING_SHRINK, "shrink", self.shrink, f"{TELLING_SHRINK} or more")

@@ -1,0 +1,131 @@
+"""Every field of both methods' configs, set to what makes no sense: refused by name, or it does make sense."""
+
+import pytest
+from absl import flags
+from flax.traverse_util import flatten_dict
+from ml_collections import config_flags
+
+from experiments.configs import phantom, phantom_nlst, phantom_sos
+from medssl_jax.errors import InputError
+from medssl_jax.runs.jobs import job_of
+
+CONFIGS = {"focalmix": phantom, "sos": phantom_sos}
+FIELDS = [
+    (name, field) for name, module in CONFIGS.items() for field in flatten_dict(module.get_config().to_dict(), sep=".")
+]
+TEXTS = ("-1", "0", "1000000000", "nan", "inf", "()", "", "x", "(1,)", "('a', 'b')")
+# Of each text, the fields that it means something to.
+SENSIBLE = {
+    "-1": {"split.labelled", "split.unlabelled_extra"},
+    "0": {
+        *("seed", "split.seed", "data.phantom.seed", "data.workers", "split.unlabelled_extra"),
+        *("split.train_subsets", "split.test_subsets", "data.background_threshold"),
+        *("patches.nodule_share", "patches.jitter", "mixup.object_nms_iou", "inference.nms_iou", "inference.overlap"),
+        *("model.stem_features", "model.head_depth", "model.low_stem_block", "model.high_stem_block"),
+        *("model.intensity_mean", "model.intensity_deviation", "batches.chunk", "inference.c"),
+        *("ssl.ramp_start_share", "ssl.ramp_share", "method.baseline_decay"),
+        *("loss.negative_weight", "loss.positive_weight", "loss.box_weight"),
+        *(f"method.{name}_weight" for name in ("low", "high", "paradoxical", "hesitant", "hurried", "policy")),
+        "method.entropy_weight",
+        *(f"optimiser.{name}" for name in ("warmup_share", "b1", "b2", "weight_decay", "ema_decay")),
+        *(f"data.phantom.share_{name}" for name in ("without_nodules", "fine_only", "hazy", "hinted")),
+        # Switches, of which 0 is one side.
+        *("data.allow_absent", "data.mask_lungs", "model.remat", "ssl.judge_guesses", "inference.whole_scan"),
+        *("mixup.image", "mixup.object", "batches.symmetries", "method.stop_feature", "method.stop_paradoxical_low"),
+        "method.use_policy",
+    },
+    "1000000000": {"seed", "split.seed", "data.phantom.seed", "steps", "logging.save_every"}
+    | {"optimiser.clip_norm", "mixup.object_score"},  # no clip; no guess is an object
+    "(1,)": {"split.train_subsets", "split.test_subsets"},
+    "": {"model.pretrained"},
+}
+FOLDERS = {"data.manual_dir", "data.data_dir", "data.cache_dir"}  # of any name
+
+
+def parsed(monkeypatch, config, argument):
+    """The config with an override, as a command reads it from its command line."""
+    monkeypatch.setattr("sys.argv", ["command", argument])  # where ml_collections looks for overrides
+    own = flags.FlagValues()
+    config_flags.DEFINE_config_dict("config", config, flag_values=own)
+    own(["command", argument])
+    return own.config
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
+    told = {}
+    for text in TEXTS:
+        told[text] = None
+        try:
+            config = parsed(monkeypatch, CONFIGS[name].get_config(), f"--config.{field}={text}")
+            job_of(config).check_config(config)
+        except (flags.IllegalFlagValueError, InputError) as error:
+            told[text] = str(error)
+    sensible = {text for text in TEXTS if field in SENSIBLE.get(text, ())}
+    assert {text for text in TEXTS if told[text] is None} == (set(TEXTS) - {""} if field in FOLDERS else sensible)
+    assert not [each for each in told.values() if each and field.rpartition(".")[2] not in each]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"patches.jitter": 13}, "patches.jitter is 13, expected at most 12, half of patches.side"),
+        ({"patches.side": 528}, "patches.side is 528, expected 1 or more, at most 512"),
+        ({"patches.scale_range": (1.25, 0.75)}, "patches.scale_range is .*, expected two numbers, the smaller first"),
+        ({"patches.scale_range": (0.75, 1.0, 1.25)}, "patches.scale_range is .*, expected a tuple of 2"),
+        ({"patches.nodule_share": 1.5}, "patches.nodule_share is 1.5, expected 0 or more, at most 1"),
+        ({"model.features": (16, 32, 48, 0)}, "model.features is .*, expected a tuple of 1 to 10, each of them 1 or"),
+        ({"model.blocks": (1, 1, 1)}, "model.blocks is .*, expected as many as model.features"),
+        ({"anchors.sides_mm": ((4.0,), (), (28.0,))}, "anchors.sides_mm is .*, expected a tuple of 1 to"),
+        ({"anchors.strides": (4, 4, 8)}, "anchors.strides is .*, expected each stride once"),
+        ({"optimiser.b1": 1.0}, "optimiser.b1 is 1.0, expected 0 or more, below 1"),
+        ({"split.labelled": 0}, "split.labelled is 0, expected 1 or more, or -1 for all"),
+        ({"data.phantom.scans": 0}, "phantom scans: found 0, expected 1 or more"),
+        ({"data.phantom.nodules_per_scan": 1e3}, "phantom nodules_per_scan: found 1000.0, expected 1 or more, at most"),
+    ],
+)
+def test_bounds_of_focalmix(changes, told):
+    config = phantom.get_config()
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(InputError, match=told):
+        job_of(config).check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"optimiser.accumulate": 0}, "optimiser.accumulate is 0, expected 1 or more"),
+        ({"model.policy_features": (8,)}, "model.policy_blocks is .*, expected as many as model.policy_features"),
+        ({"split.validation_share": 1.0}, "split.validation_share is 1.0, expected more than 0, below 1"),
+        ({"data.background_threshold": 256.0}, "data.background_threshold is 256.0, expected 0 or more, at most 255"),
+        ({"data.grid": 0}, "data.grid is 0, expected 1 or more"),
+        ({"logging.keep_checkpoints": 0}, "logging.keep_checkpoints is 0, expected 1 or more"),
+    ],
+)
+def test_bounds_of_sos(changes, told):
+    config = phantom_sos.get_config()
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(InputError, match=told):
+        job_of(config).check_config(config)
+
+
+def test_a_field_that_is_absent_is_named():
+    config = phantom.get_config()
+    del config.patches.jitter
+    with pytest.raises(InputError, match=r"config field patches\.jitter is absent, expected 0 or more"):
+        job_of(config).check_config(config)
+
+
+def test_the_second_phantom_is_looked_at_too():
+    config = phantom_nlst.get_config()
+    config.data.extra.phantom.patients = 0
+    with pytest.raises(InputError, match="phantom patients: found 0, expected 1 or more"):
+        job_of(config).check_config(config)
+
+
+def test_a_phantom_of_unknown_fields_is_one_line():
+    config = phantom.get_config()
+    config.data.phantom.hearts = 2
+    with pytest.raises(InputError, match=r"data.phantom is .*, expected fields of Luna16Phantom: .*hearts") as caught:
+        job_of(config).check_config(config)
+    assert "\n" not in str(caught.value)
