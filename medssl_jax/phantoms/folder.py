@@ -90,7 +90,7 @@ def _claim(directory, wanted, telltale_names):
         return
     try:
         found = json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path}: not valid JSON: delete the folder or choose another one") from None
     differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
     if differing:

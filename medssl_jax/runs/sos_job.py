@@ -49,5 +49,5 @@ def slides_in(results: Path) -> bytes:
     """
     try:
         return json.dumps(json.loads(results.read_text())["slides"], indent=1).encode()
-    except (json.JSONDecodeError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{results}: no results of experiments.sos ({error!r}): start that run again") from error

@@ -4,7 +4,6 @@ A hash is the first 16 hexadecimal digits of SHA-256 over dtype, shape and bytes
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import jax
 import numpy as np
 
 from medssl_jax.errors import InputError
-from medssl_jax.step_lines import StepLines
+from medssl_jax.step_lines import StepLines, read_step_lines
 
 FILE_NAME = "hashes.jsonl"
 
@@ -61,18 +60,16 @@ class FingerprintWriter:
 
 
 def read_fingerprints(workdir: Path) -> dict[int, Fingerprint]:
-    """The hashes in the folder of a run, by step. Raises `InputError` where there are none."""
+    """The hashes in the folder of a run, by step. Raises `InputError` where there are none, or a line is damaged."""
     path = workdir / FILE_NAME
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        return {line["step"]: Fingerprint(line["batch"], line["state"]) for line in lines}
+        lines = read_step_lines(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}, expected the hashes that a training run writes") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: a line is not the hashes of a step ({error}): copy the file again, or start the run again, "
-            "which drops a line that was cut short"
-        ) from error
+    for step, values, _ in lines:
+        if not all(isinstance(values.get(part), dict) for part in Fingerprint._fields):
+            raise InputError(f"{path}: the line of step {step} has no hashes of batch and state: copy the file again")
+    return {step: Fingerprint(values["batch"], values["state"]) for step, values, _ in lines}
 
 
 def difference_of_fingerprints(then: Fingerprint, now: Fingerprint) -> str | None:

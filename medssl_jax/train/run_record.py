@@ -91,7 +91,7 @@ def read_run_record(path: Path) -> RunRecord:
         return RunRecord(content["command"], content["config"], content["split"], sessions)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}, expected the run.json that a training run writes") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: not the run.json of a training run ({type(error).__name__}: {error}): copy it again"
         ) from error

@@ -90,7 +90,7 @@ def _read_json(path):
         if not isinstance(content, dict):
             raise ValueError(f"a {type(content).__name__}, expected an object")
         return content
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not what a run wrote ({error}): copy it again, or choose another --workdir and start over"
         ) from error

@@ -137,7 +137,8 @@ def test_a_folder_that_is_no_phantom_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["annotations.csv"]
 
 
-def test_a_broken_spec_file_is_named(tmp_path):
-    (tmp_path / "spec.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+def test_a_broken_spec_file_is_named(tmp_path, content):
+    (tmp_path / "spec.json").write_text(content)
     with pytest.raises(InputError, match=r"spec\.json"):
         write_luna16_phantom(SPEC, tmp_path)

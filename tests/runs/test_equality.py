@@ -53,6 +53,10 @@ def test_times_do_not_count(tmp_path):
         (tmp_path / name).write_text(json.dumps({"seconds": seconds, "slides": {"SOS": [label]}}))
     assert difference_of_files(tmp_path / "a", tmp_path / "b", slides_in) is None
     assert difference_of_files(tmp_path / "a", tmp_path / "c", slides_in) is not None
-    (tmp_path / "c").write_text("{}")
-    with pytest.raises(InputError, match=r"c: no results of experiments.sos"):
-        difference_of_files(tmp_path / "a", tmp_path / "c", slides_in)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "5", "[" * 100_000])
+def test_what_is_no_results(tmp_path, content):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(InputError, match=r"results\.json: no results of experiments\.sos"):
+        slides_in(tmp_path / "results.json")

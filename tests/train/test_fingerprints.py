@@ -99,10 +99,23 @@ def test_lines_of_steps_that_were_not_saved_are_dropped(tmp_path):
     assert (tmp_path / "hashes.jsonl").read_bytes() == whole
 
 
-@pytest.mark.parametrize("content", ['{"step": 1, "bat', '{"loss": 0.5}', "[1]"])
-def test_what_is_no_file_of_hashes(tmp_path, content):
-    (tmp_path / "hashes.jsonl").write_text(content + "\n")
-    with pytest.raises(InputError, match=r"hashes\.jsonl: a line is not the hashes of a step"):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            '{"step": 1, "bat',
+            """line 1 is '{"step": 1, "bat', expected a line of a step after 0: copy the file again""",
+        ),
+        ('{"loss": 0.5}', "line 1 is "),
+        ("[1]", "line 1 is "),
+        ('{"step": 2, "batch": {}, "state": {}}\n' * 2, "line 2 is .*, expected a line of a step after 2"),
+        ('{"step": 2, "loss": 0.5}', "the line of step 2 has no hashes of batch and state"),
+        ('{"step": 2, "batch": {}, "state": 5}', "the line of step 2 has no hashes of batch and state"),
+    ],
+)
+def test_what_is_no_file_of_hashes(tmp_path, content, told):
+    (tmp_path / "hashes.jsonl").write_text(content + "\n" * (not content.endswith("\n")))
+    with pytest.raises(InputError, match=rf"hashes\.jsonl: {told}"):
         read_fingerprints(tmp_path)
 
 

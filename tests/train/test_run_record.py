@@ -90,6 +90,7 @@ def test_the_command_is_that_of_the_config(start, tmp_path):
         (None, "expected the run.json that a training run writes"),
         ("{", "not the run.json of a training run"),
         ("[]", "not the run.json of a training run"),
+        ("[" * 100_000, "not the run.json of a training run"),
         ('{"format": 2, "command": "x"}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
         ('{"format": 2, "command": "experiments.sos", "config": {"method": {}}, "sessions": []}', "no sessions"),
         (

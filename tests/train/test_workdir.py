@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "split.json"])
-@pytest.mark.parametrize("content", [b"", b"[1]", b'{"steps": 6', b"\xff", b"5"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"steps": 6', b"\xff", b"5", b"[" * 100_000])
 def test_a_damaged_record_of_a_run_is_one_line(begun, name, content):
     claim_workdir(begun, config_with())
     record_split(begun, {"test": ["1.2"]})
