@@ -91,7 +91,7 @@ def load_config(path: str) -> ConfigDict:
         config = get_config(argument) if argument else get_config()
     except InputError:
         raise
-    except Exception as error:  # whatever somebody's file does
+    except (Exception, SystemExit) as error:  # whatever somebody's file does
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"config {path}: cannot be loaded ({reason}): correct the file") from error
     if not isinstance(config, ConfigDict):
@@ -123,10 +123,9 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         return flags.FLAGS(argv)
     except InputError as error:
         fail(str(error))
-    except (AttributeError, KeyError) as error:  # ml_collections: a field that the config does not have
-        fail(_unknown_field(argv, error))
-    except (flags.Error, TypeError, ValueError, OSError, ImportError) as error:
-        fail(" ".join(str(error).split()))
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError) as error:
+        # ml_collections tells of a field that the config does not have in many ways.
+        fail(_unknown_field(argv) or " ".join(str(error).split()))
     raise AssertionError("fail() exits")
 
 
@@ -173,21 +172,24 @@ def _resolve(path: str) -> str:
     raise InputError(f"config {file}: no such file here or in the folder experiments; {hint}")
 
 
-def _unknown_field(argv: Sequence[str], error: Exception) -> str:
-    path = next((argument.partition("=")[2] for argument in argv if argument.lstrip("-").startswith("config=")), None)
-    fields = [] if path is None else list(_field_names(load_config(path)))
+def _unknown_field(argv: Sequence[str]) -> str | None:
+    """What to say of the first override of a field that the config does not have; None where there is none."""
+    path = next((argument.partition("=")[2] for argument in argv if argument.startswith(_either("config="))), None)
+    if path is None:
+        return None
+    names = list(_names(load_config(path)))
     for argument in argv:
         field = argument.lstrip("-").partition("=")[0].removeprefix("config.")
-        if argument.lstrip("-").startswith("config.") and field not in fields:
-            nearest = difflib.get_close_matches(field, fields, n=1)
+        if argument.startswith(_either("config.")) and field.partition("[")[0] not in names:
+            nearest = difflib.get_close_matches(field, names, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else "see the config file for the fields there are"
             return f"--config.{field}: the config has no such field; {hint}"
-    return " ".join(str(error).split())
+    return None
 
 
-def _field_names(config: ConfigDict, prefix: str = "") -> Iterator[str]:
+def _names(config: ConfigDict, prefix: str = "") -> Iterator[str]:
+    """Of all sections and fields."""
     for name, value in config.items():
+        yield f"{prefix}{name}"
         if isinstance(value, ConfigDict):
-            yield from _field_names(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
+            yield from _names(value, f"{prefix}{name}.")

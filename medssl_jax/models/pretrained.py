@@ -31,7 +31,7 @@ def read_resnet18(path: str | os.PathLike) -> dict[str, Any]:
     of the three colours are added up: a grey image is one whose colours are equal. The classifier is left out.
 
     Raises:
-      InputError: the file is absent or no such archive, or an array is absent, damaged or of another shape.
+      InputError: the file is absent or no such archive, or an array is absent, damaged, not finite or of another shape.
     """
     arrays = _Arrays(Path(path))
 
@@ -93,7 +93,7 @@ class _Arrays:
         except InputError:
             raise
         except Exception as error:  # whatever a damaged file makes of zipfile, zlib and NumPy
-            raise InputError(f"{self._path}: {name}: damaged ({_short(error)}): copy the file again") from None
+            raise InputError(f"{self._path}: {name}: cannot be read ({_short(error)}): copy the file again") from None
         if not np.isfinite(array).all():
             raise InputError(f"{self._path}: {name}: holds numbers that are not finite: copy the file again")
         return array

@@ -16,6 +16,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.metrics.luna16_files import Findings
 from medssl_jax.progress import progress_bar
+from medssl_jax.train.config_checks import phantom_from
 
 
 def prepared_scans(data: ml_collections.ConfigDict) -> tuple[ScanSource, ...]:
@@ -92,13 +93,7 @@ def phantom_of(part: ml_collections.ConfigDict) -> Any:
     from medssl_jax.phantoms.luna16 import Luna16Phantom
     from medssl_jax.phantoms.nlst import NlstPhantom
 
-    spec = NlstPhantom if part.data_set == "nlst" else Luna16Phantom
-    try:
-        return spec(**part.phantom)
-    except (TypeError, ValueError) as error:  # of a field that there is not, or that holds something else
-        raise InputError(
-            f"config field data.phantom is {dict(part.phantom)}, expected fields of {spec.__name__}: {error}"
-        ) from None
+    return phantom_from(NlstPhantom if part.data_set == "nlst" else Luna16Phantom, part.phantom)
 
 
 def _source(part, data):

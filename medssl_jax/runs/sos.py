@@ -40,6 +40,7 @@ from medssl_jax.train.config_checks import (
     each,
     number,
     one_of,
+    phantom_from,
     whole,
 )
 from medssl_jax.train.optimiser import make_optimiser
@@ -160,12 +161,7 @@ def phantom_of(data: ml_collections.ConfigDict) -> Any:
     """The phantom of `config.data`, cut as the slides are. Raises `InputError` for a field out of range."""
     from medssl_jax.phantoms.slides.spec import LksPhantom
 
-    try:
-        return LksPhantom(grid=data.grid, patch_side=data.patch_side, shrink=data.shrink, **data.phantom)
-    except (TypeError, ValueError) as error:  # of a field that there is not, or that holds something else
-        raise InputError(
-            f"config field data.phantom is {dict(data.phantom)}, expected fields of LksPhantom: {error}"
-        ) from None
+    return phantom_from(LksPhantom, data.phantom, grid=data.grid, patch_side=data.patch_side, shrink=data.shrink)
 
 
 def needs_high_resolution(data: ml_collections.ConfigDict, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:

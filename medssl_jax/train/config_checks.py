@@ -2,12 +2,15 @@
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import ml_collections
 
 from medssl_jax.errors import InputError
+
+Phantom = TypeVar("Phantom")
 
 # Bounds that no sensible run meets: beyond them a typing error would only be noticed when memory or patience runs out.
 MANY = 1_000_000
@@ -34,7 +37,7 @@ def number(low: float | int, high: float | int, *, above: bool = False, below: b
     """A finite number from `low` to `high`; above the first or below the second, where told."""
 
     def holds(value):
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
             return False
         return (low < value if above else low <= value) and (value < high if below else value <= high)
 
@@ -49,7 +52,8 @@ def each(one: Range, *, least: int = 1, most: int = 16) -> Range:
     def holds(values):
         return isinstance(values, tuple | list) and least <= len(values) <= most and all(map(one.holds, values))
 
-    return Range(holds, f"a tuple of {least} to {most}, each of them {one.expected}")
+    count = f"{least} to {most}" if least < most else f"{most}"
+    return Range(holds, f"a tuple of {count}, each of them {one.expected}")
 
 
 def one_of(names: Iterable[str]) -> Range:
@@ -100,6 +104,16 @@ def check_together(config: ml_collections.ConfigDict, expectations: Iterable[tup
     for field, holds, expected in expectations:
         if not holds:
             raise _refusal(field, _value_of(config, field), expected)
+
+
+def phantom_from(spec: Callable[..., Phantom], fields: Any, **others: Any) -> Phantom:
+    """`spec(**fields, **others)`, `fields` from a config. Raises `InputError` for one out of range or that it lacks."""
+    try:
+        return spec(**fields, **others)
+    except (TypeError, ValueError, OverflowError) as error:
+        found = dict(fields) if isinstance(fields, ml_collections.ConfigDict) else fields
+        expected = f"fields of {spec.__name__}: {error}"
+        raise InputError(f"config field data.phantom is {found}, expected {expected}") from None
 
 
 def _refusal(field, found, expected):

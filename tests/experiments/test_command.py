@@ -38,6 +38,7 @@ def test_version_is_that_of_the_package(tmp_path):
         ("get_config = 5\n", "has no function get_config"),
         ("def get_config(\n", r"cannot be loaded \(SyntaxError: "),
         ("def get_config():\n    return 1 / 0\n", r"cannot be loaded \(ZeroDivisionError: division by zero\)"),
+        ("raise SystemExit(0)\n", r"cannot be loaded \(SystemExit: 0\)"),
         ("import absent_module\n", r"cannot be loaded \(ModuleNotFoundError: "),
         ("def get_config():\n    return {}\n", "get_config gives a dict, expected a ConfigDict"),
     ],

@@ -5,6 +5,7 @@ from absl import flags
 from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
 
+from experiments import command
 from experiments.configs import phantom, phantom_nlst, phantom_sos
 from medssl_jax.errors import InputError
 from medssl_jax.runs.jobs import job_of
@@ -72,7 +73,10 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
         ({"patches.jitter": 13}, "patches.jitter is 13, expected at most 12, half of patches.side"),
         ({"patches.side": 528}, "patches.side is 528, expected 1 or more, at most 512"),
         ({"patches.scale_range": (1.25, 0.75)}, "patches.scale_range is .*, expected two numbers, the smaller first"),
-        ({"patches.scale_range": (0.75, 1.0, 1.25)}, "patches.scale_range is .*, expected a tuple of 2"),
+        ({"patches.scale_range": (0.75, 1.0, 1.25)}, "patches.scale_range is .*, expected a tuple of 2, each of them"),
+        ({"patches.scale_range": (10**400, 1)}, "patches.scale_range is .*, expected a tuple of 2, each of them"),
+        ({"data.phantom.scans": 10**400}, "phantom scans: found 1000.*, expected a finite number"),
+        ({"data.phantom.chest_zyx_mm": (10**400, 1, 1)}, "data.phantom is .*int too large to convert to float"),
         ({"patches.nodule_share": 1.5}, "patches.nodule_share is 1.5, expected 0 or more, at most 1"),
         ({"model.features": (16, 32, 48, 0)}, "model.features is .*, expected a tuple of 1 to 10, each of them 1 or"),
         ({"model.blocks": (1, 1, 1)}, "model.blocks is .*, expected as many as model.features"),
@@ -123,9 +127,36 @@ def test_the_second_phantom_is_looked_at_too():
         job_of(config).check_config(config)
 
 
-def test_a_phantom_of_unknown_fields_is_one_line():
+@pytest.mark.parametrize(("found", "reason"), [({"hearts": 2}, "hearts"), (5, "mapping"), ({"scans": "x"}, "")])
+def test_a_phantom_of_other_fields_is_one_line(found, reason):
     config = phantom.get_config()
-    config.data.phantom.hearts = 2
-    with pytest.raises(InputError, match=r"data.phantom is .*, expected fields of Luna16Phantom: .*hearts") as caught:
+    with config.ignore_type():
+        config.data.phantom = found
+    expected = f"data.phantom is .*, expected fields of Luna16Phantom: .*{reason}"
+    with pytest.raises(InputError, match=expected) as caught:
         job_of(config).check_config(config)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("--config.=1", "--config.: the config has no such field; see the config file for the fields there are"),
+        ("--config.seed.x=1", "--config.seed.x: the config has no such field; did you mean seed?"),
+        ("--config.patches.jiter=1", "--config.patches.jiter: the config has no such field; did you mean patches.jitt"),
+        ("--config.patches=5", "flag --config.patches=5: "),
+        ("--config.steps=1_", "flag --config.steps=1_: "),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections uses it
+def test_an_argument_that_is_no_override_is_named(monkeypatch, capsys, argument, told):
+    argv = ["command", "--config=configs/phantom.py", argument]
+    monkeypatch.setattr("sys.argv", argv)
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, flag_values=values)
+    monkeypatch.setattr(command.flags, "FLAGS", values)
+    with pytest.raises(SystemExit, match="2"):
+        command._parse_flags(argv)
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {told}")
+    assert said.count("\n") == 1

@@ -1,5 +1,8 @@
 """Weights of torchvision's ResNet-18 mean the same here: against its layers written out with NumPy."""
 
+import io
+import zipfile
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,6 +122,61 @@ def test_what_is_no_such_file(weights, tmp_path):
     np.savez(tmp_path / "other.npz", **{name: array[:1] for name, array in weights[1].items() if array.ndim})
     with pytest.raises(InputError, match=r"conv1\.weight: found \(1, 3, 7, 7\), expected an array of \(64, 3, 7, 7\)"):
         read_resnet18(tmp_path / "other.npz")
+
+
+def _npy(array):
+    written = io.BytesIO()
+    np.save(written, array)
+    return written.getvalue()
+
+
+def _with_header(header):
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header
+
+
+FIRST = np.ones((64, 3, 7, 7), np.float32)  # conv1.weight, which is read before all others
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "cannot be read"),
+        (b"text", "cannot be read"),
+        (_with_header(b"(" * 200), "cannot be read"),
+        (_with_header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (100000, 100000)}"), r"found \(100000, 1000"),
+        (_npy(FIRST)[:-1], "cannot be read"),
+        (_npy(FIRST.astype(np.int32)), r"found int32 of \(64, 3, 7, 7\), expected an array of \(64, 3, 7, 7\)"),
+        (_npy(FIRST.astype(object)), "found object of"),
+        (_npy(FIRST * np.nan), "holds numbers that are not finite"),
+        (_npy(FIRST) + bytes(2**20), "cannot be read"),
+    ],
+    ids=["empty", "text", "tokens", "huge", "short", "whole numbers", "objects", "not finite", "long"],
+)
+def test_an_array_that_is_none(tmp_path, content, told):
+    with zipfile.ZipFile(tmp_path / "weights.npz", "w") as archive:
+        archive.writestr("conv1.weight.npy", content)
+    with pytest.raises(InputError, match=rf"weights\.npz: conv1\.weight: .*{told}") as caught:
+        read_resnet18(tmp_path / "weights.npz")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_flipped_byte_is_told_by_the_checksum(tmp_path, place):
+    path = tmp_path / "weights.npz"
+    np.savez_compressed(path, **{"conv1.weight": np.random.default_rng(0).normal(size=FIRST.shape).astype(np.float32)})
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.npz: conv1\.weight: cannot be read"):
+        read_resnet18(path)
+
+
+def test_a_negative_variance_is_refused(tmp_path):
+    arrays = {"conv1.weight": FIRST, "bn1.running_var": np.full(64, -1.0)}
+    arrays |= {f"bn1.{part}": np.ones(64) for part in ("weight", "bias", "running_mean")}
+    np.savez(tmp_path / "weights.npz", **arrays)
+    with pytest.raises(InputError, match=r"bn1\.running_var: found -1, expected 0 or more"):
+        read_resnet18(tmp_path / "weights.npz")
 
 
 def test_other_networks_take_no_pretrained_weights():

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-import math
+import sys
 
 from medssl_jax.errors import InputError
 from medssl_jax.phantoms.chests.diameters import LUNA16_DIAMETER_RANGE_MM
@@ -53,8 +53,7 @@ class Luna16Phantom:
     def __post_init__(self):
         self._make_floats()
         for field, value in self._numbers():
-            if not math.isfinite(value):
-                raise InputError(f"phantom {field}: found {value}, expected a finite number")
+            _check(abs(value) <= sys.float_info.max, field, value, "a finite number")
         _check(self.seed >= 0, "seed", self.seed, "0 or more")
         _check(1 <= self.scans <= MOST_SCANS, "scans", self.scans, f"1 or more, at most {MOST_SCANS}")
         sides = self.chest_zyx_mm

@@ -1,7 +1,7 @@
 """What a synthetic LKS is made of: one frozen record, complete enough to make the same bytes again."""
 
 import dataclasses
-import math
+import sys
 
 from medssl_jax.errors import InputError
 from medssl_jax.slides import SlideLayout
@@ -55,7 +55,7 @@ class LksPhantom:
         self._make_uniform()
         for field in ("seed", *_NUMBERS, *_SHARES):
             value = getattr(self, field)
-            _check(math.isfinite(value) and value >= 0, field, value, "a finite number, 0 or more")
+            _check(0 <= value <= sys.float_info.max, field, value, "a finite number, 0 or more")
         for field in ("train", "test", "grid", "patch_side"):
             fits = 1 <= getattr(self, field) <= MOST_SLIDES
             _check(fits, field, getattr(self, field), f"1 or more, at most {MOST_SLIDES}")

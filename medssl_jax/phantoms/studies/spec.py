@@ -8,7 +8,13 @@ import json
 import numpy as np
 
 from medssl_jax.errors import InputError
-from medssl_jax.phantoms.chests.spec import LUNA16_NODULES_PER_SCAN, LUNA16_SHARE_WITHOUT_NODULES, Luna16Phantom, Number
+from medssl_jax.phantoms.chests.spec import (
+    LUNA16_NODULES_PER_SCAN,
+    LUNA16_SHARE_WITHOUT_NODULES,
+    MOST_SCANS,
+    Luna16Phantom,
+    Number,
+)
 
 LAYOUTS = ("nbia", "idc")
 MOST_STUDIES = 3  # NLST screened each person in three years
@@ -61,7 +67,7 @@ class NlstPhantom:
         for field in dataclasses.fields(self.chest):
             if hasattr(self, field.name):
                 object.__setattr__(self, field.name, getattr(self.chest, field.name))
-        _check(self.patients >= 1, "patients", self.patients, "1 or more")
+        _check(1 <= self.patients <= MOST_SCANS, "patients", self.patients, f"1 or more, at most {MOST_SCANS}")
         _check(
             1 <= self.studies_per_patient <= MOST_STUDIES, "studies_per_patient", self.studies_per_patient, "1, 2 or 3"
         )

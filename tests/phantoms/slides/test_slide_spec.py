@@ -22,6 +22,8 @@ def test_whole_numbers_make_the_same_phantom():
     [
         ("seed", -1),
         ("train", 0),
+        ("train", 10**400),
+        ("seed", 10**400),
         ("grid", 0),
         ("patch_side", 100),  # no multiple of 8
         ("shrink", 2),

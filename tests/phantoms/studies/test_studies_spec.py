@@ -14,6 +14,8 @@ from medssl_jax.phantoms.studies.spec import DEFECTS, NlstPhantom
     ("fields", "words"),
     [
         ({"patients": 0}, "patients: found 0"),
+        ({"patients": 10**9}, "patients: found 1000000000, expected 1 or more, at most 100000"),
+        ({"seed": 10**400}, "seed"),
         ({"studies_per_patient": 4}, "studies_per_patient: found 4"),
         ({"layout": "flat"}, "found flat, expected nbia or idc"),
         ({"defects": ("torn",)}, "found torn, expected some of duplicate_slice"),
