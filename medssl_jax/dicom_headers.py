@@ -132,7 +132,9 @@ def _read_header(path: Path) -> Header | None:
             if keyword == "PatientID":
                 value = patient_key(_joined(value))
         except Exception as error:
-            raise InputError(f"unreadable header: {keyword} of {path.name} cannot be read ({_reason(error)})") from None
+            # The reason may hold the value.
+            reason = "" if keyword == "PatientID" else f" ({_reason(error)})"
+            raise InputError(f"unreadable header: {keyword} of {path.name} cannot be read{reason}") from None
         if value is not None and value != "" and value != ():
             values[keyword] = value
     if "SeriesInstanceUID" not in values:

@@ -125,17 +125,18 @@ def read_patients(folder: Path, series_uids: Iterable[str]) -> dict[str, str]:
     listed, patient_of = frozenset(series_uids), dict[str, str]()
     row_of: dict[Hashable, int] = {}
     for row, (series_uid, patient) in read_table(path, PATIENT_COLUMNS[path.name]):
-        if series_uid in listed and patient_of.setdefault(series_uid, patient) != patient:
+        key = patient_key(patient)
+        if series_uid in listed and patient_of.setdefault(series_uid, key) != key:
             raise InputError(
-                f"{path}: row {row}: series {series_uid} is of patient {patient!r}, in a row before of "
-                f"{patient_of[series_uid]!r}: expected one patient; take one row out"
+                f"{path}: row {row}: series {series_uid} is of another patient than in row {row_of[series_uid]}, "
+                "expected one: take one of the two out"
             )
         check_new(path, row, f"the same series {series_uid}", series_uid, row_of)
     if not patient_of:
         raise InputError(
             f"{path}: names none of the {len(listed)} listed series, expected LIDC-IDRI's: correct it or take it away"
         )
-    return {series_uid: patient_key(patient) for series_uid, patient in patient_of.items()}
+    return patient_of
 
 
 def patients_path(folder: Path) -> Path | None:
