@@ -71,6 +71,44 @@ def test_a_crop_may_hold_one_lung(chest):
     assert dice(segmented(hu[:, :, 4:75]), lungs[:, :, 4:75]) > 0.95
 
 
+@pytest.fixture(scope="module")
+def chest_with_vessels(chest):
+    """What tells a cut lung from the room's air."""
+    hu, lungs = chest
+    is_vessel = np.zeros(SIZE_ZYX, bool)
+    is_vessel[:, 2::10, 2::10] = is_vessel[:, 3::10, 2::10] = is_vessel[:, 2::10, 3::10] = True
+    return np.where(is_vessel & (hu < -700) & lungs, 0, hu).astype(np.int16), lungs
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        np.s_[:, 35:75, 30:120],  # the outer parts of both lungs are not in view
+        np.s_[:, :, 40:],
+        np.s_[:, :, :115],
+        np.s_[:, 50:, :],
+        np.s_[:, :60, :],
+        np.s_[20:50, 35:75, 30:120],
+    ],
+    ids=["all sides", "right", "left", "front", "back", "all sides and a slab"],
+)
+def test_sides_of_the_view_may_go_through_the_lungs(chest_with_vessels, part):
+    hu, lungs = chest_with_vessels
+    mask, inside = segmented(np.ascontiguousarray(hu[part])), lungs[part]
+    assert (mask & inside).sum() > 0.95 * inside.sum()
+    assert (mask & ~inside).sum() < 0.05 * inside.sum()
+
+
+def test_air_beside_a_body_that_the_view_cuts_is_no_lung(chest_with_vessels):
+    """Half of a chest, with the air beside it along three sides of the view."""
+    hu, lungs = chest_with_vessels
+    room = hu.copy()
+    room[:, :, 75:] = np.random.default_rng(1).normal(-1000, 20, room[:, :, 75:].shape)
+    mask = segmented(room)
+    assert not mask[:, :, 80:].any()
+    assert (mask & lungs)[:, :, :75].sum() > 0.95 * lungs[:, :, :75].sum()
+
+
 def test_a_flipped_scan_has_a_flipped_mask(chest):
     hu, _ = chest
     flipped = segmented(hu[:, ::-1, ::-1].copy(), (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
@@ -107,3 +145,29 @@ def test_a_real_crop_round_one_emphysematous_lung(shared_data):
     assert np.median(volume.array_zyx[mask]) < -850
     assert mask[64, 80, 60]
     assert not mask[:, :3, :3].any()  # the air outside
+
+
+@pytest.fixture(scope="module")
+def real_chest(shared_data):
+    """A whole chest, its lungs in it."""
+    (path,) = (shared_data / "real" / "scans").glob("subset*/*.mhd")
+    volume = read_volume(path)
+    return volume, segment_lungs(volume).astype(bool)
+
+
+@pytest.mark.slow
+def test_a_real_chest_has_six_litres_of_lung(real_chest):
+    volume, mask = real_chest
+    litres = mask.sum() * np.prod(volume.grid.spacing_zyx_mm) / 1e6
+    assert litres == pytest.approx(5.977, rel=0.02)  # before lungs that the view cuts were found, and looked at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("voxels", [32, 64, 96])
+def test_a_real_chest_without_the_outer_parts_of_its_lungs(real_chest, voxels):
+    volume, mask = real_chest
+    part = np.s_[:, voxels:-voxels, voxels:-voxels]
+    array = np.ascontiguousarray(volume.array_zyx[part])
+    cropped = segment_lungs(Volume(array, Grid(array.shape, volume.grid.spacing_zyx_mm), "1")).astype(bool)
+    assert (cropped & mask[part]).sum() > 0.95 * mask[part].sum()
+    assert (cropped & ~mask[part]).sum() < 0.05 * mask[part].sum()
