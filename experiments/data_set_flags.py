@@ -24,7 +24,7 @@ def define(data_sets: Sequence[str], *, purpose: str) -> None:
     flags.DEFINE_string("manual_dir", None, "folder of the unpacked download, or of your scans", required=True)
     flags.DEFINE_string("labels", None, "folder: CSV file of points or boxes, or folder of masks")
     flags.DEFINE_string("labelled_list", None, "folder: CSV file of the series that are labelled")
-    flags.DEFINE_string("lungs", None, "folder: folder of lung masks; without it lungs are segmented")
+    flags.DEFINE_string("lungs", None, "folder: folder of lung masks; the lungs of scans without one are found")
     flags.DEFINE_integer("min_slices", None, "nlst: the fewest slices of a series")
 
 

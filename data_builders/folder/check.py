@@ -26,7 +26,7 @@ def check_folder(
     """Checks all scans; `given` are `labels`, `labelled_list`, `lungs` and `index_dir` of `files.find_scans`.
 
     Raises:
-      InputError: `folder` is none.
+      InputError: `folder` is none, or holds no scan.
     """
     files.check_is_folder(folder)
     defects: list[Defect] = []
@@ -34,6 +34,8 @@ def check_folder(
     notices: tuple[str, ...] = ()
     try:
         found = files.find_scans(folder, workers=workers, progress=progress, **given)
+    except files.NoScanError:
+        raise
     except InputError as error:
         defects.append(Defect("cannot be prepared", folder.name, str(error), True))
         scans = list(_scans_alone(folder, defects, **given))

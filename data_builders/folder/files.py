@@ -9,6 +9,7 @@ from pathlib import Path
 from data_builders.folder import folds, masks, tables
 from data_builders.folder.headers import ScanHeader, read_file_header, read_scan_headers
 from data_builders.folder.lesions import Lesions, check_inside
+from data_builders.folder.lungs import find_lung_masks
 from data_builders.folder.reading import read_all, some
 from data_builders.folder.scans import FolderScan, FolderScans
 from data_builders.folder.tree import PassedOver, read_tree
@@ -20,6 +21,10 @@ from medssl_jax.progress import Progress, silent
 from medssl_jax.volumes import EXTENSIONS
 
 ACCEPTED = f"{', '.join(EXTENSIONS)}, or folders of DICOM slices (one or more CT series)"
+
+
+class NoScanError(InputError):
+    """A folder without a scan: there is nothing to prepare or to check."""
 
 
 def find_scans(
@@ -36,12 +41,14 @@ def find_scans(
 
     `labels` is a table of lesions (`tables.read_lesion_table`) or a folder of masks named as the scans; `labelled_list`
     names, in the format of LUNA16's seriesuids.csv, scans that are labelled even where no lesion is. `lungs` is a
-    folder of lung masks named as the scans; without it lungs are segmented. Folders of masks may lie in `manual_dir`.
+    folder of lung masks named as the scans; where a scan has none its lungs are found. Folders of masks may lie in
+    `manual_dir`.
     Headers and masks are read in `workers` processes; DICOM's and masks' are remembered in `index_dir`.
 
     Raises:
-      InputError: no scan; two scans of one id; an unreadable header; labels, lists, folds or patients of no scan;
-        a bad cell; a lesion outside its scan; a scan without its lung mask. Of several bad scans or masks all are told.
+      NoScanError: there is none.
+      InputError: two scans of one id; an unreadable header; labels, lists, folds or patients of no scan; a bad cell;
+        a lesion outside its scan; lung masks of no scan only. Of several bad scans or masks all are told.
     """
     check_is_folder(manual_dir)
     index_dir = None if index_dir is None else writable_directory(index_dir)
@@ -50,7 +57,7 @@ def find_scans(
     tree = read_tree(manual_dir, without=mask_folders)
     headers, passed_over = _read_headers(tree, index_dir, workers, progress)
     if not headers:
-        raise InputError(_no_scan(manual_dir, passed_over))
+        raise NoScanError(_no_scan(manual_dir, passed_over))
     remarks = _patient_remarks(headers.values())
     lesions_of: dict[str, Lesions] = {}
     if labels is not None and labels.is_dir():
@@ -61,7 +68,11 @@ def find_scans(
     elif labels is not None:
         lesions_of = _read_table(labels, headers)
     labelled = frozenset(lesions_of) | _read_list(labelled_list, labels, headers)
-    lungs_of = {} if lungs is None else _lungs_paths(lungs, headers)
+    lungs_of: dict[str, Path] = {}
+    if lungs is not None:
+        lungs_of, others, told = find_lung_masks(lungs, headers.keys())
+        passed_over += others
+        remarks += told
     patient_of = {uid: header.patient for uid, header in headers.items()}
     patient_of |= folds.read_patients(manual_dir, headers.keys())
     subset_of = _subsets(manual_dir, labelled, headers, patient_of)
@@ -151,19 +162,6 @@ def _read_list(path, labels_path, headers) -> frozenset[str]:
     for row, series_uid in enumerate(listed, start=1):
         tables.check_known(path, row, series_uid, headers.keys())
     return frozenset(listed)
-
-
-def _lungs_paths(folder, headers) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder, expected one of lung masks named as the scans")
-    path_of = masks.mask_paths(read_tree(folder))
-    absent = sorted(set(headers) - set(path_of))
-    if absent:
-        raise InputError(
-            f"{folder}: no lung mask of {len(absent)} scans ({some(absent)}), expected one of each scan's name: add "
-            "them, or give no folder of lung masks, so that all lungs are segmented"
-        )
-    return path_of
 
 
 def _subsets(manual_dir, labelled, headers, patient_of) -> dict[str, int]:

@@ -18,6 +18,8 @@ def read_all(
     read: Callable[[Item], Result], items: Sequence[Item], *, workers: int, progress: Progress
 ) -> list[Result]:
     """`read(item)` of all items, in no order; raises one `InputError` that tells those of all items."""
+    if not items:
+        return []
     finished = progress(results_as_completed(partial(_or_error, read), items, workers=workers), total=len(items))
     results: list[Result] = []
     errors: list[InputError] = []

@@ -74,7 +74,7 @@ class FolderScans(Sequence):
 
 
 def prepare(scan: FolderScan) -> PreparedScan:
-    """Reads a scan and puts it on the 1 mm grid; lungs are those of its mask, else segmented.
+    """Reads a scan and puts it on the 1 mm grid; lungs are those of its mask, else found from the HU.
 
     A lung mask of LUNA16 is known by its labels, and its trachea (5) left out; of any other, every label but 0 is lung.
 

@@ -21,7 +21,7 @@ def get_config(_: str = "") -> ConfigDict:
         dict(
             labels="",  # CSV file of points or boxes, or folder of masks
             labelled_list="",  # CSV file of the labelled scans, where some of them have no nodule
-            lungs="",  # folder of lung masks; without it lungs are segmented
+            lungs="",  # folder of lung masks; the lungs of scans without one are found
         )
     )
     config.split.train_subsets = tuple(range(8))

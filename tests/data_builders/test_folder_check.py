@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from data_builders.folder.check import check_folder
 from data_builders.folder.tree import name_of
+from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.progress import silent
 from medssl_jax.report.data_check.page import write_check_page
@@ -103,6 +104,14 @@ def test_a_cut_scan_is_named_and_blocks(folder, extension):
     report = check(folder)
     assert not report.can_start
     assert ("unreadable scan", "carl", True) in kinds(report)
+
+
+@pytest.mark.parametrize("beside", [None, "notes.txt", "table.npy"])
+def test_a_folder_without_a_scan_is_nothing_to_check(tmp_path, beside):
+    if beside:
+        (tmp_path / beside).touch()
+    with pytest.raises(InputError, match="no scan below it, expected"):
+        check(tmp_path)
 
 
 def test_a_damaged_file_is_told_and_the_others_are_looked_at(folder):

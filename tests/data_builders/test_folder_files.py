@@ -396,11 +396,43 @@ class TestPrepared:
         write(tmp_path / "lungs/a.nrrd", array=mask)
         assert prepare(scan).lungs[:, :, -1].all()
 
-    def test_a_scan_without_its_lung_mask(self, tmp_path):
+    def test_some_scans_may_have_a_lung_mask_and_others_not(self, tmp_path):
+        for name in "ab":
+            write(tmp_path / f"scans/{name}.nii", grid=CHEST, array=chest_hu())
+        mask = np.zeros(CHEST.size_zyx, np.uint8)
+        mask[10:12, 20:40, 15:30] = 1  # no segmentation would give this
+        write(tmp_path / "lungs/deep/b.nrrd", grid=CHEST, array=mask)
+        given = {"lungs": tmp_path / "lungs"}
+        prepare_scans("folder", tmp_path / "scans", tmp_path / "data", workers=1, progress=silent, **given)
+        found, read = (scan.lungs for scan in open_scans("folder", tmp_path / "data"))
+        np.testing.assert_array_equal(found, prepare(find_scans(tmp_path / "scans")[0]).lungs)
+        assert found[20, 30, 23]
+        assert found[20, 30, 51]
+        assert read[11, 30, 23]
+        assert not read[20].any()
+
+    def test_who_has_a_lung_mask_and_what_else_lies_there_is_told(self, tmp_path):
         for name in "abc":
             write(tmp_path / f"scans/{name}.nii")
-        lungs_of(tmp_path / "lungs", "b")
-        refused(r"no lung mask of 2 scans \(a, c\)", tmp_path / "scans", lungs=tmp_path / "lungs")
+        lungs_of(tmp_path / "lungs", "b", "b_seg")
+        (tmp_path / "lungs/c.npy").touch()
+        found = find_scans(tmp_path / "scans", lungs=tmp_path / "lungs")
+        masks = {uid: scan.lungs_path for uid, scan in by_uid(found).items()}
+        assert masks == {"a": None, "b": tmp_path / "lungs/b.nii.gz", "c": None}
+        assert "lung masks of 1 scans are given, the lungs of the other 2 are found from their HU: a, c" in found.note
+        assert f"passed over 1 (lung mask of no scan): {tmp_path / 'lungs/b_seg.nii.gz'}" in found.note
+        assert f"passed over 1 (unknown kind of file): {tmp_path / 'lungs/c.npy'}" in found.note
+        lungs_of(tmp_path / "lungs", "a", "c")
+        assert "found from their HU" not in find_scans(tmp_path / "scans", lungs=tmp_path / "lungs").note
+
+    def test_lung_masks_of_no_scan_at_all(self, tmp_path):
+        write(tmp_path / "scans/a.nii")
+        lungs_of(tmp_path / "lungs", "a_seg")
+        refused(
+            r"none of the 1 lung masks in .* is of a scan, .*such as 'a'", tmp_path / "scans", lungs=tmp_path / "lungs"
+        )
+        (tmp_path / "empty").mkdir()
+        refused("empty: no lung mask below it, expected", tmp_path / "scans", lungs=tmp_path / "empty")
         refused("no such folder, expected one of lung masks", tmp_path / "scans", lungs=tmp_path / "nowhere")
 
     def test_values_that_are_no_hu(self, tmp_path):
@@ -439,11 +471,11 @@ def mask_with(path, grid):
     write(path, grid=grid, array=np.ones(grid.size_zyx, np.uint8))
 
 
-CHEST = Grid((40, 60, 75), (4.0, 4.0, 4.0))
+CHEST = Grid((40, 60, 75), (1.0, 1.0, 1.0))
 
 
 def chest_hu():
-    """A body of two lungs, large enough for the segmenter."""
+    """A small body of two lungs, which the segmenter finds."""
     z, y, x = np.indices(CHEST.size_zyx)
     hu = np.where(((y - 30) / 24) ** 2 + ((x - 37) / 34) ** 2 < 1, 40, -1000)
     for middle in (23, 51):

@@ -18,9 +18,9 @@ def luna16(tmp_path_factory):
     return folder
 
 
-def run(*flags):
+def run(*flags, cwd=None):
     command = [sys.executable, "-m", "experiments.check_data", "--workers=1", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 def test_a_clean_one_exits_with_0_and_leaves_a_page(luna16, tmp_path):
@@ -44,13 +44,14 @@ def test_what_blocks_exits_with_1(luna16, tmp_path):
     ("flags", "said"),
     [
         (["--manual_dir=nowhere"], "nowhere: LUNA16 is not here"),
+        (["--manual_dir=.", "--dataset=folder"], "no scan below it"),
         (["--manual_dir=nowhere", "--labels=a.csv"], "--labels: is for --dataset=folder, found --dataset=luna16"),
         (["--manual_dir=nowhere", "--train_subsets=0,5"], "[5] are in both"),
         (["--manual_dir=nowhere", "--train_subsets=first"], "--train_subsets: found first, expected numbers"),
     ],
 )
-def test_what_cannot_be_checked_exits_with_2_and_one_line(flags, said):
-    done = run(*flags)
+def test_what_cannot_be_checked_exits_with_2_and_one_line(flags, said, tmp_path):
+    done = run(*flags, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
