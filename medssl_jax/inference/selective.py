@@ -274,18 +274,18 @@ def check_settings(networks: SosNetworks, settings: SelectiveSettings) -> None:
         "policy": {"low": networks.lrn, "high": networks.hrn, "policy": networks.policy_network},
     }
     if settings.rule not in RULES:
-        raise InputError(f"inference.rule is {settings.rule}, expected one of {', '.join(RULES)}")
+        raise InputError(f"config field inference.rule is {settings.rule}, expected one of {', '.join(RULES)}")
     for name, network in needed[settings.rule].items():
         if network is None:
             raise InputError(
-                f"inference.rule is {settings.rule}, which needs the {name} network: set method.use_{name}, or choose "
-                "another rule"
+                f"config field inference.rule is {settings.rule}, which needs the {name} network: "
+                f"set method.use_{name}, or choose another rule"
             )
     if not 0 <= settings.c <= 1:
-        raise InputError(f"inference.c is {settings.c}, expected 0 to 1")
+        raise InputError(f"config field inference.c is {settings.c}, expected 0 to 1")
     for name in ("slide_batch", "patch_batch"):
         if getattr(settings, name) < 1:
-            raise InputError(f"inference.{name} is {getattr(settings, name)}, expected 1 or more")
+            raise InputError(f"config field inference.{name} is {getattr(settings, name)}, expected 1 or more")
 
 
 def _fill_up(images, count):

@@ -17,11 +17,14 @@ import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.errors import InputError
+from medssl_jax.names import printable
 
 FEATURES = (64, 128, 256, 512)
 BLOCKS = (2, 2, 2, 2)
 BATCH_NORM_EPS = 1e-5  # torchvision's
 LONGEST_HEADER = 2**17  # bytes; NumPy itself reads 10,000 of one
+PIECE_BYTES = 1 << 20
+MOST_BYTES_UNPACKED = 1 << 28  # a ResNet-18 takes 47 million
 
 
 def read_resnet18(path: str | os.PathLike) -> dict[str, Any]:
@@ -70,10 +73,13 @@ class _Arrays:
         self._path = path
         try:
             self._members = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+            self._check_sums()
+        except InputError:
+            raise
         except FileNotFoundError:
             raise InputError(f"{path}: no such file, expected the arrays of a ResNet-18 (model.pretrained)") from None
         except Exception as error:  # whatever a damaged file makes of zipfile
-            raise InputError(f"{path}: not a NumPy archive (.npz): {_short(error)}") from None
+            raise InputError(f"{path}: no whole NumPy archive (.npz): {_short(error)}: copy the file again") from None
 
     def read(self, name: str, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
         """The numbers of one array. Raises `InputError` where it is not as expected."""
@@ -92,11 +98,30 @@ class _Arrays:
                 array = np.load(io.BytesIO(self._members.read(member)), allow_pickle=False).astype(np.float64)
         except InputError:
             raise
-        except Exception as error:  # whatever a damaged file makes of zipfile, zlib and NumPy
-            raise InputError(f"{self._path}: {name}: cannot be read ({_short(error)}): copy the file again") from None
+        except Exception as error:  # whatever NumPy makes of a file that is none of its own
+            raise self._unreadable(name, error) from None
         if not np.isfinite(array).all():
             raise InputError(f"{self._path}: {name}: holds numbers that are not finite: copy the file again")
         return array
+
+    def _check_sums(self):
+        """Of all members, also those that are not read."""
+        byte_count = sum(member.file_size for member in self._members.infolist())
+        if byte_count > MOST_BYTES_UNPACKED:
+            raise InputError(
+                f"{self._path}: unpacks to {byte_count >> 20} MiB, expected the arrays of a ResNet-18, of at most "
+                f"{MOST_BYTES_UNPACKED >> 20} MiB: choose another file"
+            )
+        for member in self._members.infolist():
+            try:
+                with self._members.open(member) as file:
+                    while file.read(PIECE_BYTES):
+                        pass
+            except Exception as error:  # whatever a damaged file makes of zipfile and zlib
+                raise self._unreadable(printable(member.filename.removesuffix(".npy")), error) from None
+
+    def _unreadable(self, name, error):
+        return InputError(f"{self._path}: {name}: cannot be read ({_short(error)}): copy the file again")
 
     def _unlike(self, name, found, shape):
         return InputError(
@@ -112,7 +137,7 @@ def _header(file):
 
 
 def _short(error):
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+    return f"{type(error).__name__}: {printable(' '.join(str(error).split())[:100])}"
 
 
 def _layer(kernel, bias):

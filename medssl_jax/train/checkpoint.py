@@ -15,10 +15,12 @@ import orbax.checkpoint as ocp
 
 from medssl_jax import hosts
 from medssl_jax.errors import InputError
+from medssl_jax.names import printable
 
 Read = TypeVar("Read")
 
 FORMAT = 2
+LONGEST_REASON = 160  # TensorStore's go on for several hundred characters
 
 
 class Restored(NamedTuple):
@@ -144,7 +146,7 @@ class Checkpoints:
             except InputError:
                 raise
             except Exception as error:  # whatever a damaged file makes of orbax
-                damaged[step] = str(error).partition("\n")[0] or type(error).__name__
+                damaged[step] = _reason(error)
                 continue
             for each, reason in damaged.items():
                 print(
@@ -187,11 +189,21 @@ def _named(directory: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # TensorStore reports a full disk as a ValueError
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InputError(
-            f"{directory}: checkpoints cannot be written there ({reason}): make room or choose "
+            f"{directory}: checkpoints cannot be written there ({_reason(error)}): make room or choose "
             "another --workdir; earlier checkpoints are untouched"
         ) from error
+    except RecursionError as error:  # orbax reads the metadata of all steps when it opens the folder
+        raise InputError(
+            f"{directory}: a _CHECKPOINT_METADATA below it is damaged ({_reason(error)}): copy the folder again, or "
+            "remove that file"
+        ) from error
+
+
+def _reason(error):
+    """The first line of an error, cut short where it is long."""
+    line = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+    return printable(line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}...")
 
 
 def _digest(state):

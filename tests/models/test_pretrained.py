@@ -10,6 +10,7 @@ import pytest
 
 from experiments.configs import lks_sos
 from medssl_jax.errors import InputError
+from medssl_jax.models import pretrained
 from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
 from medssl_jax.models.resnet2d import ResNet2D
 from medssl_jax.models.sos import make_networks
@@ -117,7 +118,7 @@ def test_what_is_no_such_file(weights, tmp_path):
     with pytest.raises(InputError, match="no such file, expected the arrays of a ResNet-18"):
         read_resnet18(tmp_path / "nowhere.npz")
     (tmp_path / "text.npz").write_text("text")
-    with pytest.raises(InputError, match="not a NumPy archive"):
+    with pytest.raises(InputError, match="no whole NumPy archive"):
         read_resnet18(tmp_path / "text.npz")
     np.savez(tmp_path / "other.npz", **{name: array[:1] for name, array in weights[1].items() if array.ndim})
     with pytest.raises(InputError, match=r"conv1\.weight: found \(1, 3, 7, 7\), expected an array of \(64, 3, 7, 7\)"):
@@ -169,6 +170,24 @@ def test_a_flipped_byte_is_told_by_the_checksum(tmp_path, place):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"weights\.npz: conv1\.weight: cannot be read"):
         read_resnet18(path)
+
+
+def test_damage_to_an_array_that_is_not_read_is_told_too(weights, tmp_path):
+    path = tmp_path / "weights.npz"
+    with zipfile.ZipFile(weights[0]) as whole:
+        member = whole.getinfo("fc.weight.npy")
+    content = bytearray(weights[0].read_bytes())
+    content[member.header_offset + len(member.FileHeader()) + 200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.npz: fc\.weight: cannot be read \(BadZipFile: Bad CRC-32"):
+        read_resnet18(path)
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "MOST_BYTES_UNPACKED", 1 << 20)
+    np.savez_compressed(tmp_path / "weights.npz", zeros=np.zeros(1 << 20))
+    with pytest.raises(InputError, match=r"weights\.npz: unpacks to 8 MiB, expected .* at most 1 MiB"):
+        read_resnet18(tmp_path / "weights.npz")
 
 
 def test_a_negative_variance_is_refused(tmp_path):

@@ -298,6 +298,25 @@ def test_nothing_but_damaged_checkpoints_is_said(tmp_path):
     gc.collect()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_damage_that_orbax_tells_at_length_is_told_in_short(tmp_path):
+    run(tmp_path, Numbers())
+    for path in (tmp_path / "checkpoints").glob("*/state/manifest.ocdbt"):
+        path.write_bytes(b"no manifest" * 100)
+    with pytest.raises(InputError, match=r"not a whole checkpoint of a training run \(.*\.\.\.\)") as caught:
+        Checkpoints(tmp_path / "checkpoints").restore(fresh())
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(tmp_path)) + 400
+    gc.collect()
+
+
+def test_metadata_nested_without_end_is_refused_in_one_line(tmp_path):
+    run(tmp_path, Numbers())
+    (tmp_path / "checkpoints" / "12" / "_CHECKPOINT_METADATA").write_text('{"a":' * 100_000)
+    with pytest.raises(InputError, match="a _CHECKPOINT_METADATA below it is damaged"):
+        Checkpoints(tmp_path / "checkpoints")
+
+
 def test_another_architecture_is_refused_by_name(tmp_path):
     run(tmp_path, Numbers())
     with pytest.raises(InputError, match=r"another architecture: .*w is \(3,\), this config makes it \(5,\)"):

@@ -169,6 +169,8 @@ def _says(text, value):
     try:
         if isinstance(value, bool):
             return text.lower() in (("true", "1") if value else ("false", "0"))
+        if isinstance(value, int) and text[:2].lower() in ("0x", "0o"):  # absl's integers
+            return int(text, 0) == value
         if isinstance(value, int | float):
             return math.isclose(float(text), value) or (math.isnan(value) and math.isnan(float(text)))
         if isinstance(value, tuple):

@@ -20,7 +20,10 @@ from tests.fuzz.oracle import MustRefuse, judged
 VARIANTS = ("run.json", "config.json", "split.json", "hashes.jsonl", "metrics.jsonl")
 RESUME_STEP = 6
 SPLIT = {"labelled": ["1.3.6.1", "1.3.6.2"], "unlabelled": [], "test": ["1.3.6.3"], "data_fingerprint": "abc"}
-FREE = ("logging", "inference", "data.manual_dir", "data.data_dir", "data.cache_dir", "data.workers")
+FREE = (
+    *("logging", "inference", "data.manual_dir", "data.data_dir", "data.cache_dir", "data.workers"),
+    "patches.loader_threads",
+)
 LINES = (
     "[1]",
     "5",
