@@ -30,15 +30,12 @@ PARTS = {
     "detection": ["detection/*.py"],
     "models": ["models/*.py"],
     "metrics": ["metrics/*.py"],
-    "training": [
-        *("train/focalmix_step.py", "train/sos_step.py", "train/optimiser.py", "train/state.py"),
-        *("train/checkpoint.py", "train/workdir.py"),
-    ],
-    "data": ["data/*.py", "checksums.py", "names.py"],
+    "training": ["train/*.py", "step_lines.py"],
+    "data": ["data/*.py", "atomic.py", "checksums.py", "file_sample.py", "locks.py", "names.py", "patients.py"],
     "inference": ["inference/*.py"],
     "readers": [
         *("volume*.py", "voxel_data.py", "nifti*.py", "nrrd*.py", "metaimage*.py", "dicom*.py", "tiff*.py", "jpeg.py"),
-        *("slides*.py", "csv_files.py", "geometry.py", "resampling.py", "lungs*.py"),
+        *("slides*.py", "csv_files.py", "geometry.py", "shapes.py", "resampling.py", "lungs*.py", "chest_air.py"),
     ],
 }
 BUDGET_SECONDS = 120.0
