@@ -1,10 +1,11 @@
 """A file is whole or as it was before; what goes wrong is one line for a person."""
 
 import errno
+import tempfile
 
 import pytest
 
-from medssl_jax.atomic import atomic_path, writable_directory
+from medssl_jax.atomic import atomic_folder, atomic_path, remove_unfinished, writable_directory
 from medssl_jax.errors import InputError
 
 
@@ -61,9 +62,22 @@ def test_a_file_that_cannot_be_read_is_not_blamed_on_the_one_written(tmp_path):
         temporary.write_text((tmp_path / "elsewhere").read_text())
 
 
+def test_a_process_that_ends_where_it_writes_leaves_nothing_unfinished(tmp_path):
+    def end_while_writing():
+        with atomic_folder(tmp_path / "folder") as folder, atomic_path(tmp_path / "b") as half:
+            (folder / "file").write_text("half")
+            half.write_text("half")
+            write(tmp_path / "a", "whole")
+            remove_unfinished()
+            assert names_in(tmp_path) == ["a"]
+
+    with pytest.raises(InputError):
+        end_while_writing()
+
+
 def test_writable_directory_makes_the_folder_and_leaves_nothing_in_it(tmp_path):
-    folder = writable_directory(tmp_path / "new" / "folder")
-    assert folder.is_dir()
+    folder = writable_directory(f"{tmp_path}/new/folder")
+    assert folder == tmp_path / "new" / "folder"
     assert names_in(folder) == []
 
 
@@ -74,8 +88,12 @@ def test_writable_directory_refuses_a_file(tmp_path):
 
 
 def test_writable_directory_refuses_a_read_only_disk(tmp_path, monkeypatch):
-    def refuse(**_):
-        raise OSError(errno.EROFS, "Read-only file system")
+    temporary_file = tempfile.TemporaryFile
+
+    def refuse(dir=None):
+        if dir == tmp_path:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return temporary_file(dir=dir)
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     with pytest.raises(InputError, match="Read-only file system"):

@@ -72,8 +72,9 @@ def test_series_uids_keep_their_names(identifier):
     assert file_name(identifier) == identifier
 
 
-def test_what_is_hashed_can_be_recognised():
-    assert file_name("LIDC-IDRI-0003").startswith("LIDC-IDRI-0003~")
+def test_what_is_hashed_can_be_recognised_and_never_changes():
+    """Caches and data sets on disk are found by it."""
+    assert file_name("LIDC-IDRI-0003") == "LIDC-IDRI-0003~93ad6a507f90532f902d997d75c74e42"
 
 
 @given(ANY_TEXT)

@@ -230,6 +230,12 @@ class TestHeader:
             head(8) + struct.pack("<H", fields) + entry * fields + bytes(4 + 4 * listed), "ImageLength", "is missing"
         )
 
+    def test_compressed_tiles_are_of_64_mb_at_most(self, write, refuses):
+        tiles = {"Compression": 8, "ImageWidth": 9000, "ImageLength": 7000, "TileWidth": 9000, "RowsPerStrip": None}
+        GreyTiff(write(tiff([b"x"], **tiles, TileLength=7456))).close()
+        assert 9000 * 7456 < 2**26 < 9000 * 7457
+        refuses(tiff([b"x"], **tiles, TileLength=7457), "tiles of 67113000 bytes each, expected 67108864 at most")
+
     def test_classic_files_end_at_4_gb(self, write):
         path = write(tiff())
         for size, words in ((2**32, "truncated|images|"), (2**32 + 1, "more than 4 GB in a classic TIFF or NDPI")):

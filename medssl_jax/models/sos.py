@@ -125,11 +125,6 @@ class SosNetworks:
     hrn: Hrn | None
     policy_network: Policy | None
 
-    @property
-    def uses_low_feature(self) -> bool:
-        """Whether the HRN needs the LRN's feature."""
-        return self.hrn is not None and self.hrn.join != "none"
-
     def init(self, key: Array) -> dict[str, Any]:
         """Fresh parameters."""
         keys = dict(zip(("low", "encoder", "head", "policy"), jax.random.split(key, 4), strict=True))

@@ -321,3 +321,8 @@ def test_a_full_disk_leaves_nothing_that_opens(luna16, tmp_path, full_disk):
         prepare(luna16, tmp_path / "data")
     with pytest.raises(InputError, match="no prepared luna16"):
         open_scans("luna16", tmp_path / "data")
+
+
+def test_a_data_set_that_is_none_is_refused(tmp_path):
+    with pytest.raises(InputError, match="data set 'luna': expected one of luna16, "):
+        prepare_scans("luna", tmp_path, tmp_path, workers=1)

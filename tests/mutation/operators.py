@@ -103,19 +103,23 @@ class Mutant:
 def mutants_of(path: str, source: str) -> list[Mutant]:
     """All mutants of a module, in the order of its lines. What would not compile or changes nothing is left out."""
     finder = _Finder(source)
-    finder.visit(ast.parse(source))
-    original = ast.dump(ast.parse(source))
     found = {}
-    for function, lines, start, end, text in sorted(finder.edits, key=lambda edit: edit[2:]):
-        mutated = finder.data[:start] + text.encode() + finder.data[end:]
-        try:
-            if ast.dump(ast.parse(mutated)) == original:
+    for outermost in ast.parse(source).body:
+        # Only what stands alone in the module is parsed again: parsing all of it for each mutant took a minute.
+        first, last = finder.start(outermost), finder.end(outermost)
+        original = ast.dump(ast.parse(finder.data[first:last]))
+        finder.edits.clear()
+        finder.visit(outermost)
+        for function, lines, start, end, text in sorted(finder.edits, key=lambda edit: edit[2:]):
+            mutated = finder.data[:start] + text.encode() + finder.data[end:]
+            try:
+                if ast.dump(ast.parse(mutated[first : len(mutated) - len(finder.data) + last])) == original:
+                    continue
+            except SyntaxError:
                 continue
-        except SyntaxError:
-            continue
-        before, after = _changed_lines(finder.data, mutated, start, end, len(text.encode()))
-        mutant = Mutant(path, function, before, after, lines, mutated.decode())
-        found.setdefault(mutant.key, mutant)
+            before, after = _changed_lines(finder.data, mutated, start, end, len(text.encode()))
+            mutant = Mutant(path, function, before, after, lines, mutated.decode())
+            found.setdefault(mutant.key, mutant)
     return list(found.values())
 
 
@@ -140,23 +144,23 @@ class _Finder(ast.NodeVisitor):
         self._modules: set[str] = set()
         self._lines = (0, 0)
 
-    def _start(self, node):
+    def start(self, node):
         return self._line_starts[node.lineno - 1] + node.col_offset
 
-    def _end(self, node):
+    def end(self, node):
         return self._line_starts[node.end_lineno - 1] + node.end_col_offset
 
     def _text(self, node):
-        return self.data[self._start(node) : self._end(node)].decode()
+        return self.data[self.start(node) : self.end(node)].decode()
 
     def _edit(self, start, end, text):
         self.edits.append((".".join(self._names), self._lines, start, end, text))
 
     def _replace(self, node, text):
-        self._edit(self._start(node), self._end(node), text)
+        self._edit(self.start(node), self.end(node), text)
 
     def _swap_between(self, left, right, old, new):
-        start, end = self._end(left), self._start(right)
+        start, end = self.end(left), self.start(right)
         gap = self.data[start:end].decode()
         self._edit(start, end, gap.replace(old, new, 1))
 
@@ -297,7 +301,7 @@ class _Finder(ast.NodeVisitor):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         if not self._text(node).startswith("-1"):  # the last axis, of two often
-            self._edit(self._start(node), self._start(node) + len(TOKENS.get(type(node.op), "")), "")
+            self._edit(self.start(node), self.start(node) + len(TOKENS.get(type(node.op), "")), "")
         self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
@@ -329,7 +333,7 @@ class _Finder(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if node.attr in NAMES:
-            end = self._end(node)
+            end = self.end(node)
             self._edit(end - len(node.attr), end, NAMES[node.attr])
         self.visit(node.value)
 
@@ -353,7 +357,7 @@ class _Finder(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if self._says(node):
             return
-        arguments = sorted([*node.args, *node.keywords], key=self._start)
+        arguments = sorted([*node.args, *node.keywords], key=self.start)
         for index, each in enumerate(arguments):
             if isinstance(each, ast.keyword) and each.arg and each.arg != "strict":
                 self._drop(arguments, index)
@@ -386,8 +390,8 @@ class _Finder(ast.NodeVisitor):
     def _drop(self, nodes, index):
         """One of several that stand in a row, with the comma or operator beside it."""
         if index:
-            self._edit(self._end(nodes[index - 1]), self._end(nodes[index]), "")
+            self._edit(self.end(nodes[index - 1]), self.end(nodes[index]), "")
         elif len(nodes) > 1:
-            self._edit(self._start(nodes[0]), self._start(nodes[1]), "")
+            self._edit(self.start(nodes[0]), self.start(nodes[1]), "")
         else:
             self._replace(nodes[0], "")

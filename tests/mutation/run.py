@@ -58,7 +58,7 @@ def main() -> None:
             for mutant in mutants
             if mutant.key not in died
         ]
-        random.Random(arguments.seed).shuffle(tasks)
+        tasks.sort(key=lambda task: reach[task[1][0]].seconds if task[1] else 0)
         with open(arguments.out / "results.jsonl", "a") as results:
             trials = [pool.submit(try_mutant, *task) for task in tasks]
             for number, trial in enumerate(as_completed(trials), 1):
@@ -141,18 +141,22 @@ def state_of(file: str, sources) -> str:
 
 
 def choose_tests(mutant: Mutant, reach: dict[str, Outcome]) -> tuple[list[str], float]:
-    """Test files that reach the lines of a mutant, and the seconds that they take."""
+    """Test files that reach the lines of a mutant, or are the module's own, and the seconds that they take."""
     path = Path(mutant.path)
     lines = set(range(mutant.lines[0], mutant.lines[1] + 1))
 
-    def order(file):
+    def distance(file):
+        """0 of a module's own tests, as tests/data/test_patches.py is for medssl_jax/data/patches.py."""
         test = Path(file)
-        return path.stem not in test.stem, path.parent.name != test.parent.name, reach[file].seconds
+        is_named_after = path.stem in test.stem or path.stem.startswith(test.stem.removeprefix("test_") + "_")
+        is_beside = path.parent.parts[1:] == test.parent.parts[1:]
+        return 2 * (not is_named_after) + (not is_beside)
 
     chosen: list[str] = []
     seconds = 0.0
-    for file in sorted((file for file in reach if lines & set(reach[file].lines.get(mutant.path, ()))), key=order):
-        if not chosen or seconds + reach[file].seconds <= BUDGET_SECONDS:
+    for file in sorted(reach, key=lambda file: (distance(file), reach[file].seconds)):
+        reaches = not distance(file) or lines & set(reach[file].lines.get(mutant.path, ()))
+        if reaches and (not chosen or seconds + reach[file].seconds <= BUDGET_SECONDS):
             chosen.append(file)
             seconds += reach[file].seconds
     return chosen, seconds
