@@ -111,8 +111,8 @@ class SlidingDetector:
             np.stack([window.core_high_zyx for window in padded]),
         )
         boxes, scores, valid = (np.asarray(leaf)[: len(windows)] for leaf in found)
-        starts = np.stack([window.start_zyx for window in windows])
-        boxes = boxes + np.pad(starts, ((0, 0), (0, 3)))[:, None].astype(np.float32)
+        corners = np.pad([window.start_zyx for window in windows], ((0, 0), (0, 3)))
+        boxes = boxes + corners[:, None].astype(np.float32)
         return boxes[valid], scores[valid]
 
 
@@ -174,9 +174,11 @@ def _plan_axis(length, side, overlap):
 
 
 def _has_lung(window: Window, lungs_zyx) -> bool:
-    low = np.maximum(window.start_zyx + np.maximum(window.core_low_zyx, -1e6), 0).astype(int)
-    high = np.minimum(window.start_zyx + np.minimum(window.core_high_zyx, 1e6), lungs_zyx.shape)
-    return bool(lungs_zyx[tuple(slice(a, b + 1) for a, b in zip(low, high.astype(int), strict=True))].any())
+    low, high = (
+        np.clip(window.start_zyx + core, 0, lungs_zyx.shape).astype(int)
+        for core in (window.core_low_zyx, window.core_high_zyx)
+    )
+    return bool(lungs_zyx[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))].any())
 
 
 def _in_mask(boxes, mask_zyx):

@@ -252,7 +252,8 @@ class TestIncomplete:
         with pytest.raises(InputError, match=said) as caught:
             prepare(folder, folder.parent / "data")
         assert "\n" not in str(caught.value)
-        with pytest.raises(InputError, match="no prepared luna16"):
+        command = f"experiments.prepare --dataset=luna16 --manual_dir=DIR --data_dir={folder.parent / 'data'}`"
+        with pytest.raises(InputError, match=f"no prepared luna16 .*{command}"):
             open_scans("luna16", folder.parent / "data")
 
     def test_nothing_there(self, tmp_path):

@@ -11,7 +11,7 @@ from scipy.special import expit
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.errors import InputError
-from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings, plan_windows
+from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings, join_over_scan, plan_windows
 
 SIDE = 16
 GRID = AnchorGrid(SIDE, (AnchorLevel(4, (4.0,)),))
@@ -94,6 +94,12 @@ def test_marks_outside_the_lungs_are_dropped_though_their_window_has_lung():
     found = detect(hu, lungs)
     strong = found.probability > 0.9
     np.testing.assert_allclose(found.boxes_zyxdhw_voxel[strong, :3], [[5.5, 5.5, 5.5]], atol=1e-4)
+
+
+def test_marks_beyond_the_scan_are_dropped():
+    boxes = np.array([[0, 0, 0, 4, 4, 4], [-1, 0, 0, 4, 4, 4], [0, 1, 0, 4, 4, 4], [0, 0, 9, 4, 4, 4]], np.float32)
+    found = join_over_scan(boxes, np.full(4, 0.5, np.float32), np.ones((1, 1, 1), np.uint8), SETTINGS)
+    np.testing.assert_array_equal(found.boxes_zyxdhw_voxel, boxes[:1])
 
 
 def test_a_window_without_lung_is_not_looked_at():

@@ -225,6 +225,13 @@ def test_a_scan_without_lungs_has_no_marks():
     assert len(detect(hu, 0 * lungs).probability) == 0
 
 
+def test_the_scan_is_all_there_is_to_wait_for():
+    waited_for = []
+    hu, lungs = scan_with((12, 20, 8))
+    make_bright_detector()(jnp.array(1.0), hu, lungs, progress=lambda each, **_: waited_for.extend(each) or each)
+    assert [scan is hu for scan in waited_for] == [True]
+
+
 def test_the_number_of_marks_is_limited():
     places = [(z, y, x) for z in (0, 8, 16) for y in (0, 8, 16, 24, 32) for x in (0, 8, 16, 24)]
     found = detect(*scan_with(*places), marks=7)
