@@ -83,6 +83,7 @@ def test_no_number(cell):
         ('a,b\n"1"2,3\n', "row 2: found no CSV"),
         ("a,b\n1,2,3\n", "row 2: found 3 cells, expected 2"),
         ("a,a\n1,2\n", "expected the column 'a' once"),
+        ("", "row 1: found an empty file, expected the column 'a' once"),
         ("a,b\n1,2\n\0\0\0\0", "row 3: found a NUL"),
     ],
 )

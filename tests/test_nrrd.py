@@ -98,6 +98,13 @@ class TestGrid:
             changes["sizes"] = f"{FIELDS['sizes']}\nspace dimension: {dimension}"
         agrees_with_simpleitk(write(tmp_path / "1.nrrd", **{name.replace(" ", "_"): changes[name] for name in changes}))
 
+    def test_fields_of_the_format_that_are_not_read_may_be_anything(self, tmp_path):
+        unread = ["content", "number", "block_size", "thicknesses", "axis_maxs", "labels", "min", "max", "old_min"]
+        unread += ["old_max", "sample_units", "measurement_frame"]
+        agreed = agrees_with_simpleitk(write(tmp_path / "1.nrrd"))
+        for name in unread:
+            assert read_grid(write(tmp_path / "2.nrrd", **{name: "anything"})) == agreed.grid
+
     @pytest.mark.parametrize(
         ("sizes", "directions", "kinds"),
         [

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from medssl_jax.errors import InputError
+from medssl_jax.metrics import classification
+from medssl_jax.metrics.bootstrap import draw_counts
 from medssl_jax.metrics.classification import (
     accuracy_of_counts,
     class_scores,
@@ -118,6 +120,19 @@ def test_difference_is_paired():
     assert (difference.low, difference.high) == pytest.approx(ends, abs=0.0015)
     shuffled = paired_accuracy_difference(a, rng.permutation(b, axis=1))
     assert shuffled.high - shuffled.low > 3 * (difference.high - difference.low)
+
+
+def test_slides_are_drawn_two_thousand_times(monkeypatch):
+    drawn = []
+
+    def draw(slides, bootstraps, seed):
+        drawn.append((bootstraps, seed))
+        return draw_counts(slides, 2, seed)
+
+    monkeypatch.setattr(classification, "draw_counts", draw)
+    total_accuracy(np.ones((2, 3), bool))
+    paired_accuracy_difference(np.ones((1, 3), bool), np.ones((1, 3), bool))
+    assert drawn == [(2000, 0)] * 2
 
 
 def test_no_slide_is_refused():

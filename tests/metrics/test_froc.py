@@ -297,14 +297,14 @@ def test_scans_are_drawn_a_thousand_times_as_by_luna16(monkeypatch):
     drawn = []
 
     def draw(nodules_per_scan, bootstraps, seed):
-        drawn.append(bootstraps)
+        drawn.append((bootstraps, seed))
         return draw_counts(nodules_per_scan, 2, seed)
 
     monkeypatch.setattr(froc, "draw_counts", draw)
     result = score(*random_case(5))
     pooled_over_runs([result])
     paired_cpm_difference([result], [result])
-    assert drawn == [1000] * 3
+    assert drawn == [(1000, 0)] * 3
 
 
 def test_runs_on_other_scans_cannot_be_compared():

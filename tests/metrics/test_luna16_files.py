@@ -79,7 +79,10 @@ def test_of_series_keeps_the_rows_of_those_series_in_order(findings):
         (f"{HEADER}\na,1,2,3,wide\n", "row 2, column diameter_mm: found 'wide', expected a finite number"),
         (f"{HEADER}\na,1,2,3,0\n", "row 2, column diameter_mm: found '0', expected a positive length in mm, or -1"),
         (f"{HEADER}\na,1,2,3,-4.5\n", "row 2, column diameter_mm: found '-4.5', expected a positive length"),
-        (f"{HEADER}\na,1,2,3,1e6\n", "row 2, column diameter_mm: found '1e6', expected .* at most 500"),
+        (
+            f"{HEADER}\na,1,2,3,500\na,1,2,3,500.5\n",
+            "row 3, column diameter_mm: found '500.5', expected .* at most 500",
+        ),
         (f"{HEADER}\na,1_000,2,3,4\n", "row 2, column coordX: found '1_000', expected a finite number"),
         (f"{HEADER}\na,1,\u0661\u0662,3,4\n", "row 2, column coordY: found '\u0661\u0662', expected a finite number"),
         (f"{HEADER}\na,1,2,3,4\nb,1,2,3,4\na,1,2.0,3,4\n", "row 4: the same finding as in row 2: take one"),

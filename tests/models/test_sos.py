@@ -114,9 +114,10 @@ def test_intensities_are_those_of_all_pixels():
     assert found == pytest.approx(((images / 255).mean(), (images / 255).std()))
 
 
-def test_slides_of_one_grey_level_are_refused():
+@pytest.mark.parametrize("images", [[], [np.full((4, 4), 7, np.uint8)]])
+def test_slides_of_one_grey_level_are_refused(images):
     with pytest.raises(InputError, match="one grey level only"):
-        measure_intensities([np.full((4, 4), 7, np.uint8)])
+        measure_intensities(images)
 
 
 @pytest.mark.parametrize(
