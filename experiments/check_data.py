@@ -4,8 +4,9 @@
     python -m experiments.check_data --dataset=nlst --manual_dir=DIR --data_dir=DIR --output=DIR
     python -m experiments.check_data --dataset=folder --manual_dir=DIR --labels=FILE.csv --output=DIR
 
-Minutes for all of LUNA16: headers, tables and masks are read whole, of a scan nine slices. Exit status 0: training can
-start; 1: something blocks it; 2: there is nothing to check, or a flag is wrong.
+Minutes for all of LUNA16: headers, tables and masks are read whole, of a scan nine slices. A scan without a mask is
+read whole and its lungs are found, which takes some seconds. Exit status 0: training can start; 1: something blocks it;
+2: there is nothing to check, or a flag is wrong.
 """
 
 import os
@@ -44,7 +45,9 @@ flags.DEFINE_bool("allow_absent", False, "luna16: absent scans and masks do not 
 flags.DEFINE_list("train_subsets", None, "subsets that are trained on; those of configs/focalmix.py or configs/own.py")
 flags.DEFINE_list("test_subsets", None, "subsets that are tested on; those of configs/focalmix.py or configs/own.py")
 flags.DEFINE_string("data_dir", None, "nlst, folder: where experiments.prepare will write; headers are read once then")
-flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes; each takes 0.5 GB of memory at most", lower_bound=1)
+flags.DEFINE_integer(
+    "workers", os.cpu_count() or 1, "processes; each takes 0.5 GB of memory at most, 2 to find lungs", lower_bound=1
+)
 
 
 def main(argv: Sequence[str]) -> None:

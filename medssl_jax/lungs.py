@@ -5,17 +5,18 @@ tried on two real CTs, on phantoms and on a hand-made chest.
 """
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from medssl_jax.chest_air import (
     LEAST_AIR_VOXELS,
     PADDING_RIM_VOXELS,
+    ChestView,
     air_in_body,
     looks_like_lung,
     meets,
     view_of_chest,
 )
-from medssl_jax.geometry import isotropic_grid, upright_grid
+from medssl_jax.geometry import Grid, isotropic_grid, upright_grid
 from medssl_jax.resampling import resample_linear, resample_nearest
 from medssl_jax.shapes import (
     ball,
@@ -53,16 +54,26 @@ def segment_lungs(volume: Volume) -> UInt8[np.ndarray, "z y x"]:
     The sides of the view, its first and last slice and padding may go through the lungs; a crop may hold one lung only.
     All zeros where no lung is found.
     """
+    view, grid = view_of_volume(volume)
+    return resample_nearest(lungs_in_view(view, grid.spacing_zyx_mm[0]).astype(np.uint8), grid, volume.grid)
+
+
+def view_of_volume(volume: Volume) -> tuple[ChestView, Grid]:
+    """The chest on the upright grid of cubic voxels that the work is done on, and that grid."""
     grid = _working_grid(volume.grid)
-    view = view_of_chest(resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid))
+    return view_of_chest(resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid)), grid
+
+
+def lungs_in_view(view: ChestView, step_mm: float) -> Bool[np.ndarray, "z y x"]:
+    """As `segment_lungs`, on the grid of `view`, whose voxels are `step_mm` wide."""
     air = air_in_body(view)
-    mask = np.zeros(grid.size_zyx, bool)
-    margin = round(DENT_CLOSING_MM / grid.spacing_zyx_mm[0]) + 2
+    mask = np.zeros(air.shape, bool)
+    margin = round(DENT_CLOSING_MM / step_mm) + 2
     for lung in _lungs(air & ~_large_airways(view.hu, air), view):
         # One lung at a time, or closing would bridge the mediastinum.
         part = box_round(lung, margin)
-        mask[part] |= _filled(lung[part], grid.spacing_zyx_mm[0])
-    return resample_nearest(_up_to_padding(mask, view).astype(np.uint8), grid, volume.grid)
+        mask[part] |= _filled(lung[part], step_mm)
+    return _up_to_padding(mask, view)
 
 
 def _working_grid(grid):

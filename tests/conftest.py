@@ -144,3 +144,24 @@ def write_series():
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def small_chest():
+    """Makes a chest of 1 mm voxels whose lungs, which have vessels, are found in a part of a second.
+
+    `radii_zyx` are those of each lung; the body is (40, 60, 75) voxels in view.
+    """
+    from medssl_jax.geometry import Grid
+    from medssl_jax.volumes import Volume
+
+    def make(radii_zyx=(17, 15, 10)):
+        z, y, x = np.indices((40, 60, 75))
+        hu = np.where(((y - 30) / 24) ** 2 + ((x - 37) / 34) ** 2 < 1, 40, -1000)
+        for middle in (23, 51):
+            apart = np.stack([z - 20, y - 30, x - middle], axis=-1)
+            hu[((apart / radii_zyx) ** 2).sum(axis=-1) < 1] = -850
+        hu[(hu == -850) & (y % 8 < 2) & (x % 8 < 2)] = 0
+        return Volume(hu.astype(np.int16), Grid(hu.shape, (1.0, 1.0, 1.0)), "")
+
+    return make

@@ -9,6 +9,7 @@ from data_builders.folder.headers import read_scan_headers
 from data_builders.folder.tree import PassedOver, name_of, read_tree
 from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
 from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
+from medssl_jax.data_check.lung_defects import lung_masks_in_words
 from medssl_jax.data_check.scan import check_scans
 from medssl_jax.errors import InputError
 from medssl_jax.progress import Progress
@@ -49,14 +50,13 @@ def check_folder(
     defects += duplicate_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
     defects += patient_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
     defects += side_defects(scans, train_subsets=train_subsets, test_subsets=test_subsets)
-    masks = sum(scan.lungs_path is not None for scan in scans)
     return CheckReport(
         dataset="Scans",
         folder=folder,
         facts={
             "Scans": str(len(scans)),
             "Labelled": labelled,
-            "Lung masks": f"{masks}; {len(scans) - masks} lungs are segmented",
+            "Lung masks": lung_masks_in_words(scans),
             "Patients": f"{len({scan.patient for scan in scans} - {''})} known",
         },
         notices=notices,
@@ -70,6 +70,7 @@ def _scan_to_check(scan) -> ScanToCheck:
         name=scan.series_uid,
         scan_path=scan.path,
         lungs_path=scan.lungs_path,
+        find_lungs=scan.lungs_path is None,
         subset=scan.subset,
         patient=scan.patient,
         centres_xyz_mm=scan.centres_xyz_mm,
@@ -78,7 +79,7 @@ def _scan_to_check(scan) -> ScanToCheck:
 
 
 def _scans_alone(folder, defects, *, labels=None, lungs=None, index_dir=None, **_) -> Iterator[ScanToCheck]:
-    """The scans without what tables say of them, for when the two contradict each other."""
+    """The scans without what tables and masks say of them, for when the two contradict each other."""
     tree = read_tree(folder, without=[place for place in (labels, lungs) if place and place.is_dir()])
     for path in tree.volume_files:
         yield ScanToCheck(name=name_of(path), scan_path=path)

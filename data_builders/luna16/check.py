@@ -11,6 +11,7 @@ from medssl_jax.csv_files import check_new, number_cell, read_table
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS
 from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
 from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
+from medssl_jax.data_check.lung_defects import lung_masks_in_words
 from medssl_jax.data_check.scan import check_scans
 from medssl_jax.errors import InputError
 from medssl_jax.metrics.luna16_files import (
@@ -36,7 +37,7 @@ def check_luna16(
     workers: int,
     progress: Progress,
 ) -> CheckReport:
-    """Checks all of it; with `allow_absent`, what is not there blocks nothing.
+    """Checks all of it; with `allow_absent`, what is not there blocks nothing, and lungs without a mask are found.
 
     Raises:
       InputError: there is no LUNA16 in `folder`.
@@ -52,7 +53,13 @@ def check_luna16(
     patient_of = _read(lambda: files.read_patients(folder, listed or found), "table of patients", defects) or {}
     defects += _listing_defects(inventory, listed, blocks=not allow_absent)
     scans = [
-        _scan_to_check(path, inventory.lungs_paths.get(uid), patient_of.get(uid, ""), nodules_of.get(uid, []))
+        _scan_to_check(
+            path,
+            inventory.lungs_paths.get(uid),
+            patient_of.get(uid, ""),
+            nodules_of.get(uid, []),
+            find_lungs=allow_absent and uid not in inventory.lungs_paths,
+        )
         for uid, paths in inventory.scan_paths.items()
         for path in paths
     ]
@@ -66,7 +73,7 @@ def check_luna16(
         folder=folder,
         facts={
             "Scans": f"{len(found)} found" + (f", {len(listed)} listed" if listed else ""),
-            "Lung masks": f"{sum(uid in inventory.lungs_paths for uid in found)} of {len(found)} scans",
+            "Lung masks": lung_masks_in_words(scans),
             "Nodules": f"{sum(map(len, nodules_of.values()))} in {len(nodules_of)} scans",
             "Excluded findings": f"{len(excluded)}" if excluded else "none",
             "Patients": _patients(folder, patient_of, found),
@@ -132,13 +139,14 @@ def _listing_defects(inventory: files.Inventory, listed: Sequence[str] | None, *
             yield Defect("missing mask", uid, told, blocks)
 
 
-def _scan_to_check(path, lungs_path, patient, nodules):
+def _scan_to_check(path, lungs_path, patient, nodules, *, find_lungs):
     table = np.array(nodules, np.float64).reshape(-1, 4)
     return ScanToCheck(
         name=printable(path.stem),
         scan_path=path,
         lungs_path=lungs_path,
         lung_labels=LUNA16_LUNG_LABELS,
+        find_lungs=find_lungs,
         subset=files.subset_of_path(path),
         patient=patient,
         centres_xyz_mm=table[:, :3],

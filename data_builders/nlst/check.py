@@ -44,7 +44,7 @@ def check_nlst(
     chosen = [choice.row for choice in choices if not choice.reason]
     places = np.unique(np.linspace(0, len(chosen) - 1, min(sampled_series, len(chosen))).round().astype(int))
     scans = [
-        ScanToCheck(name=row.series_uid, scan_path=folder / row.folder, patient=row.patient)
+        ScanToCheck(name=row.series_uid, scan_path=folder / row.folder, find_lungs=True, patient=row.patient)
         for row in (chosen[place] for place in places)
     ]
     checked = check_scans(scans, workers=workers, progress=progress)
@@ -82,6 +82,7 @@ def _report(folder, choices, defects, checked):
             "Studies": str(len({choice.row.study_uid for choice in choices if choice.row.study_uid})),
             "Series": str(len(choices)),
             "Series to train on": f"{len(chosen)}, one a study",
+            "Lung masks": f"none; the lungs of the {len(checked)} sampled series are found from their HU",
             "Left out": ", ".join(f"{name}: {count}" for name, count in left_out.most_common()) or "none",
             "Manufacturers": _counted(row.manufacturer for row in chosen),
             "Kernels": _counted(row.kernel for row in chosen),

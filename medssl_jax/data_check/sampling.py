@@ -11,7 +11,7 @@ from jaxtyping import Num
 from medssl_jax.dicom import read_series
 from medssl_jax.dicom_pixels import read_slice
 from medssl_jax.geometry import Grid
-from medssl_jax.volumes import read_header, read_volume
+from medssl_jax.volumes import Volume, read_header, read_volume
 
 SAMPLED_SLICES = 9  # first and last among them
 PADDING_BELOW_HU = -1100  # what scanners measure in air reaches down to about here
@@ -47,10 +47,14 @@ def sample_volume(path: str | os.PathLike, series_uid: str | None = None) -> Vol
         return summarise(np.stack(planes), series.grid)
     grid, data = read_header(path)
     if data.is_compressed or path.suffix.lower() not in (".mhd", ".mha"):
-        volume = read_volume(path)
-        return summarise(volume.array_zyx[sampled_slices(len(volume.array_zyx))], volume.grid)
+        return sample_of_volume(read_volume(path))
     voxels = np.memmap(data.path, data.dtype, mode="r", offset=data.offset, shape=data.size_zyx)
     return summarise(np.asarray(voxels[sampled_slices(len(voxels))]), grid)
+
+
+def sample_of_volume(volume: Volume) -> VolumeSample:
+    """The same of one that is read already."""
+    return summarise(volume.array_zyx[sampled_slices(len(volume.array_zyx))], volume.grid)
 
 
 def sampled_slices(count: int) -> list[int]:

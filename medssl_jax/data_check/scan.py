@@ -7,12 +7,14 @@ from jaxtyping import Bool, Float
 
 from medssl_jax.data.preparation import LUNG_DILATION_MM
 from medssl_jax.data_check.defects import CheckedScan, Defect, ScanToCheck
-from medssl_jax.data_check.sampling import VolumeSample, sample_volume
+from medssl_jax.data_check.found_lungs import find_lungs
+from medssl_jax.data_check.lung_defects import lung_defects
+from medssl_jax.data_check.sampling import VolumeSample, sample_of_volume, sample_volume
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress
-from medssl_jax.volumes import Volume, read_labels
+from medssl_jax.volumes import Volume, read_labels, read_volume
 
 # Our choice: no CT has more than air above or less than soft tissue below these, and metal stays under the last.
 AIR_BELOW_HU, TISSUE_ABOVE_HU = -500, -100
@@ -29,16 +31,20 @@ def check_scans(scans: Sequence[ScanToCheck], *, workers: int, progress: Progres
 
 
 def check_scan(scan: ScanToCheck) -> CheckedScan:
-    """Samples the scan, reads its mask and looks where its nodules lie."""
+    """Samples the scan, reads its mask or finds its lungs, and looks where its nodules lie."""
     defects: list[Defect] = []
-    sample = _attempt(lambda: sample_volume(scan.scan_path, scan.name), "unreadable scan", scan, defects)
+    sample, volume = _attempt(lambda: _read(scan), "unreadable scan", scan, defects) or (None, None)
     if sample:
         defects += value_defects(scan.name, sample)
         defects += _outside_volume(scan, sample.grid)
+    found = None
+    if volume and not any(defect.blocks for defect in defects):
+        found = find_lungs(volume)
+        defects += lung_defects(scan.name, found)
     if (lungs_path := scan.lungs_path) is not None:
         lungs = _attempt(lambda: read_labels(lungs_path), "unreadable mask", scan, defects)
         defects += _mask_defects(scan, lungs, sample) if lungs else ()
-    return CheckedScan(scan, sample, tuple(defects))
+    return CheckedScan(scan, sample, found, tuple(defects))
 
 
 def value_defects(name: str, sample: VolumeSample) -> Iterator[Defect]:
@@ -68,6 +74,13 @@ def distance_to_mask_mm(centre_xyz_mm: Float[np.ndarray, "3"], mask: Volume, lab
         return np.inf
     apart_mm = np.maximum(np.abs(inside - centre) - 0.5, 0) * spacing
     return float(np.linalg.norm(apart_mm, axis=1).min())
+
+
+def _read(scan) -> tuple[VolumeSample, Volume | None]:
+    if not scan.find_lungs:
+        return sample_volume(scan.scan_path, scan.name), None
+    volume = read_volume(scan.scan_path, scan.name)
+    return sample_of_volume(volume), volume
 
 
 def _attempt(read: Callable, kind, scan, defects):

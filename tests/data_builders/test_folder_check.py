@@ -8,11 +8,15 @@ import pytest
 import SimpleITK as sitk
 
 from data_builders.folder.check import check_folder
+from data_builders.folder.files import find_scans
+from data_builders.folder.scans import prepare
 from data_builders.folder.tree import name_of
+from medssl_jax.data_check.defects import Defect
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
 from medssl_jax.progress import silent
-from medssl_jax.report.data_check.page import write_check_page
+from medssl_jax.report.data_check.page import check_page, pictured_scans, write_check_page
+from medssl_jax.report.data_check.summary import text_report
 from medssl_jax.resampling import to_image
 from medssl_jax.volumes import Volume, write_metaimage
 
@@ -26,6 +30,10 @@ def folder(tmp_path):
     for seed, name in enumerate(("anna", "bert")):
         hu = np.random.default_rng(seed).integers(-1024, 1000, GRID.size_zyx).astype(np.int16)
         write_metaimage(place / f"{name}.mhd", Volume(hu, GRID, name))
+    for name in ("anna", "bert", "carl"):  # noise has no lungs that could be found
+        path = tmp_path / "lungs" / f"{name}.mhd"
+        path.parent.mkdir(exist_ok=True)
+        write_metaimage(path, Volume(np.ones(GRID.size_zyx, np.uint8), GRID, name))
     return place
 
 
@@ -36,6 +44,8 @@ def labels(folder, *rows):
 
 
 def check(folder, **given):
+    if (lungs := folder.parent / "lungs").is_dir():
+        given = {"lungs": lungs} | given
     return check_folder(folder, train_subsets=(0, 1), test_subsets=(5, 6), workers=1, progress=silent, **given)
 
 
@@ -137,3 +147,46 @@ def test_the_same_scan_under_two_names(folder):
 def test_values_that_are_no_hu(folder):
     write_metaimage(folder / "carl.mhd", Volume(np.zeros(GRID.size_zyx, np.int16), GRID, "carl"))
     assert kinds(check(folder)) == [("not in HU", "carl", True)]
+
+
+def cut(volume, part):
+    array = np.ascontiguousarray(volume.array_zyx[part])
+    return Volume(array, Grid(array.shape, volume.grid.spacing_zyx_mm), "")
+
+
+def test_lungs_are_found_where_no_mask_is_given_and_doubted_where_they_are_cut(folder, small_chest):
+    chest = small_chest()
+    for name, volume in {"dora": chest, "emil": cut(chest, np.s_[:, :, 20:])}.items():
+        write_metaimage(folder / f"{name}.mhd", volume)
+    (folder / "folds.csv").write_text("seriesuid,subset\nanna,0\nbert,5\n")
+    report = check(folder, labels=labels(folder, "anna,0,0,0,5", "bert,0,0,0,5"))
+    assert kinds(report) == [("found lungs are cut", "emil", False)]
+    assert report.facts["Lung masks"] == "of 2 of 4 scans; the lungs of 2 are found from their HU"
+    assert any("the lungs of the other 2 are found from their HU: dora, emil" in notice for notice in report.notices)
+    assert [scan.scan.name for scan in report.scans if scan.lungs] == ["dora", "emil"]
+    text = text_report(report)
+    assert "defect: found lungs are cut: emil: " in text
+    assert text.endswith("Training can start; 1 defect is worth a look, first the lungs that were found in 1 scan.")
+    page = check_page(report)
+    assert page.count("the lungs that were found in 1 scan") == 1
+    assert pictured_scans(report)[0].scan.name == "emil"
+    assert "emil, 0 nodules, 0.0185 l of lung found" in page
+
+
+def test_a_scan_without_lungs_and_without_a_mask_blocks_as_it_stops_preparing(folder, tmp_path):
+    (tmp_path / "lungs/bert.mhd").unlink()
+    assert kinds(check(folder)) == [("no lungs found", "bert", True)]
+    (_, bert) = find_scans(folder)
+    with pytest.raises(InputError, match="no lungs found"):
+        prepare(bert)
+
+
+def test_every_scan_whose_lungs_are_doubted_is_pictured(folder):
+    (anna, _) = check(folder).scans
+    doubt = Defect("found lungs are cut", "anna", "", False)
+    doubted = [
+        dataclasses.replace(anna, scan=dataclasses.replace(anna.scan, name=f"doubted {number}"), defects=(doubt,))
+        for number in range(9)
+    ]
+    report = dataclasses.replace(check(folder), scans=(anna, *doubted))
+    assert set(doubted) <= set(pictured_scans(report))

@@ -357,8 +357,8 @@ class TestPrepared:
         np.testing.assert_allclose(prepared.boxes_zyxdhw_voxel[:, 3:], 6, atol=1e-4)
         assert (prepared.series_uid, prepared.subset, prepared.is_labelled) == ("a", fold_of(patient_key("a")), True)
 
-    def test_an_unlabelled_scan_needs_nothing(self, tmp_path):
-        write(tmp_path / "a.nii", grid=CHEST, array=chest_hu())
+    def test_an_unlabelled_scan_needs_nothing(self, tmp_path, small_chest):
+        write(tmp_path / "a.nii", grid=small_chest().grid, array=small_chest().array_zyx)
         prepared = prepare(find_scans(tmp_path)[0])
         assert prepared.boxes_zyxdhw_voxel.shape == (0, 6)
         assert (prepared.is_labelled, prepared.subset, prepared.patient) == (False, -1, "")
@@ -396,12 +396,13 @@ class TestPrepared:
         write(tmp_path / "lungs/a.nrrd", array=mask)
         assert prepare(scan).lungs[:, :, -1].all()
 
-    def test_some_scans_may_have_a_lung_mask_and_others_not(self, tmp_path):
+    def test_some_scans_may_have_a_lung_mask_and_others_not(self, tmp_path, small_chest):
+        chest = small_chest()
         for name in "ab":
-            write(tmp_path / f"scans/{name}.nii", grid=CHEST, array=chest_hu())
-        mask = np.zeros(CHEST.size_zyx, np.uint8)
+            write(tmp_path / f"scans/{name}.nii", grid=chest.grid, array=chest.array_zyx)
+        mask = np.zeros(chest.grid.size_zyx, np.uint8)
         mask[10:12, 20:40, 15:30] = 1  # no segmentation would give this
-        write(tmp_path / "lungs/deep/b.nrrd", grid=CHEST, array=mask)
+        write(tmp_path / "lungs/deep/b.nrrd", grid=chest.grid, array=mask)
         given = {"lungs": tmp_path / "lungs"}
         prepare_scans("folder", tmp_path / "scans", tmp_path / "data", workers=1, progress=silent, **given)
         found, read = (scan.lungs for scan in open_scans("folder", tmp_path / "data"))
@@ -469,18 +470,6 @@ class TestPrepared:
 
 def mask_with(path, grid):
     write(path, grid=grid, array=np.ones(grid.size_zyx, np.uint8))
-
-
-CHEST = Grid((40, 60, 75), (1.0, 1.0, 1.0))
-
-
-def chest_hu():
-    """A small body of two lungs, which the segmenter finds."""
-    z, y, x = np.indices(CHEST.size_zyx)
-    hu = np.where(((y - 30) / 24) ** 2 + ((x - 37) / 34) ** 2 < 1, 40, -1000)
-    for middle in (23, 51):
-        hu[((y - 30) / 15) ** 2 + ((x - middle) / 10) ** 2 + ((z - 20) / 17) ** 2 < 1] = -850
-    return hu.astype(np.int16)
 
 
 def test_needs_neither_jax_nor_tfds():

@@ -25,8 +25,15 @@ KIND_OF_DEFECT = {
     "truncated_file": "truncated file",
     "uneven_slices": "slice missing",
 }
-DEFECTIVE = NlstPhantom(seed=1, patients=len(KIND_OF_DEFECT), studies_per_patient=1, defects=tuple(KIND_OF_DEFECT))
-CLEAN = NlstPhantom(seed=1, patients=2, studies_per_patient=2, defects=("jpeg_compressed",))
+SMALL = (80.0, 64.0, 64.0)
+DEFECTIVE = NlstPhantom(
+    seed=1,
+    patients=len(KIND_OF_DEFECT),
+    studies_per_patient=1,
+    defects=tuple(KIND_OF_DEFECT),
+    chest_zyx_mm=SMALL,
+)
+CLEAN = NlstPhantom(seed=1, patients=2, studies_per_patient=2, defects=("jpeg_compressed",), chest_zyx_mm=SMALL)
 
 
 def check(folder, index_dir, **options):
@@ -62,6 +69,8 @@ def test_of_a_clean_one_nothing_is_said(clean, tmp_path):
     assert "defect:" not in text_report(report)
     assert report.facts["Series to train on"] == "4, one a study"
     assert len(report.scans) == 4
+    assert all(0.2 < scan.lungs.litres / scan.lungs.body_litres < 0.6 for scan in report.scans)
+    assert report.facts["Lung masks"] == "none; the lungs of the 4 sampled series are found from their HU"
     assert any("compression: 1 series (JPEG" in notice for notice in all_notices(report))
 
 

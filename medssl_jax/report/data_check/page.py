@@ -1,4 +1,4 @@
-"""One HTML page about a data set: whether training can start, what is wrong, ranges, and a sample of scans with boxes.
+"""One HTML page about a data set: whether training can start, what is wrong, ranges, and pictures of a sample of scans.
 
 `page.html` and `page_style.html` are its own; `medssl_jax.report.page` says what all pages have in common.
 """
@@ -14,16 +14,20 @@ import numpy as np
 
 from medssl_jax.atomic import write_text
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
+from medssl_jax.data_check.lung_defects import DOUBTED
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid
+from medssl_jax.lungs import segment_lungs
 from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straight, range_rows, sampled, verdict
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
 from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software, table
-from medssl_jax.volumes import read_volume
+from medssl_jax.resampling import resample_nearest
+from medssl_jax.volumes import read_labels, read_volume
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PICTURED_SCANS = 6
 PICTURED_OF_A_REASON = 2
+PICTURED_DOUBTED_LUNGS = 20
 THINNED_TO_MM = 1.0  # a page needs no finer slices, and a whole CT as floats is large
 SHEET_PIXELS = 1000
 
@@ -52,18 +56,21 @@ def check_page(report: CheckReport) -> str:
 
 
 def pictured_scans(report: CheckReport) -> list[CheckedScan]:
-    """Which scans are worth a look: with defects, turned ones, and others with nodules, evenly spread."""
+    """Which scans are worth a look: with lungs that may be wrong, with defects, turned ones, others evenly spread."""
     scans = sampled(report)
     with_nodules = [scan for scan in scans if len(scan.scan.centres_xyz_mm)]
+    doubted = [scan for scan in scans if any(defect.kind in DOUBTED for defect in scan.defects)]
+    doubted = doubted[:PICTURED_DOUBTED_LUNGS]
     reasons = (
         [scan for scan in scans if scan.defects],
+        [scan for scan in scans if scan.lungs],
         [scan for scan in scans if not is_straight(scan)],
     )
     first = [scan for reason in reasons for scan in reason[:PICTURED_OF_A_REASON]]
     pool = with_nodules or scans
     spread = [pool[k] for k in np.linspace(0, len(pool) - 1, PICTURED_SCANS).round().astype(int)] if pool else []
-    unique = {(scan.scan.scan_path, scan.scan.name): scan for scan in itertools.chain(first, spread)}
-    return list(unique.values())[:PICTURED_SCANS]
+    unique = {(scan.scan.scan_path, scan.scan.name): scan for scan in itertools.chain(doubted, first, spread)}
+    return list(unique.values())[: max(PICTURED_SCANS, len(doubted))]
 
 
 def _defects(report):
@@ -97,24 +104,42 @@ def _sheets(report):
     figures = [figure for scan in pictured_scans(report) if (figure := _figure(scan))]
     if not figures:
         return ""
-    legend = "In lung window, the patient's right on the left; boxes round the nodules that a slice cuts."
+    legend = (
+        "In lung window, the patient's right on the left; in green the outline of the lungs, which are those of the "
+        "mask, or found; boxes round the nodules that a slice cuts."
+    )
     return f'<section>\n<h2>A sample</h2>\n<p class="quiet">{legend}</p>\n' + "\n".join(figures) + "\n</section>"
 
 
 def _figure(checked):
     scan = checked.scan
     try:
-        volume = _thinned(read_volume(scan.scan_path, scan.name))
+        whole = read_volume(scan.scan_path, scan.name)
+        volume = _thinned(whole)
+        lungs = _lungs(checked, whole, volume.grid)
     except (InputError, OSError):  # a defect of the scan tells of it
         return ""
     diameters = scan.diameters_mm if scan.diameters_mm.ndim == 1 else scan.diameters_mm.max(axis=1)
-    title = f"{scan.name}, {count(len(diameters), 'nodule', 'nodules')}"
+    found = f", {checked.lungs.litres:.3g} l of lung found" if checked.lungs else ""
+    title = f"{scan.name}, {count(len(diameters), 'nodule', 'nodules')}{found}"
     depth_mm, height_mm, width_mm = np.multiply(volume.array_zyx.shape, volume.grid.spacing_zyx_mm)
     scale = SHEET_PIXELS / (2 * width_mm + max(height_mm, depth_mm))
-    sheet = draw_contact_sheet([SheetScan("", volume, scan.centres_xyz_mm, diameters)], pixels_per_mm=float(scale))
+    row = SheetScan("", volume, scan.centres_xyz_mm, diameters, lungs=lungs)
+    sheet = draw_contact_sheet([row], pixels_per_mm=float(scale))
     alt = f"An axial, a coronal and a sagittal slice of {title}"
     picture = f'<img src="{png_data_uri(sheet)}" alt="{html.escape(alt)}">'
     return f'<figure class="sheet">\n{picture}\n<figcaption>{html.escape(title)}</figcaption>\n</figure>'
+
+
+def _lungs(checked, volume, onto):
+    """The mask that training would look through, before it is dilated; None where there is none."""
+    if checked.lungs:
+        return resample_nearest(segment_lungs(volume), volume.grid, onto).astype(bool)
+    if checked.scan.lungs_path is None:
+        return None
+    given, labels = read_labels(checked.scan.lungs_path), checked.scan.lung_labels
+    inside = given.array_zyx != 0 if labels is None else np.isin(given.array_zyx, labels)
+    return resample_nearest(inside.astype(np.uint8), given.grid, onto).astype(bool)
 
 
 def _thinned(volume):

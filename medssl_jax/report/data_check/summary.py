@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
+from medssl_jax.data_check.lung_defects import DOUBTED
 from medssl_jax.data_check.sampling import SAMPLED_SLICES
 from medssl_jax.report.nodules.scan_page import STRAIGHT_DEGREES, direction_in_words
 from medssl_jax.report.page import count
@@ -23,8 +24,9 @@ RANGES = (
     ("highest HU", lambda sample: sample.highest_hu),
 )
 SAMPLED = (
-    f"Read: all headers and tables; of raw scans {SAMPLED_SLICES} whole slices each, first to last; of compressed "
-    "scans and of masks every voxel. Scans are the same where their size and these slices are. HU leave padding out."
+    f"Read: all headers and tables; of raw scans {SAMPLED_SLICES} whole slices each, first to last; every voxel of "
+    "masks, of compressed scans and of those whose lungs were found. Scans are the same where their size and these "
+    "slices are. HU leave padding out."
 )
 
 
@@ -54,15 +56,19 @@ def verdict(report: CheckReport) -> str:
     if blocking:
         return f"Training cannot start: {count(blocking, 'defect blocks', 'defects block')} it."
     if report.defects:
-        return f"Training can start; {count(len(report.defects), 'defect is', 'defects are')} worth a look."
+        doubted = len({defect.subject for defect in report.defects if defect.kind in DOUBTED})
+        lungs = f", first the lungs that were found in {count(doubted, 'scan', 'scans')}" if doubted else ""
+        return f"Training can start; {count(len(report.defects), 'defect is', 'defects are')} worth a look{lungs}."
     return "Training can start; no defect was found."
 
 
 def range_rows(report: CheckReport) -> list[tuple[str, ...]]:
     """Lowest, median and highest over the scans; the first row is the header."""
     rows: list[tuple[str, ...]] = [("", "lowest", "median", "highest")]
-    for name, value in RANGES:
-        values = np.array([value(scan.sample) for scan in sampled(report)], float)
+    columns = [(name, [value(scan.sample) for scan in sampled(report)]) for name, value in RANGES]
+    columns.append(("lungs found (l)", [scan.lungs.litres for scan in report.scans if scan.lungs]))
+    for name, found in columns:
+        values = np.array(found, float)
         values = values[~np.isnan(values)]
         if len(values):
             rows.append((name, *(f"{number:.5g}" for number in (values.min(), np.median(values), values.max()))))

@@ -1,5 +1,7 @@
 """A contact sheet: for each scan one axial, one coronal and one sagittal slice, with boxes round its findings.
 
+Where a mask of the lungs is given, they are outlined.
+
 Slices are drawn as radiologists hang them: the patient's right on the left, the front above in the axial slice, the
 head above in the others; every millimetre is as long as any other.
 """
@@ -9,14 +11,16 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Bool, Float, Num, UInt8
 
 from medssl_jax.atomic import atomic_path
 from medssl_jax.geometry import world_xyz_mm_to_voxel_zyx
+from medssl_jax.shapes import ball, shrunk
 from medssl_jax.volumes import Volume
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)  # width 1500, level -600
-NODULE_COLOUR, EXCLUDED_COLOUR, TEXT_COLOUR = (255, 210, 0), (80, 160, 255), (255, 255, 255)
+NODULE_COLOUR, EXCLUDED_COLOUR, LUNGS_COLOUR = (255, 210, 0), (80, 160, 255), (90, 230, 140)
+TEXT_COLOUR = (255, 255, 255)
 BOX_MARGIN_MM = 1.5
 GAP_PIXELS, TITLE_PIXELS = 4, 16
 NO_POINTS = np.zeros((0, 3))
@@ -25,7 +29,10 @@ DEFAULT_EXCLUDED_DIAMETER_MM = 10.0  # what LUNA16 takes for a diameter of -1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SheetScan:
-    """One row of the sheet. The slices go through the middle of the largest nodule, else of the right lung."""
+    """One row of the sheet. The slices go through the middle of the largest nodule, else of the right lung.
+
+    `lungs` is a mask on the volume's grid.
+    """
 
     title: str
     volume: Volume
@@ -33,12 +40,13 @@ class SheetScan:
     nodule_diameters_mm: Float[np.ndarray, " n"] = dataclasses.field(default_factory=lambda: np.zeros(0))
     excluded_xyz_mm: Float[np.ndarray, "m 3"] = dataclasses.field(default_factory=NO_POINTS.copy)
     excluded_diameters_mm: Float[np.ndarray, " m"] = dataclasses.field(default_factory=lambda: np.zeros(0))
+    lungs: Bool[np.ndarray, "z y x"] | None = None
 
 
 def draw_contact_sheet(
     scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5, window_hu: tuple[float, float] = LUNG_WINDOW_HU
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws the sheet as an RGB image: nodules in yellow, excluded findings in blue."""
+    """Draws the sheet as an RGB image: nodules in yellow, excluded findings in blue, the lungs' outline in green."""
     rows = [_row(scan, pixels_per_mm, window_hu) for scan in scans]
     width = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(row, ((0, GAP_PIXELS), (0, width - row.shape[1]), (0, 0))) for row in rows])
@@ -56,7 +64,7 @@ def write_contact_sheet(path: str | os.PathLike, scans: Sequence[SheetScan], *, 
 def _row(scan, pixels_per_mm, window_hu):
     from PIL import Image, ImageDraw
 
-    array, boxes = _upright(scan)
+    array, lungs, boxes = _upright(scan)
     grey = np.clip((array.astype(np.float32) - window_hu[0]) / (window_hu[1] - window_hu[0]), 0, 1)
     middle = _middle(boxes, array.shape)
     spacing = scan.volume.grid.spacing_zyx_mm
@@ -68,6 +76,9 @@ def _row(scan, pixels_per_mm, window_hu):
         size = [max(1, round(n * s)) for n, s in zip(plane.shape, scale, strict=True)]
         image = Image.fromarray((plane * 255).astype(np.uint8)).resize(size[::-1], Image.Resampling.BILINEAR)
         image = image.convert("RGB")
+        if lungs is not None:
+            inside = Image.fromarray(np.take(lungs, middle[axis], axis)).resize(size[::-1], Image.Resampling.NEAREST)
+            image.paste(LUNGS_COLOUR, mask=Image.fromarray(_outline(np.asarray(inside))))
         draw = ImageDraw.Draw(image)
         for box, colour in boxes:
             if box[0][axis] <= middle[axis] <= box[1][axis]:
@@ -82,8 +93,13 @@ def _row(scan, pixels_per_mm, window_hu):
     return np.asarray(row)
 
 
-def _upright(scan) -> tuple[Num[np.ndarray, "z y x"], list]:
-    """The array with the head first, then front, then the patient's right; and (low, high) corners of boxes in it."""
+def _outline(inside):
+    """The outermost pixels; where the picture ends there is no outline, so that cut lungs can be told from whole."""
+    return inside & ~shrunk(inside[None], ball(1.0))[0]
+
+
+def _upright(scan) -> tuple[Num[np.ndarray, "z y x"], Bool[np.ndarray, "z y x"] | None, list]:
+    """Array and mask with the head first, then front, then the patient's right; (low, high) corners of boxes in it."""
     grid = scan.volume.grid
     # Display runs towards the feet, the back and the patient's left, that is towards -z, +y, +x.
     turned = [axis for axis, sign in enumerate((-1, 1, 1)) if sign * grid.direction_matrix[2 - axis, 2 - axis] < 0]
@@ -99,7 +115,7 @@ def _upright(scan) -> tuple[Num[np.ndarray, "z y x"], list]:
                 centre[axis] = grid.size_zyx[axis] - 1 - centre[axis]
             half = (diameter / 2 + BOX_MARGIN_MM) / np.array(grid.spacing_zyx_mm)
             boxes.append(((centre - half, centre + half), colour))
-    return array, boxes
+    return array, None if scan.lungs is None else np.flip(scan.lungs, tuple(turned)), boxes
 
 
 def _middle(boxes, size):

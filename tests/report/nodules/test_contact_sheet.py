@@ -7,6 +7,7 @@ from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.report.nodules.contact_sheet import (
     EXCLUDED_COLOUR,
     GAP_PIXELS,
+    LUNGS_COLOUR,
     NODULE_COLOUR,
     TITLE_PIXELS,
     SheetScan,
@@ -91,3 +92,27 @@ def test_png_holds_every_scan(tmp_path):
     with Image.open(tmp_path / "sheet.png") as image:
         np.testing.assert_array_equal(np.asarray(image), draw_contact_sheet(scans))
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def green(picture):
+    return (picture == LUNGS_COLOUR).all(axis=-1)
+
+
+def test_lungs_are_outlined_but_not_where_the_picture_ends():
+    lungs = np.zeros(SIZE, bool)
+    lungs[5:15, 10:30, :40] = True
+    axial, coronal, sagittal = views(draw_contact_sheet([SheetScan("", volume(), lungs=lungs)]), 1.5)
+    expected = np.zeros(axial.shape[:2], bool)
+    expected[15:45, :30] = True  # 1.5 pixels a mm: rows 10 to 30 of 1 mm, columns 0 to 40 of 0.5 mm
+    expected[16:44, :29] = False
+    np.testing.assert_array_equal(green(axial), expected)
+    assert green(coronal).any()
+    assert green(sagittal).any()
+
+
+def test_the_outline_hangs_as_the_scan_does():
+    lungs = np.zeros(SIZE, bool)
+    lungs[5:17, 12:30, 7:40] = True
+    upright = SheetScan("", volume(), lungs=lungs)
+    flipped = SheetScan("", turned(volume()), lungs=np.ascontiguousarray(lungs[:, ::-1, ::-1]))
+    np.testing.assert_array_equal(green(draw_contact_sheet([upright])), green(draw_contact_sheet([flipped])))
