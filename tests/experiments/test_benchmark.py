@@ -21,7 +21,13 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", sorted(BENCHMARKS))
+# Those that start a process for every figure are dear.
+STARTS_MANY = ("build", "index", "read_slide")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in STARTS_MANY)) for name in sorted(BENCHMARKS)]
+)
 def test_runs(name, tmp_path):
     done = run(name, *TINY[name], *([] if name == "bootstrap_froc" else [f"--directory={tmp_path}"]))
     assert done.returncode == 0, done.stderr

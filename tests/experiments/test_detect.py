@@ -26,8 +26,8 @@ def workdir(tmp_path_factory):
     """A run of no steps; its network answers about 0.5 everywhere, so that there are marks."""
     config = phantom.get_config()
     config.patches.side = 48
-    config.model.features = (4, 4, 8, 8)
-    config.model.pyramid_features = 8
+    config.model.features, config.model.blocks, config.model.pyramid_features = (4, 4), (1, 1), 8
+    config.anchors.strides, config.anchors.sides_mm = (4,), ((4.5, 7.0),)
     config.model.prior = 0.5
     config.inference.update({"window_detections": 4, "scan_candidates": 64, "marks": 6, "overlap": 0})
     folder = tmp_path_factory.mktemp("untrained")

@@ -12,8 +12,12 @@ TINY = (
     "--config.patches.jitter=4",
     "--config.patches.labelled_batch=2",
     "--config.patches.unlabelled_batch=2",
-    "--config.model.features=(8,8,8,8)",
+    # One stage and one level, which are quick to compile.
+    "--config.model.features=(8,)",
+    "--config.model.blocks=(1,)",
     "--config.model.pyramid_features=8",
+    "--config.anchors.strides=(2,)",
+    "--config.anchors.sides_mm=((4.5,7.0),)",
     "--config.mixup.object_window=8",
     "--config.inference.overlap=4",
 )

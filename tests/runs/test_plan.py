@@ -18,8 +18,9 @@ def tiny():
     config.patches.side = 16
     config.patches.jitter = 4
     config.patches.labelled_batch = config.patches.unlabelled_batch = 2
-    config.model.features = (8, 8, 8, 8)
-    config.model.pyramid_features = 8
+    # One stage and one level, which are quick to compile.
+    config.model.features, config.model.blocks, config.model.pyramid_features = (8,), (1,), 8
+    config.anchors.strides, config.anchors.sides_mm = (2,), ((4.5, 7.0),)
     config.mixup.object_window = 8
     config.inference.overlap = 4
     return config
