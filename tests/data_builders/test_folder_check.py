@@ -181,12 +181,19 @@ def test_a_scan_without_lungs_and_without_a_mask_blocks_as_it_stops_preparing(fo
         prepare(bert)
 
 
-def test_every_scan_whose_lungs_are_doubted_is_pictured(folder):
-    (anna, _) = check(folder).scans
-    doubt = Defect("found lungs are cut", "anna", "", False)
-    doubted = [
-        dataclasses.replace(anna, scan=dataclasses.replace(anna.scan, name=f"doubted {number}"), defects=(doubt,))
-        for number in range(9)
-    ]
-    report = dataclasses.replace(check(folder), scans=(anna, *doubted))
-    assert set(doubted) <= set(pictured_scans(report))
+def test_scans_whose_lungs_are_doubted_are_pictured_or_their_number_is_said(folder):
+    report = check(folder)
+    anna = report.scans[0]
+    doubt = (Defect("found lungs are cut", "anna", "", False),)
+
+    def doubted(count):
+        named = [dataclasses.replace(anna.scan, name=f"doubted {number}") for number in range(count)]
+        scans = [dataclasses.replace(anna, scan=scan, defects=doubt) for scan in named]
+        return scans, dataclasses.replace(report, scans=(anna, *scans))
+
+    few, all_pictured = doubted(9)
+    assert set(few) <= set(pictured_scans(all_pictured))
+    assert "these are the first" not in check_page(all_pictured)
+    many, some_pictured = doubted(21)
+    assert pictured_scans(some_pictured) == many[:20]
+    assert "Of 21 scans whose lungs are worth a look these are the first 20." in check_page(some_pictured)

@@ -59,8 +59,7 @@ def pictured_scans(report: CheckReport) -> list[CheckedScan]:
     """Which scans are worth a look: with lungs that may be wrong, with defects, turned ones, others evenly spread."""
     scans = sampled(report)
     with_nodules = [scan for scan in scans if len(scan.scan.centres_xyz_mm)]
-    doubted = [scan for scan in scans if any(defect.kind in DOUBTED for defect in scan.defects)]
-    doubted = doubted[:PICTURED_DOUBTED_LUNGS]
+    doubted = _with_doubted_lungs(report)[:PICTURED_DOUBTED_LUNGS]
     reasons = (
         [scan for scan in scans if scan.defects],
         [scan for scan in scans if scan.lungs],
@@ -71,6 +70,10 @@ def pictured_scans(report: CheckReport) -> list[CheckedScan]:
     spread = [pool[k] for k in np.linspace(0, len(pool) - 1, PICTURED_SCANS).round().astype(int)] if pool else []
     unique = {(scan.scan.scan_path, scan.scan.name): scan for scan in itertools.chain(doubted, first, spread)}
     return list(unique.values())[: max(PICTURED_SCANS, len(doubted))]
+
+
+def _with_doubted_lungs(report):
+    return [scan for scan in sampled(report) if any(defect.kind in DOUBTED for defect in scan.defects)]
 
 
 def _defects(report):
@@ -108,6 +111,8 @@ def _sheets(report):
         "In lung window, the patient's right on the left; in green the outline of the lungs, which are those of the "
         "mask, or found; boxes round the nodules that a slice cuts."
     )
+    if (doubted := len(_with_doubted_lungs(report))) > PICTURED_DOUBTED_LUNGS:
+        legend += f" Of {doubted} scans whose lungs are worth a look these are the first {PICTURED_DOUBTED_LUNGS}."
     return f'<section>\n<h2>A sample</h2>\n<p class="quiet">{legend}</p>\n' + "\n".join(figures) + "\n</section>"
 
 
