@@ -91,6 +91,12 @@ def test_a_nodule_centred_outside_has_no_best_anchor(axis):
     assert not assign((-3.0, 16, 16, 7, 7, 7)).probability.any()
 
 
+def test_a_nodule_that_no_anchor_overlaps_has_none():
+    far = jnp.full(ANCHORS.shape, 28.0).at[:, 3:].set(4)
+    targets = ASSIGN(far, jnp.array([[5.0, 5, 5, 4, 4, 4]] * 4), jnp.ones(4, bool))
+    assert not targets.probability.any()
+
+
 @pytest.mark.parametrize("index", [1, 6, 13, 30, 47])
 def test_assignment_turns_with_the_patch(index, turn_boxes):
     symmetry = jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), symmetries.CUBE_SYMMETRIES)

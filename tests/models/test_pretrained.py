@@ -123,6 +123,9 @@ def test_what_is_no_such_file(weights, tmp_path):
     np.savez(tmp_path / "other.npz", **{name: array[:1] for name, array in weights[1].items() if array.ndim})
     with pytest.raises(InputError, match=r"conv1\.weight: found \(1, 3, 7, 7\), expected an array of \(64, 3, 7, 7\)"):
         read_resnet18(tmp_path / "other.npz")
+    np.savez(tmp_path / "other.npz", weight=np.ones(3))
+    with pytest.raises(InputError, match=r"conv1\.weight: found nothing, expected an array of \(64, 3, 7, 7\)"):
+        read_resnet18(tmp_path / "other.npz")
 
 
 def _npy(array):
@@ -191,7 +194,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path, monkeypa
 
 
 def test_a_negative_variance_is_refused(tmp_path):
-    arrays = {"conv1.weight": FIRST, "bn1.running_var": np.full(64, -1.0)}
+    arrays = {"conv1.weight": FIRST, "bn1.running_var": np.append(np.ones(63), -1.0)}
     arrays |= {f"bn1.{part}": np.ones(64) for part in ("weight", "bias", "running_mean")}
     np.savez(tmp_path / "weights.npz", **arrays)
     with pytest.raises(InputError, match=r"bn1\.running_var: found -1, expected 0 or more"):
