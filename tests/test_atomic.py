@@ -62,6 +62,14 @@ def test_a_file_that_cannot_be_read_is_not_blamed_on_the_one_written(tmp_path):
         temporary.write_text((tmp_path / "elsewhere").read_text())
 
 
+def test_a_folder_appears_whole_in_a_new_place(tmp_path):
+    with atomic_folder(f"{tmp_path}/new/folder") as folder:
+        (folder / "file").write_text("x")
+        assert names_in(tmp_path / "new") == [folder.name]
+    assert (tmp_path / "new" / "folder" / "file").read_text() == "x"
+    assert names_in(tmp_path / "new") == ["folder"]
+
+
 def test_a_process_that_ends_where_it_writes_leaves_nothing_unfinished(tmp_path):
     def end_while_writing():
         with atomic_folder(tmp_path / "folder") as folder, atomic_path(tmp_path / "b") as half:

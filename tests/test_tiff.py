@@ -151,6 +151,7 @@ class TestHeader:
             ("RowsPerStrip", "Compression", "SamplesPerPixel", "PlanarConfiguration", "SampleFormat")
         )
         np.testing.assert_array_equal(read(tiff([PIXELS.tobytes()], **fields)), PIXELS)
+        np.testing.assert_array_equal(read(tiff([PIXELS.tobytes()], RowsPerStrip=2**32 - 1)), PIXELS)
 
     def test_a_field_that_is_there_twice(self, refuses):
         content = tiff().replace(

@@ -1,6 +1,7 @@
 """The cache holds what was prepared, whole or not at all; batches depend on seed and position alone."""
 
 import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -89,6 +90,10 @@ def test_places_lie_in_the_lungs(cache):
     scan = cache.scan("1.2.0")
     assert len(scan.places_zyx)
     assert scan.lungs_zyx[tuple(scan.places_zyx.T)].all()
+
+
+def test_a_cache_of_before_is_found_again(cache):
+    assert directory_of(cache).name == hashlib.sha256(b"f mask_lungs=True layout=4").hexdigest()[:16]
 
 
 def test_mask_and_fingerprint_name_the_cache(tmp_path):

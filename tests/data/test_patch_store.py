@@ -39,6 +39,17 @@ def test_the_store_holds_the_slide(tiff, store):
             np.testing.assert_array_equal(patch, crop[32 * row : 32 * row + 32, 32 * column : 32 * column + 32])
 
 
+def test_it_is_closed_behind_the_block(store, tiff):
+    def is_open(path):
+        return str(path) in {os.path.realpath(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")}
+
+    with PreparedSlide(store), open_slide(tiff, LAYOUT):
+        assert is_open(store)
+        assert is_open(tiff)
+    assert not is_open(store)
+    assert not is_open(tiff)
+
+
 def test_a_slide_without_bands_gives_the_same_store(store, tmp_path):
     with PreparedSlide(store) as slide:
         write_patch_store(tmp_path / "copy", slide, source="abc")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_builders.luna16 import VERSION
-from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, prepare_scan
+from medssl_jax.data.preparation import prepare_scan
 from medssl_jax.data.scan_source import open_scans, prepare_scans
 from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
@@ -81,7 +81,7 @@ class TestRoundTrip:
                 np.array(centres).reshape(-1, 3),
                 np.full(len(centres), 4.5),
                 subset=scan.subset,
-                lung_labels=LUNA16_LUNG_LABELS,
+                lung_labels=(3, 4),
             )
             for name in ("hu", "lungs", "boxes_zyxdhw_voxel"):
                 np.testing.assert_array_equal(getattr(scan, name), getattr(expected, name))

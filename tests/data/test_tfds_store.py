@@ -46,11 +46,12 @@ def test_beam_gets_its_flags(tmp_path):
     assert builder.config.beam_options.get_all_options()["direct_num_workers"] == 3
 
 
-def test_a_runner_that_beam_does_not_know(tmp_path):
+@pytest.mark.parametrize("runner", ["Nonsense", "no.such.Runner", "os.Runner"])
+def test_a_runner_that_beam_does_not_know(tmp_path, runner):
     with pytest.raises(
-        InputError, match=r"--beam_runner: found Nonsense, expected a runner of Apache Beam \(.*Nonsense"
+        InputError, match=rf"--beam_runner: found {runner}, expected a runner of Apache Beam \(.*(Runner|Nonsense|no)"
     ):
-        make(Builder(tmp_path / "made"), tmp_path, beam_runner="Nonsense")
+        make(Builder(tmp_path / "made"), tmp_path, beam_runner=runner)
 
 
 def full(path):
