@@ -124,6 +124,12 @@ def test_a_window_answers_for_its_core_alone():
     np.testing.assert_allclose(found.boxes_zyxdhw_voxel, [[1.5, 1.5, 1.5, 4, 4, 4]], atol=1e-4)
 
 
+def test_a_mark_half_way_between_two_windows_is_found_once():
+    """Windows begin at 0 and 12 here, so that the place from 12 to 15 is seen by both and lies where cores meet."""
+    found = detect(*scan_with((12, 12, 12), shape=(28, 28, 28)), overlap=4, nms_iou=1.0, score_threshold=0.9)
+    np.testing.assert_allclose(found.boxes_zyxdhw_voxel[:, :3], [[13.5, 13.5, 13.5]], atol=1e-4)
+
+
 def test_a_scan_without_lungs_has_no_marks():
     hu, lungs = scan_with((12, 20, 8))
     assert len(detect(hu, 0 * lungs).probability) == 0

@@ -76,6 +76,7 @@ def elements_of_collectives(hlo_text: str) -> dict[str, list[int]]:
 def run_on_devices(output: str) -> None:
     """The marks, the memory of each device and the HLO on 1, 2, 4 and 8 devices, and the network's plain answer."""
     detector, params = untrained_detector()
+    params = jax.device_put(params, jax.devices()[0])  # where a checkpoint leaves them
     hu, lungs = noisy_scan()
     results = {}
     for count in DEVICES:

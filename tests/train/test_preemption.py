@@ -28,6 +28,17 @@ with preemption_notice() as must_stop:
     print("compiled")
     must_stop(1)
 """
+WRITING = """
+import os, signal, sys, time
+from medssl_jax.atomic import atomic_path
+from medssl_jax.train.preemption import leave_when_told
+
+leave_when_told()
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+"""
 STEPS = """
 import os, signal, time
 from medssl_jax.train.preemption import leave_when_told, preemption_notice
@@ -43,10 +54,12 @@ time.sleep(60)
 """
 
 
-def run(script):
+def run(script, *arguments):
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     since = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, env=environment
+    )
     assert time.monotonic() - since < 50
     return done
 
@@ -56,6 +69,13 @@ def test_while_it_compiles_it_ends_at_once():
     assert done.returncode == 75, done.stderr
     assert done.stderr.endswith("stopped by SIGTERM: what is finished is kept, start it again to go on\n")
     assert "compiled" not in done.stdout
+
+
+def test_what_is_being_written_goes_with_it(tmp_path):
+    done = run(WRITING, str(tmp_path / "file"))
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "stopped by Ctrl-C: what is finished is kept, start it again to go on\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_between_steps_the_next_one_is_told_and_what_goes_on_regardless_is_ended():
