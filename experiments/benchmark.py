@@ -19,8 +19,10 @@ BENCHMARKS = {
 }
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
-        found = f"found {sys.argv[1]!r}, " if len(sys.argv) > 1 else ""
-        listed = "".join(f"\n  {name:<16} {about}" for name, about in BENCHMARKS.items())
-        command.fail(f"{found}expected a benchmark:{listed}")
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    listed = "expected a benchmark:" + "".join(f"\n  {each:<16} {about}" for each, about in BENCHMARKS.items())
+    if name.startswith("-"):  # --help and --version are those of every command
+        command.run(lambda argv: command.fail(listed))
+    if name not in BENCHMARKS:
+        command.fail(f"found {name!r}, {listed}" if name else listed)
     command.run(importlib.import_module(f"experiments.benchmarks.{sys.argv.pop(1)}").main)

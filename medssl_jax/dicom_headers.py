@@ -186,7 +186,10 @@ def _converted(tag, vr, value, is_implicit, is_little_endian):
     from pydicom.dataelem import RawDataElement, convert_raw_data_element
 
     raw = RawDataElement(tag, vr, len(value or b""), value, 0, is_implicit, is_little_endian)
-    return _plain(convert_raw_data_element(raw).value)
+    element = convert_raw_data_element(raw)
+    if element.VR in ("DS", "IS") and b"_" in (value or b""):  # Python takes 1_0 for 10
+        raise ValueError("a number with an underscore")
+    return _plain(element.value)
 
 
 def _plain(value):

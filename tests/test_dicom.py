@@ -260,6 +260,20 @@ class TestProblems:
         assert f"PixelPaddingValue of {path.name} cannot be read (a number of 64 bits)" in problem
 
     @pytest.mark.parametrize(
+        ("field", "written", "found"),
+        [
+            ("PixelSpacing", b"0.75\\0.75", b"0_75\\0_75"),
+            ("NumberOfFrames", b"IS\4\x00100 ", b"IS\4\x001_0 "),
+        ],
+    )
+    def test_a_number_that_only_python_reads(self, tmp_path, write_series, field, written, found):
+        folder = write_series(tmp_path / "ct", NumberOfFrames=100)
+        path = slices_by_z(folder)[4]
+        path.write_bytes(path.read_bytes().replace(written, found))
+        _, (problem,) = find_series(folder)
+        assert f"{field} of {path.name} cannot be read (a number with an underscore)" in problem
+
+    @pytest.mark.parametrize(
         ("fields", "expected"),
         [
             ({"distance_mm": 1000.0}, "its voxels cover 6 x 6 x 8000 mm from x, y, z = -10, -20, -100 mm, expected a"),

@@ -41,3 +41,12 @@ def test_an_unknown_one_is_told_which_there_are(arguments):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert all(name in done.stderr for name in BENCHMARKS)
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"), [("--help", "experiments.benchmark crops --help"), ("--version", "medssl_jax 0.")]
+)
+def test_help_and_version_are_no_failure(flag, told):
+    done = run(flag)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert told in done.stdout
