@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from medssl_jax import lungs as lungs_module
 from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.volumes import Volume, read_volume
@@ -119,6 +120,21 @@ def test_a_miniature_chest_has_miniature_walls(chest):
     hu, lungs = chest
     small = Grid(SIZE_ZYX, (1.2, 0.8, 0.8))
     assert dice(segment_lungs(Volume(hu, small, "1")).astype(bool), lungs) > 0.95
+
+
+@pytest.mark.parametrize(("across_mm", "spacing_mm"), [(40, 0.8), (128, 0.8), (240, 1.5), (320, 2.0), (500, 2.0)])
+def test_the_work_is_done_in_voxels_of_08_to_2_mm(monkeypatch, across_mm, spacing_mm):
+    """160 of them across where that lies between."""
+    found = []
+
+    def resample(array_zyx, grid, onto):
+        found.append(onto.spacing_zyx_mm)
+        return np.zeros(onto.size_zyx, np.float32)
+
+    monkeypatch.setattr(lungs_module, "resample_linear", resample)
+    grid = Grid((2, 10, 20), (2.0, across_mm / 20, across_mm / 20))
+    assert not segment_lungs(Volume(np.zeros(grid.size_zyx, np.int16), grid, "1")).any()
+    assert found == [pytest.approx((spacing_mm,) * 3)]
 
 
 @pytest.mark.parametrize("hu", [40, -1000])
