@@ -69,8 +69,8 @@ class Header:
 
     path: Path
     values: dict[str, Any]
-    fragments: tuple[Fragment, ...] = ()
-    damage: str = ""
+    fragments: tuple[Fragment, ...]
+    damage: str
 
     def get(self, keyword: str) -> Any:
         """The value, None where the file has none."""

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_beam_gets_its_flags(tmp_path):
     make(builder, tmp_path, beam_runner="DirectRunner", beam_options=["--direct_num_workers=3"])
     assert builder.config.beam_runner == "DirectRunner"
     assert builder.config.beam_options.get_all_options()["direct_num_workers"] == 3
+
+
+def test_beam_that_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam.runners", None)
+    with pytest.raises(InputError, match="--beam_runner: Apache Beam is not installed: `pip install"):
+        make(Builder(tmp_path / "made"), tmp_path, beam_runner="DirectRunner")
 
 
 @pytest.mark.parametrize("runner", ["Nonsense", "no.such.Runner", "os.Runner"])

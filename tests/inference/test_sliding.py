@@ -147,6 +147,8 @@ def test_the_number_of_marks_is_limited():
     assert len(detect(hu, lungs, marks=7, window_detections=16).probability) == 7
 
 
-def test_an_overlap_as_large_as_the_window_is_refused():
-    with pytest.raises(InputError, match=r"inference.overlap is 16, expected 0 to less than the patch side 16"):
-        detector(overlap=16)
+@pytest.mark.parametrize("overlap", [-1, 16])
+def test_an_overlap_below_0_or_as_large_as_the_window_is_refused(overlap):
+    with pytest.raises(InputError, match=rf"inference.overlap is {overlap}, expected 0 to less than the patch side 16"):
+        detector(overlap=overlap)
+    detector(overlap=max(0, overlap - 1))

@@ -240,13 +240,16 @@ def test_the_number_of_marks_is_limited():
     assert (found.probability > 0.9).all()
 
 
-def test_a_scan_too_large_for_the_memory_is_named(monkeypatch):
-    detector = make_bright_detector()
-
-    def exhaust(*_):
+class Exhausted:
+    def block_until_ready(self):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99999999999 bytes.")
 
-    monkeypatch.setattr(detector, "_detect", exhaust)
+
+@pytest.mark.parametrize("detect", [lambda *_: Exhausted().block_until_ready(), lambda *_: Exhausted()])
+def test_a_scan_too_large_for_the_memory_is_named(monkeypatch, detect):
+    """At once, or while the devices are waited for."""
+    detector = make_bright_detector()
+    monkeypatch.setattr(detector, "_detect", detect)
     with pytest.raises(InputError, match=r"scan of \(24, 40, 33\) voxels, padded to \(32, 48, 48\), is too large for"):
         detector(jnp.array(1.0), *scan_with((0, 0, 0)))
 
