@@ -4,7 +4,6 @@ Arrays are `z, y, x`; a `Grid` says where their voxels lie in the patient.
 """
 
 import dataclasses
-import math
 import os
 import zlib
 from pathlib import Path
@@ -148,7 +147,7 @@ def _unreadable(path, error):
 
 def _to_integers(array, dtype, path):
     limits, low, high = np.iinfo(dtype), array.min(), array.max()
-    if not (math.isfinite(low) and math.isfinite(high) and limits.min <= low and high <= limits.max):
+    if not (limits.min <= low and high <= limits.max):  # NaN is within no limits either
         raise InputError(f"{path}: values from {low} to {high}, expected {limits.min} to {limits.max}")
     if np.issubdtype(array.dtype, np.floating):
         rounded = np.rint(array)

@@ -1,6 +1,7 @@
 """A file is whole or as it was before; what goes wrong is one line for a person."""
 
 import errno
+import os
 import tempfile
 
 import pytest
@@ -68,6 +69,18 @@ def test_a_folder_appears_whole_in_a_new_place(tmp_path):
         assert names_in(tmp_path / "new") == [folder.name]
     assert (tmp_path / "new" / "folder" / "file").read_text() == "x"
     assert names_in(tmp_path / "new") == ["folder"]
+
+
+def test_it_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(os.readlink(f"/proc/self/fd/{file}")) or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda old, new: done.append(str(new)) or replace(old, new))
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    with atomic_folder(tmp_path / "b") as folder:
+        (folder / "file").write_text("x")
+    assert done == [str(temporary), str(tmp_path / "a"), str(folder / "file"), str(tmp_path / "b")]
 
 
 def test_a_process_that_ends_where_it_writes_leaves_nothing_unfinished(tmp_path):

@@ -76,6 +76,11 @@ def test_no_number(cell):
         number_cell("table.csv", 3, "coordX", cell)
 
 
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(InputError, match=f"^{tmp_path}: cannot be read: Is a directory; correct the path$"):
+        list(read_table(tmp_path, ("a",)))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

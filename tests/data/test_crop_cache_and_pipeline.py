@@ -10,7 +10,7 @@ import pytest
 
 from medssl_jax.checksums import SUMS_FILE
 from medssl_jax.data import crop_cache
-from medssl_jax.data.crop_cache import OUTSIDE_HU, SCAN_FILES, CropCache, build_crop_cache
+from medssl_jax.data.crop_cache import SCAN_FILES, CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import batch_rows, patch_batches
 from medssl_jax.data.preparation import PreparedScan
@@ -72,7 +72,7 @@ def cache(tmp_path_factory):
 def test_a_scan_comes_back_masked(cache):
     for scan in SCANS:
         cached = cache.scan(scan.series_uid)
-        np.testing.assert_array_equal(cached.hu_zyx, np.where(scan.lungs, scan.hu, OUTSIDE_HU))
+        np.testing.assert_array_equal(cached.hu_zyx, np.where(scan.lungs, scan.hu, 0))
         np.testing.assert_array_equal(cached.lungs_zyx, scan.lungs)
         np.testing.assert_array_equal(cached.boxes_zyxdhw_voxel, scan.boxes_zyxdhw_voxel)
         assert cached.grid == scan.grid
