@@ -44,7 +44,7 @@ def test_small_chests(index):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("index", sorted(set(range(SMALL.scans)) - {17, 47, 49}))
+@pytest.mark.parametrize("index", range(0, SMALL.scans, 6))
 def test_more_small_chests(index):
     check(SMALL, index)
 

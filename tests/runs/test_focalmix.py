@@ -92,7 +92,14 @@ def uids(*numbers):
 
 def test_supervised_training_finds_the_balls(cache, tmp_path):
     split = Split(labelled=uids(*range(8)), unlabelled=(), test=uids(*range(14, 20)))
-    config = config_with(**{"steps": 80, "split.unlabelled": 0, "patches.unlabelled_batch": 0})
+    small = {
+        "model.features": (8, 16, 32),
+        "model.blocks": (1, 1, 1),
+        "model.pyramid_features": 16,
+        "anchors.strides": (4, 8),
+        "anchors.sides_mm": ((4.5, 7.0, 10.0), (14.0,)),
+    }
+    config = config_with(**{"steps": 80, "split.unlabelled": 0, "patches.unlabelled_batch": 0} | small)
     assert cpm(config, cache, split, tmp_path) > 0.8
 
 
