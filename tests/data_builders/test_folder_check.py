@@ -1,11 +1,15 @@
 """A user's folder: clean, with one bad file among good ones, and with labels that fit no scan."""
 
+import base64
 import dataclasses
+import io
 import os
+import re
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from data_builders.folder.check import check_folder
 from data_builders.folder.files import find_scans
@@ -17,6 +21,7 @@ from medssl_jax.geometry import Grid
 from medssl_jax.progress import silent
 from medssl_jax.report.data_check.page import check_page, pictured_scans, write_check_page
 from medssl_jax.report.data_check.summary import text_report
+from medssl_jax.report.nodules.contact_sheet import LUNGS_COLOUR
 from medssl_jax.resampling import to_image
 from medssl_jax.volumes import Volume, write_metaimage
 
@@ -171,6 +176,11 @@ def test_lungs_are_found_where_no_mask_is_given_and_doubted_where_they_are_cut(f
     assert page.count("the lungs that were found in 1 scan") == 1
     assert pictured_scans(report)[0].scan.name == "emil"
     assert "emil, 0 nodules, 0.0185 l of lung found" in page
+    sheets = [Image.open(io.BytesIO(base64.b64decode(sheet))) for sheet in re.findall('png;base64,([^"]+)', page)]
+    outlined = [int((np.asarray(sheet) == LUNGS_COLOUR).all(axis=-1).sum()) for sheet in sheets]
+    assert len(outlined) == 4
+    assert min(outlined[:2]) > 100  # emil, dora; the masks of the noise fill it, so their edges lie in no picture
+    assert max(outlined[2:]) == 0
 
 
 def test_a_scan_without_lungs_and_without_a_mask_blocks_as_it_stops_preparing(folder, tmp_path):
