@@ -220,6 +220,13 @@ def test_a_slide_that_cannot_be_read_stops_nothing_else(params, broken):
         classify(params, [PaintedSlide(0), PaintedSlide(1, broken=broken)], **ALL_HIGH)
 
 
+def test_where_no_slide_can_be_read_there_is_no_result(params):
+    told = []
+    each = [PaintedSlide(seed, broken="low") for seed in range(SETTINGS.slide_batch + 1)]
+    assert list(classifier(params)(iter(each), lambda slide, error: told.append(slide))) == []
+    assert told == each
+
+
 def test_slides_are_opened_as_they_are_needed_and_closed(params):
     opened = []
 

@@ -141,9 +141,14 @@ def state_of(file: str, sources) -> str:
 
 
 def choose_tests(mutant: Mutant, reach: dict[str, Outcome]) -> tuple[list[str], float]:
-    """Test files that reach the lines of a mutant, or are the module's own, and the seconds that they take."""
+    """Test files that reach the lines of a mutant, or are the module's own, and the seconds that they take.
+
+    Where none reaches the lines, those that reach the module may do so in processes of their own.
+    """
     path = Path(mutant.path)
     lines = set(range(mutant.lines[0], mutant.lines[1] + 1))
+    if not any(lines & set(each.lines.get(mutant.path, ())) for each in reach.values()):
+        lines = {line for each in reach.values() for line in each.lines.get(mutant.path, ())}
 
     def distance(file):
         """0 of a module's own tests, as tests/data/test_patches.py is for medssl_jax/data/patches.py."""
