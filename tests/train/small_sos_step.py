@@ -1,6 +1,6 @@
-"""One step of SOS on one device and on 2, 4 and 8 of the same process; `test_parallel.py` compares them.
+"""One step of SOS on each of some numbers of devices; `test_parallel.py` compares them.
 
-python small_sos_step.py FOLDER
+python small_sos_step.py FOLDER NUMBER...
 """
 
 import functools
@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from experiments.configs import sos
+from medssl_jax import hosts
 from medssl_jax.models.sos import make_networks
 from medssl_jax.runs.sos import method_settings
 from medssl_jax.slides import SlideLayout
@@ -23,7 +24,7 @@ from medssl_jax.train.state import TrainState
 SLIDES, PATCHES = 8, 5
 
 
-def main(folder):
+def main(folder, counts):
     config = sos.get_config()
     config.model.update(dict(intensity_mean=0.5, intensity_deviation=0.3, attention_features=3))
     for name in ("low", "high", "policy"):
@@ -40,7 +41,7 @@ def main(folder):
     networks = make_networks(config, SlideLayout(grid=4, patch_side=8, shrink=2))
     optimiser = optax.sgd(1.0)  # a step is the gradient
     before = networks.init(jax.random.key(0))
-    for count in (1, 2, 4, 8):
+    for count in counts:
         placement = place(jax.devices()[:count], batches=[SLIDES])
         step = placement.compile_step(
             functools.partial(
@@ -52,13 +53,17 @@ def main(folder):
             )
         )
         fresh = TrainState.create(jax.tree.map(jnp.copy, before), optimiser, keep_ema=False)
-        state, placed = placement.put_state(fresh), placement.put_batch(batch)
+        rows = placement.host_rows(SLIDES)
+        state = placement.put_state(fresh)
+        placed = placement.put_batch({name: values[rows.start : rows.stop] for name, values in batch.items()})
         compiled = step.lower(state, placed).compile()
         after, metrics = compiled(state, placed)
         gradient = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), before, placement.take_home(after.params))
-        np.savez(folder / f"{count}.npz", np.float32(metrics["loss"][0]), *jax.tree.leaves(gradient))
-        (folder / f"{count}.hlo").write_text(compiled.as_text())
+        if hosts.is_first():
+            np.savez(folder / f"{count}.npz", np.float32(metrics["loss"][0]), *jax.tree.leaves(gradient))
+            (folder / f"{count}.hlo").write_text(compiled.as_text())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    hosts.connect()
+    main(Path(sys.argv[1]), [int(count) for count in sys.argv[2:]])

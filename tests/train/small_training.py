@@ -1,8 +1,8 @@
-"""One process of a small FocalMix training, on however many devices it is given; `test_parallel.py` compares them.
+"""One process of small FocalMix trainings, each on some number of devices; `test_parallel.py` compares them.
 
-    python small_training.py FOLDER
+    python small_training.py FOLDER GROUP NUMBER...
 
-writes what the first process knows into FOLDER: `said.json`, `gradient.npz`, `step.hlo`.
+writes what the first process knows of each into FOLDER/NUMBER: `said.json`, `gradient.npz`, `step.hlo`.
 """
 
 import functools
@@ -52,7 +52,8 @@ def small_config(group=16):
     return config
 
 
-def main(folder, group):
+def train(folder, config, devices):
+    """Trains on `devices`; rows that mix with each other are `config.mixup.group`."""
     import jax
     import optax
 
@@ -63,8 +64,7 @@ def main(folder, group):
     from medssl_jax.train.focalmix_step import focalmix_step
     from medssl_jax.train.state import TrainState
 
-    config = small_config(group)
-    placement = run.placement_of(config, jax.devices())
+    placement = run.placement_of(config, devices)
     batches = patch_batches(
         Scans(),
         [str(uid) for uid in range(10)],
@@ -101,7 +101,7 @@ def main(folder, group):
             after = jax.tree.map(np.asarray, placement.take_home(state.params))
             gradient = jax.tree.map(lambda a, b: a - b, before, after)
     if hosts.is_first():
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
         np.savez(folder / "gradient.npz", *jax.tree.leaves(gradient))
         (folder / "step.hlo").write_text(step.as_text())
         said = {
@@ -113,6 +113,13 @@ def main(folder, group):
         (folder / "said.json").write_text(json.dumps(said))
 
 
+def main(folder, group, *counts):
+    import jax
+
+    for count in counts:
+        train(Path(folder) / count, small_config(int(group)), jax.devices()[: int(count)])
+
+
 if __name__ == "__main__":
     hosts.connect()
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(*sys.argv[1:])
