@@ -86,6 +86,16 @@ def find_series(folder: Path) -> tuple[tuple[FoundSeries, ...], tuple[str, ...]]
     return tuple(_found_series(uid, of_series) for uid, of_series in by_uid.items()), tuple(unreadable)
 
 
+def check_apart(folder: Path, few: FoundSeries, series: FoundSeries) -> None:
+    """Raises `InputError` where a few images beside a series could be slices of it, which it then lacks."""
+    if could_belong(few.headers[0], series.headers[0]):
+        names = some([printable(header.path.name) for header in few.headers])
+        raise InputError(
+            f"{folder}: {names} is of series {told(few.series_uid)}, but looks like a slice of series "
+            f"{told(series.series_uid)}: correct its SeriesInstanceUID, or put it in a folder of its own"
+        )
+
+
 def _wanted(folder, found, series_uid):
     if series_uid is not None:
         for series in found:
@@ -103,12 +113,8 @@ def _wanted(folder, found, series_uid):
     for other in found:
         if other is longer[0]:
             continue
+        check_apart(folder, other, longer[0])
         names = some([printable(header.path.name) for header in other.headers])
-        if could_belong(other.headers[0], longer[0].headers[0]):
-            raise InputError(
-                f"{folder}: {names} is of series {told(other.series_uid)}, but looks like a slice of series "
-                f"{told(longer[0].series_uid)}: correct its SeriesInstanceUID, or put it in a folder of its own"
-            )
         left_out = f"left out {names} of series {told(other.series_uid)}, beside the CT {told(longer[0].series_uid)}"
         print(f"{printable(str(folder))}: {left_out}", file=sys.stderr)
     return longer[0]

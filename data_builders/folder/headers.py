@@ -8,7 +8,7 @@ from typing import Any
 
 from data_builders.folder.index import remembered
 from data_builders.folder.tree import PassedOver, name_of, visible_files
-from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
+from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, check_apart, find_series
 from medssl_jax.errors import InputError
 from medssl_jax.file_sample import size_and_samples
 from medssl_jax.geometry import Grid
@@ -79,6 +79,9 @@ def _read_dicom_folder(folder: Path) -> dict[str, Any]:
     passed_over: list[str] = []
     for series in found:
         if reason := _no_scan(series):
+            for other in found:
+                if not _no_scan(other):
+                    check_apart(folder, series, other)
             passed_over.append(reason)
             continue
         if series.grid is None:

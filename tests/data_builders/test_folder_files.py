@@ -135,6 +135,16 @@ class TestScans:
             "short": "DICOM series of at most 5 images, taken for a localizer",
         }
 
+    def test_an_end_slice_of_another_series_is_no_localizer(self, tmp_path, write_series):
+        """The scan lacks it; without it nothing would show."""
+
+        def change(header, z):
+            if z == 7:
+                header.SeriesInstanceUID = "1.2.99"
+
+        write_series(tmp_path, change=change)
+        refused("is of series 1.2.99, but looks like a slice of series 1.2.3.4", tmp_path)
+
     def test_a_scan_in_one_dicom_file_is_no_localizer(self, tmp_path, write_series):
         write_series(tmp_path, slices=1, NumberOfFrames=200)
         refused("several frames", tmp_path)
