@@ -12,5 +12,8 @@ def _show(kind, error, traceback):
     os._exit(130)
 
 
+# Before jaxlib is loaded, which else tells of slow compilations in a dozen lines. Its errors come as exceptions too.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 if "-m" in sys.orig_argv:
     sys.excepthook = _show

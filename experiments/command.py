@@ -3,6 +3,7 @@
 import difflib
 import importlib.metadata
 import io
+import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict, config_flags
 
 from medssl_jax import hosts
 from medssl_jax.errors import InputError
+from medssl_jax.plan import topology
 from medssl_jax.train.determinism import make_deterministic
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving
 from medssl_jax.train.run_record import SECTIONS, command_of
@@ -44,10 +46,17 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name may hold bytes that are no text, and work must not be lost over telling of it.
         sys.stdout.reconfigure(errors="backslashreplace")
-    # Orbax and TFDS tell of their own doings; what concerns the user we say ourselves.
-    logging.set_verbosity(logging.ERROR)
+    _quiet_libraries()
     leave_when_told()
     app.run(guarded, flags_parser=_parse_flags)
+
+
+def _quiet_libraries() -> None:
+    """Orbax, TFDS and libtpu tell of their own doings; what concerns the user we say ourselves."""
+    logging.set_verbosity(logging.ERROR)
+    if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":  # JAX has found no TPU, but asks libtpu, if it is installed to plan
+        for name, value in topology.WITHOUT_TPU.items():
+            os.environ.setdefault(name, value)
 
 
 def define_config_flag() -> flags.FlagHolder:

@@ -8,13 +8,10 @@ import jax
 from medssl_jax.errors import InputError
 from medssl_jax.plan.chips import TPUS
 
-# libtpu asks the machine it runs on what TPU host it is and keeps others from loading it; it is only to compile.
-_COMPILE_ONLY = {
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-    "TPU_HOST_BOUNDS": "1,1,1",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-}
+# libtpu asks the machine it runs on what TPU host it is; where it is none, these are its answers.
+WITHOUT_TPU = {"TPU_HOST_BOUNDS": "1,1,1", "TPU_WORKER_HOSTNAMES": "localhost"}
+# It also keeps others from loading it; it is only to compile.
+_COMPILE_ONLY = {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "TPU_SKIP_MDS_QUERY": "1", **WITHOUT_TPU}
 
 
 def topology_devices(topology: str) -> Sequence[jax.Device]:

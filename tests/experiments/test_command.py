@@ -60,6 +60,43 @@ def test_a_config_that_is_none_ends_a_command_in_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def started_with(main, folder, **environment):
+    """A command with this body, with the devices that a user has."""
+    (folder / "started.py").write_text(f"from experiments import command\n\n\n{main}\n\ncommand.run(main)\n")
+    environment = {name: each for name, each in os.environ.items() if name != "JAX_PLATFORMS"} | environment
+    done = subprocess.run(
+        [sys.executable, "started.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_no_library_looks_for_tpus_aloud(tmp_path):
+    main = "def main(_):\n    import jax\n    print(len(jax.devices()))"
+    told, warned = started_with(main, tmp_path)
+    assert int(told) > 0
+    assert warned == ""
+
+
+SLOW_TO_COMPILE = """
+def main(_):
+    import jax
+    import numpy as np
+    x = np.ones((600, 600), np.float32)
+    sums = jax.jit(lambda: jax.lax.reduce_window(x, 0.0, jax.lax.add, (40, 40), (1, 1), "SAME").sum())
+    sums.lower().compile()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("level", "is_told"), [("3", False), ("2", True)])
+def test_xla_tells_of_slow_compilation_only_if_asked(tmp_path, level, is_told):
+    """That a constant takes over a second comes from the alarm that a compilation of two minutes sets off, too."""
+    environment = {} if level == "3" else {"TF_CPP_MIN_LOG_LEVEL": level}
+    _, warned = started_with(SLOW_TO_COMPILE, tmp_path, **environment)
+    assert ("slow_operation_alarm" in warned) == is_told
+
+
 @pytest.mark.parametrize("threads_are_ended_by", ["os.kill", "the terminal"])
 def test_ctrl_c_is_one_line_and_status_130_wherever_it_comes(tmp_path, threads_are_ended_by):
     """Into code that swallows every exception, with a file half written and workers at work."""
