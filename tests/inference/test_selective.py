@@ -180,6 +180,8 @@ def test_the_probabilities_are_those_of_the_networks(params):
     np.testing.assert_allclose(result.low_probability, jax.nn.softmax(low.logits[0]), rtol=1e-4)
     np.testing.assert_allclose(result.high_probability, jax.nn.softmax(high.logits[0]), rtol=1e-4)
     np.testing.assert_allclose(result.attention, high.attention[0], rtol=1e-3, atol=1e-6)
+    # Nothing is left on the devices, so the seconds are those of the networks too.
+    assert {type(each) for each in (result.low_probability, result.high_probability, result.attention)} == {np.ndarray}
     assert result.label == high.logits[0].argmax()
     assert result.attention[~mask].tolist() == [0] * int((~mask).sum())
     assert result.attention.sum() == pytest.approx(1, rel=1e-5)
