@@ -61,9 +61,10 @@ def test_a_config_that_is_none_ends_a_command_in_one_line(tmp_path):
 
 
 def started_with(main, folder, **environment):
-    """A command with this body, with the devices that a user has."""
+    """A command with this body, with the devices that a user has and nothing compiled before."""
     (folder / "started.py").write_text(f"from experiments import command\n\n\n{main}\n\ncommand.run(main)\n")
-    environment = {name: each for name, each in os.environ.items() if name != "JAX_PLATFORMS"} | environment
+    ours = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")
+    environment = {name: each for name, each in os.environ.items() if name not in ours} | environment
     done = subprocess.run(
         [sys.executable, "started.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -82,8 +83,8 @@ SLOW_TO_COMPILE = """
 def main(_):
     import jax
     import numpy as np
-    x = np.ones((600, 600), np.float32)
-    sums = jax.jit(lambda: jax.lax.reduce_window(x, 0.0, jax.lax.add, (40, 40), (1, 1), "SAME").sum())
+    x = np.ones((64, 64), np.float32)  # folded in some 3 s
+    sums = jax.jit(lambda: jax.lax.reduce_window(x, 0.0, jax.lax.add, (24, 24), (1, 1), "SAME").sum())
     sums.lower().compile()
 """
 
