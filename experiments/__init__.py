@@ -1,13 +1,12 @@
 """Commands: `python -m experiments.NAME`. Ctrl-C while a command is still being imported ends it with one line too."""
 
 import os
+import signal
 import sys
 
 
-def _show(kind, error, traceback):
-    if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, traceback)
-        return
+def _leave(*_):
+    # Not by an exception: one that comes into a callback of the interpreter or of JAX is printed there and lost.
     print("stopped by Ctrl-C: nothing was begun", file=sys.stderr, flush=True)
     os._exit(130)
 
@@ -15,5 +14,5 @@ def _show(kind, error, traceback):
 # Before jaxlib is loaded, which else tells of slow compilations in a dozen lines. Its errors come as exceptions too.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-if "-m" in sys.orig_argv:
-    sys.excepthook = _show
+if f" -m {__name__}." in " ".join(sys.orig_argv):  # and not pytest
+    signal.signal(signal.SIGINT, _leave)

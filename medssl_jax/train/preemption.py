@@ -4,6 +4,7 @@ After SIGTERM a run that has something to save saves it first. At any other time
 always, the process ends at once, with one line.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -38,6 +39,8 @@ def leave_when_told() -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     threading.Thread(target=_leave_when_told, args=(listener, waker), daemon=True).start()
+    # Nobody listens then, all is done, and the system would end the process without a line.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def wait_while_leaving() -> None:

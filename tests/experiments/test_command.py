@@ -142,15 +142,19 @@ def test_ctrl_c_is_one_line_and_status_130_wherever_it_comes(tmp_path, threads_a
     assert sorted(path.name for path in tmp_path.iterdir()) == ["swallows.py"]
 
 
-def test_ctrl_c_while_a_command_is_imported(tmp_path):
-    """Between the package and the command's own modules: as early as it can come."""
+@pytest.mark.parametrize("send", ["os.kill(os.getpid(), signal.SIGINT)", "Gone()"])
+def test_ctrl_c_while_a_command_is_imported(tmp_path, send):
+    """Between the package and the command's own modules: as early as it can come, and into what loses exceptions."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
+        "class Gone:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells start what runs behind with it ignored
         "class Interrupts:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'experiments.command':\n"
-        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        f"            {send}\n"
         "sys.meta_path.insert(0, Interrupts())\n"
     )
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH"), os.getcwd()])])

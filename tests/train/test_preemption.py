@@ -85,6 +85,21 @@ def test_between_steps_the_next_one_is_told_and_what_goes_on_regardless_is_ended
     assert "what is finished is kept" in done.stderr
 
 
+def test_ctrl_c_that_comes_when_all_is_done_changes_nothing():
+    """While modules are torn down no code of ours could say a line, and Python ended by the signal, without one."""
+    done = run(
+        "import os, signal\n"
+        "from medssl_jax.train.preemption import leave_when_told\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGINT):\n"
+        "        kill(own, number)\n"
+        "leave_when_told()\n"
+        "last = Last()\n"
+        "print('done')\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
 def test_a_notice_that_nothing_was_stopped_for_is_passed_on():
     passed_on = []
     before = signal.signal(signal.SIGTERM, lambda *_: passed_on.append(True))
