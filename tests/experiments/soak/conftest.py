@@ -1,58 +1,70 @@
-"""Every command on small phantoms, run once undisturbed. `MEDSSL_SOAK` says how often each is disturbed then."""
+"""Commands on small phantoms, each run once undisturbed. `MEDSSL_SOAK` says how often each is disturbed then."""
 
-import dataclasses
+import csv
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from ml_collections import ConfigDict
 
 from experiments.configs import phantom, phantom_sos
-from medssl_jax.runs.equality import compare_runs
+from medssl_jax.runs.equality import difference_of_states
+from medssl_jax.runs.jobs import job_of
+from medssl_jax.train.run import load_run
 
-EXPERIMENTS = Path(__file__).parents[1]
-FOCALMIX_FLAGS = (
-    f"--config={EXPERIMENTS / 'small_phantom.py'}",
-    *("--config.steps=16", "--config.logging.log_every=2", "--config.logging.save_every=4"),
-)
+CONFIGS = {"focalmix": phantom.get_config, "sos": phantom_sos.get_config}
+SMALL_PHANTOM = Path(__file__).parents[1] / "small_phantom.py"
+# What holds a process, the time of day or the seconds that something took, and what orbax names by chance.
+BY_CHANCE = r"\.lock$|^events\.out|^switch\.(json|png)$|^slides\.html$|^checkpoints/"
+BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"  # of progress
 
 
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """A command without the folder it writes; `difference` tells how two such folders differ, None where in no bit."""
+class Command(NamedTuple):
+    """A command without the folder it writes, and the one that makes what it reads."""
 
-    name: str
     flags: tuple[str, ...]
     folder_flag: str
-    difference: Callable[[Path, Path], str | None]
-
-    def line(self, folder: str) -> list[str]:
-        """What starts it."""
-        return [sys.executable, "-m", f"experiments.{self.name}", *self.flags, f"--{self.folder_flag}={folder}"]
+    after: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+COMMANDS = {
+    "focalmix": Command(
+        (
+            f"--config={SMALL_PHANTOM}",
+            "--config.steps=8",
+            "--config.ssl.ramp_start_share=0.2",
+            "--config.logging.log_every=2",
+            "--config.logging.save_every=2",
+        ),
+        "workdir",
+    ),
+    "sos": Command(("--config=small_sos.py",), "workdir"),
+    "prepare": Command(("--manual_dir=data/phantom/LUNA16",), "data_dir", "focalmix"),
+    "detect": Command(("--checkpoint=whole/focalmix", "--input=scans/scan.mhd"), "output", "focalmix"),
+    "classify": Command(("--checkpoint=whole/sos", "--input=slides"), "output", "sos"),
+}
+
+
 class Soak:
-    """Where the commands are started, what each wrote undisturbed (`whole/NAME`), and how long it took."""
+    """Commands started in one folder, where `whole/NAME` is what each wrote undisturbed."""
 
-    folder: Path
-    commands: dict[str, Command]
-    seconds: dict[str, float]
-    times: int
+    def __init__(self, folder: Path, times: int):
+        self.folder, self.times = folder, times
+        self._seconds: dict[str, float] = {}
 
-    def start(self, name: str, folder: str) -> subprocess.Popen:
-        """Starts a command in a process group of its own, as a terminal does."""
+    def start(self, name: str, target: str) -> subprocess.Popen:
+        """Starts a command that writes `target`, in a process group of its own, as a terminal does."""
+        command = COMMANDS[name]
         return subprocess.Popen(
-            self.commands[name].line(folder),
+            [sys.executable, "-m", f"experiments.{name}", *command.flags, f"--{command.folder_flag}={target}"],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -60,81 +72,85 @@ class Soak:
             start_new_session=True,
         )
 
-    def assert_same_bits(self, name: str, folder: str) -> None:
-        """`folder` is what the undisturbed command wrote."""
-        assert self.commands[name].difference(self.folder / "whole" / name, self.folder / folder) is None
+    @staticmethod
+    def said(told: str) -> list[str]:
+        """The lines on stderr but for progress."""
+        return [line for line in re.split(r"[\r\n]+", told) if line.strip() and BAR not in line]
+
+    def run(self, name: str, target: str) -> None:
+        """Runs it to its end, in which it warns of nothing."""
+        _, told = (process := self.start(name, target)).communicate()
+        assert process.returncode == 0, told
+        assert not self.said(told)
+
+    def seconds(self, name: str) -> float:
+        """How long the undisturbed command takes; it is run where it has not been."""
+        if name not in self._seconds:
+            if after := COMMANDS[name].after:
+                self.seconds(after)
+            if name in CONFIGS:  # makes the data and compiles: the moments are to lie in the training
+                self.run(name, f"first/{name}")
+            self._copy_inputs(name)
+            since = time.monotonic()
+            self.run(name, f"whole/{name}")
+            self._seconds[name] = time.monotonic() - since
+        return self._seconds[name]
+
+    def _copy_inputs(self, name):
+        data = self.folder / "data"
+        if name == "detect":
+            (self.folder / "scans").mkdir()
+            header = min((data / "phantom/LUNA16/subset9").glob("*.mhd"))
+            shutil.copy(header.with_suffix(".raw"), self.folder / "scans")
+            shutil.copy(header, self.folder / "scans" / "scan.mhd")
+        if name == "classify":
+            (self.folder / "slides").mkdir()
+            for path in sorted((data / "phantom_lks/LKS").rglob("*.tif*"))[:6]:
+                shutil.copy(path, self.folder / "slides")
+
+    def assert_same_bits(self, name: str, target: str) -> None:
+        """`target` has the files that the undisturbed command wrote, and a run the same state."""
+        whole, other = (_hashes(self.folder / each) for each in (f"whole/{name}", target))
+        assert other == whole
+        if name in CONFIGS:
+            job = job_of(CONFIGS[name]())
+            states = [
+                load_run(self.folder / each, job.fresh_state, command=job.command)[1]
+                for each in (f"whole/{name}", target)
+            ]
+            assert difference_of_states(*states) is None
 
 
 @pytest.fixture(scope="session")
 def soak(tmp_path_factory, write_small_sos):
-    """All commands once; they share what JAX compiles, which changes no bit."""
+    """They share what JAX compiles, which changes no bit."""
     folder = tmp_path_factory.mktemp("soak")
     write_small_sos(folder / "small_sos.py", steps=8)
-    listed = (
-        Command("focalmix", FOCALMIX_FLAGS, "workdir", _of_runs(phantom.get_config())),
-        Command("sos", ("--config=small_sos.py",), "workdir", _of_runs(phantom_sos.get_config())),
-        Command("prepare", ("--manual_dir=data/phantom/LUNA16",), "data_dir", _of_files),
-        Command("detect", ("--checkpoint=whole/focalmix", "--input=scans/scan.mhd"), "output", _of_files),
-        Command("classify", ("--checkpoint=whole/sos", "--input=slides"), "output", _of_slides),
-    )
-    made = Soak(folder, {each.name: each for each in listed}, {}, int(os.environ.get("MEDSSL_SOAK", "1")))
-    for name in made.commands:
-        if name == "detect":
-            _copy_inputs(folder)
-        # The first run of each training command also makes its data: the moments are to lie in the training.
-        for target in ("first", "whole") if name in ("focalmix", "sos") else ("whole",):
-            started = time.monotonic()
-            _, told = (process := made.start(name, f"{target}/{name}")).communicate()
-            assert process.returncode == 0, told
-            assert not re.search(r"^[IWEF]\d{4} |warning|libtpu|orbax", told, re.MULTILINE | re.IGNORECASE), told
-            made.seconds[name] = time.monotonic() - started
-    return made
+    # Else what a shell started behind, as a test run may be, starts commands that ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield Soak(folder, int(os.environ.get("MEDSSL_SOAK", "1")))
+    signal.signal(signal.SIGINT, before)
 
 
-def _copy_inputs(folder):
-    scan = sorted((folder / "data/phantom/LUNA16/subset9").glob("*.mhd"))[0]
-    (folder / "scans").mkdir()
-    shutil.copy(scan.with_suffix(".raw"), folder / "scans")
-    shutil.copy(scan, folder / "scans" / "scan.mhd")
-    (folder / "slides").mkdir()
-    for slide in sorted((folder / "data/phantom_lks/LKS").rglob("*.tif*"))[:6]:
-        shutil.copy(slide, folder / "slides")
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file that is not named or timed by chance."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(_without_seconds(path)).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and not re.search(BY_CHANCE, str(path.relative_to(folder)))
+    }
 
 
-def _of_runs(config: ConfigDict) -> Callable[[Path, Path], str | None]:
-    def difference(a, b):
-        differing = [each for each in compare_runs(config, a, b) if each.difference]
-        return str(differing) if differing else None
-
-    return difference
-
-
-def _of_files(a, b):
-    """All files but the locks, which name processes."""
-
-    def hashes(folder):
-        return {
-            path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in folder.rglob("*")
-            if path.is_file() and path.name != ".lock"
-        }
-
-    ours, theirs = hashes(a), hashes(b)
-    differing = sorted(str(name) for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-    return f"{', '.join(differing)} of {len(ours)} files" if differing else None
+def _without_seconds(path: Path) -> bytes:
+    if path.name == "results.json":
+        return repr(_untimed(json.loads(path.read_text()))).encode()
+    if path.name == "results.csv":
+        with path.open() as file:
+            return repr([_untimed(row) for row in csv.DictReader(file)]).encode()
+    return path.read_bytes()
 
 
-def _of_slides(a, b):
-    """What was found, but for the seconds it took, which the table and the page tell too."""
-
-    def found(folder):
-        return _without_seconds(json.loads((folder / "results.json").read_text()))
-
-    names = [sorted(path.name for path in folder.iterdir()) for folder in (a, b)]
-    return None if found(a) == found(b) and names[0] == names[1] else f"{found(a)} and {found(b)}, {names}"
-
-
-def _without_seconds(content: Any) -> Any:
+def _untimed(content: Any) -> Any:
     if isinstance(content, dict):
-        return {name: _without_seconds(each) for name, each in content.items() if "seconds" not in name}
-    return [_without_seconds(each) for each in content] if isinstance(content, list) else content
+        return {name: _untimed(each) for name, each in content.items() if "seconds" not in name}
+    return [_untimed(each) for each in content] if isinstance(content, list) else content
