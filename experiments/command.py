@@ -118,10 +118,11 @@ def require_config_of(command: str, config: ConfigDict) -> None:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Absl's parser, but a config is also found in `experiments/`, and what is wrong is said in one line."""
-    if {"-h", *_either("help"), *_either("helpfull"), *_either("helpshort")} & set(argv[1:]):
+    asked = {argument.partition("=")[0] for argument in argv[1:]}
+    if asked & {"-h", *_either("help"), *_either("helpfull"), *_either("helpshort")}:
         print(_help())
         sys.exit()
-    if set(_either("version")) & set(argv[1:]):
+    if asked & {*_either("version")}:
         print(f"medssl_jax {importlib.metadata.version('medssl-jax')}")
         sys.exit()
     try:

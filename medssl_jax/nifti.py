@@ -145,6 +145,8 @@ def _grid(path, fields, size_xyz) -> Grid:
         raise InputError(f"{path}: xyzt_units = {unit}, expected 2 (mm), or 1 or 3 for m or micrometres: convert it")
     spacing_xyz = fields["pixdim"][1:4].astype(np.float64)
     check_spacing(spacing_xyz.tolist(), f"{path}: pixdim")
+    if not np.isfinite(fields["pixdim"][0]):
+        raise InputError(f"{path}: pixdim[0] = {fields['pixdim'][0]:g}, expected -1, 0 or 1: save it again")
     axes, origin_xyz = _axes_and_origin(path, fields, spacing_xyz)
     return grid_of_header(path, size_xyz, spacing_xyz * MM_OF_UNIT[unit], origin_xyz * MM_OF_UNIT[unit], axes)
 

@@ -275,6 +275,7 @@ class TestDamage:
             (SROW + 12, "<f", [float("inf")], "no finite axes at right angles"),
             (SROW, "<3f", [0, 0, 0], "no finite axes at right angles"),
             (SROW + 4, "<f", [0.2], "no finite axes at right angles .* tilted gantry"),
+            (PIXDIM, "<f", [float("nan")], r"pixdim\[0\] = nan, expected -1, 0 or 1"),
             (SROW, "<f", [0.9], "pixdim is 0.6, 0.7, 2.5, but its sform has axes of 0.9, 0.7, 2.5"),
         ],
     )

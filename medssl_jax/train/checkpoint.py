@@ -51,6 +51,7 @@ class Checkpoints:
             )
         self.directory = directory
         self._read_only = read_only
+        self._passed_over: set[int] = set()
 
     @property
     def latest_step(self) -> int | None:
@@ -149,6 +150,9 @@ class Checkpoints:
                 damaged[step] = _reason(error)
                 continue
             for each, reason in damaged.items():
+                if each in self._passed_over:  # when it was asked for something else
+                    continue
+                self._passed_over.add(each)
                 print(
                     f"warning: {self.directory}/{each}: a damaged checkpoint ({reason}), passed over for step {step}",
                     file=sys.stderr,

@@ -25,8 +25,9 @@ def test_help_names_every_flag_and_is_no_failure(tmp_path):
         assert f"\n  {flag}" in done.stdout
 
 
-def test_version_is_that_of_the_package(tmp_path):
-    done = start("experiments.evaluate", "--version", folder=tmp_path)
+@pytest.mark.parametrize("flag", ["--version", "-version=true"])
+def test_version_is_that_of_the_package(tmp_path, flag):
+    done = start("experiments.evaluate", flag, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("medssl_jax 0.")
 

@@ -93,6 +93,13 @@ def test_an_absent_checkpoint_is_one_line(scan_and_mask, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_probability_that_is_no_number_is_one_line(scan_and_mask, tmp_path):
+    done = run_detect(checkpoint=tmp_path, input=scan_and_mask[0], output=tmp_path / "out", min_probability="nan")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "min_probability=nan: expected a number from 0 to 1" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ["lidc_idri_0003", "right_lung.mha"])
 def test_marks_in_real_scans_lie_in_them(shared_data, loaded, monkeypatch, name):
     monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded)

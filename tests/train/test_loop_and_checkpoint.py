@@ -240,11 +240,13 @@ def test_what_was_changed_in_a_checkpoint_is_never_gone_on_with(tmp_path, capsys
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_changed_config_is_not_handed_out(tmp_path, capsys):
+def test_a_changed_config_is_not_handed_out_and_is_told_once(tmp_path, capsys):
     run(tmp_path, Numbers())
     edit_json(tmp_path / "checkpoints" / "12" / "config" / "metadata", lambda config: config.update(steps=13))
-    assert Checkpoints(tmp_path / "checkpoints", read_only=True).config() == {"steps": 12}
-    assert "12: a damaged checkpoint" in capsys.readouterr().err
+    checkpoints = Checkpoints(tmp_path / "checkpoints", read_only=True)
+    assert checkpoints.config() == {"steps": 12}
+    assert int(checkpoints.restore(fresh()).state.step) == 8
+    assert capsys.readouterr().err.count("12: a damaged checkpoint") == 1
 
 
 def test_a_number_that_changed_in_the_arrays_is_never_gone_on_with(tmp_path, capsys):
