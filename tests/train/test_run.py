@@ -1,0 +1,74 @@
+"""A whole run of a tiny step: what it says and leaves in its folder, and what is kept where a loss is not finite."""
+
+import re
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from medssl_jax.errors import InputError
+from medssl_jax.train.parallel import HERE
+from medssl_jax.train.run import train_in
+from medssl_jax.train.state import TrainState
+
+OPTIMISER = optax.sgd(0.1)
+STEPS, ROWS = 6, 4
+
+
+@jax.jit
+def step(state, batch):
+    loss, gradient = jax.value_and_grad(lambda params: ((params["w"] - batch["x"]) ** 2).mean())(state.params)
+    return state.update(gradient, OPTIMISER, ema_decay=0.0), {"loss": (loss, jnp.ones(()))}
+
+
+def run(workdir, *, poisoned=None):
+    """`poisoned` is the place of the batch that holds no number."""
+
+    def batch(place):
+        return {"x": np.full((ROWS, 2), np.nan if place == poisoned else place, np.float32)}
+
+    config = ConfigDict(
+        {
+            "seed": 0,
+            "steps": STEPS,
+            "anchors": {},
+            "logging": {"log_every": 2, "save_every": 3, "keep_checkpoints": 1},
+        }
+    )
+    state = TrainState.create({"w": jnp.zeros(2)}, OPTIMISER, keep_ema=False)
+    batches = grain.MapDataset.range(STEPS).map(batch)
+    return train_in(
+        workdir,
+        config,
+        state,
+        batches,
+        step,
+        HERE,
+        threads=1,
+        fetched_ahead=1,
+        rows_of=lambda place: {"labelled": [f"scan{place}"]},
+    )
+
+
+def test_one_device_trains_and_says_only_its_progress(tmp_path, capsys):
+    trained = run(tmp_path)
+    expected = 0.0
+    for place in range(STEPS):
+        expected -= 0.1 * (expected - place)
+    np.testing.assert_allclose(trained.params["w"], expected, rtol=1e-5)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()) == ["6"]
+    said = capsys.readouterr()
+    assert re.findall(r"step\s+(\d+)", said.out + said.err) == ["2", "4", "6"]
+    assert "share the batch" not in said.out + said.err
+
+
+def test_the_batch_of_a_loss_that_is_not_finite_is_kept_by_its_step(tmp_path):
+    with pytest.raises(InputError, match=r"not_finite_step4\.npz \(labelled: scan3\)"):
+        run(tmp_path, poisoned=3)
+    with np.load(tmp_path / "not_finite_step4.npz") as kept:
+        assert np.isnan(kept["x"]).all()
+        assert kept["x"].shape == (ROWS, 2)
