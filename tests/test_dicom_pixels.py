@@ -239,6 +239,25 @@ def test_other_widths(tmp_path, write_series, allocated):
     np.testing.assert_array_equal(read_volume(folder).array_zyx, stored - 1024)
 
 
+def test_a_number_that_needs_32_bits_does_not_come_round_to_a_hu(tmp_path, write_series):
+    folder = write_series(tmp_path / "ct", stored=np.zeros((2, 4, 6), np.int16))
+    for path in folder.iterdir():
+        header = pydicom.dcmread(path)
+        header.PixelData = np.full((4, 6), 2**32 - 1000, "<u4").tobytes()
+        header.BitsAllocated = header.BitsStored = 32
+        header.HighBit, header.PixelRepresentation, header.RescaleIntercept = 31, 0, 0
+        header.save_as(path)
+    with pytest.raises(InputError, match="values from 4294966296 to 4294966296"):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize("syntax", [BASELINE, JPEG_LS[0]])
+def test_letters_after_an_image_are_not_taken_for_its_filling(series, syntax):
+    folder, _ = series(syntax, change=lambda frame: frame.rstrip(b"\0") + b"XX")
+    with pytest.raises(InputError, match="JPEG data cut short"):
+        read_volume(folder)
+
+
 def test_pixels_of_another_length_than_rows_and_columns(tmp_path, write_series):
     folder = write_series(tmp_path / "ct")
     for path in folder.iterdir():

@@ -110,6 +110,16 @@ def test_air_beside_a_body_that_the_view_cuts_is_no_lung(chest_with_vessels):
     assert (mask & lungs)[:, :, :75].sum() > 0.95 * lungs[:, :, :75].sum()
 
 
+def test_foam_beside_a_body_that_the_view_cuts_is_no_lung(chest_with_vessels):
+    """As dense as lung, thick, along three sides of the view, but without a vessel."""
+    hu, lungs = chest_with_vessels
+    foam = hu.copy()
+    foam[:, :, 75:] = np.random.default_rng(1).normal(-880, 20, foam[:, :, 75:].shape)
+    mask = segmented(foam)
+    assert not mask[:, :, 80:].any()
+    assert (mask & lungs)[:, :, :75].sum() > 0.95 * lungs[:, :, :75].sum()
+
+
 def test_a_flipped_scan_has_a_flipped_mask(chest):
     hu, _ = chest
     flipped = segmented(hu[:, ::-1, ::-1].copy(), (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))

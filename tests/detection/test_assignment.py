@@ -49,6 +49,17 @@ def test_bands_by_overlap():
     np.testing.assert_array_equal(targets.ignored, (iou >= 0.1) & (iou < 0.35))
 
 
+@pytest.mark.parametrize(("positive_iou", "probability", "ignored"), [(0.75, 0, True), (0.5, 1, False)])
+def test_a_threshold_belongs_to_what_lies_above_it(positive_iou, probability, ignored):
+    """The second anchor overlaps the nodule by a half."""
+    anchors = jnp.array([[8.0, 8, 8, 2, 4, 4], [8, 8, 8, 4, 4, 4]])
+    targets = assign_anchors(
+        anchors, anchors[:1], jnp.array([True]), patch_side=32, positive_iou=positive_iou, ignored_iou=0.5
+    )
+    assert targets.probability.tolist() == [1, probability]
+    assert targets.ignored.tolist() == [False, ignored]
+
+
 def test_codes_of_positives_give_the_nodule_back():
     box = (12.0, 15.5, 18.0, 8.0, 8.0, 8.0)
     targets = assign(box)

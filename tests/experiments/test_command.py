@@ -143,6 +143,21 @@ def test_ctrl_c_is_one_line_and_status_130_wherever_it_comes(tmp_path, threads_a
     assert sorted(path.name for path in tmp_path.iterdir()) == ["swallows.py"]
 
 
+def test_what_was_printed_before_ctrl_c_is_not_lost(tmp_path):
+    """Into a pipe, where Python keeps lines back until there are many."""
+    (tmp_path / "prints.py").write_text(
+        "import os, signal, time\n"
+        "from experiments import command\n"
+        "def main(_):\n"
+        "    print('CPM 0.5')\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(60)\n"
+        "command.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "prints.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "CPM 0.5\n")
+
+
 @pytest.mark.parametrize("send", ["os.kill(os.getpid(), signal.SIGINT)", "Gone()"])
 def test_ctrl_c_while_a_command_is_imported(tmp_path, send):
     """Between the package and the command's own modules: as early as it can come, and into what loses exceptions."""

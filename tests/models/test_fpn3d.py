@@ -168,11 +168,11 @@ def test_rematerialised_blocks_are_not_kept(config, detector, params):
 @pytest.mark.parametrize(("stem_features", "first"), [(5, (3, 3, 3, 1, 5)), (0, (3, 3, 3, 8, 4))])
 def test_the_stem_sees_the_full_resolution_where_it_has_features(stem_features, first):
     """Otherwise it is a space-to-depth: the first convolution is that of eight voxels, at half the resolution."""
-    network = ResNet3D(stem_features, (4,), (1,))
+    network = ResNet3D(stem_features, (4, 6), (1, 1))
     volume = jax.ShapeDtypeStruct((1, 8, 8, 8, 1), jnp.float32)
     (maps, variables) = jax.eval_shape(network.init_with_output, jax.random.key(0), volume)
     assert variables["params"]["Conv3D_0"]["kernel"].shape == first
-    assert [each.shape for each in maps] == [(1, 4, 4, 4, 4)]
+    assert [each.shape for each in maps] == [(1, 4, 4, 4, 4), (1, 2, 2, 2, 6)]
 
 
 def test_a_patch_side_that_does_not_fit_is_refused():

@@ -193,6 +193,15 @@ def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path, monkeypa
         read_resnet18(tmp_path / "weights.npz")
 
 
+def test_a_variance_of_zero_is_torchvisions_epsilon(weights, tmp_path):
+    arrays = dict(weights[1])
+    arrays["bn1.running_var"] = np.zeros_like(arrays["bn1.running_var"])
+    np.savez(tmp_path / "weights.npz", **arrays)
+    kernel = read_resnet18(tmp_path / "weights.npz")["stem"]["kernel"]
+    expected = arrays["conv1.weight"].sum(axis=1) * (arrays["bn1.weight"] / 1e-5**0.5)[:, None, None]
+    np.testing.assert_allclose(np.moveaxis(kernel[:, :, 0], 2, 0), expected, rtol=1e-4, atol=1e-3)
+
+
 def test_a_negative_variance_is_refused(tmp_path):
     arrays = {"conv1.weight": FIRST, "bn1.running_var": np.append(np.ones(63), -1.0)}
     arrays |= {f"bn1.{part}": np.ones(64) for part in ("weight", "bias", "running_mean")}

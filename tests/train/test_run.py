@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from medssl_jax.errors import InputError
+from medssl_jax.train.fingerprints import read_fingerprints
 from medssl_jax.train.parallel import HERE
 from medssl_jax.train.run import train_in
 from medssl_jax.train.state import TrainState
@@ -61,6 +62,7 @@ def test_one_device_trains_and_says_only_its_progress(tmp_path, capsys):
         expected -= 0.1 * (expected - place)
     np.testing.assert_allclose(trained.params["w"], expected, rtol=1e-5)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()) == ["6"]
+    assert sorted(read_fingerprints(tmp_path)) == [2, 4, 6]
     said = capsys.readouterr()
     assert re.findall(r"step\s+(\d+)", said.out + said.err) == ["2", "4", "6"]
     assert "share the batch" not in said.out + said.err
