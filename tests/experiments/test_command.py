@@ -154,7 +154,10 @@ def test_what_was_printed_before_ctrl_c_is_not_lost(tmp_path):
         "    time.sleep(60)\n"
         "command.run(main)\n"
     )
-    done = subprocess.run([sys.executable, "prints.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {name: each for name, each in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "prints.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (130, "CPM 0.5\n")
 
 
