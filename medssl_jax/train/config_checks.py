@@ -16,7 +16,7 @@ Phantom = TypeVar("Phantom")
 MANY = 1_000_000
 LARGEST_STEPS = 2**31 - 1  # counted in 32 bits on devices
 LARGEST_SEED = 2**32 - 1
-LARGEST_BATCH = 2**16
+LARGEST_BATCH = 2**20
 LARGEST_WIDTH = 2**14  # channels
 LARGEST_SIDE = 512  # voxels, which are mm: no CT shows more of a chest
 

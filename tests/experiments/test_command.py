@@ -64,7 +64,7 @@ def test_a_config_that_is_none_ends_a_command_in_one_line(tmp_path):
 def started_with(main, folder, **environment):
     """A command with this body, with the devices that a user has and nothing compiled before."""
     (folder / "started.py").write_text(f"from experiments import command\n\n\n{main}\n\ncommand.run(main)\n")
-    ours = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")
+    ours = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "TF_CPP_MIN_LOG_LEVEL")
     environment = {name: each for name, each in os.environ.items() if name not in ours} | environment
     done = subprocess.run(
         [sys.executable, "started.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False

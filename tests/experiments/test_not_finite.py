@@ -11,7 +11,7 @@ import pytest
 
 FLAGS = (
     f"--config={Path(__file__).with_name('small_phantom.py')}",
-    "--config.steps=4",
+    "--config.steps=12",
     "--config.logging.log_every=1",
     "--config.logging.save_every=1",
 )
@@ -29,8 +29,9 @@ def files_below(folder):
 @pytest.mark.slow
 def test_an_exploding_loss(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compile_cache"))
-    too_fast = "--config.optimiser.learning_rate=1e30"
-    done = focalmix(tmp_path, "--workdir=exploded", too_fast)
+    # What weights are multiplied with at each step: 1 - 100 x 100.
+    too_fast = ("--config.optimiser.learning_rate=100", "--config.optimiser.weight_decay=100")
+    done = focalmix(tmp_path, "--workdir=exploded", *too_fast)
     assert done.returncode == 2, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in done.stderr
@@ -53,15 +54,15 @@ def test_an_exploding_loss(tmp_path, monkeypatch):
 
     checkpoints = files_below(exploded / "checkpoints")
     assert {path.relative_to(exploded).parts[1] for path in checkpoints} >= {str(step - 1)}
-    again = focalmix(tmp_path, "--workdir=exploded", too_fast)
+    again = focalmix(tmp_path, "--workdir=exploded", *too_fast)
     assert again.returncode == 2
-    assert f"resumed at step {step - 1} of 4" in again.stdout
+    assert f"resumed at step {step - 1} of 12" in again.stdout
     assert line in again.stderr
     assert files_below(exploded / "checkpoints") == checkpoints
 
     # Another rate is another run: refused there, and well in a folder of its own.
     slower = focalmix(tmp_path, "--workdir=exploded", "--config.optimiser.learning_rate=1e-3")
     assert slower.returncode == 2
-    assert "started with optimiser.learning_rate = 1e+30, now it is 0.001: choose another --workdir" in slower.stderr
+    assert "started with optimiser.learning_rate = 100.0, now it is 0.001: choose another --workdir" in slower.stderr
     assert focalmix(tmp_path, "--workdir=well", "--config.optimiser.learning_rate=1e-3").returncode == 0
     assert (tmp_path / "well" / "froc.json").exists()
