@@ -122,7 +122,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     if asked & {"-h", *_either("help"), *_either("helpfull"), *_either("helpshort")}:
         print(_help())
         sys.exit()
-    if asked & {*_either("version")}:
+    if asked & set(_either("version")):
         print(f"medssl_jax {importlib.metadata.version('medssl-jax')}")
         sys.exit()
     try:

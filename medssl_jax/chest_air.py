@@ -46,16 +46,21 @@ def view_of_chest(hu: Float32[np.ndarray, "z y x"]) -> ChestView:
     opened = grown(shrunk(tissue, ball(BODY_OPENING_VOXELS)), ball(BODY_OPENING_VOXELS))
     padding = _padding(hu)
     with_rim = grown(padding, ball(PADDING_RIM_VOXELS, axes=(1, 2)))
-    sides = grown(with_rim, ball(1.0, axes=(1, 2)))
-    sides[:, [0, -1]] = sides[:, :, [0, -1]] = True
     return ChestView(
         hu=hu,
         air=~tissue & ~with_rim,
         body=labelled_parts(opened) == 1,
         padding=padding,
         padding_rim=with_rim & ~padding & ~tissue,
-        sides=sides,
+        sides=sides_beside(with_rim),
     )
+
+
+def sides_beside(unseen: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    """The voxels at the sides of the array, front and back, and those of `unseen` with what touches it in a slice."""
+    sides = grown(unseen, ball(1.0, axes=(1, 2)))
+    sides[:, [0, -1]] = sides[:, :, [0, -1]] = True
+    return sides
 
 
 def air_in_body(view: ChestView) -> Bool[np.ndarray, "z y x"]:

@@ -6,11 +6,12 @@ Arrays are `z, y, x`; a `Grid` says where their voxels lie in the patient.
 import dataclasses
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Bool, Num
 
 from medssl_jax import metaimage, nifti, nrrd
 from medssl_jax.atomic import atomic_path
@@ -84,6 +85,11 @@ def read_header(path: str | os.PathLike) -> VolumeHeader:
 def read_grid(path: str | os.PathLike) -> Grid:
     """The grid that `read_header` finds."""
     return read_header(path).grid
+
+
+def has_label(mask: Num[np.ndarray, "..."], labels: Sequence[int] | None) -> Bool[np.ndarray, "..."]:
+    """Which voxels of a mask have one of `labels`; None stands for every label but 0."""
+    return mask != 0 if labels is None else np.isin(mask, labels)
 
 
 def write_metaimage(path: str | os.PathLike, volume: Volume, *, compress: bool = False) -> None:

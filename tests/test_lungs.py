@@ -100,22 +100,13 @@ def test_sides_of_the_view_may_go_through_the_lungs(chest_with_vessels, part):
     assert (mask & ~inside).sum() < 0.05 * inside.sum()
 
 
-def test_air_beside_a_body_that_the_view_cuts_is_no_lung(chest_with_vessels):
-    """Half of a chest, with the air beside it along three sides of the view."""
+@pytest.mark.parametrize("beside", [-1000, -880], ids=["the room's air", "foam, as dense as lung but without a vessel"])
+def test_what_lies_beside_a_body_that_the_view_cuts_is_no_lung(chest_with_vessels, beside):
+    """Half of a chest, with what lies beside it along three sides of the view."""
     hu, lungs = chest_with_vessels
-    room = hu.copy()
-    room[:, :, 75:] = np.random.default_rng(1).normal(-1000, 20, room[:, :, 75:].shape)
-    mask = segmented(room)
-    assert not mask[:, :, 80:].any()
-    assert (mask & lungs)[:, :, :75].sum() > 0.95 * lungs[:, :, :75].sum()
-
-
-def test_foam_beside_a_body_that_the_view_cuts_is_no_lung(chest_with_vessels):
-    """As dense as lung, thick, along three sides of the view, but without a vessel."""
-    hu, lungs = chest_with_vessels
-    foam = hu.copy()
-    foam[:, :, 75:] = np.random.default_rng(1).normal(-880, 20, foam[:, :, 75:].shape)
-    mask = segmented(foam)
+    half = hu.copy()
+    half[:, :, 75:] = np.random.default_rng(1).normal(beside, 20, half[:, :, 75:].shape)
+    mask = segmented(half)
     assert not mask[:, :, 80:].any()
     assert (mask & lungs)[:, :, :75].sum() > 0.95 * lungs[:, :, :75].sum()
 

@@ -9,7 +9,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
 from medssl_jax.lungs import segment_lungs
 from medssl_jax.resampling import resample_linear, resample_nearest
-from medssl_jax.volumes import Volume
+from medssl_jax.volumes import Volume, has_label
 
 HU_RANGE = (-1200, 600)  # LUNA16 code's convention
 SPACING_MM = 1.0
@@ -81,8 +81,7 @@ def prepare_scan(
 def _dilated_lungs(lungs, grid, labels, dilation_mm):
     import SimpleITK as sitk
 
-    mask = lungs.array_zyx != 0 if labels is None else np.isin(lungs.array_zyx, labels)
-    on_grid = resample_nearest(mask.astype(np.uint8), lungs.grid, grid)
+    on_grid = resample_nearest(has_label(lungs.array_zyx, labels).astype(np.uint8), lungs.grid, grid)
     if not on_grid.any():
         wanted = "other than 0" if labels is None else "in " + ", ".join(map(str, labels))
         raise InputError(f"{lungs.series_uid}: its lung mask has no label {wanted} inside the scan, expected two lungs")

@@ -5,15 +5,15 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool
 
-from medssl_jax.chest_air import ChestView
+from medssl_jax.chest_air import ChestView, sides_beside
 from medssl_jax.lungs import lungs_in_view, view_of_volume
-from medssl_jax.shapes import ball, grown, shrunk
+from medssl_jax.shapes import ball, shrunk
 from medssl_jax.volumes import Volume
 
 
 @dataclasses.dataclass(frozen=True)
 class FoundLungs:
-    """`body_litres` are those in view, the lungs among them.
+    """The volume of found lungs and of the body in view, which they are part of, in litres.
 
     `share_at_sides` is how much of the lungs' surface lies at the sides of the view: right, left, front, back, or
     padding. The first and last slice do not count: they often go through the lungs.
@@ -25,16 +25,16 @@ class FoundLungs:
 
 
 def find_lungs(volume: Volume) -> FoundLungs:
-    """Those that `medssl_jax.lungs.segment_lungs` finds."""
+    """Litres and cut surface of the lungs that `medssl_jax.lungs.segment_lungs` finds in a CT in HU."""
     view, grid = view_of_volume(volume)
     step_mm = grid.spacing_zyx_mm[0]
     return measure_lungs(lungs_in_view(view, step_mm), view, step_mm)
 
 
 def measure_lungs(lungs: Bool[np.ndarray, "z y x"], view: ChestView, step_mm: float) -> FoundLungs:
-    """Of a mask on the grid of `view`, whose voxels are `step_mm` wide."""
+    """Litres and cut surface of a mask on the grid of `view`, whose voxels are `step_mm` wide."""
     litres = step_mm**3 / 1e6
-    at_sides = lungs & _sides(view)
+    at_sides = lungs & sides_beside(view.padding)
     # What the array ends at is no surface yet.
     surface = at_sides | (lungs & ~shrunk(lungs, ball(1.0)))
     return FoundLungs(
@@ -42,9 +42,3 @@ def measure_lungs(lungs: Bool[np.ndarray, "z y x"], view: ChestView, step_mm: fl
         body_litres=float((lungs | view.body).sum() * litres),
         share_at_sides=float(at_sides.sum() / max(surface.sum(), 1)),
     )
-
-
-def _sides(view):
-    sides = grown(view.padding, ball(1.0, axes=(1, 2)))
-    sides[:, [0, -1]] = sides[:, :, [0, -1]] = True
-    return sides

@@ -14,7 +14,7 @@ from medssl_jax.errors import InputError
 from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.processes import results_as_completed
 from medssl_jax.progress import Progress
-from medssl_jax.volumes import Volume, read_labels, read_volume
+from medssl_jax.volumes import Volume, has_label, read_labels, read_volume
 
 # Our choice: no CT has more than air above or less than soft tissue below these, and metal stays under the last.
 AIR_BELOW_HU, TISSUE_ABOVE_HU = -500, -100
@@ -69,7 +69,7 @@ def distance_to_mask_mm(centre_xyz_mm: Float[np.ndarray, "3"], mask: Volume, lab
     low = np.clip(np.floor(centre - reach), 0, mask.grid.size_zyx).astype(int)
     high = np.clip(np.ceil(centre + reach) + 1, 0, mask.grid.size_zyx).astype(int)
     window = mask.array_zyx[tuple(map(slice, low, high))]
-    inside = np.argwhere(window != 0 if labels is None else np.isin(window, labels)) + low
+    inside = np.argwhere(has_label(window, labels)) + low
     if not len(inside):
         return np.inf
     apart_mm = np.maximum(np.abs(inside - centre) - 0.5, 0) * spacing
@@ -115,7 +115,7 @@ def _mask_defects(scan, lungs, sample):
             False,
         )
     few = lungs.array_zyx[::LABELS_SAMPLED_EVERY]
-    if not any(_labelled(part, scan.lung_labels).any() for part in (few, lungs.array_zyx)):
+    if not any(has_label(part, scan.lung_labels).any() for part in (few, lungs.array_zyx)):
         wanted = "other than 0" if scan.lung_labels is None else " or ".join(map(str, scan.lung_labels))
         yield Defect(
             "mask without lungs",
@@ -140,10 +140,6 @@ def _mask_defects(scan, lungs, sample):
 def _is_inside(points_xyz_mm, grid) -> Bool[np.ndarray, " n"]:
     points_zyx = world_xyz_mm_to_voxel_zyx(points_xyz_mm, grid)
     return np.all((points_zyx >= -0.5) & (points_zyx < np.array(grid.size_zyx) - 0.5), axis=1)
-
-
-def _labelled(array, labels):
-    return array != 0 if labels is None else np.isin(array, labels)
 
 
 def _same_grid(one: Grid, other: Grid):

@@ -22,7 +22,7 @@ from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straig
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
 from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software, table
 from medssl_jax.resampling import resample_nearest
-from medssl_jax.volumes import read_labels, read_volume
+from medssl_jax.volumes import has_label, read_labels, read_volume
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PICTURED_SCANS = 6
@@ -142,8 +142,8 @@ def _lungs(checked, volume, onto):
         return resample_nearest(segment_lungs(volume), volume.grid, onto).astype(bool)
     if checked.scan.lungs_path is None:
         return None
-    given, labels = read_labels(checked.scan.lungs_path), checked.scan.lung_labels
-    inside = given.array_zyx != 0 if labels is None else np.isin(given.array_zyx, labels)
+    given = read_labels(checked.scan.lungs_path)
+    inside = has_label(given.array_zyx, checked.scan.lung_labels)
     return resample_nearest(inside.astype(np.uint8), given.grid, onto).astype(bool)
 
 

@@ -16,10 +16,10 @@ TOLD = (
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["prepare", "focalmix", "sos", "detect", "classify"])
 def test_ctrl_c_at_random_moments(soak, name):
-    """`MEDSSL_SOAK` moments, drawn evenly over the time that the command takes."""
+    """`MEDSSL_SOAK` moments, drawn evenly over the time that the command takes once Python has come to it."""
     rng = random.Random(name)
     for number in range(soak.times):
-        moment, folder = rng.uniform(0, soak.seconds(name)), f"stopped/{name}{number}"
+        moment, folder = rng.uniform(soak.earliest_seconds, soak.seconds(name)), f"stopped/{name}{number}"
         with soak.start(name, folder) as process:
             time.sleep(moment)
             since = time.monotonic()
