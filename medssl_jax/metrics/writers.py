@@ -16,12 +16,12 @@ class MetricsWriter:
         self._events = SummaryWriter(str(workdir), purge_step=resume_step + 1)
 
     def __call__(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes the values of one step; both files are on disk when this returns."""
+        """Writes the values of one step: the line is on disk when this returns, the events soon after."""
         self._lines.append(step, values)
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
         self._events.flush()
 
     def close(self) -> None:
-        """Closes the event file."""
+        """Writes what is left of the events, closes their file and ends the threads that wrote it."""
         self._events.close()
