@@ -20,11 +20,11 @@ from etils import epath
 
 from data_builders.scan_job import ScanJob
 from data_builders.scan_shard import CanonicalWriter, ShardJob, ShardSummary, scan_features, shard_examples, write_shard
-from medssl_jax.atomic import writable_directory
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress, progress_bar
+from medssl_jax.core.worker_pool import results_as_completed
 from medssl_jax.data.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
-from medssl_jax.errors import InputError
-from medssl_jax.processes import results_as_completed
-from medssl_jax.progress import Progress, progress_bar
 
 SPLIT = "scans"
 SCANS_PER_SHARD = 4  # Beam's workers hold the scans of a shard in memory

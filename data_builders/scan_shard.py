@@ -22,10 +22,10 @@ from tensorflow_datasets.core import example_serializer, file_adapters, writer
 from tensorflow_datasets.proto import tf_example_pb2
 
 from data_builders.scan_job import ScanJob
-from medssl_jax.atomic import atomic_path
-from medssl_jax.checksums import file_sha256, sealed, unsealed
+from medssl_jax.core.atomic import atomic_path
+from medssl_jax.core.checksums import file_sha256, sealed, unsealed
+from medssl_jax.core.errors import InputError
 from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.errors import InputError
 
 ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
 

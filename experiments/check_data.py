@@ -20,10 +20,10 @@ from absl import flags
 
 from experiments import command, data_set_flags
 from experiments.configs import focalmix, own
-from medssl_jax.atomic import writable_directory
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
 from medssl_jax.data_check.defects import CheckReport
-from medssl_jax.errors import InputError
-from medssl_jax.progress import progress_bar
 from medssl_jax.report.data_check.page import write_check_page
 from medssl_jax.report.data_check.summary import text_report
 

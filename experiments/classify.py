@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import command
-from medssl_jax.atomic import writable_directory
-from medssl_jax.errors import InputError
-from medssl_jax.progress import progress_bar
+from experiments.runs.classify import classify_files
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
 from medssl_jax.report.slides.slide_page import write_slide_page
 from medssl_jax.report.slides.slide_report import summary, write_results_csv, write_results_json
-from medssl_jax.runs.classify import classify_files
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True

@@ -12,8 +12,8 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from medssl_jax import hosts
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
+from medssl_jax.parallel import hosts
 from medssl_jax.plan import topology
 from medssl_jax.train.determinism import make_deterministic
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving

@@ -11,11 +11,11 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command, comparison
-from medssl_jax.atomic import writable_directory
+from experiments.runs import focalmix as focalmix_run
+from medssl_jax.core.atomic import writable_directory
 from medssl_jax.metrics.froc import paired_cpm_difference, pooled_over_runs
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import result_row, sensitivity_table
-from medssl_jax.runs import focalmix as focalmix_run
 
 FLAGS = flags.FLAGS
 comparison.define_flags(None, about="Configs of experiments.focalmix, the baseline first.")

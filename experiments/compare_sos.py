@@ -12,12 +12,12 @@ from flax.traverse_util import flatten_dict
 
 from data_builders.lks.files import CLASSES
 from experiments import command, comparison
-from medssl_jax.atomic import writable_directory
-from medssl_jax.errors import InputError
-from medssl_jax.progress import progress_bar
+from experiments.runs import sos as sos_run
+from experiments.runs.sos_evaluation import evaluate
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
 from medssl_jax.report.slides.sos_summary import write_summary
-from medssl_jax.runs import sos as sos_run
-from medssl_jax.runs.sos_evaluation import evaluate
 from medssl_jax.train.workdir import only_run_in
 
 MUST_AGREE = ("data.", "split.", "inference.slide_batch", "inference.patch_batch")

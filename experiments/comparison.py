@@ -9,8 +9,8 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from medssl_jax.atomic import write_text
-from medssl_jax.errors import InputError
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.errors import InputError
 
 FLAGS = flags.FLAGS
 # So that --help of each command lists them.

@@ -5,7 +5,7 @@ from typing import Any
 
 from absl import flags
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 FLAGS = flags.FLAGS
 DATA_SETS_OF_OPTION = {

@@ -10,11 +10,11 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command
-from medssl_jax.atomic import writable_directory
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.names import printable
+from medssl_jax.imaging.luna16_csv import read_annotations, read_excluded, read_series_uids
+from medssl_jax.imaging.submission import read_submission
 from medssl_jax.metrics.froc import score
-from medssl_jax.metrics.luna16_files import read_annotations, read_excluded, read_series_uids
-from medssl_jax.metrics.marks import read_submission
-from medssl_jax.names import printable
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import result_table, scored_lines
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command
-from medssl_jax.runs import focalmix as focalmix_run
+from experiments.runs import focalmix as focalmix_run
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, marks and score.", required=True)

@@ -17,12 +17,12 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import command
-from medssl_jax.atomic import writable_directory
-from medssl_jax.errors import InputError
-from medssl_jax.progress import progress_bar
-from medssl_jax.runs.equality import compare_runs
-from medssl_jax.runs.interruption import Command, Course, Interruption, draw_moments, run_interrupted, run_whole
-from medssl_jax.runs.jobs import Job, job_of
+from experiments.runs.equality import compare_runs
+from experiments.runs.interruption import Command, Course, Interruption, draw_moments, run_interrupted, run_whole
+from experiments.runs.jobs import Job, job_of
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
 from medssl_jax.train.preemption import PREEMPTED_STATUS
 
 DIFFERENT_STATUS = 1

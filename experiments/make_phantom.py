@@ -15,11 +15,11 @@ from typing import Any
 from absl import flags
 
 from experiments import command
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
 from medssl_jax.phantoms.lks import LksPhantom, write_lks_phantom
 from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
 from medssl_jax.phantoms.nlst import NlstPhantom, write_nlst_phantom
-from medssl_jax.progress import progress_bar
 
 FLAGS = flags.FLAGS
 SPECS: dict[str, type] = {"luna16": Luna16Phantom, "nlst": NlstPhantom, "lks": LksPhantom}
@@ -88,8 +88,8 @@ def _make_luna16(spec: Luna16Phantom) -> None:
     write_luna16_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", "scans"))
     print(f"{FLAGS.output}: {spec.scans} scans")
     if FLAGS.contact_sheet:
-        from medssl_jax.phantoms.chests.sheet import read_sheet_scans
         from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
+        from medssl_jax.report.phantoms.chest_sheet import read_sheet_scans
 
         write_contact_sheet(FLAGS.contact_sheet, read_sheet_scans(spec, FLAGS.output, FLAGS.sheet_scans))
         print(f"{FLAGS.contact_sheet}: slices of the first scans")
@@ -99,8 +99,8 @@ def _make_nlst(spec: NlstPhantom) -> None:
     write_nlst_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", "studies"))
     print(f"{FLAGS.output}: {len(spec.studies)} studies of {spec.patients} patients")
     if FLAGS.contact_sheet:
-        from medssl_jax.phantoms.studies.sheet import read_sheet_studies
         from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
+        from medssl_jax.report.phantoms.study_sheet import read_sheet_studies
 
         write_contact_sheet(FLAGS.contact_sheet, read_sheet_studies(spec, FLAGS.output, FLAGS.sheet_scans))
         print(f"{FLAGS.contact_sheet}: slices of the first studies, one reconstruction of each")
@@ -110,7 +110,7 @@ def _make_lks(spec: LksPhantom) -> None:
     write_lks_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", "slides"))
     print(f"{FLAGS.output}: {spec.train} training and {spec.test} test slides")
     if FLAGS.contact_sheet:
-        from medssl_jax.phantoms.slides.sheet import write_slide_sheet
+        from medssl_jax.report.phantoms.slide_sheet import write_slide_sheet
 
         write_slide_sheet(FLAGS.contact_sheet, spec, FLAGS.output)
         print(f"{FLAGS.contact_sheet}: a slide of each class")

@@ -12,11 +12,11 @@ import jax
 from absl import flags
 
 from experiments import command
-from medssl_jax.atomic import atomic_path, writable_directory
+from experiments.runs.plan import Plan, plan
+from medssl_jax.core.atomic import atomic_path, writable_directory
 from medssl_jax.plan.topology import topology_devices
 from medssl_jax.report.plan.figure import write_plan_figure
 from medssl_jax.report.plan.tables import plan_text
-from medssl_jax.runs.plan import Plan, plan
 
 _CONFIG = command.define_config_flag()
 _TOPOLOGIES = flags.DEFINE_multi_string(

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from data_builders import scan_source, slide_source
 from experiments import command, data_set_flags
-from medssl_jax.data import scan_source, slide_source
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
 from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS
-from medssl_jax.errors import InputError
-from medssl_jax.progress import progress_bar
-from medssl_jax.slides import SlideLayout
+from medssl_jax.imaging.slides import SlideLayout
 
 FLAGS = flags.FLAGS
 DATA_SETS_OF_FLAG = {

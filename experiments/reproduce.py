@@ -12,11 +12,11 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command
-from medssl_jax import hosts
-from medssl_jax.errors import InputError
-from medssl_jax.runs.reproduce import obstacles, reproduce, verify
+from experiments.runs.reproduce import obstacles, reproduce, verify
+from medssl_jax.core.errors import InputError
+from medssl_jax.parallel import hosts
+from medssl_jax.train.environment import restore_settings
 from medssl_jax.train.run_record import read_run_record
-from medssl_jax.train.surroundings import restore_settings
 
 DIFFERENT_STATUS = 1
 

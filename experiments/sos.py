@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command
-from medssl_jax.runs import sos_job
+from experiments.runs import sos_job
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics and results.", required=True)

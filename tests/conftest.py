@@ -51,9 +51,9 @@ def evaluation():
     """Makes what a method gave to 40 test and 30 validation slides, out of the air; `changes` are fields set after."""
     from dataclasses import replace
 
+    from experiments.runs.sos_evaluation import Evaluation, Probabilities
     from medssl_jax.losses.sos import switches
     from medssl_jax.metrics.switching import MeanSeconds, switched_classes
-    from medssl_jax.runs.sos_evaluation import Evaluation, Probabilities
 
     def make(name, *, rule="confidence", seed=0, c=0.9, sharpness=6.0, **changes):
         rng = np.random.default_rng((seed, *name.encode()))
@@ -152,8 +152,8 @@ def small_chest():
 
     `radii_zyx` are those of each lung; the body is (40, 60, 75) voxels in view.
     """
-    from medssl_jax.geometry import Grid
-    from medssl_jax.volumes import Volume
+    from medssl_jax.imaging.geometry import Grid
+    from medssl_jax.imaging.volumes import Volume
 
     def make(radii_zyx=(17, 15, 10)):
         z, y, x = np.indices((40, 60, 75))

@@ -7,12 +7,12 @@ from typing import Any
 from data_builders.folder import files
 from data_builders.folder.headers import read_scan_headers
 from data_builders.folder.tree import PassedOver, name_of, read_tree
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress
 from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
 from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
 from medssl_jax.data_check.lung_defects import lung_masks_in_words
 from medssl_jax.data_check.scan import check_scans
-from medssl_jax.errors import InputError
-from medssl_jax.progress import Progress
 
 
 def check_folder(

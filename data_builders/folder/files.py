@@ -13,12 +13,12 @@ from data_builders.folder.lungs import find_lung_masks
 from data_builders.folder.reading import read_all, some
 from data_builders.folder.scans import FolderScan, FolderScans
 from data_builders.folder.tree import PassedOver, read_tree
-from medssl_jax.atomic import writable_directory
-from medssl_jax.errors import InputError
-from medssl_jax.metrics.luna16_files import read_series_uids
-from medssl_jax.patients import patient_key
-from medssl_jax.progress import Progress, silent
-from medssl_jax.volumes import EXTENSIONS
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.imaging.luna16_csv import read_series_uids
+from medssl_jax.imaging.patients import patient_key
+from medssl_jax.imaging.volumes import EXTENSIONS
 
 ACCEPTED = f"{', '.join(EXTENSIONS)}, or folders of DICOM slices (one or more CT series)"
 

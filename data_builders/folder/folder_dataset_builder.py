@@ -11,7 +11,7 @@ from data_builders import folder
 from data_builders.folder import files, scans
 from data_builders.scan_builder import ScanBuilder
 from data_builders.scan_job import ScanJob
-from medssl_jax.progress import progress_bar
+from medssl_jax.core.progress import progress_bar
 
 
 class Folder(ScanBuilder):

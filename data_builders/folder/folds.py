@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from data_builders.folder.tables import read_column
-from medssl_jax.errors import InputError
-from medssl_jax.patients import patient_key
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.patients import patient_key
 
 FOLDS = 10
 FOLDS_TABLE, PATIENTS_TABLE = "folds.csv", "patients.csv"

@@ -8,11 +8,11 @@ from typing import Any
 
 from data_builders.folder.index import remembered
 from data_builders.folder.tree import PassedOver, name_of, visible_files
-from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, check_apart, find_series
-from medssl_jax.errors import InputError
-from medssl_jax.file_sample import size_and_samples
-from medssl_jax.geometry import Grid
-from medssl_jax.volumes import read_grid, read_header
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.file_sample import size_and_samples
+from medssl_jax.imaging.dicom.series import LOCALIZER_MOST_IMAGES, FoundSeries, check_apart, find_series
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import read_grid, read_header
 
 
 @dataclasses.dataclass(frozen=True)

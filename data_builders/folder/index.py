@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.folder import VERSION
-from medssl_jax.atomic import atomic_path
-from medssl_jax.checksums import sealed, unsealed
+from medssl_jax.core.atomic import atomic_path
+from medssl_jax.core.checksums import sealed, unsealed
 
 
 def remembered(

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from medssl_jax.errors import InputError
-from medssl_jax.processes import results_as_completed
-from medssl_jax.progress import Progress
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress
+from medssl_jax.core.worker_pool import results_as_completed
 
 NAMED = 5  # of many
 

@@ -12,7 +12,7 @@ from data_builders.folder.lesions import Lesions
 from data_builders.folder.reading import some
 from data_builders.folder.tree import PassedOver
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
-from medssl_jax.volumes import read_labels, read_volume
+from medssl_jax.imaging.volumes import read_labels, read_volume
 
 LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})  # 5 is the trachea
 

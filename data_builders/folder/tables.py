@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from data_builders.folder.lesions import Lesions
-from medssl_jax.csv_files import check_new, number_cell, read_rows, read_table
-from medssl_jax.errors import InputError
-from medssl_jax.metrics.luna16_files import COORDINATE_COLUMNS, LARGEST_DIAMETER_MM
+from medssl_jax.core.csv_files import check_new, number_cell, read_rows, read_table
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS, LARGEST_DIAMETER_MM
 
 POINT_COLUMNS = (*COORDINATE_COLUMNS, "diameter_mm")
 BOX_COLUMNS = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from medssl_jax.errors import InputError
-from medssl_jax.names import printable
-from medssl_jax.volumes import EXTENSIONS
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import printable
+from medssl_jax.imaging.volumes import EXTENSIONS
 
 DICOM_SUFFIX = ".dcm"
 DICOM_MARK, DICOM_MARK_OFFSET = b"DICM", 128

@@ -9,10 +9,10 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from medssl_jax.csv_files import read_rows
-from medssl_jax.errors import InputError
-from medssl_jax.names import printable
-from medssl_jax.slides import PREPARED_IMAGE, slide_name
+from medssl_jax.core.csv_files import read_rows
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import printable
+from medssl_jax.imaging.slides import PREPARED_IMAGE, slide_name
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
 SPLITS = ("train", "test")

@@ -15,11 +15,11 @@ import tensorflow_datasets as tfds
 
 from data_builders import lks
 from data_builders.lks import files
+from medssl_jax.core.progress import Progress, progress_bar
 from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS, foreground_patches
 from medssl_jax.data.patch_store import PreparedSlide
 from medssl_jax.data.slide_stores import StoreJob, store_path, write_stores
-from medssl_jax.progress import Progress, progress_bar
-from medssl_jax.slides import SlideLayout
+from medssl_jax.imaging.slides import SlideLayout
 
 WORKERS = 2
 SLIDES_PER_SHARD = 64  # TFDS holds the low-resolution images of one shard in memory, 1 MB each

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from data_builders.luna16 import files
-from medssl_jax.csv_files import check_new, number_cell, read_table
+from medssl_jax.core.csv_files import check_new, number_cell, read_table
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import printable
+from medssl_jax.core.progress import Progress
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS
 from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
 from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
 from medssl_jax.data_check.lung_defects import lung_masks_in_words
 from medssl_jax.data_check.scan import check_scans
-from medssl_jax.errors import InputError
-from medssl_jax.metrics.luna16_files import (
+from medssl_jax.imaging.luna16_csv import (
     COORDINATE_COLUMNS,
     UNKNOWN_DIAMETER,
     diameter_cell,
@@ -22,8 +24,6 @@ from medssl_jax.metrics.luna16_files import (
     read_series_uids,
     series_uid_cell,
 )
-from medssl_jax.names import printable
-from medssl_jax.progress import Progress
 
 Nodule = tuple[float, ...]  # x, y, z, diameter in mm
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.csv_files import check_new, read_table
-from medssl_jax.errors import InputError
-from medssl_jax.file_sample import size_and_samples
-from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_excluded, read_series_uids
-from medssl_jax.names import printable
-from medssl_jax.patients import patient_key
-from medssl_jax.volumes import read_header
+from medssl_jax.core.csv_files import check_new, read_table
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.file_sample import size_and_samples
+from medssl_jax.core.names import printable
+from medssl_jax.imaging.luna16_csv import Findings, read_annotations, read_excluded, read_series_uids
+from medssl_jax.imaging.patients import patient_key
+from medssl_jax.imaging.volumes import read_header
 
 SUBSETS = tuple(range(10))
 LUNGS_FOLDER = "seg-lungs-LUNA16"

@@ -10,7 +10,7 @@ from data_builders.luna16 import files
 from data_builders.scan_builder import ScanBuilder
 from data_builders.scan_job import ScanJob
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
-from medssl_jax.volumes import read_labels, read_volume
+from medssl_jax.imaging.volumes import read_labels, read_volume
 
 
 class Luna16(ScanBuilder):

@@ -8,11 +8,11 @@ import numpy as np
 from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
 from data_builders.nlst.files import check_is_nlst
 from data_builders.nlst.index import index_series
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress
 from medssl_jax.data_check.across import duplicate_defects
 from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
 from medssl_jax.data_check.scan import check_scans
-from medssl_jax.errors import InputError
-from medssl_jax.progress import Progress
 
 SAMPLED_SERIES = 200  # NLST has so many that reading a slice of each takes hours
 # What NLST holds beside one reconstruction of each study, and nobody misses.

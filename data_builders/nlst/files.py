@@ -10,13 +10,13 @@ import numpy as np
 
 from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
 from data_builders.nlst.index import find_folders, index_series
-from medssl_jax.atomic import write_text
-from medssl_jax.csv_files import csv_text
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.csv_files import csv_text
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.preparation import PreparedScan, prepare_scan
-from medssl_jax.dicom_headers import could_be_dicom
-from medssl_jax.errors import InputError
-from medssl_jax.progress import Progress, silent
-from medssl_jax.volumes import read_volume
+from medssl_jax.imaging.dicom.headers import could_be_dicom
+from medssl_jax.imaging.volumes import read_volume
 
 CHOICE_NAME = "series.csv"
 CHOICE_HEADER = ("series_uid", "patient", "study_uid", "study_date", "folder", "images", "left_out_because")

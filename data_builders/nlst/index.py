@@ -18,14 +18,14 @@ import numpy as np
 
 from data_builders.nlst.listing import read_listings, with_listed
 from data_builders.nlst.table import SeriesRow, read_table, with_problem, write_table
-from medssl_jax.atomic import writable_directory
-from medssl_jax.dicom import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
-from medssl_jax.dicom_headers import could_be_dicom
-from medssl_jax.errors import InputError
-from medssl_jax.locks import exclusive
-from medssl_jax.names import printable
-from medssl_jax.processes import results_as_completed
-from medssl_jax.progress import Progress, silent
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import exclusive
+from medssl_jax.core.names import printable
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.core.worker_pool import results_as_completed
+from medssl_jax.imaging.dicom.headers import could_be_dicom
+from medssl_jax.imaging.dicom.series import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
 
 INDEX_NAME = "index.parquet"
 FILES_PER_CHUNK = 4000  # what a kill costs each worker: about two seconds from a warm disk

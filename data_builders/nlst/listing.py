@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.nlst.table import SeriesRow, with_problem
-from medssl_jax.csv_files import check_new, read_table
-from medssl_jax.errors import InputError
-from medssl_jax.patients import patient_key
+from medssl_jax.core.csv_files import check_new, read_table
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.patients import patient_key
 
 LISTING_NAME = "metadata.csv"
 COLUMNS = ("Series UID", "Study UID", "Subject ID", "Study Date", "Modality", "Number of Images", "File Location")

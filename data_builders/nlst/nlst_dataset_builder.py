@@ -11,7 +11,7 @@ from data_builders.nlst import files
 from data_builders.nlst.choose import LEAST_SLICES
 from data_builders.scan_builder import ScanBuilder
 from data_builders.scan_job import ScanJob
-from medssl_jax.progress import progress_bar
+from medssl_jax.core.progress import progress_bar
 
 
 class Nlst(ScanBuilder):

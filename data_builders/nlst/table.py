@@ -7,8 +7,8 @@ import typing
 from collections.abc import Iterable
 from pathlib import Path
 
-from medssl_jax.atomic import atomic_path
-from medssl_jax.errors import InputError
+from medssl_jax.core.atomic import atomic_path
+from medssl_jax.core.errors import InputError
 
 INDEX_VERSION = "3"  # raise it when a column, or what its values mean, changes: older tables are then made anew
 

@@ -11,9 +11,9 @@ import numpy as np
 from absl import flags
 
 from experiments.benchmarks._measured import machine
+from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.froc import score
-from medssl_jax.metrics.luna16_files import Findings
-from medssl_jax.metrics.marks import Marks
 from medssl_jax.report.text_table import text_table
 
 SCANS = flags.DEFINE_integer("scans", 888, "Scans; LUNA16 has 888.")

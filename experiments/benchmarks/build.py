@@ -13,10 +13,10 @@ from pathlib import Path
 
 from absl import flags
 
+from data_builders.scan_source import open_scans, prepare_scans
 from experiments.benchmarks._measured import machine
-from medssl_jax.data.scan_source import open_scans, prepare_scans
+from medssl_jax.core.progress import progress_bar, silent
 from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
-from medssl_jax.progress import progress_bar, silent
 
 SCANS = flags.DEFINE_integer("scans", 24, "Scans.", lower_bound=1)
 CHEST = flags.DEFINE_list("chest_mm", ["80", "112", "128"], "Sides of a chest, z, y, x.")

@@ -20,7 +20,7 @@ from medssl_jax.data.patches import PatchSettings, cut_window
 from medssl_jax.data.pipeline import patch_batches
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_facts import ScanFacts
-from medssl_jax.geometry import Grid
+from medssl_jax.imaging.geometry import Grid
 
 SIDE = flags.DEFINE_integer("side", 96, "Voxels a side of a crop.", lower_bound=8)
 CROPS = flags.DEFINE_integer("crops", 1000, "Crops of each row.", lower_bound=1)

@@ -14,7 +14,7 @@ from absl import flags
 
 from data_builders.nlst.index import index_series
 from experiments.benchmarks._measured import in_own_process, machine
-from medssl_jax.progress import progress_bar, silent
+from medssl_jax.core.progress import progress_bar, silent
 
 SERIES = flags.DEFINE_integer("series", 200, "Series, a folder each.", lower_bound=1)
 SLICES = flags.DEFINE_integer("slices", 100, "Slices of a series.", lower_bound=2)

@@ -17,9 +17,9 @@ import numpy as np
 from absl import flags
 
 from experiments.benchmarks._measured import in_own_process, machine
-from medssl_jax.progress import progress_bar
+from medssl_jax.core.progress import progress_bar
+from medssl_jax.imaging.slides import SlideLayout, TiffSlide
 from medssl_jax.report.text_table import text_table
-from medssl_jax.slides import SlideLayout, TiffSlide
 
 GRID = flags.DEFINE_integer("grid", 40, "Patches a side; LKS has 40.")
 PATCH_SIDE = flags.DEFINE_integer("patch_side", 1000, "Pixels a side of a patch.")

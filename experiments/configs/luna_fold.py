@@ -10,7 +10,7 @@ The paper's base model (table 2) has a CPM of 91.2 % over the ten folds. Here Mi
 from ml_collections import ConfigDict
 
 from experiments.configs import luna_full
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 
 def get_config(fold: str = "0") -> ConfigDict:

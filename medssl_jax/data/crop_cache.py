@@ -22,16 +22,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int16, UInt8
 
-from medssl_jax.atomic import atomic_folder, writable_directory
-from medssl_jax.checksums import SUMS_FILE, check_sums, sums_text
+from medssl_jax.core.atomic import atomic_folder, writable_directory
+from medssl_jax.core.checksums import SUMS_FILE, check_sums, sums_text
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import exclusive
+from medssl_jax.core.names import file_name
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.core.worker_pool import results_as_completed
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_facts import ScanFacts
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
-from medssl_jax.locks import exclusive
-from medssl_jax.names import file_name
-from medssl_jax.processes import results_as_completed
-from medssl_jax.progress import Progress, silent
+from medssl_jax.imaging.geometry import Grid
 
 # What fills the space outside the lungs: 170 / 255 of the way from -1200 to 600 HU, as LUNA16 code has it.
 OUTSIDE_HU = 0

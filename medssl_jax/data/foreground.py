@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from medssl_jax.slides import SlideLayout
+from medssl_jax.imaging.slides import SlideLayout
 
 # Our choice: stitched corners without a field of view are black, and the darkest tissue is brighter than this.
 BACKGROUND_GREY_LEVELS = 1.0

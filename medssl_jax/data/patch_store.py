@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from medssl_jax.atomic import atomic_path
-from medssl_jax.errors import InputError
-from medssl_jax.slides import BandedSlide, Slide, SlideLayout
+from medssl_jax.core.atomic import atomic_path
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
 
 SUFFIX = ".array_record"
 WRITE_OPTIONS = "group_size:1,zstd:1"  # higher levels took three times as long and gained nothing on noise

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Float32, Int16, UInt8
 
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
-from medssl_jax.lungs import segment_lungs
-from medssl_jax.resampling import resample_linear, resample_nearest
-from medssl_jax.volumes import Volume, has_label
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
+from medssl_jax.imaging.lungs import segment_lungs
+from medssl_jax.imaging.resampling import resample_linear, resample_nearest
+from medssl_jax.imaging.volumes import Volume, has_label
 
 HU_RANGE = (-1200, 600)  # LUNA16 code's convention
 SPACING_MM = 1.0
@@ -22,8 +22,8 @@ class PreparedScan:
     """A scan at 1 mm; boxes are `z, y, x, depth, height, width` in voxels of `grid`.
 
     `subset` is the fold, -1 where there are none; `patient` is its key (see
-    `medssl_jax.patients`), "" where it is not known. A scan that is labelled and has no boxes has no nodules; of one
-    that is not labelled nothing is known.
+    `medssl_jax.imaging.patients`), "" where it is not known. A scan that is labelled and has no boxes has no nodules;
+    of one that is not labelled nothing is known.
     """
 
     series_uid: str

@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.global_stream import batch_on_host, shuffled
-from medssl_jax.slides import Slide, SlideLayout
+from medssl_jax.imaging.slides import Slide, SlideLayout
 
 SYMMETRIES = 8
 

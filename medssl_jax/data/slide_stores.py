@@ -11,14 +11,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from medssl_jax.atomic import writable_directory
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.file_sample import size_and_samples
+from medssl_jax.core.names import file_name
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.core.worker_pool import results_as_completed
 from medssl_jax.data.patch_store import SUFFIX, PreparedSlide, StoreError, write_patch_store
-from medssl_jax.errors import InputError
-from medssl_jax.file_sample import size_and_samples
-from medssl_jax.names import file_name
-from medssl_jax.processes import results_as_completed
-from medssl_jax.progress import Progress, silent
-from medssl_jax.slides import PREPARED_IMAGE, SlideLayout, open_slide
+from medssl_jax.imaging.slides import PREPARED_IMAGE, SlideLayout, open_slide
 
 ABANDONED_SECONDS = 3600
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.data.scan_facts import ScanFacts
-from medssl_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

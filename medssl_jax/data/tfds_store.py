@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medssl_jax.atomic import write_text
-from medssl_jax.checksums import SUMS_FILE, check_sums, sums_text
-from medssl_jax.errors import InputError
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.checksums import SUMS_FILE, check_sums, sums_text
+from medssl_jax.core.errors import InputError
 
 METADATA_FILE = "metadata.json"
 DESCRIBING_FILES = ("dataset_info.json", "features.json", METADATA_FILE)

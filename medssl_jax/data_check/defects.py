@@ -29,7 +29,7 @@ class Defect:
 class ScanToCheck:
     """One scan as a data set lists it; what is not known is None, "" or -1, and no nodules are (0, 3) and (0,).
 
-    `scan_path` is a file or folder that `medssl_jax.volumes` reads; in a folder `name` is the series UID.
+    `scan_path` is a file or folder that `medssl_jax.imaging.volumes` reads; in a folder `name` is the series UID.
     `lung_labels` None: every label but 0. `find_lungs`: preparing will find them, because there is no mask. Diameters
     of shape (n, 3) are extents of boxes in x, y, z.
     """

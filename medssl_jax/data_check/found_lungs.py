@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool
 
-from medssl_jax.chest_air import ChestView, sides_beside
-from medssl_jax.lungs import lungs_in_view, view_of_volume
-from medssl_jax.shapes import ball, shrunk
-from medssl_jax.volumes import Volume
+from medssl_jax.imaging.chest_air import ChestView, sides_beside
+from medssl_jax.imaging.lungs import lungs_in_view, view_of_volume
+from medssl_jax.imaging.shapes import ball, shrunk
+from medssl_jax.imaging.volumes import Volume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class FoundLungs:
 
 
 def find_lungs(volume: Volume) -> FoundLungs:
-    """Litres and cut surface of the lungs that `medssl_jax.lungs.segment_lungs` finds in a CT in HU."""
+    """Litres and cut surface of the lungs that `medssl_jax.imaging.lungs.segment_lungs` finds in a CT in HU."""
     view, grid = view_of_volume(volume)
     step_mm = grid.spacing_zyx_mm[0]
     return measure_lungs(lungs_in_view(view, step_mm), view, step_mm)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num
 
-from medssl_jax.dicom import read_series
-from medssl_jax.dicom_pixels import read_slice
-from medssl_jax.geometry import Grid
-from medssl_jax.volumes import Volume, read_header, read_volume
+from medssl_jax.imaging.dicom.pixels import read_slice
+from medssl_jax.imaging.dicom.series import read_series
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import Volume, read_header, read_volume
 
 SAMPLED_SLICES = 9  # first and last among them
 PADDING_BELOW_HU = -1100  # what scanners measure in air reaches down to about here
@@ -36,7 +36,7 @@ class VolumeSample:
 
 
 def sample_volume(path: str | os.PathLike, series_uid: str | None = None) -> VolumeSample:
-    """Samples a file or folder that `medssl_jax.volumes.read_volume` reads, and raises `InputError` as it does.
+    """Samples a file or folder that `medssl_jax.imaging.volumes.read_volume` reads, and raises `InputError` as it does.
 
     Of a raw MetaImage and of a DICOM series only the sampled slices are read; everything else is read whole.
     """

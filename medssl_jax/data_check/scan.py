@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress
+from medssl_jax.core.worker_pool import results_as_completed
 from medssl_jax.data.preparation import LUNG_DILATION_MM
 from medssl_jax.data_check.defects import CheckedScan, Defect, ScanToCheck
 from medssl_jax.data_check.found_lungs import find_lungs
 from medssl_jax.data_check.lung_defects import lung_defects
 from medssl_jax.data_check.sampling import VolumeSample, sample_of_volume, sample_volume
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
-from medssl_jax.processes import results_as_completed
-from medssl_jax.progress import Progress
-from medssl_jax.volumes import Volume, has_label, read_labels, read_volume
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
 
 # Our choice: no CT has more than air above or less than soft tissue below these, and metal stays under the last.
 AIR_BELOW_HU, TISSUE_ABOVE_HU = -500, -100

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

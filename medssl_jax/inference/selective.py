@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.data.foreground import foreground_patches
-from medssl_jax.errors import InputError
+from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
 from medssl_jax.losses.sos import switches
 from medssl_jax.models.sos import SosNetworks
-from medssl_jax.slides import BandedSlide, Slide, SlideLayout
 
 RULES = ("low", "high", "confidence", "policy")
 # What each network costs, in the order in which a slide goes through it.

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int16, UInt8
 
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.patches import cut_window, normalise_hu
 from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections, suppress, top_detections
 from medssl_jax.detection.prediction import Prediction
-from medssl_jax.errors import InputError
-from medssl_jax.progress import Progress, silent
-from medssl_jax.train.parallel import HERE, Placement
+from medssl_jax.parallel.sharding import HERE, Placement
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,15 +18,15 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int16, UInt8
 
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.crop_cache import OUTSIDE_HU
 from medssl_jax.data.patches import normalise_hu
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections
 from medssl_jax.detection.prediction import Prediction
-from medssl_jax.errors import InputError
 from medssl_jax.inference.sliding import ScanDetections, SlidingSettings, best_of_window, join_over_scan
-from medssl_jax.progress import Progress, silent
 
 # Sides are rounded up to so many strides, for scans to share compilations. Up to 8 devices divide the slabs alike, so
 # that the padded volume, and with it GroupNorm's statistics and the marks, do not depend on their number.

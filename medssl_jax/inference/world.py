@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.submission import Marks
 from medssl_jax.inference.sliding import ScanDetections
-from medssl_jax.metrics.marks import Marks
 
 
 def rows_in_world(found: ScanDetections, grid: Grid) -> Float[np.ndarray, "n 5"]:

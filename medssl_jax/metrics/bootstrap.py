@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 
 def draw_counts(findings: Int[np.ndarray, " cases"], bootstraps: int, seed: int) -> Int[np.ndarray, "bootstraps cases"]:

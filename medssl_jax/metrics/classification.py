@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.bootstrap import draw_counts, interval_95
 
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from medssl_jax.atomic import write_text
-from medssl_jax.errors import InputError
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.bootstrap import draw_counts, interval_95
-from medssl_jax.metrics.luna16_files import Findings
-from medssl_jax.metrics.marks import Marks
 from medssl_jax.metrics.matching import Outcome, match
 
 FPS_PER_SCAN = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)

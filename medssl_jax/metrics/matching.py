@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from medssl_jax.errors import InputError
-from medssl_jax.metrics.luna16_files import Findings
-from medssl_jax.metrics.marks import Marks
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.imaging.submission import Marks
 
 MARKS_PER_SCAN = 100
 DIAMETER_OF_UNMEASURED_MM = 10.0

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.errors import InputError
-from medssl_jax.names import printable
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import printable
 
 FEATURES = (64, 128, 256, 512)
 BLOCKS = (2, 2, 2, 2)

@@ -11,9 +11,9 @@ import ml_collections
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.resnet2d import ResNet2D
-from medssl_jax.slides import SlideLayout
 
 JOINS = ("add", "concat", "none")
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int16
 
-from medssl_jax.errors import InputError
-from medssl_jax.volumes import Volume
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.volumes import Volume
 
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from medssl_jax.atomic import atomic_path, writable_directory
-from medssl_jax.errors import InputError
-from medssl_jax.processes import results_as_completed
-from medssl_jax.progress import Progress, silent
+from medssl_jax.core.atomic import atomic_path, writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.core.worker_pool import results_as_completed
 
 SPEC_FILE = "spec.json"
 TRUTH_FOLDER = "phantom"  # beside the real data set's folders; what tells a phantom from it

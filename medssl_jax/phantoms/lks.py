@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from medssl_jax.atomic import atomic_path
-from medssl_jax.errors import InputError
+from medssl_jax.core.atomic import atomic_path
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import Progress, silent
 from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_missing, write_text
 from medssl_jax.phantoms.slides.painting import SlideDrawing
 from medssl_jax.phantoms.slides.render import draw_slide, render_bands
 from medssl_jax.phantoms.slides.roster import PlannedSlide, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
-from medssl_jax.progress import Progress, silent
 
 MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 FOLDERS = {"train": "Train", "test": "Test"}

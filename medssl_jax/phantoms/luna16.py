@@ -13,11 +13,11 @@ import json
 import os
 from pathlib import Path
 
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.imaging.volumes import Volume, write_metaimage
 from medssl_jax.phantoms.chests.scan import PlacedFinding, render_scan
 from medssl_jax.phantoms.chests.spec import SUBSETS, Luna16Phantom
 from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_missing, write_text
-from medssl_jax.progress import Progress, silent
-from medssl_jax.volumes import Volume, write_metaimage
 
 MAKE = 2  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 LUNGS_FOLDER = "seg-lungs-LUNA16"

@@ -16,14 +16,14 @@ import os
 import uuid
 from pathlib import Path
 
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.imaging.volumes import write_metaimage
 from medssl_jax.phantoms.chests.scan import PlacedFinding
 from medssl_jax.phantoms.dicom_series import CT_IMAGE, SECONDARY_CAPTURE, write_images
 from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_missing, write_text
 from medssl_jax.phantoms.studies.headers import StudySeries, study_series
 from medssl_jax.phantoms.studies.spec import NlstPhantom
 from medssl_jax.phantoms.studies.study import render_study
-from medssl_jax.progress import Progress, silent
-from medssl_jax.volumes import write_metaimage
 
 MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 METADATA_FILE = "metadata.csv"

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from typing import NamedTuple
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 # Bits of an element; what has no size of its own, such as a token, is not listed.
 _BITS = {"pred": 8, "bf16": 16, "c64": 64, "c128": 128} | {

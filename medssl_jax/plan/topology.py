@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import jax
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.plan.chips import TPUS
 
 # libtpu asks the machine it runs on what TPU host it is; where it is none, these are its answers.

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from medssl_jax.atomic import atomic_path
+from medssl_jax.core.atomic import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from medssl_jax import hosts
-from medssl_jax.errors import InputError
-from medssl_jax.names import printable
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import printable
+from medssl_jax.parallel import hosts
 
 Read = TypeVar("Read")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import ml_collections
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 Phantom = TypeVar("Phantom")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import jax
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 FLAG = "--xla_gpu_deterministic_ops"
 ONLY_BEFORE_START = "jax_num_cpu_devices"  # a setting that JAX lets change until its first use, and not after

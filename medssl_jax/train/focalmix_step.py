@@ -21,9 +21,9 @@ from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections, top_detections
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
+from medssl_jax.parallel.sharding import HERE, Placement
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
 from medssl_jax.ssl.targets import average_views, sharpen
-from medssl_jax.train.parallel import HERE, Placement
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 

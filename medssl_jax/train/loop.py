@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from medssl_jax import hosts
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
+from medssl_jax.parallel import hosts
 from medssl_jax.train.checkpoint import Checkpoints, Restored
 from medssl_jax.train.preemption import Preempted
 

@@ -13,8 +13,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from medssl_jax import hosts
-from medssl_jax.atomic import remove_unfinished
+from medssl_jax.core.atomic import remove_unfinished
+from medssl_jax.parallel import hosts
 
 PREEMPTED_STATUS = 75  # sysexits.h calls it EX_TEMPFAIL: try again
 INTERRUPTED_STATUS = 128 + signal.SIGINT  # as shells have it

@@ -10,18 +10,18 @@ import ml_collections
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from medssl_jax import hosts
-from medssl_jax.atomic import atomic_path
-from medssl_jax.errors import InputError
-from medssl_jax.metrics.writers import MetricsWriter
+from medssl_jax.core.atomic import atomic_path
+from medssl_jax.core.errors import InputError
+from medssl_jax.parallel import hosts
+from medssl_jax.parallel.sharding import Placement
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.determinism import refusals_explained
-from medssl_jax.train.fingerprints import Fingerprint, FingerprintWriter, join_rows, row_hashes, tensor_hashes
 from medssl_jax.train.loop import train
-from medssl_jax.train.parallel import Placement
+from medssl_jax.train.metric_writer import MetricsWriter
 from medssl_jax.train.preemption import preemption_notice
 from medssl_jax.train.run_record import command_of, write_run_record
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.tensor_hashes import Fingerprint, FingerprintWriter, join_rows, row_hashes, tensor_hashes
 
 Watch = Callable[[int, Fingerprint], None]
 

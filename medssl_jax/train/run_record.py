@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from medssl_jax.atomic import atomic_path
-from medssl_jax.errors import InputError
-from medssl_jax.train.surroundings import differences, surroundings
+from medssl_jax.core.atomic import atomic_path
+from medssl_jax.core.errors import InputError
+from medssl_jax.train.environment import differences, surroundings
 
 FILE_NAME = "run.json"
 FORMAT = 2

@@ -9,10 +9,10 @@ from typing import Any
 import ml_collections
 from flax.traverse_util import flatten_dict
 
-from medssl_jax import hosts
-from medssl_jax.atomic import atomic_path, writable_directory
-from medssl_jax.errors import InputError
-from medssl_jax.locks import alone
+from medssl_jax.core.atomic import atomic_path, writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import alone
+from medssl_jax.parallel import hosts
 
 # A run may go on with other values of these: they change what is shown, where data lies and how fast it comes.
 FREE_TO_CHANGE = (

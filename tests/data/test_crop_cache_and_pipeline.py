@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medssl_jax.checksums import SUMS_FILE
+from medssl_jax.core.checksums import SUMS_FILE
+from medssl_jax.core.errors import InputError
 from medssl_jax.data import crop_cache
 from medssl_jax.data.crop_cache import SCAN_FILES, CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import batch_rows, patch_batches
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_facts import ScanFacts
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
+from medssl_jax.imaging.geometry import Grid
 
 SETTINGS = PatchSettings(
     side=16, max_objects=2, nodule_share=0.7, jitter=4, scale_range=(0.75, 1.25), symmetry_group="flips"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.data.foreground import foreground_patches
-from medssl_jax.slides import SlideLayout
+from medssl_jax.imaging.slides import SlideLayout
 
 LAYOUT = SlideLayout(grid=3, patch_side=8, shrink=2)
 

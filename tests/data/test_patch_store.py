@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.data.patch_store import PreparedSlide, StoreError, write_patch_store
-from medssl_jax.errors import InputError
-from medssl_jax.slides import Slide, SlideLayout, open_slide
+from medssl_jax.imaging.slides import Slide, SlideLayout, open_slide
 
 LAYOUT = SlideLayout(grid=4, patch_side=32, shrink=8)
 

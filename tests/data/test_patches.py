@@ -16,7 +16,7 @@ from medssl_jax.data.patches import (
     normalise_hu,
     scale_windows,
 )
-from medssl_jax.geometry import Grid
+from medssl_jax.imaging.geometry import Grid
 
 SETTINGS = PatchSettings(
     side=32, max_objects=4, nodule_share=1.0, jitter=6, scale_range=(0.75, 1.25), symmetry_group="cube"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.data.preparation import prepare_scan
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
-from medssl_jax.volumes import Volume
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.volumes import Volume
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)

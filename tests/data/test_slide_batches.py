@@ -8,7 +8,7 @@ import pytest
 
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.slide_batches import SlideSource, batch_rows, slide_batches, turned
-from medssl_jax.slides import SlideLayout
+from medssl_jax.imaging.slides import SlideLayout
 
 LAYOUT = SlideLayout(grid=3, patch_side=8, shrink=4)
 BLACK_PATCHES = ((), (0,), (1, 5, 6), tuple(range(9)))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.data.patch_store import PreparedSlide, StoreError
 from medssl_jax.data.slide_stores import StoreJob, describe_source, store_path, write_stores
-from medssl_jax.errors import InputError
-from medssl_jax.slides import SlideLayout
+from medssl_jax.imaging.slides import SlideLayout
 
 LAYOUT = SlideLayout(grid=4, patch_side=16, shrink=4)
 
@@ -126,7 +126,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from medssl_jax.data.slide_stores import StoreJob, store_path, write_stores
-from medssl_jax.slides import SlideLayout
+from medssl_jax.imaging.slides import SlideLayout
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.splits import as_json, draw_split, draw_stratified
-from medssl_jax.errors import InputError
 
 SUBSET_OF = {f"1.2.{index}": index % 10 for index in range(888)}
 PAPER = {"train_subsets": (0, 1, 2, 3, 4, 9), "test_subsets": (5, 6, 7, 8)}

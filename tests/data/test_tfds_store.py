@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.data import tfds_store
 from medssl_jax.data.tfds_store import DESCRIBING_FILES, Records, is_made, make
-from medssl_jax.errors import InputError
 
 
 class Builder:

@@ -15,15 +15,15 @@ from data_builders.folder.check import check_folder
 from data_builders.folder.files import find_scans
 from data_builders.folder.scans import prepare
 from data_builders.folder.tree import name_of
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import silent
 from medssl_jax.data_check.defects import Defect
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
-from medssl_jax.progress import silent
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.resampling import to_image
+from medssl_jax.imaging.volumes import Volume, write_metaimage
 from medssl_jax.report.data_check.page import check_page, pictured_scans, write_check_page
 from medssl_jax.report.data_check.summary import text_report
 from medssl_jax.report.nodules.contact_sheet import LUNGS_COLOUR
-from medssl_jax.resampling import to_image
-from medssl_jax.volumes import Volume, write_metaimage
 
 GRID = Grid((12, 24, 24), (2.0, 1.0, 1.0), (-10.0, -10.0, -10.0))
 

@@ -15,15 +15,15 @@ import SimpleITK as sitk
 from data_builders.folder.files import check_is_folder, find_scans, is_there
 from data_builders.folder.folds import fold_of
 from data_builders.folder.scans import prepare
-from medssl_jax.atomic import write_text
-from medssl_jax.csv_files import csv_text
+from data_builders.scan_source import open_scans, prepare_scans
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.csv_files import csv_text
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import silent
 from medssl_jax.data.crop_cache import build_crop_cache
-from medssl_jax.data.scan_source import open_scans, prepare_scans
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
-from medssl_jax.patients import patient_key
-from medssl_jax.progress import silent
-from medssl_jax.volumes import EXTENSIONS, Volume, read_grid, read_volume, write_metaimage
+from medssl_jax.imaging.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.patients import patient_key
+from medssl_jax.imaging.volumes import EXTENSIONS, Volume, read_grid, read_volume, write_metaimage
 
 POINTS = "seriesuid,coordX,coordY,coordZ,diameter_mm"
 BOXES = "seriesuid,xmin,ymin,zmin,xmax,ymax,zmax"

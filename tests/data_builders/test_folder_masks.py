@@ -12,10 +12,10 @@ from data_builders.folder.files import find_scans
 from data_builders.folder.headers import ScanHeader
 from data_builders.folder.masks import boxes_of_mask, read_mask
 from data_builders.folder.scans import prepare
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
-from medssl_jax.resampling import to_image
-from medssl_jax.volumes import Volume
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.resampling import to_image
+from medssl_jax.imaging.volumes import Volume
 
 GRID = Grid((24, 40, 50), (2.5, 0.7, 0.8), (-30.0, 12.0, -90.0))
 TURNED = (math.cos(0.2), -math.sin(0.2), 0.0, math.sin(0.2), math.cos(0.2), 0.0, 0.0, 0.0, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_builders.folder.tables import read_lesion_table
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 POINTS = "seriesuid,coordX,coordY,coordZ,diameter_mm"
 BOXES = "seriesuid,xmin,ymin,zmin,xmax,ymax,zmax"

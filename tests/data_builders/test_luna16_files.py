@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data_builders.luna16.files import describe_scan, find_scans, read_patients
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
-from medssl_jax.patients import patient_key
-from medssl_jax.volumes import Volume, write_metaimage
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.patients import patient_key
+from medssl_jax.imaging.volumes import Volume, write_metaimage
 
 SUBSET_OF_SCAN = {"1.3.6.0": 3, "1.3.6.1": 0, "1.3.6.2": 0, "1.3.6.3": 9}
 LUNGS = "seg-lungs-LUNA16"

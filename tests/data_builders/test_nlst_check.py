@@ -5,10 +5,10 @@ import shutil
 import pytest
 
 from data_builders.nlst.check import check_nlst
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import silent
 from medssl_jax.phantoms.nlst import read_truths, write_nlst_phantom
 from medssl_jax.phantoms.studies.spec import NlstPhantom
-from medssl_jax.progress import silent
 from medssl_jax.report.data_check.page import check_page
 from medssl_jax.report.data_check.summary import all_notices, text_report
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from data_builders.nlst.files import find_scans, is_there, prepare
-from medssl_jax.errors import InputError
-from medssl_jax.patients import patient_key
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.patients import patient_key
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from data_builders.nlst import index, table
 from data_builders.nlst.index import find_folders, index_series
 from data_builders.nlst.table import SeriesRow, read_table, write_table
-from medssl_jax.errors import InputError
-from medssl_jax.patients import patient_key
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.patients import patient_key
 
 UID = "1.3.6.1.4.1.14519.5.2.1"
 LISTING = (

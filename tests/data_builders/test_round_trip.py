@@ -5,14 +5,14 @@ import shutil
 import numpy as np
 import pytest
 
-from medssl_jax.data.scan_source import open_scans, prepare_scans
-from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
-from medssl_jax.metrics.luna16_files import read_annotations
-from medssl_jax.patients import patient_key
+from data_builders.scan_source import open_scans, prepare_scans
+from medssl_jax.core.progress import silent
+from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.luna16_csv import read_annotations
+from medssl_jax.imaging.patients import patient_key
+from medssl_jax.imaging.volumes import read_grid, read_volume
 from medssl_jax.phantoms.luna16 import LUNGS_FOLDER, Luna16Phantom, read_truth, scan_path, write_luna16_phantom
 from medssl_jax.phantoms.nlst import NlstPhantom, read_truths, write_nlst_phantom
-from medssl_jax.progress import silent
-from medssl_jax.volumes import read_grid, read_volume
 
 SPEC = Luna16Phantom(
     seed=11,

@@ -11,10 +11,10 @@ import time
 import pytest
 
 from data_builders.luna16 import luna16_dataset_builder
-from medssl_jax.data.scan_source import open_scans, prepare_scans
-from medssl_jax.errors import InputError
+from data_builders.scan_source import open_scans, prepare_scans
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import silent
 from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
-from medssl_jax.progress import silent
 
 SPEC = Luna16Phantom(seed=3, scans=10, chest_zyx_mm=(64.0, 64.0, 72.0))
 KILLS = 10

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.chest_air import ChestView
 from medssl_jax.data_check.defects import ScanToCheck
 from medssl_jax.data_check.found_lungs import FoundLungs, find_lungs, measure_lungs
 from medssl_jax.data_check.lung_defects import DOUBTED, lung_defects, lung_masks_in_words
-from medssl_jax.geometry import Grid
-from medssl_jax.lungs import segment_lungs
-from medssl_jax.volumes import Volume, read_volume
+from medssl_jax.imaging.chest_air import ChestView
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.lungs import segment_lungs
+from medssl_jax.imaging.volumes import Volume, read_volume
 
 SIZE = (10, 10, 10)
 

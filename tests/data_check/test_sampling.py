@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.data_check.sampling import SAMPLED_SLICES, sample_volume, sampled_slices, summarise
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
-from medssl_jax.volumes import Volume, read_volume, write_metaimage
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
 
 GRID = Grid((30, 16, 16), (1.0, 0.7, 0.7), (3.0, 4.0, 5.0), (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
 

@@ -6,8 +6,8 @@ import pytest
 from medssl_jax.data.preparation import LUNG_DILATION_MM
 from medssl_jax.data_check.sampling import VolumeSample
 from medssl_jax.data_check.scan import distance_to_mask_mm, value_defects
-from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
-from medssl_jax.volumes import Volume
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.volumes import Volume
 
 FLIPPED = Grid((24, 24, 24), (1.0, 1.0, 1.0), (-5.0, 7.0, 30.0), (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.detection import symmetries
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.boxes import decode_boxes, encode_boxes
 from medssl_jax.detection.symmetries import CUBE_SYMMETRIES, Symmetry
-from medssl_jax.errors import InputError
 
 GRID = AnchorGrid(16, (AnchorLevel(4, (4.5, 7.0)), AnchorLevel(8, (14.0,))))
 VOLUME_GRID = AnchorGrid((16, 24, 8), GRID.levels)

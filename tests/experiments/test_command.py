@@ -9,7 +9,7 @@ import time
 import pytest
 
 from experiments import command
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 
 
 def start(*arguments, folder):
@@ -106,8 +106,8 @@ def test_ctrl_c_is_one_line_and_status_130_wherever_it_comes(tmp_path, threads_a
     script.write_text(
         "import time\n"
         "from experiments import command\n"
-        "from medssl_jax.atomic import atomic_path\n"
-        "from medssl_jax.processes import results_as_completed\n"
+        "from medssl_jax.core.atomic import atomic_path\n"
+        "from medssl_jax.core.worker_pool import results_as_completed\n"
         "def work(item):\n"
         "    time.sleep(60)\n"
         "def main(_):\n"

@@ -7,8 +7,8 @@ from ml_collections import config_flags
 
 from experiments import command
 from experiments.configs import phantom, phantom_nlst, phantom_sos
-from medssl_jax.errors import InputError
-from medssl_jax.runs.jobs import job_of
+from experiments.runs.jobs import job_of
+from medssl_jax.core.errors import InputError
 
 CONFIGS = {"focalmix": phantom, "sos": phantom_sos}
 FIELDS = [

@@ -3,12 +3,12 @@
 import pytest
 
 from experiments import command
+from experiments.runs import sos as sos_run
+from experiments.runs.focalmix import check_config
 from medssl_jax.data.scan_facts import ScanFacts
 from medssl_jax.data.splits import draw_split, draw_stratified
 from medssl_jax.phantoms.luna16 import Luna16Phantom
 from medssl_jax.phantoms.slides.roster import plan_slides
-from medssl_jax.runs import sos as sos_run
-from medssl_jax.runs.focalmix import check_config
 
 CONFIGS = {
     path.stem: command.load_config(str(path))

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax.geometry import Grid, world_xyz_mm_to_voxel_zyx
-from medssl_jax.metrics.marks import read_submission
+from experiments.runs import detect
+from experiments.runs.focalmix import load_detector
+from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.submission import read_submission
+from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
 from medssl_jax.models.detector import make_detector
-from medssl_jax.runs import detect
-from medssl_jax.runs.focalmix import load_detector
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
-from medssl_jax.volumes import Volume, read_volume, write_metaimage
 
 
 @pytest.fixture(scope="module")

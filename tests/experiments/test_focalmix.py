@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax.errors import InputError
-from medssl_jax.runs import focalmix as focalmix_run
+from experiments.runs import focalmix as focalmix_run
+from medssl_jax.core.errors import InputError
 
 TINY = (
     "--config.steps=24",

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax.runs.equality import compare_runs
-from medssl_jax.train.fingerprints import read_fingerprints
+from experiments.runs.equality import compare_runs
+from medssl_jax.train.tensor_hashes import read_fingerprints
 
 SMALL = (
     f"--config={Path(__file__).with_name('small_phantom.py')}",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax.runs.equality import compare_runs
+from experiments.runs.equality import compare_runs
 
 FLAGS = (
     f"--config={Path(__file__).with_name('small_phantom.py')}",

@@ -13,12 +13,12 @@ from pyarrow import parquet
 from data_builders.folder.files import find_scans as find_scans_of_folder
 from data_builders.luna16.files import read_patients
 from data_builders.nlst.files import find_scans as find_scans_of_nlst
-from medssl_jax.dicom import find_series
-from medssl_jax.errors import InputError
-from medssl_jax.patients import patient_key
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.dicom.series import find_series
+from medssl_jax.imaging.patients import patient_key
+from medssl_jax.imaging.volumes import read_volume
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 from medssl_jax.phantoms.luna16 import scan_path, write_luna16_phantom
-from medssl_jax.volumes import read_volume
 
 PATIENTS = tuple(f"SMITH^1947031{number}" for number in range(5))
 SPEC = Luna16Phantom(seed=1, scans=5, chest_zyx_mm=(64.0, 64.0, 64.0), share_flipped=0, share_without_nodules=0)

@@ -12,11 +12,11 @@ import jax
 import pytest
 
 from experiments.configs import phantom, phantom_sos
-from medssl_jax.errors import InputError
-from medssl_jax.runs.jobs import JOBS
-from medssl_jax.runs.reproduce import Verdict, config_of, obstacles, verify
-from medssl_jax.train.fingerprints import Fingerprint, FingerprintWriter
+from experiments.runs.jobs import JOBS
+from experiments.runs.reproduce import Verdict, config_of, obstacles, verify
+from medssl_jax.core.errors import InputError
 from medssl_jax.train.run_record import read_run_record, write_run_record
+from medssl_jax.train.tensor_hashes import Fingerprint, FingerprintWriter
 
 TINY_FOCALMIX = (
     "--config=tiny.py",

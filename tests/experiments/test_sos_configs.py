@@ -5,9 +5,9 @@ import importlib
 import jax
 import pytest
 
+from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
 from medssl_jax.models.sos import make_networks
-from medssl_jax.slides import SlideLayout
 
 METHODS = {
     "lks_sos": ({"low", "high"}, "confidence"),

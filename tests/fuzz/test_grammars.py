@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from tests.fuzz import volumes
 from tests.fuzz.kinds import csv, metaimage, nrrd
 from tests.fuzz.oracle import Beyond, MustRefuse, difference_between

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from tests.fuzz.oracle import Wrong
 
 SLOW_SECONDS = 20

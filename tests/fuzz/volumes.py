@@ -8,8 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 from jaxtyping import Float, Num
 
-from medssl_jax.geometry import Grid
-from medssl_jax.volumes import EXTENSIONS, Volume, read_grid, read_volume
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import EXTENSIONS, Volume, read_grid, read_volume
 from tests.fuzz.oracle import MustRefuse, Wrong, judged
 
 SIZE_ZYX = (6, 7, 9)

@@ -10,14 +10,14 @@ import pytest
 import tifffile
 
 from experiments.configs import sos
+from medssl_jax.core.errors import InputError
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
-from medssl_jax.errors import InputError
+from medssl_jax.imaging.slides import Slide, SlideLayout, TiffSlide, shrink_as_libvips
+from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference import selective
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SelectiveSettings
 from medssl_jax.models.sos import make_networks
-from medssl_jax.slides import Slide, SlideLayout, TiffSlide, shrink_as_libvips
-from medssl_jax.tiff import GreyTiff
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
 SETTINGS = SelectiveSettings(rule="confidence", c=0.5, slide_batch=3, patch_batch=5, background_threshold=1.0)

@@ -15,17 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import suppress
 from medssl_jax.detection.prediction import Prediction
-from medssl_jax.errors import InputError
 from medssl_jax.inference.sliding import SlidingSettings
 from medssl_jax.inference.whole import WholeScanDetector, padded_shape
 from medssl_jax.models.detector import Detector
 from medssl_jax.models.fpn3d import FPN3D
+from medssl_jax.parallel.sharding import space_mesh
 from medssl_jax.plan.hlo import read_instructions
-from medssl_jax.train.parallel import space_mesh
 
 SETTINGS = SlidingSettings(
     overlap=0,

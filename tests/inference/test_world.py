@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from medssl_jax.geometry import Grid
+from medssl_jax.imaging.geometry import Grid
 from medssl_jax.inference.sliding import ScanDetections
 from medssl_jax.inference.world import as_marks, rows_in_world
 

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from medssl_jax.metrics.luna16_files import Findings
-from medssl_jax.metrics.marks import Marks
+from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.imaging.submission import Marks
 
 
 @pytest.fixture

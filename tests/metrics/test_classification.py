@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.metrics import classification
 from medssl_jax.metrics.bootstrap import draw_counts
 from medssl_jax.metrics.classification import (

@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.luna16_csv import Findings, read_annotations, read_excluded, read_series_uids
+from medssl_jax.imaging.submission import Marks, read_submission
 from medssl_jax.metrics import froc
 from medssl_jax.metrics.bootstrap import draw_counts
 from medssl_jax.metrics.froc import (
@@ -18,8 +20,6 @@ from medssl_jax.metrics.froc import (
     score,
     sensitivities,
 )
-from medssl_jax.metrics.luna16_files import Findings, read_annotations, read_excluded, read_series_uids
-from medssl_jax.metrics.marks import Marks, read_submission
 
 
 def oracle(marks, annotations, excluded, series_uids):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.matching import match
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
+from medssl_jax.core.errors import InputError
 from medssl_jax.detection.anchors import AnchorLevel
-from medssl_jax.errors import InputError
 from medssl_jax.models.detector import make_detector
 from medssl_jax.models.fpn3d import FPN3D
 from medssl_jax.models.resnet import ResNet3D

@@ -6,9 +6,9 @@ from flax.traverse_util import flatten_dict
 
 from experiments.configs import sos
 from medssl_jax.detection.anchors import AnchorLevel
+from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.fpn3d import FPN3D
 from medssl_jax.models.sos import make_networks
-from medssl_jax.slides import SlideLayout
 
 RESIDUAL_BLOCK = {
     "stage0_block0.Conv{d}D_0.kernel": (..., 4, 4),

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from experiments.configs import lks_sos
-from medssl_jax.errors import InputError
+from experiments.runs.sos import check_config
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models import pretrained
 from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
 from medssl_jax.models.resnet2d import ResNet2D
 from medssl_jax.models.sos import make_networks
-from medssl_jax.runs.sos import check_config
-from medssl_jax.slides import SlideLayout
 
 
 def random_weights():

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import IDENTITY_DIRECTION, Grid
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.geometry import IDENTITY_DIRECTION, Grid
+from medssl_jax.imaging.volumes import Volume
 from medssl_jax.phantoms.chests.scanner import FLIPPED_DIRECTION
 from medssl_jax.phantoms.dicom_series import CT_IMAGE, JPEG_LOSSLESS, Storage, decimals, slice_images, write_images
-from medssl_jax.volumes import Volume
 
 sitk = pytest.importorskip("SimpleITK")
 

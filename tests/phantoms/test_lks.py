@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms import lks
 from medssl_jax.phantoms.lks import read_truth, slide_path, write_lks_phantom
 from medssl_jax.phantoms.slides.render import draw_slide, render_slide

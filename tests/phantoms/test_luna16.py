@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms import luna16
 from medssl_jax.phantoms.chests.scan import render_scan
 from medssl_jax.phantoms.luna16 import Luna16Phantom, read_truth, scan_path, write_luna16_phantom

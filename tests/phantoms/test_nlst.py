@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.volumes import read_labels, read_volume
 from medssl_jax.phantoms import nlst
 from medssl_jax.phantoms.nlst import NlstPhantom, lungs_path, read_truths, write_nlst_phantom
 from medssl_jax.phantoms.studies.study import render_study
-from medssl_jax.volumes import read_labels, read_volume
 
 SMALL = NlstPhantom(
     seed=5, patients=2, studies_per_patient=1, chest_zyx_mm=(64.0, 64.0, 64.0), in_plane_spacing_mm=(0.8, 1.2)

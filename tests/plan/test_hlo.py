@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.plan.costs import bytes_moved, flops
 from medssl_jax.plan.hlo import StoredArray, read_instructions
 

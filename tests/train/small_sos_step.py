@@ -13,11 +13,11 @@ import numpy as np
 import optax
 
 from experiments.configs import sos
-from medssl_jax import hosts
+from experiments.runs.sos import method_settings
+from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.sos import make_networks
-from medssl_jax.runs.sos import method_settings
-from medssl_jax.slides import SlideLayout
-from medssl_jax.train.parallel import place
+from medssl_jax.parallel import hosts
+from medssl_jax.parallel.sharding import place
 from medssl_jax.train.sos_step import sos_step
 from medssl_jax.train.state import TrainState
 

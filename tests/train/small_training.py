@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.configs import phantom
-from medssl_jax import hosts
+from medssl_jax.parallel import hosts
 
 STEPS = 3
 
@@ -23,7 +23,7 @@ class Scans:
 
     def scan(self, series_uid):
         from medssl_jax.data.crop_cache import CachedScan
-        from medssl_jax.geometry import Grid
+        from medssl_jax.imaging.geometry import Grid
 
         rng = np.random.default_rng(int(series_uid))
         centre = rng.integers(12, 20, 3)
@@ -57,12 +57,12 @@ def train(folder, config, devices):
     import jax
     import optax
 
+    from experiments.runs import focalmix as run
     from medssl_jax.data.pipeline import patch_batches
     from medssl_jax.models.detector import make_detector
-    from medssl_jax.runs import focalmix as run
-    from medssl_jax.train.fingerprints import join_rows, row_hashes
     from medssl_jax.train.focalmix_step import focalmix_step
     from medssl_jax.train.state import TrainState
+    from medssl_jax.train.tensor_hashes import join_rows, row_hashes
 
     placement = run.placement_of(config, devices)
     batches = patch_batches(

@@ -6,7 +6,7 @@ import sys
 import ml_collections
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.train.config_checks import (
     COMMON,
     FOLDER,

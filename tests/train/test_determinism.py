@@ -12,9 +12,9 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from experiments.configs import phantom, phantom_rdms, phantom_sos
-from medssl_jax.errors import InputError
-from medssl_jax.runs import focalmix as focalmix_run
-from medssl_jax.runs import sos as sos_run
+from experiments.runs import focalmix as focalmix_run
+from experiments.runs import sos as sos_run
+from medssl_jax.core.errors import InputError
 from medssl_jax.train.determinism import is_deterministic, make_deterministic, refusals_explained
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.sos_step import sos_step

@@ -20,6 +20,7 @@ from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.assignment import AnchorTargets, assign_anchors
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
+from medssl_jax.parallel.sharding import Placement
 from medssl_jax.ssl import mixup
 from medssl_jax.train import focalmix_step as focalmix_step_module
 from medssl_jax.train.focalmix_step import (
@@ -36,7 +37,6 @@ from medssl_jax.train.focalmix_step import (
     target_metrics,
     unlabelled_weight,
 )
-from medssl_jax.train.parallel import Placement
 from medssl_jax.train.state import TrainState
 
 SIDE, WINDOW = 16, 20

@@ -12,10 +12,10 @@ import numpy as np
 import optax
 import pytest
 
-from medssl_jax.errors import InputError
-from medssl_jax.metrics.writers import MetricsWriter
+from medssl_jax.core.errors import InputError
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.loop import train
+from medssl_jax.train.metric_writer import MetricsWriter
 from medssl_jax.train.preemption import Preempted
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
@@ -346,7 +346,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 import jax
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.state import TrainState
 

@@ -30,7 +30,7 @@ with preemption_notice() as must_stop:
 """
 WRITING = """
 import os, signal, sys, time
-from medssl_jax.atomic import atomic_path
+from medssl_jax.core.atomic import atomic_path
 from medssl_jax.train.preemption import leave_when_told
 
 leave_when_told()

@@ -10,11 +10,11 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from medssl_jax.errors import InputError
-from medssl_jax.train.fingerprints import read_fingerprints
-from medssl_jax.train.parallel import HERE
+from medssl_jax.core.errors import InputError
+from medssl_jax.parallel.sharding import HERE
 from medssl_jax.train.run import train_in
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.tensor_hashes import read_fingerprints
 
 OPTIMISER = optax.sgd(0.1)
 STEPS, ROWS = 6, 4

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from experiments.configs import phantom, phantom_sos
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.train import run_record
 from medssl_jax.train.run_record import read_run_record, write_run_record
 

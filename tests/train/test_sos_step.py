@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from experiments.configs import sos
+from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.sos import make_networks
-from medssl_jax.slides import SlideLayout
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.sos_step import (
     Outputs,

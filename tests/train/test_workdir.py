@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.train.workdir import claim_workdir, only_run_in, record_split
 
 
@@ -134,8 +134,8 @@ def test_one_process_may_be_in_one_folder_after_another_and_again(tmp_path):
 
 def test_all_hosts_are_refused_where_the_first_is(tmp_path, monkeypatch):
     """The first of two processes is told of another run; what it hears, all hear."""
-    monkeypatch.setattr("medssl_jax.hosts.is_first", lambda: False)
-    monkeypatch.setattr("medssl_jax.hosts.gather", lambda own: ["run: taken", own])
+    monkeypatch.setattr("medssl_jax.parallel.hosts.is_first", lambda: False)
+    monkeypatch.setattr("medssl_jax.parallel.hosts.gather", lambda own: ["run: taken", own])
     with pytest.raises(InputError, match="run: taken"), only_run_in(tmp_path / "run"):
         pass
     assert not (tmp_path / "run").exists()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, Int16, UInt8
 
-from medssl_jax.geometry import Grid
+from medssl_jax.imaging.geometry import Grid
 from medssl_jax.phantoms.canvas import Canvas, capsule_corners, capsule_distance_mm, window
 from medssl_jax.phantoms.chests.anatomy import Anatomy, build_anatomy
 from medssl_jax.phantoms.chests.findings import (

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 from scipy import ndimage
 
-from medssl_jax.geometry import IDENTITY_DIRECTION, Grid
+from medssl_jax.imaging.geometry import IDENTITY_DIRECTION, Grid
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 
 FLIPPED_DIRECTION = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)

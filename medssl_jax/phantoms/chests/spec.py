@@ -5,7 +5,7 @@ import hashlib
 import json
 import sys
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms.chests.diameters import LUNA16_DIAMETER_RANGE_MM
 
 # LUNA16: 287 of 888 scans hold no nodule, 1,186 nodules lie in the other 601.

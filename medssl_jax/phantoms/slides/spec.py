@@ -3,8 +3,8 @@
 import dataclasses
 import sys
 
-from medssl_jax.errors import InputError
-from medssl_jax.slides import SlideLayout
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.slides import SlideLayout
 
 MOST_SLIDES = 100_000  # also patches a side, and pixels of one
 LARGEST_CLASSIC_BYTES = 2**32 - 2**24
@@ -26,9 +26,9 @@ Number = int | float  # 0.3 and 3 make the same phantom as 0.3 and 3.0
 class LksPhantom:
     """A synthetic LKS. A slide's pixels depend on every field but `train`, `test` and `layouts`.
 
-    `grid`, `patch_side` and `shrink` are those of `medssl_jax.slides.SlideLayout`; LKS has 40, 1000 and 40. Organs grow
-    with the slide, cells and fibres with `shrink` only, and no further than a few pixels. Raises InputError for a field
-    out of range.
+    `grid`, `patch_side` and `shrink` are those of `medssl_jax.imaging.slides.SlideLayout`; LKS has 40, 1000 and 40.
+    Organs grow with the slide, cells and fibres with `shrink` only, and no further than a few pixels. Raises InputError
+    for a field out of range.
     """
 
     seed: int = 0

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms.chests.spec import (
     LUNA16_NODULES_PER_SCAN,
     LUNA16_SHARE_WITHOUT_NODULES,

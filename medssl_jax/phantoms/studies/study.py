@@ -8,13 +8,13 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float32, Int16, UInt8
 
+from medssl_jax.imaging.volumes import Volume
 from medssl_jax.phantoms.chests.anatomy import build_anatomy
 from medssl_jax.phantoms.chests.findings import plan_findings
 from medssl_jax.phantoms.chests.scan import PlacedFinding, lung_labels, paint_chest, place_finding
 from medssl_jax.phantoms.chests.scanner import Scanner, as_stored, draw_scanner, reconstruct
 from medssl_jax.phantoms.studies.protocols import SHARP, THICK_SLICES, THICK_SOFT, Protocol, draw_protocol
 from medssl_jax.phantoms.studies.spec import NlstPhantom
-from medssl_jax.volumes import Volume
 
 SOFT_BLUR_MM, SHARP_BLUR_MM = 0.55, 0.3
 SOFT_GRAIN_MM, SHARP_GRAIN_MM = 0.75, 0.45

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.atomic import write_text
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.errors import InputError
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
 from medssl_jax.data_check.lung_defects import DOUBTED
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
-from medssl_jax.lungs import segment_lungs
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.lungs import segment_lungs
+from medssl_jax.imaging.resampling import resample_nearest
+from medssl_jax.imaging.volumes import has_label, read_labels, read_volume
 from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straight, range_rows, sampled, verdict
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
 from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software, table
-from medssl_jax.resampling import resample_nearest
-from medssl_jax.volumes import has_label, read_labels, read_volume
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PICTURED_SCANS = 6

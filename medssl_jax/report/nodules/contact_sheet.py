@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Num, UInt8
 
-from medssl_jax.atomic import atomic_path
-from medssl_jax.geometry import world_xyz_mm_to_voxel_zyx
-from medssl_jax.shapes import ball, shrunk
-from medssl_jax.volumes import Volume
+from medssl_jax.core.atomic import atomic_path
+from medssl_jax.imaging.geometry import world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.shapes import ball, shrunk
+from medssl_jax.imaging.volumes import Volume
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)  # width 1500, level -600
 NODULE_COLOUR, EXCLUDED_COLOUR, LUNGS_COLOUR = (255, 210, 0), (80, 160, 255), (90, 230, 140)

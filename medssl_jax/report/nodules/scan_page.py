@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.atomic import write_text
+from medssl_jax.core.atomic import write_text
 from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.report.nodules.scan_report import ScanReport
 from medssl_jax.report.nodules.views import (
     Frame,

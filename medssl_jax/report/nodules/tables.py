@@ -6,9 +6,9 @@ All values are fractions, as in `froc.json`; the columns are false positives per
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, Interval, PooledResult
-from medssl_jax.metrics.luna16_files import Findings
-from medssl_jax.metrics.marks import Marks
 from medssl_jax.metrics.matching import MARKS_PER_SCAN
 from medssl_jax.report.text_table import text_table
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from experiments.runs.plan import Plan
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten, write_figure
-from medssl_jax.runs.plan import Plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
+from experiments.runs.plan import Memory, Plan, collectives_by_origin
 from medssl_jax.plan.collectives import KINDS
 from medssl_jax.plan.roofline import Scaled, StepSeconds
 from medssl_jax.report.text_table import text_table
-from medssl_jax.runs.plan import Memory, Plan, collectives_by_origin
 
 SHOWN_COLLECTIVES = 12
 

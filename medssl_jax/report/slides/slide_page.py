@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from medssl_jax.atomic import write_text
+from medssl_jax.core.atomic import write_text
 from medssl_jax.inference.selective import SlideResult
 from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software, table
 from medssl_jax.report.slides.slide_notices import reading_notices

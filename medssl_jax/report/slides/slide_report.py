@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.atomic import write_text
-from medssl_jax.csv_files import csv_text
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.csv_files import csv_text
 from medssl_jax.data.slide_looks import LooksOfMany
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions

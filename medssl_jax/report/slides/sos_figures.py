@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from medssl_jax.atomic import write_text
+from medssl_jax.core.atomic import write_text
 from medssl_jax.metrics.classification import Estimate
 from medssl_jax.metrics.switching import SwitchCurve
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten, write_figure

@@ -9,8 +9,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from medssl_jax.atomic import write_text
+from experiments.runs.sos_evaluation import Evaluation
+from medssl_jax.core.atomic import write_text
 from medssl_jax.metrics.classification import accuracy_of_counts
+from medssl_jax.metrics.sos_comparison import (
+    Difference,
+    Runs,
+    accuracy_differences,
+    choice_of_c,
+    curve_on,
+    has_raw_seconds,
+    mean_low_share,
+    mean_seconds_of,
+    scores_of_switch,
+    seconds_of,
+)
 from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.slides.sos_figures import (
     FixedMethod,
@@ -30,19 +43,6 @@ from medssl_jax.report.slides.sos_tables import (
     switch_line,
     timing_table,
 )
-from medssl_jax.runs.sos_comparison import (
-    Difference,
-    Runs,
-    accuracy_differences,
-    choice_of_c,
-    curve_on,
-    has_raw_seconds,
-    mean_low_share,
-    mean_seconds_of,
-    scores_of_switch,
-    seconds_of,
-)
-from medssl_jax.runs.sos_evaluation import Evaluation
 
 RAW, PREPARED = "as downloaded", "as prepared"  # which slides were timed
 Truth = Bool[np.ndarray, " slides"] | None

@@ -20,10 +20,10 @@ from medssl_jax.metrics.classification import (
     confusion_matrix,
     total_accuracy,
 )
+from medssl_jax.metrics.sos_methods import IMAGE_LEVEL, MULTI_SCALE
 from medssl_jax.metrics.switching import MeanSeconds, SwitchScores, speed_boost
 from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES, PaperRow
 from medssl_jax.report.text_table import text_table
-from medssl_jax.runs.sos_methods import IMAGE_LEVEL, MULTI_SCALE
 
 PAPER_HEADING = "The paper's results on LKS (205 test slides), which the data above is not"
 TABLE_3_COLUMNS = (

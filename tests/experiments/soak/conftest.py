@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from experiments.configs import phantom, phantom_sos
-from medssl_jax.runs.equality import difference_of_states
-from medssl_jax.runs.jobs import job_of
+from experiments.runs.equality import difference_of_states
+from experiments.runs.jobs import job_of
 from medssl_jax.train.run import load_run
 
 CONFIGS = {"focalmix": phantom.get_config, "sos": phantom_sos.get_config}

@@ -15,9 +15,9 @@ from flax.traverse_util import flatten_dict
 
 from experiments import command
 from experiments.configs import phantom, phantom_sos
-from medssl_jax.errors import InputError
+from experiments.runs import jobs, sos
+from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
-from medssl_jax.runs import jobs, sos
 from tests.fuzz.damage import NUMBER_TEXTS, damage_file, other_text
 from tests.fuzz.legal_values import LEGAL
 from tests.fuzz.oracle import AS_IT_SAYS, SAME, Wrong, difference_between

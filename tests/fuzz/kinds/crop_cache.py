@@ -9,7 +9,7 @@ import numpy as np
 from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_facts import ScanFacts
-from medssl_jax.geometry import Grid
+from medssl_jax.imaging.geometry import Grid
 from tests.fuzz.damage import damage_json, damage_one_of
 from tests.fuzz.oracle import SAME, Wrong, difference_between
 

@@ -12,8 +12,8 @@ import numpy as np
 from data_builders.folder.tables import read_column, read_lesion_table
 from data_builders.lks.files import find_slides
 from data_builders.nlst.listing import read_listings
-from medssl_jax.metrics.luna16_files import read_annotations, read_series_uids
-from medssl_jax.metrics.marks import read_submission
+from medssl_jax.imaging.luna16_csv import read_annotations, read_series_uids
+from medssl_jax.imaging.submission import read_submission
 from tests.fuzz.damage import NASTY_TEXTS, NUMBER_TEXTS, damage_file, other_text
 from tests.fuzz.oracle import MustRefuse, judged
 from tests.fuzz.volumes import NUMBER

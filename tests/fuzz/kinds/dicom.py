@@ -15,9 +15,9 @@ from pydicom.dataelem import RawDataElement
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.rle import _rle_decode_frame
 
-from medssl_jax.geometry import Grid
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import Volume, read_volume
 from medssl_jax.phantoms.dicom_series import EXPLICIT_LITTLE_ENDIAN, JPEG_LOSSLESS, Storage, slice_images, write_images
-from medssl_jax.volumes import Volume, read_volume
 from tests.fuzz import volumes
 from tests.fuzz.damage import NASTY_TEXTS, NUMBER_TEXTS, damage_file, damage_one_of
 from tests.fuzz.oracle import Beyond, MustRefuse

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from tests.fuzz.oracle import SAME, Wrong
 
 VARIANTS = ("sound",)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.geometry import Grid
-from medssl_jax.volumes import Volume, write_metaimage
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import Volume, write_metaimage
 from tests.fuzz import volumes
 from tests.fuzz.damage import NASTY_TEXTS, NUMBER_TEXTS, damage_one_of, other_text, other_words
 from tests.fuzz.oracle import Beyond, MustRefuse

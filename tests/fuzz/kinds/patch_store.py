@@ -8,7 +8,7 @@ import tifffile
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
 from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
-from medssl_jax.slides import SlideLayout, open_slide
+from medssl_jax.imaging.slides import SlideLayout, open_slide
 from tests.fuzz.blocks import damage_blocks
 from tests.fuzz.damage import damage_file, other_json
 from tests.fuzz.oracle import SAME, MustRefuse, Wrong, difference_between, judged

@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow_datasets  # noqa: F401 - imported once, or each input would wait for it
 import tifffile
 
-from medssl_jax.data.scan_source import open_scans, prepare_scans
-from medssl_jax.data.slide_source import open_lks, prepare_lks
-from medssl_jax.geometry import Grid
-from medssl_jax.progress import silent
-from medssl_jax.slides import SlideLayout
-from medssl_jax.volumes import Volume, write_metaimage
+from data_builders.scan_source import open_scans, prepare_scans
+from data_builders.slide_source import open_lks, prepare_lks
+from medssl_jax.core.progress import silent
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.slides import SlideLayout
+from medssl_jax.imaging.volumes import Volume, write_metaimage
 from tests.fuzz.blocks import damage_blocks
 from tests.fuzz.damage import damage_json, damage_one_of
 from tests.fuzz.oracle import SAME, Wrong, difference_between

@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from medssl_jax.slides import SlideLayout, open_slide, shrink_as_libvips
+from medssl_jax.imaging.slides import SlideLayout, open_slide, shrink_as_libvips
 from tests.fuzz.damage import EXTREME_INTEGERS, damage_file
 from tests.fuzz.oracle import Beyond, MustRefuse, judged
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import world_xyz_mm_to_voxel_zyx
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.geometry import world_xyz_mm_to_voxel_zyx
 from medssl_jax.phantoms.chests.scan import LEFT_LUNG, RIGHT_LUNG, TRACHEA, render_scan
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 

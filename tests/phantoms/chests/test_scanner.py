@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.geometry import voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.phantoms.chests.scanner import FLIPPED_DIRECTION, as_stored, draw_scanner, reconstruct
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 

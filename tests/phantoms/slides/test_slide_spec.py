@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms.slides.spec import LksPhantom
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms.luna16 import Luna16Phantom
 from medssl_jax.phantoms.studies.headers import patient_id
 from medssl_jax.phantoms.studies.spec import DEFECTS, NlstPhantom

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.geometry import world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.geometry import world_xyz_mm_to_voxel_zyx
 from medssl_jax.phantoms.chests.scan import LEFT_LUNG, RIGHT_LUNG
 from medssl_jax.phantoms.studies.headers import study_series
 from medssl_jax.phantoms.studies.protocols import MANUFACTURERS, SHARP, THICK_SOFT, THIN_SOFT, draw_protocol

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report.nodules.contact_sheet import (
     EXCLUDED_COLOUR,
     GAP_PIXELS,
@@ -14,7 +15,6 @@ from medssl_jax.report.nodules.contact_sheet import (
     draw_contact_sheet,
     write_contact_sheet,
 )
-from medssl_jax.volumes import Volume
 
 SIZE, SPACING = (20, 40, 60), (2.0, 1.0, 0.5)
 GRID = Grid(SIZE, SPACING, (-10.0, -20.0, -30.0))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.froc import FPS_PER_SCAN
 from medssl_jax.report.nodules.froc_figure import draw_froc, write_froc_figure
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from medssl_jax.data.preparation import prepare_scan
-from medssl_jax.geometry import Grid, voxel_zyx_to_world_xyz_mm
-from medssl_jax.metrics.marks import Marks
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.submission import Marks
+from medssl_jax.imaging.volumes import Volume, read_volume
 from medssl_jax.report.nodules.scan_page import direction_in_words, scan_page
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
-from medssl_jax.volumes import Volume, read_volume
 
 # LUNA16, annotations.csv, series 1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264
 NODULE_XYZ_MM, NODULE_DIAMETER_MM = np.array([72.287, 76.900, -190.459]), 21.45

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
-from medssl_jax.geometry import Grid
-from medssl_jax.metrics.marks import Marks, read_submission
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.submission import Marks, read_submission
 from medssl_jax.report.nodules.scan_report import (
     DETECTION_COLUMNS,
     DetectorCard,

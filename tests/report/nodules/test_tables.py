@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.froc import Interval
-from medssl_jax.metrics.luna16_files import Findings
-from medssl_jax.metrics.marks import Marks
 from medssl_jax.report.nodules.tables import (
     PAPER_TABLE_1,
     Row,

@@ -2,10 +2,10 @@
 
 import pytest
 
+from experiments.runs.plan import Memory, Plan
 from medssl_jax.plan.chips import TPUS
 from medssl_jax.plan.collectives import Collective
 from medssl_jax.plan.roofline import Work, step_seconds, weak_scaling
-from medssl_jax.runs.plan import Memory, Plan
 
 GIB = 2**30
 

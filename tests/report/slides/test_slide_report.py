@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from medssl_jax.errors import InputError
+from medssl_jax.core.errors import InputError
 from medssl_jax.report.slides.slide_report import (
     ClassifierCard,
     result_columns,

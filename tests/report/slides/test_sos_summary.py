@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from medssl_jax.metrics.sos_methods import METHODS
 from medssl_jax.report.slides.sos_summary import method_result, write_summary
-from medssl_jax.runs.sos_methods import METHODS
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
 RULES = dict(zip(METHODS, ("low", "high", "high", "policy", "confidence", "confidence"), strict=True))

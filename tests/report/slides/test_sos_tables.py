@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.metrics.classification import Estimate, accuracy_of_counts, class_scores
+from medssl_jax.metrics.sos_methods import METHODS
 from medssl_jax.metrics.switching import MeanSeconds, switch_scores
 from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES
 from medssl_jax.report.slides.sos_tables import (
@@ -22,7 +23,6 @@ from medssl_jax.report.slides.sos_tables import (
     table_4,
     timing_table,
 )
-from medssl_jax.runs.sos_methods import METHODS
 
 CLASSES = tuple(PAPER_SLIDES)
 LABEL = np.repeat(np.arange(4), (10, 5, 4, 1))

@@ -1,0 +1,145 @@
+"""Slides of any origin: from their files to classes, the way the test slides of a run go."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from data_builders.lks.files import CLASSES, TIFF_SUFFIXES
+from experiments.runs.sos import TrainedMethod, load_method
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import file_name, printable
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.data.slide_looks import look_of
+from medssl_jax.imaging.slides import (
+    PREPARED_IMAGE,
+    PREPARED_PATCHES,
+    FolderSlide,
+    Slide,
+    TiffSlide,
+    open_slide,
+    slide_name,
+)
+from medssl_jax.phantoms.folder import TRUTH_FOLDER
+from medssl_jax.report.slides.slide_notices import SlideReading
+from medssl_jax.report.slides.slide_page import thumbnail
+from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
+
+# What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
+OTHER_SUFFIXES = (
+    *(".csv", ".json", ".tsv", ".xlsx", ".xml", ".yaml", ".yml"),
+    *(".db", ".html", ".ini", ".log", ".md", ".pdf", ".txt"),
+)
+
+
+class FoundFiles(NamedTuple):
+    """What may be slides, by name; and, by name without folder, why other files are not taken for any."""
+
+    slides: tuple[Path, ...]
+    refused: dict[str, str]
+
+
+def find_slide_files(place: str | os.PathLike) -> FoundFiles:
+    """A slide itself, whatever its ending, or all slides in a folder: TIFF files, and those of the authors' script.
+
+    In a folder nothing is taken for a slide unless it ends in `TIFF_SUFFIXES` or was prepared by that script; hidden
+    files, `OTHER_SUFFIXES` and other folders are passed over, the rest is refused. Raises `InputError` for an empty
+    folder, or none.
+    """
+    place = Path(place)
+    if place.is_file() or _is_prepared(place):
+        return FoundFiles((place,), {})
+    if not place.is_dir():
+        raise InputError(f"{place}: no such file or folder, expected a slide or a folder of slides")
+    endings = " or ".join(TIFF_SUFFIXES)
+    slides, refused = [], {}
+    for path in sorted(path for path in place.iterdir() if not path.name.startswith(".")):
+        suffix = path.suffix.lower()
+        if _is_prepared(path) or (suffix in TIFF_SUFFIXES and not path.is_dir()):
+            slides.append(path)
+        elif suffix not in OTHER_SUFFIXES and not path.is_dir():
+            refused[printable(path.name)] = printable(
+                f"{path}: the name ends in {suffix or 'nothing'}, expected {endings} in a folder: give the file alone, "
+                "or rename it if it is a TIFF"
+            )
+    if not slides and not refused:
+        raise InputError(f"{place}: no slide in this folder, expected files ending in {endings}")
+    return FoundFiles(tuple(slides), refused)
+
+
+def classify_files(
+    checkpoint: str | os.PathLike, place: str | os.PathLike, *, c: float | None = None, progress: Progress = silent
+) -> tuple[SlideReport, dict[str, str]]:
+    """Classifies the slide or slides at `place`; also returns their thumbnails, by name, for a page.
+
+    A slide that cannot be read is listed in the report, with the reason, and stops no other. `c` is that of the switch,
+    the config's if None.
+
+    Raises:
+      InputError: see `find_slide_files` and `load_method`; two slides of one name; a `c` for a method that has none.
+    """
+    paths, refused = find_slide_files(place)
+    file_of = {slide_name(path): path for path in paths}
+    if len(file_of) < len(paths):
+        twice = next(path for path in paths if path not in file_of.values())
+        raise InputError(f"{twice}: another slide here has the same name: rename or move one")
+    method = load_method(Path(checkpoint))
+    used = method if c is None else _with_c(method, c)
+    at_hand: dict[str, TiffSlide | FolderSlide] = {}
+
+    def refuse(slide: Slide, error: InputError) -> None:
+        refused[printable(file_of[slide.name].name)] = str(error)
+
+    def open_all() -> Iterator[Slide]:
+        for path in progress(paths):
+            try:
+                slide = open_slide(path, method.layout)
+            except InputError as error:
+                refused[printable(path.name)] = str(error)
+            else:
+                at_hand[slide.name] = slide
+                yield slide
+
+    results, thumbnails, readings = [], {}, {}
+    for result in used.classifier()(open_all(), refuse):
+        slide = at_hand.pop(result.name)
+        low_resolution = slide.low_resolution()
+        results.append(result)
+        thumbnails[result.name] = thumbnail(low_resolution)
+        look = look_of(low_resolution, result.foreground)
+        readings[result.name] = SlideReading(slide.share_read, slide.channels, look)
+    report = SlideReport(
+        classifier=ClassifierCard(_run_name(Path(checkpoint)), method.step, method.config.to_dict()),
+        classes=CLASSES,
+        rule=used.config.inference.rule,
+        c=used.config.inference.c,
+        are_phantom_slides=all(is_phantom_slide(path) for path in paths),
+        results=tuple(results),
+        refused=refused,
+        readings=readings,
+        training=method.training_looks,
+    )
+    return report, thumbnails
+
+
+def is_phantom_slide(path: Path) -> bool:
+    """Whether the file lies in a phantom, which keeps the truth about each of its slides beside them."""
+    return (path.absolute().parent.parent / TRUTH_FOLDER / f"{file_name(path.stem)}.json").is_file()
+
+
+def _with_c(method: TrainedMethod, c: float) -> TrainedMethod:
+    rule = method.config.inference.rule
+    if rule != "confidence":
+        raise InputError(f"c is {c:g}, but this run decides by inference.rule = {rule}, which has no c: leave c out")
+    moved = method.config.copy_and_resolve_references()
+    moved.inference.c = c
+    return method.used_as(moved)
+
+
+def _is_prepared(path):
+    return (path / PREPARED_IMAGE).is_file() or (path / PREPARED_PATCHES).is_dir()
+
+
+def _run_name(checkpoint: Path) -> str:
+    folder = checkpoint.absolute()
+    return printable(folder.parent.name if folder.name == "checkpoints" else folder.name)

@@ -1,0 +1,137 @@
+"""A run made again from its `run.json`, and whether it came out the same: step by step, then file by file."""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import ml_collections
+
+from experiments.runs.equality import difference_of_files
+from experiments.runs.jobs import job_of
+from medssl_jax.core.errors import InputError
+from medssl_jax.parallel import hosts
+from medssl_jax.train.environment import differences, surroundings
+from medssl_jax.train.run import Watch, unwatched
+from medssl_jax.train.run_record import RunRecord
+from medssl_jax.train.tensor_hashes import Fingerprint, difference_of_fingerprints, read_fingerprints
+
+
+class Verdict(NamedTuple):
+    """How a run that was made again compares with the first.
+
+    `steps` logged steps are equal, up to `difference` where there is one. `files` tells of each file in what it
+    differs, None where it does not; `absent` are those that the first run has not. There are none of either where the
+    comparison ended before the run.
+    """
+
+    steps: int
+    difference: str | None
+    files: Mapping[str, str | None]
+    absent: Sequence[str]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether no difference was found."""
+        return self.difference is None and not any(self.files.values())
+
+
+class _Decided(Exception):  # noqa: N818 - no error: it ends training once the verdict is known
+    pass
+
+
+def config_of(record: RunRecord) -> ml_collections.ConfigDict:
+    """The config of the run; JSON has made lists of its tuples, and no config has lists."""
+    config = ml_collections.ConfigDict(_with_tuples(record.config))
+    config.lock()
+    return config
+
+
+def obstacles(record: RunRecord) -> list[str]:
+    """What keeps the run from coming out the same here; JAX is in use after that."""
+    first = record.sessions[0]
+    found = [f"nothing is recorded of its steps up to {first.from_step}"] if first.from_step else []
+    for before, after in zip(record.sessions, record.sessions[1:], strict=False):
+        changes = "; ".join(differences(before.surroundings, after.surroundings))
+        found.append(f"it went on in other surroundings after step {after.from_step} ({changes})")
+    config = config_of(record)
+    devices = job_of(config).placement(config, jax.devices()).devices
+    return found + differences(first.surroundings, surroundings(devices))
+
+
+def reproduce(record: RunRecord, workdir: Path, *, anyway: bool = False, watch: Watch = unwatched) -> None:
+    """Makes the run again, in another folder. `watch` sees the hashes of each log step.
+
+    Raises `InputError` where its data is not there or, unless `anyway`, is other data than then.
+    """
+    is_checked = anyway
+
+    def checked_watch(step, fingerprint):
+        nonlocal is_checked
+        if not is_checked and json.loads((workdir / "split.json").read_text()) != record.split:
+            raise InputError(
+                f"{workdir / 'split.json'}: the data or its split is other than in the run: put the data back as it "
+                "was, or give --anyway to see where the run departs"
+            )
+        is_checked = True
+        watch(step, fingerprint)
+
+    config = config_of(record)
+    job_of(config).run(config, workdir, watch=checked_watch)
+
+
+def verify(
+    record: RunRecord, folder: Path, workdir: Path, *, steps: int | None = None, anyway: bool = False
+) -> Verdict:
+    """Makes the run of `folder` again in `workdir`, up to the first difference, to `steps`, or to its end.
+
+    A run that has not ended is followed as far as it went. Raises `InputError` as `reproduce` does, and where there are
+    no steps to compare.
+    """
+    then = {step: each for step, each in read_fingerprints(folder).items() if steps is None or step <= steps}
+    if not then:
+        until = "" if steps is None else f" up to step {steps}"
+        raise InputError(f"{folder / 'hashes.jsonl'}: no line{until}, expected one to compare")
+    last = max(then)
+    is_whole = last == record.config["steps"]
+
+    def watch(step: int, now: Fingerprint) -> None:
+        if step not in then or difference_of_fingerprints(then[step], now) or (step == last and not is_whole):
+            raise _Decided
+
+    with contextlib.suppress(_Decided):
+        reproduce(record, workdir, anyway=anyway, watch=watch)
+    if not hosts.is_first():
+        return Verdict(**hosts.gather(None)[0])
+    own = _compare_steps(folder, workdir, then)
+    if own.difference is None and is_whole:
+        own = _compare_files(own, record, folder, workdir)
+    return Verdict(**hosts.gather(own._asdict())[0])
+
+
+def _compare_steps(folder, workdir, then) -> Verdict:
+    now = {step: each for step, each in read_fingerprints(workdir).items() if step <= max(then)}
+    for equal, step in enumerate(sorted({*then, *now})):
+        if step not in then or step not in now:
+            return Verdict(
+                equal, f"step {step}: has no line in {folder if step in now else workdir}/hashes.jsonl", {}, []
+            )
+        if difference := difference_of_fingerprints(then[step], now[step]):
+            return Verdict(equal, f"step {step}: {difference}", {}, [])
+    return Verdict(len(then), None, {}, [])
+
+
+def _compare_files(of_steps, record, folder, workdir) -> Verdict:
+    """Adds the files, of which a run that was part of a comparison has few: it was scored elsewhere."""
+    parts = job_of(record.config).files
+    there = [name for name in parts if (folder / name).exists()]
+    files = {name: difference_of_files(folder / name, workdir / name, parts[name]) for name in there}
+    return of_steps._replace(files=files, absent=[name for name in parts if name not in there])
+
+
+def _with_tuples(value):
+    if isinstance(value, Mapping):
+        return {name: _with_tuples(each) for name, each in value.items()}
+    return tuple(_with_tuples(each) for each in value) if isinstance(value, list) else value

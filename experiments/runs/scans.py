@@ -1,0 +1,126 @@
+"""The scans of a FocalMix run from its config: phantom, prepared data sets, crop cache; and what they are scored by."""
+
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from data_builders.luna16.files import read_findings
+from data_builders.scan_source import ScanSource, open_scans, prepare_scans
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
+from medssl_jax.data.crop_cache import CachedScan, CropCache, build_crop_cache
+from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.train.config_checks import phantom_from
+
+
+def prepared_scans(data: ml_collections.ConfigDict) -> tuple[ScanSource, ...]:
+    """The scans of `config.data`, and of `config.data.extra` where there is one, which are trained on unlabelled.
+
+    Makes the phantoms if there are to be any, and the prepared data sets. Raises `InputError` for labelled scans in
+    `extra`, because those would be tested on.
+    """
+    sources = tuple(_source(part, data) for part in ([data, data.extra] if "extra" in data else [data]))
+    for source in sources[1:]:
+        labelled = [uid for uid, facts in source.facts.items() if facts.is_labelled]
+        if labelled:
+            raise InputError(
+                f"data.extra: {len(labelled)} of its scans are labelled, such as {labelled[0]}, expected unlabelled "
+                "ones: leave its labels out"
+            )
+    return sources
+
+
+def all_facts(sources: Sequence[ScanSource]) -> dict[str, ScanFacts]:
+    """What is known of every scan. Raises `InputError` where two data sets hold the same series."""
+    facts: dict[str, ScanFacts] = {}
+    for source in sources:
+        doubled = facts.keys() & source.facts.keys()
+        if doubled:
+            raise InputError(
+                f"{min(doubled)}: is in {sources[0]} and in {source}, expected each series in one data set: take it "
+                "out of one and prepare that one again"
+            )
+        facts |= source.facts
+    return facts
+
+
+def open_cache(data: ml_collections.ConfigDict, sources: Sequence[ScanSource], wanted: Collection[str]) -> CropCache:
+    """The crop cache of all sources, with the `wanted` scans unpacked."""
+    caches = [
+        build_crop_cache(
+            source,
+            Path(data.cache_dir),
+            fingerprint=source.fingerprint,
+            mask_lungs=data.mask_lungs,
+            wanted=wanted,
+            workers=_workers(data),
+            progress=progress_bar("unpacking", "scans"),
+            say=print,
+        )
+        for source in sources
+    ]
+    return CropCache({directory: facts for cache in caches for directory, facts in cache.facts_of.items()})
+
+
+def findings_of(
+    data: ml_collections.ConfigDict, cache: CropCache, series_uids: Sequence[str]
+) -> tuple[Findings, Findings]:
+    """Nodules of the test scans and what the score leaves out: by LUNA16's files, or by the labels of other scans."""
+    if data.data_set == "luna16":
+        return read_findings(Path(data.manual_dir))
+    return boxes_as_findings([cache.scan(uid) for uid in series_uids]), Findings.none()
+
+
+def boxes_as_findings(scans: Sequence[CachedScan]) -> Findings:
+    """The nodules of scans at 1 mm as points with diameters, which are the longest side of each box in its slice."""
+    centres = [voxel_zyx_to_world_xyz_mm(scan.boxes_zyxdhw_voxel[:, :3], scan.grid) for scan in scans]
+    boxes = [scan.boxes_zyxdhw_voxel for scan in scans]
+    return Findings(
+        tuple(scan.series_uid for scan in scans for _ in scan.boxes_zyxdhw_voxel),
+        np.concatenate([np.zeros((0, 3)), *centres]),
+        np.concatenate([np.zeros((0, 6)), *boxes]).astype(np.float64)[:, 4:].max(axis=1),
+    )
+
+
+def phantom_of(part: ml_collections.ConfigDict) -> Any:
+    """The phantom of `config.data` or `config.data.extra`. Raises `InputError` for a field out of range."""
+    from medssl_jax.phantoms.luna16 import Luna16Phantom
+    from medssl_jax.phantoms.nlst import NlstPhantom
+
+    return phantom_from(NlstPhantom if part.data_set == "nlst" else Luna16Phantom, part.phantom)
+
+
+def _source(part, data):
+    if "phantom" in part:
+        _write_phantom(part, _workers(data))
+    prepare_scans(
+        part.data_set,
+        part.manual_dir,
+        data.data_dir,
+        workers=_workers(data),
+        allow_absent=data.allow_absent,
+        **part.get("options", {}),
+    )
+    return open_scans(part.data_set, data.data_dir)
+
+
+def _workers(data):
+    return data.workers or os.cpu_count() or 1
+
+
+def _write_phantom(part, workers):
+    spec = phantom_of(part)
+    if part.data_set == "nlst":
+        from medssl_jax.phantoms.nlst import write_nlst_phantom
+
+        write_nlst_phantom(spec, part.manual_dir, workers=workers, progress=progress_bar("phantom", "studies"))
+        return
+    from medssl_jax.phantoms.luna16 import write_luna16_phantom
+
+    write_luna16_phantom(spec, part.manual_dir, workers=workers, progress=progress_bar("phantom", "scans"))

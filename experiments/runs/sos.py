@@ -1,0 +1,425 @@
+"""A run of SOS, or of a method it is compared with, from its config: slides, networks, training."""
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from jaxtyping import Bool
+
+from data_builders.lks.files import CLASSES, SLIDES_OF_LKS
+from data_builders.slide_source import LksSource, open_lks, prepare_lks
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
+from medssl_jax.data.foreground import foreground_patches
+from medssl_jax.data.slide_batches import batch_rows, slide_batches
+from medssl_jax.data.slide_looks import Look, LooksOfMany, look_of
+from medssl_jax.data.splits import draw_stratified
+from medssl_jax.imaging.slides import SlideLayout
+from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings
+from medssl_jax.metrics.sos_methods import METHODS
+from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
+from medssl_jax.models.sos import JOINS, SosNetworks, make_networks, measure_intensities
+from medssl_jax.parallel.sharding import Placement, place
+from medssl_jax.train.config_checks import (
+    COMMON,
+    LARGEST_BATCH,
+    LARGEST_WIDTH,
+    SHARE,
+    SWITCH,
+    WEIGHT,
+    check_each,
+    check_together,
+    each,
+    number,
+    one_of,
+    phantom_from,
+    whole,
+)
+from medssl_jax.train.optimiser import make_optimiser
+from medssl_jax.train.rng import stream_key
+from medssl_jax.train.run import Watch, load_run, train_in, unwatched
+from medssl_jax.train.sos_step import SosSettings, first_extra, sos_step
+from medssl_jax.train.state import TrainState
+from medssl_jax.train.workdir import claim_workdir, record_split
+
+PURPOSES = {"train": "train on", "validation": "validate on", "test": "test on"}
+FETCHED_AHEAD = 2  # batches; those of LKS are large
+
+
+@dataclasses.dataclass(frozen=True)
+class SlideSplit:
+    """Positions of slides in a source; no slide is in two parts."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+class TrainedMethod(NamedTuple):
+    """A trained method; its `config` knows intensities and looks of the slides it was trained on."""
+
+    config: ml_collections.ConfigDict
+    step: int
+    params: Any
+    networks: SosNetworks
+
+    @property
+    def layout(self) -> SlideLayout:
+        """How its slides are cut."""
+        return layout_of(self.config.data)
+
+    @property
+    def training_looks(self) -> LooksOfMany | None:
+        """How the slides looked that it was trained on; a run of an older version does not know."""
+        found = self.config.get("training_slides")
+        return None if found is None else LooksOfMany.from_json(found.to_dict())
+
+    def used_as(self, config: ml_collections.ConfigDict) -> "TrainedMethod":
+        """The same networks with the inference of another config."""
+        own = ml_collections.ConfigDict(self.config.to_dict())
+        own.inference, own.method.name = config.inference, config.method.name
+        return self._replace(config=own)
+
+    def classifier(self, rule: str | None = None) -> SelectiveClassifier:
+        """The method on slides, by another rule than its own where one is given."""
+        settings = _selective_settings(self.config, rule or self.config.inference.rule)
+        return SelectiveClassifier(self.networks, self.params, self.layout, settings)
+
+
+def train_method(
+    config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched
+) -> tuple[TrainedMethod, LksSource, SlideSplit]:
+    """Everything from the files on disk to a trained method; what an earlier run of the same config finished is kept.
+
+    Below `workdir`: `config.json`, `split.json`, `run.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
+    `hashes.jsonl`.
+
+    Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config or cannot be
+    written.
+    """
+    check_config(config)
+    claim_workdir(workdir, config)
+    source = open_slides(config.data)
+    split = split_of(config, source)
+    record = {"data_fingerprint": source.fingerprint}
+    if config.model.pretrained:
+        record["pretrained_sha256"] = _file_digest(config.model.pretrained)
+    names = {part: [source.names[index] for index in indices] for part, indices in dataclasses.asdict(split).items()}
+    record_split(workdir, names | record)
+    config = with_training_slides(config, source, split.train)
+    state = _train(config, source, split.train, workdir, watch)
+    return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config)), source, split
+
+
+def load_method(checkpoint: Path) -> TrainedMethod:
+    """The method of a finished or running training, from its workdir or the folder `checkpoints` in it."""
+    config, state = load_run(checkpoint, fresh_state, command="experiments.sos")
+    return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config))
+
+
+def open_slides(data: ml_collections.ConfigDict) -> LksSource:
+    """The slides of `config.data`: makes the phantom if there is to be one, and the prepared data set."""
+    workers = os.cpu_count() or 1
+    if "phantom" in data:
+        from medssl_jax.phantoms.lks import write_lks_phantom
+
+        write_lks_phantom(
+            phantom_of(data), data.manual_dir, workers=workers, progress=progress_bar("phantom", "slides")
+        )
+    prepare_lks(
+        data.manual_dir,
+        data.data_dir,
+        layout_of(data),
+        background_threshold=data.background_threshold,
+        workers=workers,
+        progress=progress_bar("preparing", "slides"),
+    )
+    source = open_lks(data.data_dir)
+    # Where the slides as downloaded are gone, nothing before compares the prepared ones with the config.
+    for field, found, wanted in (
+        *((name, getattr(source.layout, name), data[name]) for name in ("grid", "patch_side", "shrink")),
+        ("background_threshold", source.background_threshold, data.background_threshold),
+    ):
+        if found != wanted:
+            raise InputError(
+                f"{data.data_dir}: LKS was prepared with {field} = {found}, config field data.{field} is {wanted}: "
+                "give the data_dir of slides prepared so, or prepare them anew"
+            )
+    return source
+
+
+def phantom_of(data: ml_collections.ConfigDict) -> Any:
+    """The phantom of `config.data`, cut as the slides are. Raises `InputError` for a field out of range."""
+    from medssl_jax.phantoms.slides.spec import LksPhantom
+
+    return phantom_from(LksPhantom, data.phantom, grid=data.grid, patch_side=data.patch_side, shrink=data.shrink)
+
+
+def needs_high_resolution(data: ml_collections.ConfigDict, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:
+    """Which slides show their class at full resolution only: the truth of a phantom, None for real slides."""
+    if "phantom" not in data:
+        return None
+    from medssl_jax.phantoms.lks import read_truth
+
+    return np.array([read_truth(data.manual_dir, name).fine_only for name in names])
+
+
+def is_lks(data: ml_collections.ConfigDict, source: LksSource) -> bool:
+    """Whether these are as many slides of each class as LKS has, so that the paper's rows may stand beside ours."""
+    found = collections.Counter(zip(source.splits, source.labels, strict=True))
+    expected = {(split, label): count for split, counts in SLIDES_OF_LKS.items() for label, count in enumerate(counts)}
+    return "phantom" not in data and found == expected
+
+
+def data_name(data: ml_collections.ConfigDict, source: LksSource) -> str:
+    """What a table is headed with, so that no result on other slides is taken for one on LKS."""
+    if "phantom" in data:
+        return "phantom (synthetic slides, not LKS)"
+    if is_lks(data, source):
+        return "LKS"
+    expected = " and ".join(f"{sum(counts)} {split} slides" for split, counts in SLIDES_OF_LKS.items())
+    return f"slides in LKS's layout, not LKS, which has {expected} in classes of its own sizes"
+
+
+def layout_of(data: ml_collections.ConfigDict) -> SlideLayout:
+    """How the slides are cut. Raises `InputError` for sizes that do not fit."""
+    return SlideLayout(data.grid, data.patch_side, data.shrink)
+
+
+def split_of(config: ml_collections.ConfigDict, source: LksSource) -> SlideSplit:
+    """The data set's own test slides, and of its training slides a stratified share to validate on.
+
+    Raises `InputError` where there are too few slides for the three parts.
+    """
+    of_training = [index for index, split in enumerate(source.splits) if split == "train"]
+    train, validation = draw_stratified(
+        [source.labels[index] for index in of_training], config.split.validation_share, config.split.seed
+    )
+    split = SlideSplit(
+        train=tuple(of_training[position] for position in train),
+        validation=tuple(of_training[position] for position in validation),
+        test=tuple(index for index, split in enumerate(source.splits) if split == "test"),
+    )
+    for part, indices in dataclasses.asdict(split).items():
+        if not indices:
+            raise InputError(
+                f"{config.data.data_dir}: no slide to {PURPOSES[part]}, expected two or more training slides of a "
+                "class and one or more test slides: prepare more slides"
+            )
+    return split
+
+
+def with_training_slides(
+    config: ml_collections.ConfigDict, source: LksSource, train: Sequence[int]
+) -> ml_collections.ConfigDict:
+    """The config with `training_slides`, how those look, and with their mean and deviation, unless it has its own."""
+    looks: list[Look] = []
+
+    def images():
+        for index in progress_bar("measuring", "slides")(train):
+            with source.slide(index) as slide:
+                image = slide.low_resolution()
+            looks.append(look_of(image, foreground_patches(image, source.layout, source.background_threshold)))
+            yield image
+
+    measured = measure_intensities(images())
+    config = ml_collections.ConfigDict(config.to_dict())
+    if config.model.intensity_deviation <= 0:
+        config.model.intensity_mean, config.model.intensity_deviation = measured
+    config.training_slides = LooksOfMany.of(looks).as_json()
+    return config
+
+
+def networks_of(config: ml_collections.ConfigDict) -> SosNetworks:
+    """The networks that the method of a config has."""
+    return make_networks(config, layout_of(config.data), len(CLASSES))
+
+
+def training_of(config: ml_collections.ConfigDict) -> str:
+    """What names a training: configs that differ only in what is done afterwards share it."""
+    fields = json.loads(config.to_json())
+    for field in ("inference", "logging"):
+        del fields[field]
+    del fields["method"]["name"]
+    return json.dumps(fields, sort_keys=True)
+
+
+RANGES = {
+    **COMMON,
+    "data.grid": whole(1, 4096),
+    "data.patch_side": whole(1, 2**16),
+    "data.shrink": whole(1, 2**16),
+    "data.background_threshold": number(0, 255),
+    "split.validation_share": number(0, 1, above=True, below=True),
+    "batches.slides": whole(1, LARGEST_BATCH),
+    "batches.chunk": whole(0, LARGEST_BATCH),
+    "batches.symmetries": SWITCH,
+    "batches.loader_threads": whole(1, 1024),
+    **{f"model.{network}_features": each(whole(1, LARGEST_WIDTH)) for network in ("low", "high", "policy")},
+    **{f"model.{network}_blocks": each(whole(0, 1024)) for network in ("low", "high", "policy")},
+    "model.low_stem_block": whole(0, 2**16),
+    "model.high_stem_block": whole(0, 2**16),
+    "model.attention_features": whole(1, LARGEST_WIDTH),
+    "model.intensity_mean": number(0, 1),
+    "model.intensity_deviation": number(0, 1),  # 0: both are measured
+    "method.name": one_of(METHODS),
+    **{f"method.{name}": SWITCH for name in ("use_low", "use_high", "use_policy")},
+    **{f"method.{name}": SWITCH for name in ("stop_feature", "stop_paradoxical_low")},
+    "method.join": one_of(JOINS),
+    **{f"method.{name}_weight": WEIGHT for name in ("low", "high", "paradoxical", "hesitant", "hurried")},
+    "method.c": SHARE,
+    "method.eps": SHARE,
+    "method.policy_weight": WEIGHT,
+    "method.entropy_weight": WEIGHT,
+    "method.baseline_decay": number(0, 1, below=True),
+    "optimiser.accumulate": whole(1),
+    "inference.rule": one_of(RULES),
+    "inference.c": SHARE,
+    "inference.slide_batch": whole(1, LARGEST_BATCH),
+    "inference.patch_batch": whole(1, LARGEST_BATCH),
+}
+
+
+def check_config(config: ml_collections.ConfigDict) -> None:
+    """Raises `InputError` for settings that would fail or mislead only later."""
+    check_each(config, RANGES)
+    method, model, optimiser, logging = config.method, config.model, config.optimiser, config.logging
+    chance = 1 / len(CLASSES)
+    executive = method.use_low and method.use_high and max(method.hesitant_weight, method.hurried_weight) > 0
+    expectations = (
+        *(
+            (
+                f"model.{name}_blocks",
+                len(model[f"{name}_blocks"]) == len(model[f"{name}_features"]),
+                f"as many as model.{name}_features",
+            )
+            for name in ("low", "high", "policy")
+        ),
+        (
+            "model.pretrained",
+            not model.pretrained or _is_resnet18(model),
+            f"nothing, or features {FEATURES} and blocks {BLOCKS} of all three networks, with stem_block 0",
+        ),
+        ("method.use_low", method.use_low or method.use_high, "True where method.use_high is False"),
+        ("method.use_policy", not method.use_policy or (method.use_low and method.use_high), "False without both"),
+        (
+            "method.c",
+            not executive or chance < method.c < method.c + method.eps <= 1,
+            f"more than 1/{len(CLASSES)}, and below 1 by method.eps ({method.eps}) or more",
+        ),
+        ("method.eps", not executive or method.eps > 0, "more than 0"),
+        ("steps", config.steps % optimiser.accumulate == 0, "a multiple of optimiser.accumulate"),
+        (
+            "optimiser.ema_decay",
+            optimiser.accumulate == 1 or optimiser.ema_decay == 0,
+            "0 where optimiser.accumulate is above 1: an average would move with every step, not every update",
+        ),
+        ("logging.save_every", logging.save_every % logging.log_every == 0, "a multiple of log_every"),
+        ("logging.save_every", logging.save_every % optimiser.accumulate == 0, "a multiple of optimiser.accumulate"),
+    )
+    check_together(config, expectations)
+    if "phantom" in config.data:
+        phantom_of(config.data)
+    # What only networks and classifier can tell: whether stems, joins and the rule fit.
+    rehearsal = ml_collections.ConfigDict(config.to_dict())
+    rehearsal.model.intensity_deviation = rehearsal.model.intensity_deviation or 1.0
+    check_settings(networks_of(rehearsal), _selective_settings(rehearsal, config.inference.rule))
+
+
+def _is_resnet18(model):
+    features = {tuple(model[f"{name}_features"]) for name in ("low", "high", "policy")}
+    blocks = {tuple(model[f"{name}_blocks"]) for name in ("low", "high", "policy")}
+    return features == {FEATURES} and blocks == {BLOCKS} and not model.low_stem_block and not model.high_stem_block
+
+
+def _file_digest(path):
+    read_resnet18(path)  # what is wrong with it is said before anything is computed
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _train(config, source, indices, workdir, watch) -> TrainState:
+    placement = placement_of(config, jax.devices())
+    step_function = placement.compile_step(
+        functools.partial(
+            sos_step,
+            networks=networks_of(config),
+            optimiser=make_optimiser(config.optimiser, config.steps),
+            settings=method_settings(config),
+            placement=placement,
+        )
+    )
+    batches = slide_batches(
+        source,
+        indices,
+        batch=config.batches.slides,
+        patches=config.method.use_high,
+        symmetries=config.batches.symmetries,
+        seed=config.seed,
+        host_rows=placement.host_rows,
+    )
+
+    def rows_of(position):
+        rows = batch_rows(indices, position, batch=config.batches.slides, seed=config.seed)
+        return {"slides": [source.names[index] for index in rows]}
+
+    return train_in(
+        workdir,
+        config,
+        _first_state(config),
+        batches,
+        step_function,
+        placement,
+        threads=config.batches.loader_threads,
+        fetched_ahead=FETCHED_AHEAD,
+        rows_of=rows_of,
+        watch=watch,
+    )
+
+
+def placement_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> Placement:
+    """Those of `devices` that share the batch. Raises `InputError` where more hosts than slides would."""
+    return place(devices, batches=[config.batches.slides])
+
+
+def _first_state(config) -> TrainState:
+    """The state that training begins with: only here pretrained weights are read."""
+    backbone = read_resnet18(config.model.pretrained) if config.model.pretrained else None
+    return fresh_state(config, backbone)
+
+
+def fresh_state(config: ml_collections.ConfigDict, backbone: Any = None) -> TrainState:
+    """The state before the first step, with the weights of a ResNet-18 where a `backbone` is given."""
+    networks = networks_of(config)
+    params = networks.init(stream_key(config.seed, "init", 0))
+    return TrainState.create(
+        params if backbone is None else networks.with_backbone(params, backbone),
+        make_optimiser(config.optimiser, config.steps),
+        keep_ema=config.optimiser.ema_decay > 0,
+        extra=first_extra(networks),
+    )
+
+
+def _selective_settings(config, rule) -> SelectiveSettings:
+    return SelectiveSettings(
+        rule=rule,
+        c=config.inference.c,
+        slide_batch=config.inference.slide_batch,
+        patch_batch=config.inference.patch_batch,
+        background_threshold=config.data.background_threshold,
+    )
+
+
+def method_settings(config: ml_collections.ConfigDict) -> SosSettings:
+    """What a config says of the training step."""
+    derived = {"seed": config.seed, "chunk": config.batches.chunk, "ema_decay": config.optimiser.ema_decay}
+    names = [field.name for field in dataclasses.fields(SosSettings)]
+    return SosSettings(**{name: derived[name] if name in derived else config.method[name] for name in names})

@@ -1,0 +1,187 @@
+"""Methods on the same slides: what each gives to them, what both its networks say, how long it takes.
+
+Times are taken in turn: a few slides by every method, then the next few, so that a machine that slows down slows all of
+them alike.
+"""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from data_builders.lks import files as lks_files
+from data_builders.slide_source import LksSource
+from experiments.runs.sos import SlideSplit, TrainedMethod
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.imaging.slides import Slide, open_slide
+from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
+from medssl_jax.metrics.switching import MeanSeconds, low_share, mean_seconds
+
+OpenSlide = Callable[[], Slide]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Probabilities:
+    """What both networks say of slides, whoever decides; None where the method has no such network."""
+
+    label: Int[np.ndarray, " slides"]
+    low: Float[np.ndarray, "slides classes"] | None
+    high: Float[np.ndarray, "slides classes"] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One method, trained with one seed, on the test slides; `rule` says who decides in it.
+
+    `raw_seconds` is None where the slides as downloaded are gone. `peak_memory_bytes` is the compiler's account of the
+    largest compiled program, which has `slide_batch` slides or `patch_batch` patches.
+    """
+
+    name: str
+    seed: int
+    rule: str
+    c: float
+    names: tuple[str, ...]
+    predicted: Int[np.ndarray, " slides"]
+    sent: Bool[np.ndarray, " slides"]
+    test: Probabilities
+    validation: Probabilities
+    prepared_seconds: MeanSeconds
+    raw_seconds: MeanSeconds | None
+    parameters: int
+    peak_memory_bytes: int
+    slide_batch: int
+    patch_batch: int
+
+    @property
+    def low_share(self) -> float:
+        """LP."""
+        return low_share(self.sent)
+
+    @property
+    def right(self) -> Bool[np.ndarray, " slides"]:
+        """Which slides were given their class."""
+        return self.predicted == self.test.label
+
+    @property
+    def has_switch(self) -> bool:
+        """Whether it decides slide by slide who is sent to the HRN."""
+        return self.rule in ("confidence", "policy")
+
+    @property
+    def has_c(self) -> bool:
+        """Whether its switch can be moved."""
+        return self.rule == "confidence"
+
+
+def evaluate(
+    methods: Mapping[str, TrainedMethod], source: LksSource, split: SlideSplit, progress: Progress = silent
+) -> dict[str, Evaluation]:
+    """Every method on the test slides of `source`; `progress` wraps each of the passes over slides.
+
+    Raises `InputError`, which names the file, at the first slide that cannot be read: every method is asked for all.
+    """
+    classifiers = {name: method.classifier() for name, method in methods.items()}
+    prepared = [functools.partial(source.slide, index) for index in split.test]
+    by_name = classify_in_turn(classifiers, prepared, progress)
+    raw = raw_slides(next(iter(methods.values())), source, split.test)
+    raw_by_name = classify_in_turn(classifiers, raw, progress) if raw else None
+    test = both_networks(methods, source, split.test, progress)
+    validation = both_networks(methods, source, split.validation, progress)
+    return {
+        name: Evaluation(
+            name=name,
+            seed=method.config.seed,
+            rule=method.config.inference.rule,
+            c=method.config.inference.c,
+            names=tuple(result.name for result in by_name[name]),
+            predicted=np.array([result.label for result in by_name[name]]),
+            sent=_sent(by_name[name]),
+            test=test[name],
+            validation=validation[name],
+            prepared_seconds=_seconds(by_name[name]),
+            raw_seconds=_seconds(raw_by_name[name]) if raw_by_name else None,
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(method.params)),
+            peak_memory_bytes=classifiers[name].peak_memory_bytes,
+            slide_batch=method.config.inference.slide_batch,
+            patch_batch=method.config.inference.patch_batch,
+        )
+        for name, method in methods.items()
+    }
+
+
+def classify_in_turn(
+    classifiers: Mapping[str, SelectiveClassifier], slides: Sequence[OpenSlide], progress: Progress = silent
+) -> dict[str, list[SlideResult]]:
+    """The results of each classifier, in the order of `slides`; every classifier opens and reads each for itself.
+
+    Which one goes first changes from batch to batch: it is the one that finds the files unread.
+    """
+    results: dict[str, list[SlideResult]] = {name: [] for name in classifiers}
+    names = list(classifiers)
+    size = max(classifier.slide_batch for classifier in classifiers.values())
+    batches = [slides[start : start + size] for start in range(0, len(slides), size)]
+    for turn, batch in enumerate(progress(batches)):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            # Whoever opens closes: an unreadable slide leaves none of its batch open.
+            with contextlib.ExitStack() as opened:
+                results[name] += classifiers[name](opened.enter_context(open_one()) for open_one in batch)
+    return results
+
+
+def raw_slides(method: TrainedMethod, source: LksSource, indices: Sequence[int]) -> list[OpenSlide]:
+    """The slides as they were downloaded; none where `data.manual_dir` does not hold them any more."""
+    folder = Path(method.config.data.manual_dir)
+    if not lks_files.is_there(folder):
+        return []
+    paths = {(slide.split, slide.name): slide.path for slide in lks_files.find_slides(folder)}
+    wanted = [paths[source.splits[index], source.names[index]] for index in indices]
+    return [functools.partial(open_slide, path, source.layout) for path in wanted]
+
+
+def both_networks(
+    methods: Mapping[str, TrainedMethod], source: LksSource, indices: Sequence[int], progress: Progress = silent
+) -> dict[str, Probabilities]:
+    """All networks that each method has on all slides, for whatever c may be asked for later.
+
+    Methods that differ only in what is done after training hold the same parameters, and are asked once.
+    """
+    first_with: dict[int, str] = {}
+    for name, method in methods.items():
+        first_with.setdefault(id(method.params), name)
+    classifiers = {
+        name: methods[name].classifier("high" if methods[name].networks.hrn else "low") for name in first_with.values()
+    }
+    slides = [functools.partial(source.slide, index) for index in indices]
+    by_name = classify_in_turn(classifiers, slides, progress)
+    label = np.array([source.labels[index] for index in indices], np.int64)
+    said = {
+        name: Probabilities(
+            label,
+            low=_stacked([result.low_probability for result in results]),
+            high=_stacked([result.high_probability for result in results]),
+        )
+        for name, results in by_name.items()
+    }
+    return {name: said[first_with[id(method.params)]] for name, method in methods.items()}
+
+
+def _stacked(rows):
+    return None if not rows or rows[0] is None else np.stack(rows)
+
+
+def _sent(results):
+    return np.array([result.route == "high" for result in results])
+
+
+def _seconds(results) -> MeanSeconds:
+    def of_stages(stages):
+        return np.array([sum(result.seconds.get(stage, 0.0) for stage in stages) for result in results])
+
+    return mean_seconds(of_stages(LOW_STAGES), of_stages(HIGH_STAGES), _sent(results))

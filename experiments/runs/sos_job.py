@@ -1,0 +1,53 @@
+"""SOS, or a method it is compared with, from its config to its results: trained, then evaluated."""
+
+import json
+from pathlib import Path
+
+import ml_collections
+
+from data_builders.lks.files import CLASSES
+from experiments.runs.sos import data_name, is_lks, needs_high_resolution, train_method
+from experiments.runs.sos_evaluation import evaluate
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
+from medssl_jax.parallel import hosts
+from medssl_jax.report.slides.sos_summary import write_summary
+from medssl_jax.train.run import Watch, unwatched
+from medssl_jax.train.workdir import only_run_in
+
+
+def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched) -> None:
+    """Trains and evaluates; below `workdir` is what `train_method` and `write_summary` leave.
+
+    Every host evaluates all test slides, since seconds a slide are to be those of one. Raises `InputError`, see both;
+    or another run is in `workdir`.
+    """
+    with only_run_in(workdir):
+        _train_and_evaluate(config, workdir, watch)
+
+
+def _train_and_evaluate(config, workdir, watch):
+    method, source, split = train_method(config, workdir, watch=watch)
+    name = config.method.name
+    evaluations = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))
+    if not hosts.is_first():
+        return
+    summary = write_summary(
+        workdir,
+        {name: [evaluations[name]]},
+        CLASSES,
+        is_lks=is_lks(config.data, source),
+        needs_high=needs_high_resolution(config.data, evaluations[name].names),
+    )
+    print(f"\n{data_name(config.data, source)}, {len(split.test)} test slides\n\n{summary}\nwritten to {workdir}")
+
+
+def slides_in(results: Path) -> bytes:
+    """What each slide was given in a `results.json`; beside it there are times and memory, which no run repeats.
+
+    Raises `InputError` where there is none.
+    """
+    try:
+        return json.dumps(json.loads(results.read_text())["slides"], indent=1).encode()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{results}: no results of experiments.sos ({error!r}): start that run again") from error

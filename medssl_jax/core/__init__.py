@@ -1,0 +1,1 @@
+"""What every part stands on: errors, files that appear whole, locks, worker pools, progress."""

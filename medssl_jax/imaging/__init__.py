@@ -1,0 +1,1 @@
+"""The readers of medical files, and the geometry of what they hold."""

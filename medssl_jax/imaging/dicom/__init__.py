@@ -1,0 +1,1 @@
+"""CT series of DICOM files."""

@@ -1,0 +1,1 @@
+"""Volume files: MetaImage, NIfTI and NRRD."""

@@ -1,0 +1,140 @@
+"""LUNA16's CSV files: findings (annotations, excluded findings) and the list of scans.
+
+World coordinates in mm, x y z, as in the files. Every cell is checked, because one bad cell moves a score unseen.
+"""
+
+import hashlib
+import os
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.csv_files import check_new, csv_text, number_cell, read_rows, read_table
+from medssl_jax.core.errors import InputError
+
+COORDINATE_COLUMNS = ("coordX", "coordY", "coordZ")
+UNKNOWN_DIAMETER = -1.0
+# Of the UIDs in LUNA16's seriesuids.csv, sorted, one a line.
+LUNA16_SERIES_SHA256 = "3090bf0d4d56ca8131811fa461cca49c7e7803f21089c8122b75e0b668952d43"
+LARGEST_DIAMETER_MM = 500.0  # wider than a chest: what is more is in another unit
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Points in scans, row by row; a diameter of -1 is LUNA16's for "not measured"."""
+
+    series_uid: tuple[str, ...]
+    centre_xyz_mm: Float[np.ndarray, "n 3"]
+    diameter_mm: Float[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.series_uid)
+
+    def of_series(self, series_uids: Collection[str]) -> "Findings":
+        """The rows whose series is among `series_uids`, in their order."""
+        wanted = frozenset(series_uids)
+        rows = [row for row, uid in enumerate(self.series_uid) if uid in wanted]
+        return Findings(tuple(self.series_uid[row] for row in rows), self.centre_xyz_mm[rows], self.diameter_mm[rows])
+
+    @classmethod
+    def none(cls) -> "Findings":
+        """No finding at all."""
+        return cls((), np.zeros((0, 3)), np.zeros(0))
+
+
+def is_luna16(series_uids: Iterable[str]) -> bool:
+    """Whether these are the 888 series of LUNA16, in any order."""
+    return hashlib.sha256("\n".join(sorted(series_uids)).encode()).hexdigest() == LUNA16_SERIES_SHA256
+
+
+def read_annotations(path: str | os.PathLike, *, known_series: Collection[str] | None = None) -> Findings:
+    """Reads `annotations.csv`, plain or as `.csv.gz`.
+
+    Raises InputError at the first bad cell, at a row that repeats another, and at a series outside `known_series` where
+    that is given.
+    """
+    return _read_findings(path, known_series, once=True)
+
+
+def read_excluded(path: str | os.PathLike) -> Findings:
+    """Reads `annotations_excluded.csv`, as `read_annotations`, but rows may repeat: a third of LUNA16's own do."""
+    return _read_findings(path, None, once=False)
+
+
+def read_series_uids(path: str | os.PathLike) -> tuple[str, ...]:
+    """Reads `seriesuids.csv`: one series a line, no header. Raises InputError at a series listed twice."""
+    first_row: dict[str, int] = {}
+    for row, cells in read_rows(path):
+        if len(cells) != 1:
+            raise InputError(
+                f"{path}: row {row}: found {len(cells)} cells, expected one series UID a line and no header; "
+                "give LUNA16's seriesuids.csv"
+            )
+        uid = series_uid_cell(path, row, cells[0])
+        if uid.lower() == "seriesuid":
+            raise InputError(
+                f"{path}: row {row}: found the header {uid!r}, expected a series UID; take the header out, "
+                "LUNA16's seriesuids.csv has none"
+            )
+        if uid in first_row:
+            raise InputError(
+                f"{path}: row {row}: found {uid!r} for the second time (first in row {first_row[uid]}), "
+                "expected every series once; take one of the two out"
+            )
+        first_row[uid] = row
+    if not first_row:
+        raise InputError(f"{path}: found no series, expected one series UID a line; give LUNA16's seriesuids.csv")
+    return tuple(first_row)
+
+
+def write_series_uids(path: str | os.PathLike, series_uids: Sequence[str]) -> None:
+    """Writes a list of series as LUNA16's own: one a line, no header."""
+    write_text(path, csv_text([uid] for uid in series_uids))
+
+
+def series_uid_cell(path: str | os.PathLike, row: int, cell: str) -> str:
+    """The series UID in a cell; InputError where it is empty."""
+    if not cell:
+        raise InputError(f"{path}: row {row}, column seriesuid: found an empty cell, expected a series UID; fill it in")
+    return cell
+
+
+def diameter_cell(path: str | os.PathLike, row: int, cell: str) -> float:
+    """The diameter in a cell in mm, or -1; InputError where it is neither."""
+    diameter = number_cell(path, row, "diameter_mm", cell)
+    if not 0 < diameter <= LARGEST_DIAMETER_MM and diameter != UNKNOWN_DIAMETER:
+        raise InputError(
+            f"{path}: row {row}, column diameter_mm: found {cell!r}, expected a positive length in mm, or -1 where it "
+            f"was not measured, and at most {LARGEST_DIAMETER_MM:g}; correct the cell"
+        )
+    return diameter
+
+
+def known_series_cell(path: str | os.PathLike, row: int, cell: str, known: frozenset[str] | None) -> str:
+    """The series UID in a cell; InputError where it is empty, or not in `known` where that is given."""
+    uid = series_uid_cell(path, row, cell)
+    if known is not None and uid not in known:
+        raise InputError(
+            f"{path}: row {row}, column seriesuid: found {uid!r}, expected one of the {len(known)} listed series; "
+            "correct the id, take the row out, or list its scan"
+        )
+    return uid
+
+
+def _read_findings(path, known_series, *, once):
+    known = None if known_series is None else frozenset(known_series)
+    series_uid, numbers = [], []
+    row_of: dict[Hashable, int] = {}
+    for row, cells in read_table(path, ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm")):
+        uid = known_series_cell(path, row, cells[0], known)
+        coordinates = [number_cell(path, row, *pair) for pair in zip(COORDINATE_COLUMNS, cells[1:4], strict=True)]
+        finding = (*coordinates, diameter_cell(path, row, cells[4]))
+        if once:
+            check_new(path, row, "the same finding", (uid, *finding), row_of)
+        series_uid.append(uid)
+        numbers.append(finding)
+    table = np.array(numbers, np.float64).reshape(-1, 4)
+    return Findings(tuple(series_uid), table[:, :3].copy(), table[:, 3].copy())

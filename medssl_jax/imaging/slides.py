@@ -1,0 +1,349 @@
+"""The reader of whole slides: how a slide is cut, TIFF files, and the folders the authors of SOS prepare from them.
+
+A slide is its centre crop: a square grid of full-resolution patches, and the low-resolution image, the crop shrunk.
+Patches are numbered row by row.
+"""
+
+import dataclasses
+import errno
+import functools
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import printable
+from medssl_jax.imaging.jpeg import JpegKindError, decode_jpeg
+from medssl_jax.imaging.tiff.codecs import GREEN
+from medssl_jax.imaging.tiff.grey import GreyTiff
+
+# Where the authors' script puts what it makes of a slide.
+PREPARED_IMAGE = "lowres.jpg"
+PREPARED_PATCHES = "highres_patches"
+
+
+@dataclasses.dataclass(frozen=True)
+class SlideLayout:
+    """How a slide is cut, in pixels: `grid` x `grid` patches of `patch_side`, shrunk by `shrink`; as LKS's are.
+
+    Raises:
+      InputError: a field is below 1, or a pixel of the low-resolution image would lie on two patches.
+    """
+
+    grid: int = 40
+    patch_side: int = 1000
+    shrink: int = 40
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < 1:
+                raise InputError(f"{field.name}: {getattr(self, field.name)}, expected at least 1")
+        if self.patch_side % self.shrink:
+            raise InputError(f"shrink: {self.shrink}, expected a divisor of patch_side, which is {self.patch_side}")
+
+    @property
+    def side(self) -> int:
+        """The side of the centre crop."""
+        return self.grid * self.patch_side
+
+    @property
+    def low_side(self) -> int:
+        """The side of the low-resolution image."""
+        return self.side // self.shrink
+
+    @property
+    def patch_low_side(self) -> int:
+        """The side of a patch in the low-resolution image."""
+        return self.patch_side // self.shrink
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Band:
+    """One row of the grid of patches, with the rows of the low-resolution image that show it."""
+
+    row: int
+    low: UInt8[np.ndarray, "patch_low_side low_side"]
+    patches: UInt8[np.ndarray, "grid patch_side patch_side"]
+
+
+@runtime_checkable
+class Slide(Protocol):
+    """A slide of any kind; `patches_read` counts the patches handed out so far, `name` is the file's, no extension."""
+
+    name: str
+    layout: SlideLayout
+    patches_read: int
+
+    def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
+        """The centre crop, shrunk."""
+
+    def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
+        """The patches of `indices`, which ascend, one by one; nothing else is decoded than what they need."""
+
+    def close(self) -> None:
+        """Closes the file."""
+
+    def __enter__(self) -> "Slide": ...
+    def __exit__(self, *exception) -> None: ...
+
+
+@runtime_checkable
+class BandedSlide(Slide, Protocol):
+    """A slide that one pass gives as a whole, cheaper than its low-resolution image first and then its patches."""
+
+    def bands(self) -> Iterator[Band]:
+        """All of it from top to bottom; after the last band `low_resolution` costs nothing."""
+
+
+def slide_name(path: Path) -> str:
+    """What a slide is called: its folder's name, or that of its file without the ending, as text that can be shown."""
+    return printable(path.name if path.is_dir() else path.stem)
+
+
+def open_slide(path: str | os.PathLike, layout: SlideLayout) -> "TiffSlide | FolderSlide":
+    """Opens a TIFF file, or a folder as the authors of SOS prepare it.
+
+    Raises:
+      InputError: there is none, it cannot be read, or it is smaller than the crop; see `TiffSlide`, `FolderSlide`.
+    """
+    if os.path.isdir(path):
+        return FolderSlide(path, layout)
+    # A pipe or a device would be waited for.
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file or folder, expected a slide")
+    return TiffSlide(path, layout)
+
+
+class TiffSlide:
+    """A slide in a TIFF file; a pass over it holds three rows of patches in memory, and a row of tiles.
+
+    The low-resolution image costs a pass over the whole file. A patch costs the tiles under it, its rows where the file
+    is in strips, and its pixels alone where it is not compressed. `channels` are those in the file, of three only green
+    is read; `share_read` is the centre crop's share of the area.
+
+    Raises:
+      InputError: see `medssl_jax.imaging.tiff.grey.GreyTiff`; or the image is smaller than the crop.
+    """
+
+    def __init__(self, path: str | os.PathLike, layout: SlideLayout, *, decoding_threads: int = 2):
+        self.name = slide_name(Path(path))
+        self.layout = layout
+        self.patches_read = 0
+        self._threads = decoding_threads
+        self._low: np.ndarray | None = None
+        self._tiff = GreyTiff(path)
+        height, width, self.channels = self._tiff.height, self._tiff.width, self._tiff.channels
+        self.share_read = layout.side**2 / (height * width)
+        if min(height, width) < layout.side:
+            self.close()
+            raise InputError(
+                f"{path}: {width} x {height} pixels, smaller than the centre crop of {layout.side} x {layout.side} "
+                f"(grid {layout.grid}, patch_side {layout.patch_side}): leave it out or take a smaller crop"
+            )
+        self._top, self._left = (height - layout.side) // 2, (width - layout.side) // 2
+
+    def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
+        """The centre crop, shrunk as libvips does; kept from the first call, or from a whole pass of `bands`."""
+        if self._low is None:
+            for _ in self._bands():
+                pass
+            assert self._low is not None
+        return self._low
+
+    def bands(self) -> Iterator[Band]:
+        """The low-resolution image and all patches in one pass, from top to bottom."""
+        for band in self._bands():
+            self.patches_read += self.layout.grid
+            yield band
+
+    def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
+        """The patches of `indices`, which ascend, one by one; each strip or tile under them is decoded once."""
+        for patches in self._rows(_by_row(indices, self.layout.grid)):
+            for patch in patches:
+                self.patches_read += 1
+                yield patch
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._tiff.close()
+
+    def __enter__(self) -> "TiffSlide":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _bands(self):
+        grid, low_rows = self.layout.grid, []
+        for row, patches in enumerate(self._rows([(row, range(grid)) for row in range(grid)])):
+            low_rows.append(_low_rows(patches, self.layout.shrink))
+            yield Band(row, low_rows[-1], patches)
+        self._low = np.concatenate(low_rows)
+
+    def _rows(self, wanted):
+        """The patches of each `(row, columns)` as one array; the next row is decoded while the caller has this one."""
+        side = self.layout.patch_side
+        needed = [set(self._pieces(row, columns)) for row, columns in wanted] + [set()]
+        # Pieces that the next row needs too.
+        kept: dict[int, np.ndarray] = {}
+
+        def begin(number) -> tuple[np.ndarray, list[Future]]:
+            row, columns = wanted[number]
+            patches = np.empty((len(columns), side, side), np.uint8)
+
+            def fill(piece):
+                pixels = kept.pop(piece, None)
+                if pixels is None:
+                    pixels = self._tiff.decode(piece)
+                if piece in needed[number + 1]:
+                    kept[piece] = pixels
+                self._paste(piece, pixels, patches, row, columns)
+
+            return patches, [pool.submit(fill, piece) for piece in sorted(needed[number])]
+
+        pool = ThreadPoolExecutor(self._threads)
+        try:
+            if wanted:
+                ahead = begin(0)
+            for number in range(len(wanted)):
+                patches, jobs = ahead
+                for job in jobs:
+                    job.result()
+                if number + 1 < len(wanted):
+                    ahead = begin(number + 1)
+                yield patches
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _pieces(self, row, columns):
+        side = self.layout.patch_side
+        top = self._top + row * side
+        for column in columns:
+            left = self._left + column * side
+            yield from self._tiff.pieces(top, top + side, left, left + side)
+
+    def _paste(self, piece, pixels, patches, row, columns):
+        side = self.layout.patch_side
+        piece_top, piece_left = self._tiff.corner(piece)
+        first_row = self._top + row * side - piece_top
+        top, bottom = max(first_row, 0), min(first_row + side, pixels.shape[0])
+        for patch, column in zip(patches, columns, strict=True):
+            first_column = self._left + column * side - piece_left
+            left, right = max(first_column, 0), min(first_column + side, pixels.shape[1])
+            if left < right:
+                patch[top - first_row : bottom - first_row, left - first_column : right - first_column] = pixels[
+                    top:bottom, left:right
+                ]
+
+
+class FolderSlide:
+    """A slide as the authors of SOS prepare it: `lowres.jpg` and `highres_patches/0/{column}_{row}.jpg`.
+
+    `share_read` is None, not known: the authors' script cut the slide.
+
+    Raises:
+      InputError: there is no `lowres.jpg`.
+    """
+
+    def __init__(self, path: str | os.PathLike, layout: SlideLayout):
+        self._folder = Path(path)
+        self.name = slide_name(self._folder)
+        self.layout = layout
+        self.patches_read = 0
+        self.share_read = None
+        if not (self._folder / PREPARED_IMAGE).is_file():
+            raise InputError(
+                f"{path}: a folder without {PREPARED_IMAGE}, expected a slide: {PREPARED_IMAGE} and "
+                f"{PREPARED_PATCHES}/0/*.jpg: prepare the slide again"
+            )
+
+    @property
+    def channels(self) -> int:
+        """Channels of the low-resolution image, of which green is read where there are three."""
+        return self._low[1]
+
+    def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
+        """The image that the authors' script shrank; kept from the first call."""
+        return self._low[0]
+
+    def patches(self, indices: Sequence[int]) -> Iterator[UInt8[np.ndarray, "patch_side patch_side"]]:
+        """The patches of `indices`, which ascend, one by one."""
+        for row, columns in _by_row(indices, self.layout.grid):
+            for column in columns:
+                path = self._folder / PREPARED_PATCHES / "0" / f"{column}_{row}.jpg"
+                patch, _ = _read_jpeg(path, self.layout.patch_side)
+                self.patches_read += 1
+                yield patch
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @functools.cached_property
+    def _low(self):
+        return _read_jpeg(self._folder / PREPARED_IMAGE, self.layout.low_side)
+
+    def __enter__(self) -> "FolderSlide":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+
+def shrink_as_libvips(
+    pixels: UInt8[np.ndarray, "*images height width"], shrink: int
+) -> UInt8[np.ndarray, "*images low_height low_width"]:
+    """Means of boxes of `shrink` x `shrink` pixels, bit for bit as `vips_shrink` of libvips 8.18 rounds them.
+
+    It rounds the means of columns, then the means of rows of those, each in fixed point of 24 bits: most means that lie
+    half-way between two grey levels are rounded down.
+    """
+    *images, height, width = pixels.shape
+    sum_type = np.uint16 if 255 * shrink < 2**16 else np.uint32
+    columns = pixels.reshape(*images, height // shrink, shrink, width).sum(axis=-2, dtype=sum_type)
+    columns = _rounded_mean(columns, shrink)
+    boxes = columns.reshape(*images, height // shrink, width // shrink, shrink).sum(axis=-1, dtype=sum_type)
+    return _rounded_mean(boxes, shrink)
+
+
+def _rounded_mean(sums, count):
+    multiplier = np.uint32(2**24 // count)
+    return ((sums.astype(np.uint32) + np.uint32(count // 2)) * multiplier >> np.uint32(24)).astype(np.uint8)
+
+
+def _low_rows(patches, shrink):
+    """A row of patches side by side, shrunk."""
+    return np.concatenate(list(shrink_as_libvips(patches, shrink)), axis=1)
+
+
+def _by_row(indices, grid):
+    """`indices` as pairs of a row and its columns."""
+    indices = [int(index) for index in indices]
+    if any(a >= b for a, b in itertools.pairwise([-1, *indices, grid**2])):
+        raise ValueError(f"patch indices must ascend within 0 to {grid**2 - 1}")
+    rows = itertools.groupby(indices, key=lambda index: index // grid)
+    return [(row, [index % grid for index in group]) for row, group in rows]
+
+
+def _read_jpeg(path, side):
+    """The grey channel of a JPEG image, or the green of three, and how many channels it has."""
+    try:
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        pixels = decode_jpeg(path.read_bytes(), sizes=[(side, side)], channels=(1, 3))
+    except JpegKindError as error:
+        raise InputError(
+            f"{path}: {error}: give the layout the slide was prepared with, or prepare it again"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(
+            f"{path}: cannot be read ({reason}), expected a JPEG image: prepare the slide again"
+        ) from error
+    channels = pixels.shape[-1]
+    return pixels[..., GREEN if channels == 3 else 0], channels

@@ -1,0 +1,73 @@
+"""A detector's marks, and LUNA16's submission format for them.
+
+World coordinates in mm, x y z. A probability may be any finite score: only its order counts.
+"""
+
+import os
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.csv_files import check_new, csv_text, number_cell, read_table
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS, known_series_cell
+
+SUBMISSION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "probability")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Points a detector reports, row by row; InputError at a number that is not finite."""
+
+    series_uid: tuple[str, ...]
+    centre_xyz_mm: Float[np.ndarray, "n 3"]
+    probability: Float[np.ndarray, " n"]
+    diameter_mm: Float[np.ndarray, " n"] | None = None
+
+    def __post_init__(self):
+        for name in ("centre_xyz_mm", "probability", "diameter_mm"):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            if len(values) != len(self.series_uid):
+                raise ValueError(f"{len(self.series_uid)} series but {len(values)} rows of {name}")
+            finite = np.isfinite(values)
+            if not finite.all():
+                row = int(np.argwhere(~finite)[0, 0])
+                raise InputError(
+                    f"marks: {name} of mark {row} (series {self.series_uid[row]}): found {values[row]}, "
+                    "expected finite numbers; look at what produced the marks"
+                )
+
+    def __len__(self) -> int:
+        return len(self.series_uid)
+
+
+def write_submission(path: str | os.PathLike, marks: Marks) -> None:
+    """Writes LUNA16's five columns, digits enough to read the same numbers back; the file appears whole or not at all.
+
+    Diameters are left out: the format has no column for them.
+    """
+    numbers = np.column_stack([marks.centre_xyz_mm, marks.probability]).astype(np.float64).tolist()
+    rows = ((uid, *row) for uid, row in zip(marks.series_uid, numbers, strict=True))
+    write_text(path, csv_text([SUBMISSION_COLUMNS, *rows]))
+
+
+def read_submission(path: str | os.PathLike, *, known_series: Collection[str] | None = None) -> Marks:
+    """Reads a submission, plain or as `.csv.gz`; further columns are ignored.
+
+    Raises InputError at the first bad cell, at a mark that is there twice, and at a series outside `known_series` where
+    that is given.
+    """
+    known = None if known_series is None else frozenset(known_series)
+    series_uid, numbers = [], []
+    row_of: dict[Hashable, int] = {}
+    for row, (uid, *cells) in read_table(path, SUBMISSION_COLUMNS):
+        series_uid.append(known_series_cell(path, row, uid, known))
+        numbers.append([number_cell(path, row, *pair) for pair in zip(SUBMISSION_COLUMNS[1:], cells, strict=True)])
+        check_new(path, row, "the same mark", (uid, *numbers[-1]), row_of)
+    table = np.array(numbers, np.float64).reshape(-1, 4)
+    return Marks(tuple(series_uid), table[:, :3].copy(), table[:, 3].copy())

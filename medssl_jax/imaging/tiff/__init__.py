@@ -1,0 +1,1 @@
+"""TIFF files as slides are stored in."""

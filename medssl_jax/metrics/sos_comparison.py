@@ -1,0 +1,134 @@
+"""Evaluated methods beside each other, over seeds: seconds, differences of accuracy, the c that validation chooses."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+
+from experiments.runs.sos_evaluation import Evaluation, Probabilities
+from medssl_jax.metrics.classification import Estimate, paired_accuracy_difference
+from medssl_jax.metrics.sos_methods import CASCADE, IMAGE_LEVEL, MULTI_SCALE, SOS
+from medssl_jax.metrics.switching import (
+    MeanSeconds,
+    SwitchCurve,
+    SwitchScores,
+    low_share,
+    mean_over_runs,
+    sent_at_low_share,
+    switch_curve,
+    switch_scores,
+    switched_classes,
+)
+
+Runs = Mapping[str, Sequence[Evaluation]]  # of each method, one a seed, over the same slides and seeds
+
+
+class Difference(NamedTuple):
+    """Accuracy of `name_a` minus that of `name_b` on the same slides.
+
+    `low_share` is the LP that `name_b` reached where its c was moved to have that of `name_a`, else None.
+    """
+
+    name_a: str
+    name_b: str
+    low_share: float | None
+    accuracy: Estimate
+
+
+class ChoiceOfC(NamedTuple):
+    """The c of the best accuracy on the validation slides, of several the largest LP; and what it gives on the test."""
+
+    c: float
+    validation_slides: int
+    validation_accuracy: float
+    validation_low_share: float
+    test_accuracy: float
+    test_low_share: float
+
+
+def has_raw_seconds(runs: Runs) -> bool:
+    """Whether all methods were timed on the slides as downloaded, with every seed."""
+    return all(each.raw_seconds is not None for evaluations in runs.values() for each in evaluations)
+
+
+def seconds_of(evaluation: Evaluation, *, raw: bool) -> MeanSeconds:
+    """On slides as downloaded, or on prepared ones."""
+    seconds = evaluation.raw_seconds if raw else evaluation.prepared_seconds
+    assert seconds is not None, "ask has_raw_seconds first"
+    return seconds
+
+
+def mean_seconds_of(evaluations: Sequence[Evaluation], *, raw: bool) -> MeanSeconds:
+    """The same over seeds."""
+    return mean_over_runs([seconds_of(each, raw=raw) for each in evaluations], [each.low_share for each in evaluations])
+
+
+def mean_low_share(evaluations: Sequence[Evaluation]) -> float:
+    """LP over seeds."""
+    return float(np.mean([each.low_share for each in evaluations]))
+
+
+def curve_on(slides: Probabilities, seconds: MeanSeconds) -> SwitchCurve | None:
+    """Accuracy, LP and time over c on slides that both networks were asked for; None where there is no slide."""
+    if not len(slides.label):
+        return None
+    assert slides.low is not None, "a method with c has both networks"
+    assert slides.high is not None
+    return switch_curve(slides.low, slides.high, slides.label, seconds)
+
+
+def choice_of_c(evaluation: Evaluation) -> ChoiceOfC | None:
+    """What validation would choose; None for a method without c, and where there is no validation slide."""
+    if not evaluation.has_c:
+        return None
+    validation, test = (
+        curve_on(slides, evaluation.prepared_seconds) for slides in (evaluation.validation, evaluation.test)
+    )
+    if validation is None or test is None:
+        return None
+    best = validation.index_of_best()
+    c = float(validation.c[best])
+    there = test.index_at(c)
+    return ChoiceOfC(
+        c=c,
+        validation_slides=len(evaluation.validation.label),
+        validation_accuracy=float(validation.accuracy[best]),
+        validation_low_share=float(validation.low_share[best]),
+        test_accuracy=float(test.accuracy[there]),
+        test_low_share=float(test.low_share[there]),
+    )
+
+
+def scores_of_switch(evaluations: Sequence[Evaluation], needs_high: Bool[np.ndarray, " slides"]) -> SwitchScores:
+    """Precision and recall of the switch, its decisions of all seeds counted together."""
+    sent = np.concatenate([each.sent for each in evaluations])
+    return switch_scores(sent, np.tile(needs_high, len(evaluations)))
+
+
+def accuracy_differences(runs: Runs) -> tuple[Difference, ...]:
+    """SOS minus each method that answers the same question otherwise, and minus the cascade at SOS's LP."""
+    if SOS not in runs:
+        return ()
+    of_sos = np.stack([each.right for each in runs[SOS]])
+    found = [
+        Difference(SOS, name, None, paired_accuracy_difference(of_sos, np.stack([each.right for each in runs[name]])))
+        for name in (IMAGE_LEVEL, MULTI_SCALE, CASCADE)
+        if name in runs
+    ]
+    if CASCADE in runs:
+        cascades = list(zip(runs[CASCADE], runs[SOS], strict=True))
+        sent = [_sent_at_low_share(cascade, sos.low_share) for cascade, sos in cascades]
+        right = [_right_if_sent(cascade, each) for (cascade, _), each in zip(cascades, sent, strict=True)]
+        reached = float(np.mean([low_share(each) for each in sent]))
+        found.append(Difference(SOS, CASCADE, reached, paired_accuracy_difference(of_sos, np.stack(right))))
+    return tuple(found)
+
+
+def _sent_at_low_share(evaluation, share):
+    return sent_at_low_share(evaluation.test.low, share)
+
+
+def _right_if_sent(evaluation, sent):
+    test = evaluation.test
+    return switched_classes(test.low, test.high, sent) == test.label

@@ -1,0 +1,61 @@
+"""One process at a time: the others wait, or are told which one is there."""
+
+import errno
+import fcntl
+import os
+import socket
+import threading
+
+import pytest
+
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import alone, exclusive
+
+
+def test_a_second_waits_until_the_first_is_done_and_says_so(tmp_path, capsys):
+    with exclusive(tmp_path, "preparing"):
+        held = os.open(tmp_path / ".lock", os.O_RDONLY)  # as another process has it
+    fcntl.flock(held, fcntl.LOCK_EX)
+    events = []
+    first = threading.Timer(0.2, lambda: (events.append("first is done"), os.close(held)))
+    assert capsys.readouterr().err == ""
+    first.start()
+    with exclusive(tmp_path, "preparing"):
+        events.append("second is within")
+    first.join()
+    assert events == ["first is done", "second is within"]
+    assert capsys.readouterr().err == f"waiting: another process is preparing {tmp_path}\n"
+    assert os.listdir(tmp_path) == [".lock"]
+
+
+def test_a_second_is_refused_and_told_of_the_first(tmp_path):
+    me = f"process {os.getpid()} on {socket.gethostname()}, since "
+    for _ in range(2):  # nothing is left of the first time
+        with alone(tmp_path, "running in"), pytest.raises(InputError) as refused, alone(tmp_path, "running in"):
+            pass
+        told = str(refused.value)
+        assert told.startswith(f"{tmp_path}: {me}2")
+        assert told.endswith(", is running in it: wait until it has ended, or choose another folder")
+        assert told.count(me) == 1
+    assert os.listdir(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, code):
+    refuse(monkeypatch, code)
+    told = r"cannot be locked \(.*\), so another process could be running in it: choose"
+    with pytest.raises(InputError, match=told), alone(tmp_path, "running in"):
+        pass
+
+
+def test_what_else_goes_wrong_is_no_lack_of_locks(tmp_path, monkeypatch):
+    refuse(monkeypatch, errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"), alone(tmp_path, "running in"):
+        pass
+
+
+def refuse(monkeypatch, code):
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)

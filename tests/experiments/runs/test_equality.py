@@ -1,0 +1,62 @@
+"""Two runs are equal to the bit or it is said where they part."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.runs.equality import difference_of_files, difference_of_states
+from experiments.runs.sos_job import slides_in
+from medssl_jax.core.errors import InputError
+
+
+def state(**changes):
+    return {"params": {"a": np.zeros(3, np.float32), "b": np.ones(2, np.float32)}, "step": np.int32(4)} | changes
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (state(), None),
+        (state(step=np.int32(5)), "step, one of 1 arrays that differ"),
+        (state(step=np.int64(4)), "step, one of 1 arrays that differ"),
+        (state(params={"a": -np.zeros(3, np.float32)}), "params.a, one of 2 arrays that differ"),  # -0. is other bits
+    ],
+)
+def test_states(other, difference):
+    assert difference_of_states(state(), other) == difference
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ("a\nb\n", None),
+        ("a\nc\n", "line 2 is the first of 1 that differ"),
+        ("a\nb\nc\n", "line 3 is the first of 1 that differ"),
+        ("b\nb", "line 1 is the first of 2 that differ"),
+        ("a\r\nb\n", "line 1 is the first of 1 that differ"),
+    ],
+)
+def test_files(tmp_path, other, difference):
+    (tmp_path / "a").write_bytes(b"a\nb\n")
+    (tmp_path / "b").write_bytes(other.encode())
+    assert difference_of_files(tmp_path / "a", tmp_path / "b") == difference
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    (tmp_path / "a").write_text("")
+    assert difference_of_files(tmp_path / "a", tmp_path / "b") == f"{tmp_path / 'b'} is absent"
+
+
+def test_times_do_not_count(tmp_path):
+    for name, seconds, label in (("a", 1.0, "x"), ("b", 2.0, "x"), ("c", 2.0, "y")):
+        (tmp_path / name).write_text(json.dumps({"seconds": seconds, "slides": {"SOS": [label]}}))
+    assert difference_of_files(tmp_path / "a", tmp_path / "b", slides_in) is None
+    assert difference_of_files(tmp_path / "a", tmp_path / "c", slides_in) is not None
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "5", "[" * 100_000])
+def test_what_is_no_results(tmp_path, content):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(InputError, match=r"results\.json: no results of experiments\.sos"):
+        slides_in(tmp_path / "results.json")

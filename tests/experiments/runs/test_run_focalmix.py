@@ -1,0 +1,117 @@
+"""The whole line in small: painted nodules are learnt and found where they are; guesses neither die out nor explode."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.configs import phantom
+from experiments.runs import focalmix as focalmix_run
+from medssl_jax.data.crop_cache import build_crop_cache
+from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.splits import Split
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.metrics.froc import score
+
+SHAPE = (40, 48, 56)
+
+
+def scan_with_balls(number):
+    """Two or three balls in noisy lung; the grid is shifted, so that world and voxel differ."""
+    rng = np.random.default_rng(number)
+    hu = rng.normal(-850, 30, SHAPE)
+    places = np.indices(SHAPE)
+    boxes: list[list[float]] = []
+    while len(boxes) < 2 + number % 2:
+        diameter, centre = rng.uniform(6, 12), rng.uniform(8, np.array(SHAPE) - 8)
+        if all(np.abs(centre - box[:3]).max() > 14 for box in boxes):
+            boxes.append([*centre, diameter, diameter, diameter])
+            distance = np.sqrt(((places - centre[:, None, None, None]) ** 2).sum(0))
+            hu += 880 * np.clip(diameter / 2 - distance + 0.5, 0, 1)
+    return PreparedScan(
+        series_uid=f"1.2.{number}",
+        subset=number % 10,
+        hu=hu.astype(np.int16),
+        lungs=np.ones(SHAPE, np.uint8),
+        boxes_zyxdhw_voxel=np.array(boxes, np.float32),
+        grid=Grid(SHAPE, (1.0, 1.0, 1.0), (-31.5, 12.25, -700.0)),
+        source_spacing_zyx_mm=(1.0, 1.0, 1.0),
+    )
+
+
+class Scans(list):
+    """A source in memory."""
+
+    @property
+    def facts(self):
+        return {s.series_uid: ScanFacts(s.subset, s.patient, s.is_labelled, s.grid.size_zyx) for s in list(self)}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    scans = Scans(scan_with_balls(number) for number in range(20))
+    return build_crop_cache(scans, tmp_path_factory.mktemp("cache"), fingerprint="balls", mask_lungs=True)
+
+
+def config_with(**changes):
+    config = phantom.get_config()
+    config.update_from_flattened_dict(
+        {
+            "patches.side": 32,
+            "patches.jitter": 10,
+            "patches.labelled_batch": 4,
+            "inference.overlap": 8,
+            "optimiser.learning_rate": 3e-3,
+            "logging.log_every": 20,
+            "logging.save_every": 1000,
+        }
+        | changes
+    )
+    return config
+
+
+def cpm(config, cache, split, workdir):
+    state = focalmix_run.train_focalmix(config, cache, split, workdir)
+    detector = focalmix_run.scan_detector(config, focalmix_run.make_detector(config))
+    marks = focalmix_run.find_marks(detector, state.params_to_evaluate, cache, split.test)
+    uids, centres, diameters = [], [], []
+    for uid in split.test:
+        scan = cache.scan(uid)
+        uids += [uid] * len(scan.boxes_zyxdhw_voxel)
+        centres.append(voxel_zyx_to_world_xyz_mm(scan.boxes_zyxdhw_voxel[:, :3].astype(float), scan.grid))
+        diameters.append(scan.boxes_zyxdhw_voxel[:, 3].astype(float))
+    truth = Findings(tuple(uids), np.concatenate(centres), np.concatenate(diameters))
+    return score(marks, truth, None, split.test, bootstraps=20).cpm
+
+
+def uids(*numbers):
+    return tuple(f"1.2.{number}" for number in numbers)
+
+
+def test_supervised_training_finds_the_balls(cache, tmp_path):
+    split = Split(labelled=uids(*range(8)), unlabelled=(), test=uids(*range(14, 20)))
+    small = {
+        "model.features": (8, 16, 32),
+        "model.blocks": (1, 1, 1),
+        "model.pyramid_features": 16,
+        "anchors.strides": (4, 8),
+        "anchors.sides_mm": ((4.5, 7.0, 10.0), (14.0,)),
+    }
+    config = config_with(**{"steps": 80, "split.unlabelled": 0, "patches.unlabelled_batch": 0} | small)
+    assert cpm(config, cache, split, tmp_path) > 0.8
+
+
+@pytest.mark.slow
+def test_guesses_neither_collapse_nor_explode(cache, tmp_path):
+    """Both collapses exist: sharpening towards background, and targets that feed on themselves."""
+    split = Split(labelled=uids(*range(4)), unlabelled=uids(*range(4, 14)), test=uids(*range(14, 20)))
+    config = config_with(**{"steps": 160, "patches.unlabelled_batch": 4, "ssl.ramp_start_share": 0.2})
+    assert cpm(config, cache, split, tmp_path) > 0.8
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for line in lines[-5:]:
+        # An explosion, as seen once, is hundreds of positives a patch; a collapse is none.
+        assert 0.2 < line["unlabelled_positive"] / line["labelled_positive"] < 5
+        assert line["unlabelled_target_largest"] > 0.3
+        assert line["unlabelled_target_sum"] < 10 * line["labelled_target_sum"]

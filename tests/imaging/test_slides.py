@@ -1,0 +1,457 @@
+"""Every kind of slide file against the pixels written into it, libvips as the oracle of the crop and the shrink."""
+
+import itertools
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from PIL import Image
+
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.slides import (
+    BandedSlide,
+    FolderSlide,
+    Slide,
+    SlideLayout,
+    TiffSlide,
+    open_slide,
+    shrink_as_libvips,
+)
+from medssl_jax.imaging.tiff.grey import GreyTiff
+
+# It would give back a file of the same name that a test has replaced.
+pyvips.cache_set_max(0)
+
+LAYOUT = SlideLayout(grid=4, patch_side=60, shrink=20)
+# Odd margins, and no strip or tile begins where a patch does.
+HEIGHT, WIDTH = 251, 267
+
+STRIPS_AND_TILES = {
+    "rows": {"rowsperstrip": 1},
+    "strips": {"rowsperstrip": 37},
+    "one strip": {"rowsperstrip": HEIGHT},
+    "tiles": {"tile": (48, 32)},
+    "large tiles": {"tile": (128, 256)},
+}
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_tiff(pixels, name="slide.tif", **options):
+        options.setdefault("photometric", "rgb" if pixels.ndim == 3 else "minisblack")
+        tifffile.imwrite(tmp_path / name, pixels, **options)
+        return tmp_path / name
+
+    return write_tiff
+
+
+def cut(pixels, layout=LAYOUT):
+    """Patches and low-resolution image: libvips finds the centre, crops and shrinks."""
+    crop = libvips_crop(pixels, layout)
+    corners = itertools.product(range(0, layout.side, layout.patch_side), repeat=2)
+    patches = [crop.crop(left, top, layout.patch_side, layout.patch_side).numpy() for top, left in corners]
+    return patches, crop.shrink(layout.shrink, layout.shrink).numpy()
+
+
+def libvips_crop(pixels, layout):
+    return pyvips.Image.new_from_array(pixels).smartcrop(layout.side, layout.side, interesting="centre")
+
+
+def libvips_shrink(pixels, shrink):
+    return pyvips.Image.new_from_array(pixels).shrink(shrink, shrink).numpy()
+
+
+def assert_reads_as(path, pixels, layout=LAYOUT):
+    patches, low = cut(pixels, layout)
+    with open_slide(path, layout) as slide:
+        np.testing.assert_array_equal(slide.low_resolution(), low)
+        assert slide.patches_read == 0
+        bands = list(slide.bands())
+        assert [band.row for band in bands] == list(range(layout.grid))
+        np.testing.assert_array_equal(np.concatenate([band.low for band in bands]), low)
+        np.testing.assert_array_equal(np.concatenate([band.patches for band in bands]), patches)
+        some = [1, 2, layout.grid + 1, layout.grid**2 - 1]
+        np.testing.assert_array_equal(list(slide.patches(some)), [patches[index] for index in some])
+        assert slide.patches_read == layout.grid**2 + len(some)
+
+
+class TestLayout:
+    def test_is_lks_by_default(self):
+        layout = SlideLayout()
+        assert (layout.side, layout.low_side, layout.patch_low_side) == (40000, 1000, 25)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"grid": 0}, "grid: 0"),
+            ({"patch_side": -1}, "patch_side: -1"),
+            ({"shrink": 0}, "shrink: 0"),
+            ({"patch_side": 100, "shrink": 40}, "shrink: 40, expected a divisor of patch_side, which is 100"),
+        ],
+    )
+    def test_refuses_what_cannot_be_cut(self, fields, message):
+        with pytest.raises(InputError, match=message):
+            SlideLayout(**fields)
+
+
+class TestShrink:
+    @pytest.mark.parametrize("shrink", [1, 2, 3, 7, 20, 40, 64, 300])
+    def test_is_libvips_to_the_bit(self, shrink):
+        pixels = noise(5 * shrink, 7 * shrink)
+        np.testing.assert_array_equal(shrink_as_libvips(pixels, shrink), libvips_shrink(pixels, shrink))
+
+    @pytest.mark.parametrize("shrink", [3, 10, 40, 64])
+    def test_rounds_every_sum_of_a_column_as_libvips(self, shrink):
+        sums = np.arange(255 * shrink + 1)
+        columns = np.clip(sums - 255 * np.arange(shrink)[:, None], 0, 255).astype(np.uint8)
+        pixels = columns.repeat(shrink, axis=1)
+        np.testing.assert_array_equal(shrink_as_libvips(pixels, shrink), libvips_shrink(pixels, shrink))
+
+    def test_half_way_is_rounded_down_by_40_and_up_by_a_power_of_two(self):
+        for shrink, expected in ((40, 10), (4, 11)):
+            pixels = np.full((shrink, shrink), 10, np.uint8)
+            pixels[: shrink // 2] = 11
+            assert shrink_as_libvips(pixels, shrink) == expected
+
+    def test_keeps_a_flat_image_and_takes_many(self):
+        flat = np.arange(256, dtype=np.uint8)[:, None, None] * np.ones((40, 80), np.uint8)
+        np.testing.assert_array_equal(shrink_as_libvips(flat, 40)[:, 0, 1], np.arange(256))
+
+
+class TestCut:
+    @pytest.mark.parametrize("height", [240, 241, 250])
+    @pytest.mark.parametrize("width", [240, 241, 243])
+    def test_the_crop_is_libvips_centre_whatever_the_margins(self, write, height, width):
+        pixels = noise(height, width)
+        assert_reads_as(write(pixels, rowsperstrip=16, compression="lzw"), pixels)
+
+    def test_patches_joined_by_libvips_are_the_crop(self, write):
+        pixels = noise(HEIGHT, WIDTH)
+        with open_slide(write(pixels), LAYOUT) as slide:
+            patches = [pyvips.Image.new_from_array(patch) for patch in slide.patches(range(LAYOUT.grid**2))]
+        joined = pyvips.Image.arrayjoin(patches, across=LAYOUT.grid)
+        np.testing.assert_array_equal(joined.numpy(), libvips_crop(pixels, LAYOUT).numpy())
+
+    def test_column_and_row_are_those_of_libvips_deep_zoom(self, write, tmp_path):
+        """With which the authors of SOS cut their patches."""
+        pixels = noise(HEIGHT, WIDTH)
+        libvips_crop(pixels, LAYOUT).dzsave(
+            str(tmp_path / "zoom"), tile_size=LAYOUT.patch_side, overlap=0, depth="one", suffix=".png"
+        )
+        with open_slide(write(pixels), LAYOUT) as slide:
+            for number, patch in enumerate(slide.patches(range(LAYOUT.grid**2))):
+                row, column = divmod(number, LAYOUT.grid)
+                tile = Image.open(tmp_path / "zoom_files" / "0" / f"{column}_{row}.png")
+                np.testing.assert_array_equal(patch, np.asarray(tile))
+
+
+class TestFormats:
+    @pytest.mark.parametrize("bigtiff", [False, True], ids=["classic", "big"])
+    @pytest.mark.parametrize("compression", [None, "lzw", "zlib", "zstd"])
+    @pytest.mark.parametrize("pieces", STRIPS_AND_TILES)
+    def test_grey(self, write, pieces, compression, bigtiff):
+        pixels = noise(HEIGHT, WIDTH)
+        assert_reads_as(
+            write(pixels, compression=compression, bigtiff=bigtiff, **STRIPS_AND_TILES[pieces]),
+            pixels,
+        )
+
+    @pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
+    @pytest.mark.parametrize("pieces", STRIPS_AND_TILES)
+    @pytest.mark.parametrize("planes", ["contig", "separate"])
+    def test_of_three_channels_the_green(self, write, pieces, compression, planes):
+        pixels = noise(HEIGHT, WIDTH, 3)
+        stored = pixels if planes == "contig" else pixels.transpose(2, 0, 1).copy()
+        path = write(
+            stored,
+            compression=compression,
+            predictor=compression is not None,
+            planarconfig=planes,
+            **STRIPS_AND_TILES[pieces],
+        )
+        assert_reads_as(path, pixels[..., 1])
+
+    @pytest.mark.parametrize("compression", ["lzw", "zlib"])
+    def test_what_libvips_wrote_as_libvips_reads_it(self, tmp_path, compression):
+        for tile, bigtiff in itertools.product((False, True), (False, True)):
+            path = tmp_path / f"{tile}{bigtiff}.tif"
+            image = pyvips.Image.new_from_array(noise(HEIGHT, WIDTH))
+            image.tiffsave(
+                str(path), compression={"zlib": "deflate"}.get(compression, compression), tile=tile, bigtiff=bigtiff
+            )
+            assert_reads_as(path, pyvips.Image.new_from_file(str(path)).numpy())
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_jpeg_tiles(self, tmp_path, channels):
+        smooth = shrink_as_libvips(noise(channels, 4 * HEIGHT, 4 * WIDTH), 4).transpose(1, 2, 0)
+        path = tmp_path / "slide.tif"
+        pyvips.Image.new_from_array(np.ascontiguousarray(smooth)).tiffsave(
+            str(path), compression="jpeg", tile=True, Q=95
+        )
+        decoded = pyvips.Image.new_from_file(str(path)).numpy()
+        assert_reads_as(path, decoded if channels == 1 else decoded[..., 1])
+
+    def test_white_is_bright_also_where_it_is_zero(self, write):
+        pixels = noise(HEIGHT, WIDTH)
+        for options in ({}, {"compression": "lzw"}):
+            path = write(pixels, photometric="miniswhite", **options)
+            np.testing.assert_array_equal(pyvips.Image.new_from_file(str(path)).numpy(), 255 - pixels)
+            assert_reads_as(path, 255 - pixels)
+
+    def test_a_pyramid_and_a_thumbnail_before_it(self, tmp_path):
+        pixels = noise(HEIGHT, WIDTH)
+        with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
+            tiff.write(pixels[::16, ::16], compression="lzw")
+            tiff.write(pixels, tile=(64, 64), compression="zlib")
+            tiff.write(pixels[::2, ::2], tile=(64, 64), compression="zlib", subfiletype=1)
+        assert_reads_as(tmp_path / "slide.tif", pixels)
+
+    def test_a_slide_of_just_the_crop(self, write):
+        pixels = noise(LAYOUT.side, LAYOUT.side)
+        assert_reads_as(write(pixels, compression="lzw"), pixels)
+
+    @pytest.mark.parametrize(
+        ("name", "layout"),
+        [("grey10kx5k.tif", SlideLayout(3, 1600, 40)), ("boxes.tiff", SlideLayout(4, 60, 20))],
+    )
+    def test_real_files_as_libvips_reads_them(self, shared_data, name, layout):
+        oracle = pyvips.Image.new_from_file(str(shared_data / "tiff" / name))
+        assert_reads_as(shared_data / "tiff" / name, oracle[min(1, oracle.bands - 1)].numpy(), layout)
+
+    def test_a_real_zstd_pyramid(self, shared_data):
+        path = shared_data / "tiff" / "yb10kx5k.zstd.tiff"
+        assert_reads_as(path, tifffile.imread(path, level=0)[..., 1], SlideLayout(3, 1600, 40))
+
+    @pytest.mark.parametrize("name", ["test3-DAPI-2.ndpi", "CMU-1-Small-Region.svs"])
+    def test_real_slides_as_tifffile_and_libvips_read_them(self, shared_data, name):
+        path = shared_data / "real" / "slides" / name
+        oracle = tifffile.imread(path, key=0)
+        np.testing.assert_array_equal(pyvips.Image.new_from_file(str(path)).numpy(), oracle)
+        assert_reads_as(path, oracle[..., 1], SlideLayout(4, 500, 20))
+
+
+class TestWhatIsDecoded:
+    @pytest.fixture
+    def decoded(self, monkeypatch):
+        pieces = []
+        decode = GreyTiff.decode
+        monkeypatch.setattr(GreyTiff, "decode", lambda self, piece: pieces.append(piece) or decode(self, piece))
+        return pieces
+
+    @pytest.mark.parametrize("pieces", STRIPS_AND_TILES)
+    def test_a_pass_decodes_each_piece_once(self, write, decoded, pieces):
+        with open_slide(write(noise(HEIGHT, WIDTH), compression="lzw", **STRIPS_AND_TILES[pieces]), LAYOUT) as slide:
+            list(slide.bands())
+        assert len(decoded) == len(set(decoded))
+
+    def test_patches_decode_the_tiles_under_them_once(self, write, decoded):
+        # No margin, three tiles a patch side, but 64 pixels across patches of 60: neighbours share a column of tiles.
+        path = write(noise(240, 240), compression="lzw", tile=(16, 16))
+        with open_slide(path, LAYOUT) as slide:
+            assert not decoded
+            list(slide.patches([5]))
+            # Rows and columns 60 to 119 lie on tiles 3 to 7 of 15.
+            assert sorted(decoded) == sorted(15 * row + column for row in range(3, 8) for column in range(3, 8))
+            decoded.clear()
+            list(slide.patches([5, 6, 9]))
+        assert len(decoded) == len(set(decoded))
+
+    def test_what_the_caller_leaves_is_not_decoded(self, write, decoded):
+        threads = threading.active_count()
+        with open_slide(write(noise(HEIGHT, WIDTH), compression="lzw", rowsperstrip=60), LAYOUT) as slide:
+            next(slide.patches(range(16)))
+            assert slide.patches_read == 1
+            assert list(slide.patches([])) == []
+        # The row asked for, and at most the one read ahead.
+        assert max(decoded) <= 2
+        assert threading.active_count() == threads
+
+    def test_the_low_resolution_image_is_made_once(self, write, decoded):
+        with open_slide(write(noise(HEIGHT, WIDTH), compression="lzw"), LAYOUT) as slide:
+            low = slide.low_resolution()
+            decoded.clear()
+            assert slide.low_resolution() is low
+        assert not decoded
+
+    def test_a_whole_pass_makes_the_low_resolution_image_and_half_a_pass_does_not(self, write, decoded):
+        pixels = noise(HEIGHT, WIDTH)
+        _, low = cut(pixels)
+        with open_slide(write(pixels, compression="lzw"), LAYOUT) as slide:
+            next(slide.bands())
+            np.testing.assert_array_equal(slide.low_resolution(), low)
+        with open_slide(write(pixels, compression="lzw"), LAYOUT) as slide:
+            list(slide.bands())
+            decoded.clear()
+            np.testing.assert_array_equal(slide.low_resolution(), low)
+        assert not decoded
+
+    @pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"compression": "lzw", "tile": (256, 256)}])
+    def test_memory_holds_a_few_rows_of_patches(self, write, options):
+        layout = SlideLayout(20, 100, 20)
+        pixels = np.zeros((layout.side, layout.side), np.uint8)
+        path = write(pixels, rowsperstrip=None if "tile" in options else 16, **options)
+        with open_slide(path, layout) as slide:
+            tracemalloc.start()
+            for _ in slide.bands():
+                pass
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        row_of_patches, row_of_tiles = 100 * layout.side, 256 * layout.side
+        assert peak < 3 * row_of_patches + 2 * row_of_tiles < 0.45 * pixels.nbytes
+
+    @pytest.mark.parametrize("indices", [[3, 2], [1, 1], [-1], [16]])
+    def test_indices_ascend_within_the_grid(self, write, indices):
+        with open_slide(write(noise(HEIGHT, WIDTH)), LAYOUT) as slide, pytest.raises(ValueError, match="ascend"):
+            list(slide.patches(indices))
+
+
+class TestBadFiles:
+    def refuses(self, path, *words, layout=LAYOUT):
+        with pytest.raises(InputError) as refusal, open_slide(path, layout) as slide:
+            slide.low_resolution()
+        message = str(refusal.value)
+        assert message.startswith(f"{path}: ")
+        assert "\n" not in message
+        for word in words:
+            assert word in message
+
+    def test_smaller_than_the_crop(self, write):
+        self.refuses(write(noise(HEIGHT, 239)), "239 x 251 pixels", "240 x 240", "patch_side 60")
+
+    def test_unknown_compression(self, shared_data):
+        self.refuses(shared_data / "tiff" / "unopenable.tiff", "compression 52479", "expected one of none, LZW")
+
+    def test_a_corrupt_tile(self, shared_data):
+        path = shared_data / "tiff" / "unreadable.svs"
+        self.refuses(path, "tile at row 0, column 0", "damaged", layout=SlideLayout(1, 16, 4))
+
+    def test_no_tiff_at_all(self, tmp_path):
+        for name, content in (("empty.tif", b""), ("words.tif", b"no image"), ("half.tif", b"II*\0")):
+            (tmp_path / name).write_bytes(content)
+            self.refuses(tmp_path / name, "cannot be read as TIFF")
+        self.refuses(tmp_path / "absent.tif", "no such file or folder")
+
+    @pytest.mark.parametrize(
+        ("pixels", "options", "words"),
+        [
+            (noise(HEIGHT, WIDTH).astype(np.uint16), {}, ("16 bit", "expected 8 bit")),
+            (noise(HEIGHT, WIDTH) > 9, {}, ("1 bit", "expected 8 bit")),
+            (noise(HEIGHT, WIDTH).astype(np.int8), {}, ("int8", "expected 8 bit unsigned")),
+            (noise(HEIGHT, WIDTH, 4), {}, ("4 channels", "RGB")),
+            (noise(3, HEIGHT, WIDTH), {"photometric": "minisblack"}, ("3 images of full size", "expected one")),
+            (
+                noise(HEIGHT, WIDTH),
+                {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)},
+                ("PALETTE", "grey"),
+            ),
+        ],
+        ids=["16 bit", "1 bit", "signed", "four channels", "a stack", "a palette"],
+    )
+    def test_another_kind_of_image(self, write, pixels, options, words):
+        self.refuses(write(pixels, **options), *words)
+
+    @pytest.mark.parametrize(
+        "options",
+        [{}, {"compression": "lzw"}, {"compression": "zlib", "rowsperstrip": 1}, {"tile": (64, 64), "bigtiff": True}],
+        ids=["uncompressed", "LZW", "deflate rows", "tiles"],
+    )
+    def test_truncated_anywhere(self, write, options):
+        path = write(noise(HEIGHT, WIDTH), **options)
+        whole = path.read_bytes()
+        for length in [*range(1, 400, 13), len(whole) // 2, len(whole) - 1]:
+            path.write_bytes(whole[:length])
+            self.refuses(path, "copy or export it again")
+
+    def test_not_written_to_its_end(self, write):
+        path = write(noise(HEIGHT, WIDTH), compression="lzw", rowsperstrip=16)
+        with tifffile.TiffFile(path, mode="r+") as tiff:
+            counts = tiff.pages[0].tags["StripByteCounts"]
+            counts.overwrite((*counts.value[:-1], 0))
+        self.refuses(path, "empty", "not written to its end")
+
+    @pytest.mark.parametrize("compression", ["lzw", "zlib", "zstd", "jpeg"])
+    def test_damaged_in_the_middle(self, write, compression):
+        threads = threading.active_count()
+        path = write(noise(HEIGHT, WIDTH), compression=compression, tile=(64, 64))
+        with tifffile.TiffFile(path) as tiff:
+            offset = tiff.pages[0].dataoffsets[12]
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            file.write(b"\xff" * 40)
+        with open_slide(path, LAYOUT) as slide:
+            bands = slide.bands()
+            next(bands)
+            with pytest.raises(InputError, match="tile at row 128, column 128 cannot be decoded"):
+                list(bands)
+        assert threading.active_count() == threads
+
+    def test_lzw_data_that_begin_with_a_string(self, write):
+        """Decoders that trust the codes take such a string from memory they have not set, and may end the process."""
+        path = write(noise(HEIGHT, WIDTH), compression="lzw", tile=(64, 64))
+        with tifffile.TiffFile(path) as tiff:
+            offset = tiff.pages[0].dataoffsets[0]
+        # Codes of 9 bits: 256, which clears the table, then 300.
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            file.write((256 << 15 | 300 << 6).to_bytes(3, "big"))
+        self.refuses(path, "tile at row 0, column 0", "code not yet in table", "damaged")
+
+
+class TestPreparedFolder:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        patches, low = cut(noise(HEIGHT, WIDTH))
+        (tmp_path / "slide_7" / "highres_patches" / "0").mkdir(parents=True)
+        Image.fromarray(low).save(tmp_path / "slide_7" / "lowres.jpg", quality=95)
+        for index, patch in enumerate(patches):
+            row, column = divmod(index, LAYOUT.grid)
+            Image.fromarray(patch).save(tmp_path / "slide_7" / "highres_patches" / "0" / f"{column}_{row}.jpg")
+        return tmp_path / "slide_7"
+
+    def test_is_read_as_it_is(self, folder):
+        jpeg = {path.name: np.asarray(Image.open(path)) for path in folder.rglob("*.jpg")}
+        with open_slide(folder, LAYOUT) as slide:
+            assert slide.name == "slide_7"
+            np.testing.assert_array_equal(slide.low_resolution(), jpeg["lowres.jpg"])
+            # Patch 6 is in row 1, column 2; names are column first.
+            np.testing.assert_array_equal(list(slide.patches([6, 8])), [jpeg["2_1.jpg"], jpeg["0_2.jpg"]])
+            assert slide.patches_read == 2
+
+    def test_green_of_three_channels(self, folder):
+        Image.fromarray(noise(12, 12, 3)).save(folder / "lowres.jpg")
+        expected = np.asarray(Image.open(folder / "lowres.jpg"))[..., 1]
+        np.testing.assert_array_equal(open_slide(folder, LAYOUT).low_resolution(), expected)
+
+    def test_a_folder_without_a_low_resolution_image(self, tmp_path):
+        with pytest.raises(InputError, match=r"without lowres\.jpg"):
+            open_slide(tmp_path, LAYOUT)
+
+    def test_a_missing_a_broken_and_a_smaller_patch(self, folder):
+        patches = folder / "highres_patches" / "0"
+        (patches / "0_0.jpg").unlink()
+        whole = (patches / "1_0.jpg").read_bytes()
+        (patches / "1_0.jpg").write_bytes(whole[: len(whole) // 2])
+        Image.fromarray(noise(30, 60)).save(patches / "2_0.jpg")
+        with open_slide(folder, LAYOUT) as slide:
+            for index, words in enumerate((r"cannot be read \(no such file\)", "cannot be read", "expected 60 x 60")):
+                with pytest.raises(InputError, match=f"{index}_0.jpg.*{words}"):
+                    next(slide.patches([index]))
+            assert slide.patches_read == 0
+
+
+def test_each_kind_is_a_slide(write, tmp_path):
+    Image.fromarray(noise(12, 12)).save(tmp_path / "lowres.jpg")
+    for path, kind in ((write(noise(HEIGHT, WIDTH), name="a.b.tif"), TiffSlide), (tmp_path, FolderSlide)):
+        with open_slide(path, LAYOUT) as slide:
+            assert isinstance(slide, kind)
+            assert isinstance(slide, Slide)
+            assert isinstance(slide, BandedSlide) == (kind is TiffSlide)
+            assert slide.name in ("a.b", tmp_path.name)
+            assert slide.layout == LAYOUT
