@@ -12,8 +12,9 @@ import jax
 from absl import flags
 
 from experiments import command
-from experiments.runs.plan import Plan, plan
+from experiments.runs.plan import plan
 from medssl_jax.core.atomic import atomic_path, writable_directory
+from medssl_jax.plan.plan import Plan
 from medssl_jax.plan.topology import topology_devices
 from medssl_jax.report.plan.figure import write_plan_figure
 from medssl_jax.report.plan.tables import plan_text

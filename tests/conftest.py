@@ -51,8 +51,8 @@ def evaluation():
     """Makes what a method gave to 40 test and 30 validation slides, out of the air; `changes` are fields set after."""
     from dataclasses import replace
 
-    from experiments.runs.sos_evaluation import Evaluation, Probabilities
     from medssl_jax.losses.sos import switches
+    from medssl_jax.metrics.sos_evaluation import Evaluation, Probabilities
     from medssl_jax.metrics.switching import MeanSeconds, switched_classes
 
     def make(name, *, rule="confidence", seed=0, c=0.9, sharpness=6.0, **changes):

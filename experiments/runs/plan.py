@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import ml_collections
@@ -11,42 +11,15 @@ import ml_collections
 from experiments.runs.focalmix import abstract_training, check_config
 from medssl_jax.core.errors import InputError
 from medssl_jax.models.layers import compiled_for
-from medssl_jax.plan.chips import TPUS, Chip, chip_of_kind
-from medssl_jax.plan.collectives import Collective, read_collectives
+from medssl_jax.plan.chips import TPUS, chip_of_kind
+from medssl_jax.plan.collectives import read_collectives
 from medssl_jax.plan.costs import bytes_moved, flops
 from medssl_jax.plan.hlo import read_instructions
-from medssl_jax.plan.roofline import Scaled, StepSeconds, Work, step_seconds, weak_scaling
+from medssl_jax.plan.plan import Memory, Plan
+from medssl_jax.plan.roofline import Work, step_seconds, weak_scaling
 from medssl_jax.plan.topology import memory_limit, topology_devices
 
 CHIP_COUNTS = (4, 8, 16, 32, 64, 128, 256)
-
-
-class Memory(NamedTuple):
-    """Bytes on one chip. `arguments` are the state and its patches, `peak` all that is held at once."""
-
-    parameters: int
-    arguments: int
-    temporaries: int
-    program: int
-    peak: int
-    limit: int | None
-
-
-class Plan(NamedTuple):
-    """A compiled step, seen from one of its `chips`; no seconds and no scaling where the chip's figures are unknown."""
-
-    name: str
-    chips: int
-    chip: Chip | None
-    labelled_batch: int
-    unlabelled_batch: int
-    dtype: str
-    remat: bool
-    memory: Memory
-    work: Work
-    compile_seconds: float
-    seconds: StepSeconds | None
-    scaling: list[Scaled]
 
 
 def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan:
@@ -109,17 +82,6 @@ def weak_batch(config: ml_collections.ConfigDict, chips: int) -> ml_collections.
     patches.labelled_batch = max(patches.labelled_batch, chips)
     patches.unlabelled_batch = max(patches.unlabelled_batch, chips) if patches.unlabelled_batch else 0
     return config
-
-
-def collectives_by_origin(collectives: Sequence[Collective]) -> list[Collective]:
-    """Collectives of one kind, group and origin added up, the largest first; `runs` is then how many there are."""
-    totals: dict[tuple[str, int, str], list[int]] = {}
-    for each in collectives:
-        total = totals.setdefault((each.kind, each.group, each.op_name), [0, 0])
-        total[0] += each.runs
-        total[1] += each.runs * each.stored_bytes
-    added = [Collective(kind, size, group, runs, name) for (kind, group, name), (runs, size) in totals.items()]
-    return sorted(added, key=lambda each: -each.stored_bytes)
 
 
 def _compile(lowered, name):

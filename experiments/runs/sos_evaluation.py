@@ -5,14 +5,12 @@ them alike.
 """
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from data_builders.lks import files as lks_files
 from data_builders.slide_source import LksSource
@@ -20,63 +18,10 @@ from experiments.runs.sos import SlideSplit, TrainedMethod
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.imaging.slides import Slide, open_slide
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
-from medssl_jax.metrics.switching import MeanSeconds, low_share, mean_seconds
+from medssl_jax.metrics.sos_evaluation import Evaluation, Probabilities
+from medssl_jax.metrics.switching import MeanSeconds, mean_seconds
 
 OpenSlide = Callable[[], Slide]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Probabilities:
-    """What both networks say of slides, whoever decides; None where the method has no such network."""
-
-    label: Int[np.ndarray, " slides"]
-    low: Float[np.ndarray, "slides classes"] | None
-    high: Float[np.ndarray, "slides classes"] | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Evaluation:
-    """One method, trained with one seed, on the test slides; `rule` says who decides in it.
-
-    `raw_seconds` is None where the slides as downloaded are gone. `peak_memory_bytes` is the compiler's account of the
-    largest compiled program, which has `slide_batch` slides or `patch_batch` patches.
-    """
-
-    name: str
-    seed: int
-    rule: str
-    c: float
-    names: tuple[str, ...]
-    predicted: Int[np.ndarray, " slides"]
-    sent: Bool[np.ndarray, " slides"]
-    test: Probabilities
-    validation: Probabilities
-    prepared_seconds: MeanSeconds
-    raw_seconds: MeanSeconds | None
-    parameters: int
-    peak_memory_bytes: int
-    slide_batch: int
-    patch_batch: int
-
-    @property
-    def low_share(self) -> float:
-        """LP."""
-        return low_share(self.sent)
-
-    @property
-    def right(self) -> Bool[np.ndarray, " slides"]:
-        """Which slides were given their class."""
-        return self.predicted == self.test.label
-
-    @property
-    def has_switch(self) -> bool:
-        """Whether it decides slide by slide who is sent to the HRN."""
-        return self.rule in ("confidence", "policy")
-
-    @property
-    def has_c(self) -> bool:
-        """Whether its switch can be moved."""
-        return self.rule == "confidence"
 
 
 def evaluate(

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from experiments.runs.sos_evaluation import Evaluation, Probabilities
 from medssl_jax.metrics.classification import Estimate, paired_accuracy_difference
+from medssl_jax.metrics.sos_evaluation import Evaluation, Probabilities
 from medssl_jax.metrics.sos_methods import CASCADE, IMAGE_LEVEL, MULTI_SCALE, SOS
 from medssl_jax.metrics.switching import (
     MeanSeconds,

@@ -3,10 +3,8 @@
 import abc
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 RESEARCH_USE = "Research software, not a medical device. Not for diagnosis or treatment."
@@ -45,9 +43,3 @@ class ModelCard(abc.ABC):
             "inference": dict(self.config["inference"]),
             "config_sha256": self.config_sha256,
         }
-
-
-def versions(packages: Sequence[str]) -> dict[str, str]:
-    """The installed versions of Python, this package, JAX, NumPy and `packages`."""
-    names = ("medssl-jax", "jax", "numpy", *packages)
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}

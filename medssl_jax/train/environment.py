@@ -14,7 +14,7 @@ import jax
 from flax.traverse_util import flatten_dict
 
 import medssl_jax
-from medssl_jax.report.provenance import versions
+from medssl_jax.core.versions import versions
 from medssl_jax.train.determinism import is_deterministic
 
 CHECKOUT = Path(medssl_jax.__file__).parents[1]

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.runs.sos_evaluation import Probabilities
 from medssl_jax.metrics.sos_comparison import (
     accuracy_differences,
     choice_of_c,
@@ -14,6 +13,7 @@ from medssl_jax.metrics.sos_comparison import (
     mean_seconds_of,
     scores_of_switch,
 )
+from medssl_jax.metrics.sos_evaluation import Probabilities
 from medssl_jax.metrics.switching import MeanSeconds
 
 

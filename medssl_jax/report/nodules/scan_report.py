@@ -13,10 +13,11 @@ from jaxtyping import Float
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
+from medssl_jax.core.versions import versions
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions
+from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
 
 DETECTION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm", "probability")
 READER_PACKAGES = ("simpleitk",)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from experiments.runs.plan import Plan
+from medssl_jax.plan.plan import Plan
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten, write_figure
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from experiments.runs.plan import Memory, Plan, collectives_by_origin
 from medssl_jax.plan.collectives import KINDS
+from medssl_jax.plan.plan import Memory, Plan, collectives_by_origin
 from medssl_jax.plan.roofline import Scaled, StepSeconds
 from medssl_jax.report.text_table import text_table
 

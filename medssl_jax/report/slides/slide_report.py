@@ -12,9 +12,10 @@ from jaxtyping import Float
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
+from medssl_jax.core.versions import versions
 from medssl_jax.data.slide_looks import LooksOfMany
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
-from medssl_jax.report.provenance import RESEARCH_USE, ModelCard, versions
+from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
 from medssl_jax.report.slides.slide_notices import SlideReading, reading_as_json, reading_notices, unlike_training
 
 STAGES = (*LOW_STAGES, *HIGH_STAGES)

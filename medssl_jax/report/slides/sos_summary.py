@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from experiments.runs.sos_evaluation import Evaluation
 from medssl_jax.core.atomic import write_text
 from medssl_jax.metrics.classification import accuracy_of_counts
 from medssl_jax.metrics.sos_comparison import (
@@ -24,6 +23,7 @@ from medssl_jax.metrics.sos_comparison import (
     scores_of_switch,
     seconds_of,
 )
+from medssl_jax.metrics.sos_evaluation import Evaluation
 from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.slides.sos_figures import (
     FixedMethod,

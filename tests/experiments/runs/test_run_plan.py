@@ -5,9 +5,10 @@ import sys
 import pytest
 
 from experiments.configs import phantom
-from experiments.runs.plan import collectives_by_origin, memory_wanted, plan, weak_batch
+from experiments.runs.plan import memory_wanted, plan, weak_batch
 from medssl_jax.core.errors import InputError
 from medssl_jax.plan.collectives import Collective
+from medssl_jax.plan.plan import collectives_by_origin
 from medssl_jax.report.plan.figure import write_plan_figure
 from medssl_jax.report.plan.tables import plan_text
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from experiments.runs.plan import Memory, Plan
 from medssl_jax.plan.chips import TPUS
 from medssl_jax.plan.collectives import Collective
+from medssl_jax.plan.plan import Memory, Plan
 from medssl_jax.plan.roofline import Work, step_seconds, weak_scaling
 
 GIB = 2**30

@@ -1,0 +1,62 @@
+"""What a method of SOS's table gave to the slides it was evaluated on."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from medssl_jax.metrics.switching import MeanSeconds, low_share
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Probabilities:
+    """What both networks say of slides, whoever decides; None where the method has no such network."""
+
+    label: Int[np.ndarray, " slides"]
+    low: Float[np.ndarray, "slides classes"] | None
+    high: Float[np.ndarray, "slides classes"] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One method, trained with one seed, on the test slides; `rule` says who decides in it.
+
+    `raw_seconds` is None where the slides as downloaded are gone. `peak_memory_bytes` is the compiler's account of the
+    largest compiled program, which has `slide_batch` slides or `patch_batch` patches.
+    """
+
+    name: str
+    seed: int
+    rule: str
+    c: float
+    names: tuple[str, ...]
+    predicted: Int[np.ndarray, " slides"]
+    sent: Bool[np.ndarray, " slides"]
+    test: Probabilities
+    validation: Probabilities
+    prepared_seconds: MeanSeconds
+    raw_seconds: MeanSeconds | None
+    parameters: int
+    peak_memory_bytes: int
+    slide_batch: int
+    patch_batch: int
+
+    @property
+    def low_share(self) -> float:
+        """LP."""
+        return low_share(self.sent)
+
+    @property
+    def right(self) -> Bool[np.ndarray, " slides"]:
+        """Which slides were given their class."""
+        return self.predicted == self.test.label
+
+    @property
+    def has_switch(self) -> bool:
+        """Whether it decides slide by slide who is sent to the HRN."""
+        return self.rule in ("confidence", "policy")
+
+    @property
+    def has_c(self) -> bool:
+        """Whether its switch can be moved."""
+        return self.rule == "confidence"
