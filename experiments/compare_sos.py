@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from data_builders.lks.files import CLASSES
 from experiments import command, comparison
+from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run
 from experiments.runs.sos_evaluation import evaluate
 from medssl_jax.core.atomic import writable_directory
@@ -44,12 +45,12 @@ def main(_) -> None:
         workdir,
         evaluations,
         CLASSES,
-        is_lks=sos_run.is_lks(data, source),
-        needs_high=sos_run.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
+        is_lks=slides_run.is_lks(data, source),
+        needs_high=slides_run.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
         markdown=True,
     )
     seeds = ", ".join(map(str, FLAGS.seed))
-    table = f"{sos_run.data_name(data, source)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
+    table = f"{slides_run.data_name(data, source)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
     comparison.write_table(workdir, table)
 
 

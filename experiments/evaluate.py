@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command
-from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.names import printable
 from medssl_jax.imaging.luna16_csv import read_annotations, read_excluded, read_series_uids
 from medssl_jax.imaging.submission import read_submission
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     result = score(marks, annotations, excluded, series_uids, bootstraps=BOOTSTRAPS.value, seed=SEED.value)
     print(scored_lines(result, marks, annotations))
     print(result_table(result))
-    result.to_json(output / "froc.json")
+    write_text(output / "froc.json", result.as_json())
     write_froc_figure(output / "froc.png", {printable(Path(SUBMISSION.value).stem): result})
     print(f"written: {output / 'froc.json'} and {output / 'froc.png'}")
 

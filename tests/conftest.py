@@ -1,6 +1,7 @@
 """What every test stands on: the CPU, no clock, and real reference files where they are at hand."""
 
 import collections
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,44 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(WITHOUT_SHARED_DATA)
     return SHARED_DATA
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Makes every write of an ArrayRecord fail as on a full disk."""
+
+    class FullDisk:
+        def __init__(self, path, options):
+            self.path = path
+
+        def write(self, record):
+            raise RuntimeError(f"write() failed: No space left on device; writing {self.path}")
+
+        def close(self):
+            self.write(b"")
+
+    monkeypatch.setattr("array_record.python.array_record_module.ArrayRecordWriter", FullDisk)
+
+
+@pytest.fixture
+def findings():
+    """Makes small findings of rows: findings((uid, x, y, z, diameter), ...)"""
+    from medssl_jax.imaging.luna16_csv import Findings
+
+    return functools.partial(_from_rows, Findings)
+
+
+@pytest.fixture
+def marks():
+    """Makes small marks of rows: marks((uid, x, y, z, probability), ...)"""
+    from medssl_jax.imaging.submission import Marks
+
+    return functools.partial(_from_rows, Marks)
+
+
+def _from_rows(kind, *rows):
+    table = np.array([row[1:] for row in rows], float).reshape(-1, 4)
+    return kind(tuple(row[0] for row in rows), table[:, :3], table[:, 3])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # so that it comes after pytest's own list of what was skipped

@@ -90,7 +90,6 @@ def get_config(_: str = "") -> ConfigDict:
     optimiser.ema_decay = 0.0  # (f) current weights; above 0 an average is kept and evaluated
 
     inference = config.inference = ConfigDict()  # (o) but for the number of marks
-    inference.whole_scan = False  # True: one pass, z shared by devices; GroupNorm sees the whole scan, which costs CPM
     inference.overlap = 32
     inference.window_batch = 4
     inference.candidates = 256  # best anchors a window that enter NMS

@@ -13,6 +13,7 @@ import numpy as np
 
 from data_builders.scan_source import DATA_SETS
 from experiments.runs.scans import all_facts, findings_of, open_cache, phantom_of, prepared_scans
+from medssl_jax.core.atomic import write_text
 from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.data.crop_cache import CropCache
 from medssl_jax.data.patches import PatchSettings
@@ -23,12 +24,11 @@ from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.imaging.luna16_csv import is_luna16, write_series_uids
 from medssl_jax.imaging.submission import Marks, write_submission
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings
-from medssl_jax.inference.whole import WholeScanDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FrocResult, score
 from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.parallel import hosts
-from medssl_jax.parallel.sharding import HERE, Placement, place, space_mesh
+from medssl_jax.parallel.sharding import HERE, Placement, place
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
 from medssl_jax.train.config_checks import (
@@ -55,8 +55,6 @@ from medssl_jax.train.run import Watch, load_run, train_in, unwatched
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.workdir import claim_workdir, only_run_in, record_split
 
-ScanDetector = SlidingDetector | WholeScanDetector
-
 
 class LoadedDetector(NamedTuple):
     """A trained detector: `detector(params, hu_zyx, lungs_zyx)` finds nodules in a prepared scan."""
@@ -64,7 +62,7 @@ class LoadedDetector(NamedTuple):
     config: ml_collections.ConfigDict
     step: int
     params: Any
-    detector: ScanDetector
+    detector: SlidingDetector
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched) -> FrocResult:
@@ -102,7 +100,7 @@ def _train_and_score(config, workdir, watch):
 def _write_results(config, workdir, split, marks, result, *, on_luna16):
     write_submission(workdir / "submission.csv", marks)
     write_series_uids(workdir / "seriesuids.csv", split.test)
-    result.to_json(workdir / "froc.json")
+    write_text(workdir / "froc.json", result.as_json())
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
     write_froc_figure(workdir / "froc.png", {name: result})
     rows = [result_row(name, result)]
@@ -297,22 +295,15 @@ def abstract_training(
     return placement, compiled_step(config, placement), *placement.abstract(state, batch)
 
 
-def scan_detector(config: ml_collections.ConfigDict, detector: Detector, placement: Placement = HERE) -> ScanDetector:
-    """What finds nodules in a scan: the devices of the placement share its windows, or those of this host the scan."""
-    inference = dict(config.inference)
-    if inference.pop("whole_scan", False):  # which runs of older versions do not name
-        return WholeScanDetector(
-            detector.predict_levels,
-            detector.grid.levels,
-            SlidingSettings(**inference),
-            space_mesh(jax.local_devices()),
-            stride=detector.coarsest_stride,
-        )
-    return SlidingDetector(detector.predict, detector.grid, SlidingSettings(**inference), placement)
+def scan_detector(
+    config: ml_collections.ConfigDict, detector: Detector, placement: Placement = HERE
+) -> SlidingDetector:
+    """What finds nodules in a scan; the devices of the placement share its windows."""
+    return SlidingDetector(detector.predict, detector.grid, SlidingSettings(**config.inference), placement)
 
 
 def find_marks(
-    detector: ScanDetector, params: Any, cache: CropCache, series_uids: Sequence[str], progress: Progress = silent
+    detector: SlidingDetector, params: Any, cache: CropCache, series_uids: Sequence[str], progress: Progress = silent
 ) -> Marks:
     """Marks on scans of the cache, in world mm, in the order of the scans; `progress` wraps the iteration.
 

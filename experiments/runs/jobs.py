@@ -8,6 +8,7 @@ import jax
 import ml_collections
 
 from experiments.runs import focalmix, sos, sos_job
+from experiments.runs import slides as slides_run
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel.sharding import Placement
 from medssl_jax.train.run_record import SECTIONS, command_of
@@ -44,7 +45,7 @@ _SOS = Job(
     command="experiments.sos",
     run=sos_job.run,
     check_config=sos.check_config,
-    open_data=lambda config: sos.open_slides(config.data),
+    open_data=lambda config: slides_run.open_slides(config.data),
     placement=sos.placement_of,
     fresh_state=sos.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json"), Path.read_bytes) | {"results.json": sos_job.slides_in},

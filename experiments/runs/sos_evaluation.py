@@ -14,7 +14,8 @@ import numpy as np
 
 from data_builders.lks import files as lks_files
 from data_builders.slide_source import LksSource
-from experiments.runs.sos import SlideSplit, TrainedMethod
+from experiments.runs.slides import SlideSplit
+from experiments.runs.sos import TrainedMethod
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.imaging.slides import Slide, open_slide
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult

@@ -6,7 +6,8 @@ from pathlib import Path
 import ml_collections
 
 from data_builders.lks.files import CLASSES
-from experiments.runs.sos import data_name, is_lks, needs_high_resolution, train_method
+from experiments.runs.slides import data_name, is_lks, needs_high_resolution
+from experiments.runs.sos import train_method
 from experiments.runs.sos_evaluation import evaluate
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar

@@ -5,7 +5,6 @@ pulmonary nodules in computed tomography images: the LUNA16 challenge", Medical 
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
@@ -61,11 +59,11 @@ class FrocResult:
     curve: Curve
     outcome: Outcome
 
-    def to_json(self, path: str | os.PathLike) -> None:
-        """Writes `froc.json`, whole or not at all."""
+    def as_json(self) -> str:
+        """The text of `froc.json`."""
         beyond_json = ("curve", "outcome")
         fields = {name: value for name, value in vars(self).items() if name not in beyond_json}
-        write_text(path, json.dumps(fields, indent=2, allow_nan=False) + "\n")
+        return json.dumps(fields, indent=2, allow_nan=False) + "\n"
 
 
 class CpmDifference(NamedTuple):

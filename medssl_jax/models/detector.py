@@ -20,11 +20,6 @@ class Detector:
     network: FPN3D
     grid: AnchorGrid
 
-    @property
-    def coarsest_stride(self) -> int:
-        """The stride of the last stage of the backbone, which the sides of a volume must be multiples of."""
-        return 2 ** len(self.network.features)
-
     def init(self, key: Array) -> Any:
         """Fresh parameters."""
         side = self.grid.patch_side
@@ -33,11 +28,6 @@ class Detector:
     def predict(self, params: Any, patches: Float[Array, "b s s s 1"]) -> Prediction:
         """Logits and box codes of normalised patches."""
         prediction: Any = self.network.apply({"params": params}, patches)
-        return prediction
-
-    def predict_levels(self, params: Any, volumes: Float[Array, "b z y x 1"]) -> list[Prediction]:
-        """The same for volumes of any shape, in one grid a level (`FPN3D.predict_levels`)."""
-        prediction: Any = self.network.apply({"params": params}, volumes, method="predict_levels")
         return prediction
 
 

@@ -44,17 +44,9 @@ class FPN3D(nn.Module):
     remat: bool = False
     dtype: jnp.dtype = jnp.dtype("float32")
 
-    def __call__(self, patches: Float[Array, "b z y x 1"]) -> Prediction:
-        """Logits `(b, anchors)` and codes `(b, anchors, 4)`, both float32 whatever `dtype` computes them."""
-        levels, batch = self.predict_levels(patches), patches.shape[0]
-        return Prediction(
-            jnp.concatenate([level.logits.reshape(batch, -1) for level in levels], 1),
-            jnp.concatenate([level.codes.reshape(batch, -1, 4) for level in levels], 1),
-        )
-
     @nn.compact
-    def predict_levels(self, patches: Float[Array, "b z y x 1"]) -> list[Prediction]:
-        """The same in grids, one a level: logits `(b, z, y, x, sides)` and codes `(b, z, y, x, sides, 4)`.
+    def __call__(self, patches: Float[Array, "b z y x 1"]) -> Prediction:
+        """Logits `(b, anchors)` and codes `(b, anchors, 4)`, both float32 whatever `dtype` computes them.
 
         Sides must be multiples of the stride of the last backbone stage.
         """
@@ -79,7 +71,9 @@ class FPN3D(nn.Module):
                 to_logits = Conv3D(sides, 1, 1, True, small, prior_logit, name=f"logits{stride}")
                 to_codes = Conv3D(4 * sides, 1, 1, True, small, name=f"codes{stride}")
                 logits, codes = to_logits(classify(smooth)), to_codes(locate(smooth))
+                rows = patches.shape[0]
                 predictions[stride] = Prediction(
-                    logits.astype(jnp.float32), codes.reshape(*codes.shape[:-1], sides, 4).astype(jnp.float32)
+                    logits.astype(jnp.float32).reshape(rows, -1), codes.astype(jnp.float32).reshape(rows, -1, 4)
                 )
-        return [predictions[level.stride] for level in self.levels]
+        ordered = [predictions[level.stride] for level in self.levels]
+        return Prediction(*(jnp.concatenate(parts, 1) for parts in zip(*ordered, strict=True)))

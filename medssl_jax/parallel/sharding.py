@@ -144,8 +144,3 @@ def place(devices: Sequence[jax.Device], *, batches: Sequence[int], groups: int 
         return HERE
     grid = np.array(chosen).reshape(math.gcd(len(chosen), groups), -1)
     return Placement(Mesh(grid, ("group", "member"), axis_types=(AxisType.Auto,) * 2))
-
-
-def space_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """Devices in a row that share the z axis of a volume."""
-    return Mesh(np.array(devices), ("space",), axis_types=(AxisType.Auto,))

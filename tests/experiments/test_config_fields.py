@@ -31,7 +31,7 @@ SENSIBLE = {
         *(f"optimiser.{name}" for name in ("warmup_share", "b1", "b2", "weight_decay", "ema_decay")),
         *(f"data.phantom.share_{name}" for name in ("without_nodules", "fine_only", "hazy", "hinted")),
         # Switches, of which 0 is one side.
-        *("data.allow_absent", "data.mask_lungs", "model.remat", "ssl.judge_guesses", "inference.whole_scan"),
+        *("data.allow_absent", "data.mask_lungs", "model.remat", "ssl.judge_guesses"),
         *("mixup.image", "mixup.object", "batches.symmetries", "method.stop_feature", "method.stop_paradoxical_low"),
         "method.use_policy",
     },

@@ -3,6 +3,7 @@
 import pytest
 
 from experiments import command
+from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run
 from experiments.runs.focalmix import check_config
 from medssl_jax.data.scan_facts import ScanFacts
@@ -79,7 +80,7 @@ def test_the_methods_are_those_of_the_paper_and_the_cascade(size):
 def test_phantom_methods_see_the_same_slides_of_every_class():
     first, *others = (config.data for name, config in SOS.items() if name.startswith("phantom"))
     assert all(other == first for other in others)
-    slides = plan_slides(sos_run.phantom_of(first))
+    slides = plan_slides(slides_run.phantom_of(first))
     labels = [slide.label for slide in slides if slide.split == "train"]
     _, validation = draw_stratified([sorted(set(labels)).index(label) for label in labels], 0.15, 0)
     assert len({labels[position] for position in validation}) == 4

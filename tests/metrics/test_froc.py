@@ -314,10 +314,9 @@ def test_runs_on_other_scans_cannot_be_compared():
         pooled_over_runs([scored(0), scored(1)])
 
 
-def test_json_holds_the_official_keys_and_the_intervals(tmp_path, shared_data):
+def test_json_holds_the_official_keys_and_the_intervals(shared_data):
     result = scored(6)
-    result.to_json(tmp_path / "froc.json")
-    written = json.loads((tmp_path / "froc.json").read_text())
+    written = json.loads(result.as_json())
     expected = json.loads((shared_data / "submissions" / "deepseed_fold9" / "expected.json").read_text())
     assert list(written) == [*expected, "cpm_interval_95", "sensitivity_interval_95"]
     assert written["sensitivity"] == list(result.sensitivity)

@@ -56,7 +56,6 @@ def test_one_prediction_an_anchor():
     )
     assert prediction.logits.shape == (2, len(detector.grid))
     assert prediction.codes.shape == (2, len(detector.grid), 4)
-    assert detector.coarsest_stride == 16
 
 
 def test_starts_from_the_prior(predict, params):

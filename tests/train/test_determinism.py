@@ -13,6 +13,7 @@ from jax.extend.core import jaxprs_in_params
 
 from experiments.configs import phantom, phantom_rdms, phantom_sos
 from experiments.runs import focalmix as focalmix_run
+from experiments.runs import slides
 from experiments.runs import sos as sos_run
 from medssl_jax.core.errors import InputError
 from medssl_jax.train.determinism import is_deterministic, make_deterministic, refusals_explained
@@ -117,7 +118,7 @@ def test_the_sos_step_needs_nothing_of_that_kind(config):
         optimiser=make_optimiser(config.optimiser, config.steps),
         settings=sos_run.method_settings(config),
     )
-    side, patch_side = sos_run.layout_of(config.data).low_side, config.data.patch_side
+    side, patch_side = slides.layout_of(config.data).low_side, config.data.patch_side
     batch = {
         "low_resolution": jax.ShapeDtypeStruct((2, side, side), jnp.uint8),
         "label": jax.ShapeDtypeStruct((2,), jnp.int32),

@@ -11,6 +11,7 @@ import tifffile
 from data_builders.lks.files import CLASSES
 from data_builders.slide_source import LksSource
 from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
+from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run
 from experiments.runs.classify import classify_files
 from experiments.runs.focalmix import load_detector
@@ -191,22 +192,22 @@ def test_the_summary_says_what_was_measured(evaluations, folder):
 def test_prepared_slides_cut_otherwise_are_refused(folder, trained):
     data = small_config(folder, **{"data.manual_dir": str(folder / "gone")}).data
     del data["phantom"]
-    assert len(sos_run.open_slides(data)) == 24
+    assert len(slides_run.open_slides(data)) == 24
     data.background_threshold = 3.0
     with pytest.raises(
         InputError, match=r"background_threshold = 8\.0, config field data\.background_threshold is 3\.0"
     ):
-        sos_run.open_slides(data)
+        slides_run.open_slides(data)
     data.background_threshold, data.grid, data.patch_side = 8.0, 2, 128
     with pytest.raises(InputError, match=r"prepared with grid = 4, config field data\.grid is 2"):
-        sos_run.open_slides(data)
+        slides_run.open_slides(data)
 
 
 def test_too_few_slides_to_validate_on_are_refused(trained, folder):
     one_of_each_class = copy.copy(trained[1])
     one_of_each_class.splits, one_of_each_class.labels = ("train",) * 4 + ("test",), (0, 1, 2, 3, 0)
     with pytest.raises(InputError, match="no slide to validate on"):
-        sos_run.split_of(small_config(folder), one_of_each_class)
+        slides_run.split_of(small_config(folder), one_of_each_class)
 
 
 def test_the_switch_is_where_training_put_it_unless_it_is_moved():
@@ -221,8 +222,8 @@ def test_truth_is_known_of_phantoms_only(folder, trained):
     _, source, split = trained
     data = small_config(folder).data
     names = [source.names[index] for index in split.test]
-    assert sos_run.needs_high_resolution(data, names).dtype == bool
-    assert sos_run.needs_high_resolution(lks_sos.get_config().data, names) is None
+    assert slides_run.needs_high_resolution(data, names).dtype == bool
+    assert slides_run.needs_high_resolution(lks_sos.get_config().data, names) is None
 
 
 def test_configs_that_differ_only_in_inference_share_a_training():
@@ -286,10 +287,10 @@ def test_lks_is_known_by_the_slides_of_its_classes():
 
     def known(splits, labels):
         source = slides(splits, labels)
-        assert (sos_run.data_name(data, source) == "LKS") == sos_run.is_lks(data, source)
-        return sos_run.is_lks(data, source)
+        assert (slides_run.data_name(data, source) == "LKS") == slides_run.is_lks(data, source)
+        return slides_run.is_lks(data, source)
 
     assert known(splits, labels)
     assert not known(splits[1:], labels[1:])
     assert not known(splits, [*labels[:-1], 2])
-    assert not sos_run.is_lks(phantom_sos.get_config().data, slides(splits, labels))
+    assert not slides_run.is_lks(phantom_sos.get_config().data, slides(splits, labels))

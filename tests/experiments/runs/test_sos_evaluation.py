@@ -11,8 +11,10 @@ import tifffile
 
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
 from experiments.configs import sos
+from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run
-from experiments.runs.sos import SlideSplit, TrainedMethod
+from experiments.runs.slides import SlideSplit
+from experiments.runs.sos import TrainedMethod
 from experiments.runs.sos_evaluation import both_networks, evaluate
 from medssl_jax.core.errors import InputError
 from medssl_jax.inference.selective import SelectiveClassifier
@@ -41,7 +43,7 @@ def lks(tmp_path_factory) -> ml_collections.ConfigDict:
             tifffile.imwrite(folder / "LKS" / split / name, rng.integers(5, 250, (40, 40), np.uint8), compression="lzw")
             rows.append(f"{name},{('Neg', 'AMA', 'SMA-V', 'SMA-T')[place % 4]}")
         (folder / "LKS" / f"{split}_Labels.csv").write_text("\n".join(rows) + "\n")
-    prepare_lks(config.data.manual_dir, config.data.data_dir, sos_run.layout_of(config.data))
+    prepare_lks(config.data.manual_dir, config.data.data_dir, slides_run.layout_of(config.data))
     return config
 
 

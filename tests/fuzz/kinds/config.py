@@ -15,7 +15,8 @@ from flax.traverse_util import flatten_dict
 
 from experiments import command
 from experiments.configs import phantom, phantom_sos
-from experiments.runs import jobs, sos
+from experiments.runs import jobs
+from experiments.runs import slides as slides_run
 from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 from tests.fuzz.damage import NUMBER_TEXTS, damage_file, other_text
@@ -129,7 +130,7 @@ def read(folder: Path):
         config = flags.FLAGS.config
         command.require_config_of(f"experiments.{given['command']}", config)
         jobs.job_of(config).check_config(config)
-        Luna16Phantom(**config.data.phantom) if given["command"] == "focalmix" else sos.phantom_of(config.data)
+        Luna16Phantom(**config.data.phantom) if given["command"] == "focalmix" else slides_run.phantom_of(config.data)
         taken.append(config)
 
     said = io.StringIO()

@@ -1,0 +1,122 @@
+"""The slides of an SOS run from its config: phantom, prepared data set, split; and what tables call them."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+from jaxtyping import Bool
+
+from data_builders.lks.files import SLIDES_OF_LKS
+from data_builders.slide_source import LksSource, open_lks, prepare_lks
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
+from medssl_jax.data.splits import draw_stratified
+from medssl_jax.imaging.slides import SlideLayout
+from medssl_jax.train.config_checks import phantom_from
+
+PURPOSES = {"train": "train on", "validation": "validate on", "test": "test on"}
+
+
+@dataclasses.dataclass(frozen=True)
+class SlideSplit:
+    """Positions of slides in a source; no slide is in two parts."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def open_slides(data: ml_collections.ConfigDict) -> LksSource:
+    """The slides of `config.data`: makes the phantom if there is to be one, and the prepared data set."""
+    workers = os.cpu_count() or 1
+    if "phantom" in data:
+        from medssl_jax.phantoms.lks import write_lks_phantom
+
+        write_lks_phantom(
+            phantom_of(data), data.manual_dir, workers=workers, progress=progress_bar("phantom", "slides")
+        )
+    prepare_lks(
+        data.manual_dir,
+        data.data_dir,
+        layout_of(data),
+        background_threshold=data.background_threshold,
+        workers=workers,
+        progress=progress_bar("preparing", "slides"),
+    )
+    source = open_lks(data.data_dir)
+    # Where the slides as downloaded are gone, nothing before compares the prepared ones with the config.
+    for field, found, wanted in (
+        *((name, getattr(source.layout, name), data[name]) for name in ("grid", "patch_side", "shrink")),
+        ("background_threshold", source.background_threshold, data.background_threshold),
+    ):
+        if found != wanted:
+            raise InputError(
+                f"{data.data_dir}: LKS was prepared with {field} = {found}, config field data.{field} is {wanted}: "
+                "give the data_dir of slides prepared so, or prepare them anew"
+            )
+    return source
+
+
+def phantom_of(data: ml_collections.ConfigDict) -> Any:
+    """The phantom of `config.data`, cut as the slides are. Raises `InputError` for a field out of range."""
+    from medssl_jax.phantoms.slides.spec import LksPhantom
+
+    return phantom_from(LksPhantom, data.phantom, grid=data.grid, patch_side=data.patch_side, shrink=data.shrink)
+
+
+def needs_high_resolution(data: ml_collections.ConfigDict, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:
+    """Which slides show their class at full resolution only: the truth of a phantom, None for real slides."""
+    if "phantom" not in data:
+        return None
+    from medssl_jax.phantoms.lks import read_truth
+
+    return np.array([read_truth(data.manual_dir, name).fine_only for name in names])
+
+
+def is_lks(data: ml_collections.ConfigDict, source: LksSource) -> bool:
+    """Whether these are as many slides of each class as LKS has, so that the paper's rows may stand beside ours."""
+    found = collections.Counter(zip(source.splits, source.labels, strict=True))
+    expected = {(split, label): count for split, counts in SLIDES_OF_LKS.items() for label, count in enumerate(counts)}
+    return "phantom" not in data and found == expected
+
+
+def data_name(data: ml_collections.ConfigDict, source: LksSource) -> str:
+    """What a table is headed with, so that no result on other slides is taken for one on LKS."""
+    if "phantom" in data:
+        return "phantom (synthetic slides, not LKS)"
+    if is_lks(data, source):
+        return "LKS"
+    expected = " and ".join(f"{sum(counts)} {split} slides" for split, counts in SLIDES_OF_LKS.items())
+    return f"slides in LKS's layout, not LKS, which has {expected} in classes of its own sizes"
+
+
+def layout_of(data: ml_collections.ConfigDict) -> SlideLayout:
+    """How the slides are cut. Raises `InputError` for sizes that do not fit."""
+    return SlideLayout(data.grid, data.patch_side, data.shrink)
+
+
+def split_of(config: ml_collections.ConfigDict, source: LksSource) -> SlideSplit:
+    """The data set's own test slides, and of its training slides a stratified share to validate on.
+
+    Raises `InputError` where there are too few slides for the three parts.
+    """
+    of_training = [index for index, split in enumerate(source.splits) if split == "train"]
+    train, validation = draw_stratified(
+        [source.labels[index] for index in of_training], config.split.validation_share, config.split.seed
+    )
+    split = SlideSplit(
+        train=tuple(of_training[position] for position in train),
+        validation=tuple(of_training[position] for position in validation),
+        test=tuple(index for index, split in enumerate(source.splits) if split == "test"),
+    )
+    for part, indices in dataclasses.asdict(split).items():
+        if not indices:
+            raise InputError(
+                f"{config.data.data_dir}: no slide to {PURPOSES[part]}, expected two or more training slides of a "
+                "class and one or more test slides: prepare more slides"
+            )
+    return split
