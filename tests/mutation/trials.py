@@ -78,6 +78,8 @@ def run_tests(
             os._exit(0)
     status = _wait(child, wall_seconds)
     found = json.loads(report.read_text()) if report.exists() else {}
+    if found.get("usage_error"):  # no fault dies by that
+        raise RuntimeError(f"pytest was started wrongly: see {tree.parent / 'output.txt'}")
     failed = found.get("failed", f"ended with status {status}")
     if status in (-signal.SIGXCPU, -signal.SIGKILL):
         failed = "time limit"
@@ -116,7 +118,7 @@ def _run_here(tree, files, measure):
         os.dup2(output.fileno(), 2)
     lines = _note_lines(tree) if measure else {}
     first_failure = _FirstFailure()
-    options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={home / 'files'}"]
+    options = ["-x", "-q", "-m", "not slow", "-n", "0", "-p", "no:cacheprovider", f"--basetemp={home / 'files'}"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of plugins that are imported before
     status = pytest.main([*options, *files], plugins=[first_failure])
     sys.settrace(None)
@@ -126,6 +128,7 @@ def _run_here(tree, files, measure):
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "failed": first_failure.name,
+        "usage_error": status == pytest.ExitCode.USAGE_ERROR,
         "seconds": round(sum(each.ru_utime + each.ru_stime for each in used), 2),
         "lines": {str(Path(path).relative_to(tree)): sorted(run) for path, run in lines.items() if run},
     }
