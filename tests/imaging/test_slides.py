@@ -271,7 +271,7 @@ class TestWhatIsDecoded:
             assert list(slide.patches([])) == []
         # The row asked for, and at most the one read ahead.
         assert max(decoded) <= 2
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
 
     def test_the_low_resolution_image_is_made_once(self, write, decoded):
         with open_slide(write(noise(HEIGHT, WIDTH), compression="lzw"), LAYOUT) as slide:
@@ -390,7 +390,7 @@ class TestBadFiles:
             next(bands)
             with pytest.raises(InputError, match="tile at row 128, column 128 cannot be decoded"):
                 list(bands)
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
 
     def test_lzw_data_that_begin_with_a_string(self, write):
         """Decoders that trust the codes take such a string from memory they have not set, and may end the process."""
