@@ -22,7 +22,7 @@ class ScanJob:
     description: str
     load: Callable[[], PreparedScan]
 
-    def facts(self, scan: PreparedScan) -> dict[str, Any]:
+    def metadata(self, scan: PreparedScan) -> dict[str, Any]:
         """What the data set's `metadata.json` says of the scan, so that nobody needs its voxels to know it."""
-        facts = {name: getattr(self, name) for name in ("series_uid", "patient", "subset", "is_labelled")}
-        return {**facts, "size_zyx": list(scan.grid.size_zyx)}
+        metadata = {name: getattr(self, name) for name in ("series_uid", "patient", "subset", "is_labelled")}
+        return {**metadata, "size_zyx": list(scan.grid.size_zyx)}

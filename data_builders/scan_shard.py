@@ -58,7 +58,7 @@ class ShardJob:
 
 @dataclasses.dataclass(frozen=True)
 class ShardSummary:
-    """What is in a shard: keys and facts of its scans in order, and of those that could not be prepared, by series UID.
+    """The contents of a shard: keys and metadata of its scans in order, and the series UIDs of those left out.
 
     `failures` says why, `failed_keys` are their keys; `sha256` is that of the file, "" where there is none or it is not
     known yet.
@@ -159,7 +159,7 @@ def shard_examples(
                 raise
             failures[job.series_uid], failed_keys[job.series_uid] = str(error), key
             continue
-        scans.append(_facts(job, scan, _record(scan)))
+        scans.append(_metadata(job, scan, _record(scan)))
         keys.append(key)
         yield job.series_uid, _example(scan)
     if not scans:
@@ -181,32 +181,32 @@ def _finished(shard, folder) -> ShardSummary | None:
 
 
 def _write_part(job, path):
-    """Prepares one scan, unless its part is there whole; its facts are the first line of the part, its record the rest.
+    """The metadata of one scan, which is prepared unless its part is there whole.
 
-    Returns the facts.
+    The first line of a part is the metadata, the rest the record.
     """
-    facts = _facts_of(path)
-    if facts is None:
+    metadata = _metadata_of(path)
+    if metadata is None:
         scan = job.load()
         record = _record(scan)
-        facts = _facts(job, scan, record)
+        metadata = _metadata(job, scan, record)
         with atomic_path(path) as temporary:
-            temporary.write_bytes(sealed(json.dumps(facts)) + record)
-    return facts
+            temporary.write_bytes(sealed(json.dumps(metadata)) + record)
+    return metadata
 
 
-def _facts(job, scan, record):
-    return job.facts(scan) | {"record_sha256": hashlib.sha256(record).hexdigest()}
+def _metadata(job, scan, record):
+    return job.metadata(scan) | {"record_sha256": hashlib.sha256(record).hexdigest()}
 
 
-def _facts_of(part):
-    """The facts of a part, None where it is not there whole."""
+def _metadata_of(part):
+    """The metadata of a part, None where it is not there whole."""
     if not part.is_file():
         return None
     with part.open("rb") as file:
         text, record = unsealed(file.readline()), file.read()
-    facts = json.loads(text) if text else None
-    return facts if facts and facts["record_sha256"] == hashlib.sha256(record).hexdigest() else None
+    metadata = json.loads(text) if text else None
+    return metadata if metadata and metadata["record_sha256"] == hashlib.sha256(record).hexdigest() else None
 
 
 def _record_of(part):

@@ -13,7 +13,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import Progress
 from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.tfds_store import Records, check_is_made, is_made, make, read_metadata
 from medssl_jax.imaging.geometry import Grid
 
@@ -28,14 +28,16 @@ class ScanSource(Sequence):
 
     A damaged one raises `InputError` when it is read, a description that is damaged before.
 
-    `series_uids`, `facts` (of each series) and `fingerprint`, a short name of exactly this data, are there without
+    `series_uids`, `metadata` (of each series) and `fingerprint`, a short name of exactly this data, are there without
     decoding a volume; `left_out` says why a scan is not, by series UID, and `left_out_keys` which one that was.
     """
 
     def __init__(self, directory: Path):
         index = read_metadata(directory)
-        self.facts: dict[str, ScanFacts] = {scan["series_uid"]: ScanFacts.from_json(scan) for scan in index["scans"]}
-        self.series_uids: tuple[str, ...] = tuple(self.facts)
+        self.metadata: dict[str, ScanMetadata] = {
+            scan["series_uid"]: ScanMetadata.from_json(scan) for scan in index["scans"]
+        }
+        self.series_uids: tuple[str, ...] = tuple(self.metadata)
         self.fingerprint: str = index["fingerprint"]
         self.left_out: dict[str, str] = index["left_out"]
         self.left_out_keys: dict[str, str] = index["left_out_keys"]
@@ -55,7 +57,7 @@ class ScanSource(Sequence):
             boxes_zyxdhw_voxel=np.asarray(record["boxes_zyxdhw_voxel"], np.float32).reshape(-1, 6),
             grid=Grid(record["hu"].shape, *(tuple(record[name].tolist()) for name in GRID_FIELDS)),
             source_spacing_zyx_mm=tuple(record["source_spacing_zyx_mm"].tolist()),
-            patient=self.facts[self.series_uids[index]].patient,
+            patient=self.metadata[self.series_uids[index]].patient,
             is_labelled=bool(record["is_labelled"]),
         )
 
@@ -88,7 +90,7 @@ def prepare_scans(
     more, `data_dir` is taken as it is. `options` are those of the data set's builder, such as `allow_absent`.
 
     Raises:
-      InputError: the files are incomplete or wrong (see `find_scans` of the data set's `files.py`); scans cannot be
+      InputError: the files are incomplete or wrong (see `find_scans` of its builder); scans cannot be
         prepared (all of them in one line, when the others are finished); `data_dir` was made from other files or by
         other settings, or cannot be written.
     """

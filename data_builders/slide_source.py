@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_builders import lks
-from data_builders.lks import files as lks_files
+from data_builders.lks import lks_files
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
@@ -80,7 +80,7 @@ def prepare_lks(
     as it is. No `layout` is LKS's own.
 
     Raises:
-      InputError: LKS is incomplete or wrong (see `data_builders.lks.files.find_slides`); slides cannot be read (all of
+      InputError: LKS is incomplete or wrong (see `lks_files.find_slides`); slides cannot be read (all of
         them in one line, when the others are finished); `data_dir` was made from other files or by other settings, or
         cannot be written.
     """

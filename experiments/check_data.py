@@ -66,21 +66,21 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _check_luna16(folder: Path, index_dir: Path) -> CheckReport:
-    from data_builders.luna16.check import check_luna16
+    from data_builders.luna16.luna16_check import check_luna16
 
     del index_dir
     return check_luna16(folder, **_sides(), allow_absent=FLAGS.allow_absent, **_work())
 
 
 def _check_nlst(folder: Path, index_dir: Path) -> CheckReport:
-    from data_builders.nlst.check import check_nlst
+    from data_builders.nlst.nlst_check import check_nlst
 
     least = {"least_slices": FLAGS.min_slices} if data_set_flags.given("min_slices") else {}
     return check_nlst(folder, index_dir, **_work(), **least)
 
 
 def _check_folder(folder: Path, index_dir: Path) -> CheckReport:
-    from data_builders.folder.check import check_folder
+    from data_builders.folder.folder_check import check_folder
 
     tables = data_set_flags.given("labels", "labelled_list", "lungs")
     given: dict[str, Any] = {name: Path(path) for name, path in tables.items()}

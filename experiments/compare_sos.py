@@ -10,7 +10,7 @@ import jax
 from absl import flags
 from flax.traverse_util import flatten_dict
 
-from data_builders.lks.files import CLASSES
+from data_builders.lks.lks_files import CLASSES
 from experiments import command, comparison
 from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_builders import folder
-from data_builders.folder import files, scans
+from data_builders.folder import folder_files, scans
 from data_builders.scan_builder import ScanBuilder
 from data_builders.scan_job import ScanJob
 from medssl_jax.core.progress import progress_bar
@@ -31,7 +31,7 @@ class Folder(ScanBuilder):
 
     def find_jobs(self, manual_dir: Path) -> tuple[ScanJob, ...]:
         """The scans of the folder; says on stderr how many there are and what was passed over."""
-        found = files.find_scans(
+        found = folder_files.find_scans(
             manual_dir,
             _absolute(self.labels),
             _absolute(self.labelled_list),
@@ -55,7 +55,7 @@ class Folder(ScanBuilder):
 
     def is_there(self, manual_dir: Path) -> bool:
         """Whether any scan lies there."""
-        return files.is_there(manual_dir)
+        return folder_files.is_there(manual_dir)
 
 
 BUILDER = Folder

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_builders.folder.index import remembered
+from data_builders.folder.remembered import remembered
 from data_builders.folder.tree import PassedOver, name_of, visible_files
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.file_sample import size_and_samples

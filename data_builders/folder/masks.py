@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from data_builders.folder.headers import ScanHeader, volume_files
-from data_builders.folder.index import remembered
 from data_builders.folder.lesions import Lesions, check_inside, world_extent
 from data_builders.folder.reading import read_all, some
+from data_builders.folder.remembered import remembered
 from data_builders.folder.tables import expected_id
 from data_builders.folder.tree import PassedOver, Tree, name_of, read_tree
 from medssl_jax.core.errors import InputError

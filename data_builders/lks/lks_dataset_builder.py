@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_builders import lks
-from data_builders.lks import files
+from data_builders.lks import lks_files
 from medssl_jax.core.progress import Progress, progress_bar
 from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS, foreground_patches
 from medssl_jax.data.patch_store import PreparedSlide
@@ -61,7 +61,7 @@ class Lks(tfds.core.ShardBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "name": tfds.features.Text(),
-                    "label": tfds.features.ClassLabel(names=files.CLASSES),
+                    "label": tfds.features.ClassLabel(names=lks_files.CLASSES),
                     "low_resolution": array(self.layout.low_side, self.layout.low_side),
                     "foreground": array(self.layout.grid**2),
                 }
@@ -72,7 +72,7 @@ class Lks(tfds.core.ShardBasedBuilder):
         )
 
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[Callable]]:
-        slides = files.find_slides(Path(dl_manager.manual_dir))
+        slides = lks_files.find_slides(Path(dl_manager.manual_dir))
         self.write_stores(slides)
         sources, foreground_counts = [], []
         for slide in slides:
@@ -92,27 +92,27 @@ class Lks(tfds.core.ShardBasedBuilder):
         )
         return {
             split: _shards(self._records([slide for slide in slides if slide.split == split]), count)
-            for split in files.SPLITS
+            for split in lks_files.SPLITS
             if (count := sum(slide.split == split for slide in slides))
         }
 
-    def write_stores(self, slides: Sequence[files.SlideFile]) -> None:
+    def write_stores(self, slides: Sequence[lks_files.SlideFile]) -> None:
         """Writes the stores that are absent or stale; see `medssl_jax.data.slide_stores.write_stores`."""
         jobs = [StoreJob(slide.path, self.store_path(slide), self.layout) for slide in slides]
         write_stores(jobs, workers=self._workers, progress=self._progress)
 
-    def store_path(self, slide: files.SlideFile) -> Path:
+    def store_path(self, slide: lks_files.SlideFile) -> Path:
         """Where the patches of a slide lie."""
         return store_path(Path(self._data_dir_root) / self.name, slide.split, slide.name)
 
-    def describe(self, slides: Sequence[files.SlideFile], sources: Sequence[str]) -> dict[str, Any]:
+    def describe(self, slides: Sequence[lks_files.SlideFile], sources: Sequence[str]) -> dict[str, Any]:
         """All that decides what is stored: the settings, and of each slide its class and what `source` says of it."""
         return {
             "builder": lks.VERSION,
             **dataclasses.asdict(self.layout),
             "background_threshold": self.background_threshold,
             **{
-                f"{slide.split}/{slide.name}": f"{files.CLASSES[slide.label]} {source}"
+                f"{slide.split}/{slide.name}": f"{lks_files.CLASSES[slide.label]} {source}"
                 for slide, source in zip(slides, sources, strict=True)
             },
         }

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from data_builders import luna16
-from data_builders.luna16 import files
+from data_builders.luna16 import luna16_files
 from data_builders.scan_builder import ScanBuilder
 from data_builders.scan_job import ScanJob
 from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
@@ -28,21 +28,21 @@ class Luna16(ScanBuilder):
                 patient=scan.patient,
                 subset=scan.subset,
                 is_labelled=True,
-                description=files.describe_scan(scan),
+                description=luna16_files.describe_scan(scan),
                 load=partial(_prepare, scan),
             )
-            for scan in files.find_scans(manual_dir, allow_absent=self.allow_absent)
+            for scan in luna16_files.find_scans(manual_dir, allow_absent=self.allow_absent)
         )
 
     def is_there(self, manual_dir: Path) -> bool:
         """Whether any subset folder is."""
-        return files.is_there(manual_dir)
+        return luna16_files.is_there(manual_dir)
 
 
 BUILDER = Luna16
 
 
-def _prepare(scan: files.ScanFiles) -> PreparedScan:
+def _prepare(scan: luna16_files.ScanFiles) -> PreparedScan:
     return prepare_scan(
         read_volume(scan.scan_path),
         read_labels(scan.lungs_path) if scan.lungs_path else None,

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_builders import nlst
-from data_builders.nlst import files
+from data_builders.nlst import nlst_files
 from data_builders.nlst.choose import LEAST_SLICES
 from data_builders.scan_builder import ScanBuilder
 from data_builders.scan_job import ScanJob
@@ -30,7 +30,7 @@ class Nlst(ScanBuilder):
 
     def find_jobs(self, manual_dir: Path) -> tuple[ScanJob, ...]:
         """The series that stand for their studies; those with a problem are in the table, not here."""
-        chosen = files.find_scans(
+        chosen = nlst_files.find_scans(
             manual_dir,
             Path(self.data_dir_root) / self.name / "index",
             workers=self.workers,
@@ -44,14 +44,14 @@ class Nlst(ScanBuilder):
                 subset=-1,
                 is_labelled=False,
                 description=series.description,
-                load=partial(files.prepare, series),
+                load=partial(nlst_files.prepare, series),
             )
             for series in chosen
         )
 
     def is_there(self, manual_dir: Path) -> bool:
         """Whether any DICOM file lies there."""
-        return files.is_there(manual_dir)
+        return nlst_files.is_there(manual_dir)
 
 
 BUILDER = Nlst

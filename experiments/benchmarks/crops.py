@@ -19,7 +19,7 @@ from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.patches import PatchSettings, cut_window
 from medssl_jax.data.pipeline import patch_batches
 from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
 
 SIDE = flags.DEFINE_integer("side", 96, "Voxels a side of a crop.", lower_bound=8)
@@ -36,7 +36,7 @@ class RandomScans:
 
     def __init__(self, count, size_zyx):
         self._grid = Grid(size_zyx, (1.0, 1.0, 1.0))
-        self.facts = {f"scan{number}": ScanFacts(0, "", True, size_zyx) for number in range(count)}
+        self.metadata = {f"scan{number}": ScanMetadata(0, "", True, size_zyx) for number in range(count)}
 
     def __getitem__(self, number):
         size = self._grid.size_zyx
@@ -55,7 +55,7 @@ def main(_):
         cache = build_crop_cache(
             RandomScans(SCANS.value, size), Path(folder), fingerprint="", mask_lungs=False, say=print
         )
-        for uid in cache.facts:
+        for uid in cache.metadata:
             cache.scan(uid).hu_zyx.sum()
         print(f"{CROPS.value} crops of {SIDE.value}^3 int16, {machine()}")
         print(f"{'':<10} {'threads':>8} {'crops/s':>9} {'MB/s':>8}")
@@ -68,7 +68,7 @@ def main(_):
 
 
 def _windows(cache, threads):
-    uids = list(cache.facts)
+    uids = list(cache.metadata)
 
     def cut(number):
         rng = np.random.default_rng(number)
@@ -88,7 +88,7 @@ def _patches(cache, threads):
         side=SIDE.value, max_objects=8, nodule_share=0.7, jitter=24, scale_range=(1.0, 1.0), symmetry_group="flips"
     )
     batches = patch_batches(
-        cache, list(cache.facts), (), labelled_batch=BATCH, unlabelled_batch=0, settings=settings, seed=0
+        cache, list(cache.metadata), (), labelled_batch=BATCH, unlabelled_batch=0, settings=settings, seed=0
     )
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     iterator = iter(batches.to_iter_dataset(options))

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from data_builders.lks.files import CLASSES, TIFF_SUFFIXES
+from data_builders.lks.lks_files import CLASSES, TIFF_SUFFIXES
 from experiments.runs.sos import TrainedMethod, load_method
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import file_name, printable
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.slide_looks import look_of
+from medssl_jax.data.slide_appearance import appearance_of
 from medssl_jax.imaging.slides import (
     PREPARED_IMAGE,
     PREPARED_PATCHES,
@@ -106,8 +106,8 @@ def classify_files(
         low_resolution = slide.low_resolution()
         results.append(result)
         thumbnails[result.name] = thumbnail(low_resolution)
-        look = look_of(low_resolution, result.foreground)
-        readings[result.name] = SlideReading(slide.share_read, slide.channels, look)
+        appearance = appearance_of(low_resolution, result.foreground)
+        readings[result.name] = SlideReading(slide.share_read, slide.channels, appearance)
     report = SlideReport(
         classifier=ClassifierCard(_run_name(Path(checkpoint)), method.step, method.config.to_dict()),
         classes=CLASSES,
@@ -117,7 +117,7 @@ def classify_files(
         results=tuple(results),
         refused=refused,
         readings=readings,
-        training=method.training_looks,
+        training=method.training_appearance,
     )
     return report, thumbnails
 

@@ -12,13 +12,13 @@ import ml_collections
 import numpy as np
 
 from data_builders.scan_source import DATA_SETS
-from experiments.runs.scans import all_facts, findings_of, open_cache, phantom_of, prepared_scans
+from experiments.runs.scans import all_metadata, findings_of, open_cache, phantom_of, prepared_scans
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.data.crop_cache import CropCache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import batch_rows, patch_batches
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import Split, as_json, draw_split
 from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.imaging.luna16_csv import is_luna16, write_series_uids
@@ -93,7 +93,7 @@ def _train_and_score(config, workdir, watch):
     marks = find_marks(detector, params, cache, split.test, progress_bar("detecting", "scans"))
     result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
     if hosts.is_first():
-        _write_results(config, workdir, split, marks, result, on_luna16=any(map(is_luna16, cache.facts_of.values())))
+        _write_results(config, workdir, split, marks, result, on_luna16=any(map(is_luna16, cache.metadata_of.values())))
     return result
 
 
@@ -219,11 +219,11 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 def open_data(config: ml_collections.ConfigDict) -> tuple[CropCache, Split]:
     """The scans of a config, and which of them are for what; makes and prepares those that are not there yet."""
     sources = prepared_scans(config.data)
-    split = split_of(config, all_facts(sources))
+    split = split_of(config, all_metadata(sources))
     return open_cache(config.data, sources, {*split.labelled, *split.unlabelled, *split.test}), split
 
 
-def split_of(config: ml_collections.ConfigDict, scans: Mapping[str, ScanFacts]) -> Split:
+def split_of(config: ml_collections.ConfigDict, scans: Mapping[str, ScanMetadata]) -> Split:
     """The split that the config names, over the scans that are there."""
     split = config.split
     return draw_split(

@@ -8,12 +8,12 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from data_builders.luna16.files import read_findings
+from data_builders.luna16.luna16_files import read_findings
 from data_builders.scan_source import ScanSource, open_scans, prepare_scans
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.data.crop_cache import CachedScan, CropCache, build_crop_cache
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.train.config_checks import phantom_from
@@ -27,7 +27,7 @@ def prepared_scans(data: ml_collections.ConfigDict) -> tuple[ScanSource, ...]:
     """
     sources = tuple(_source(part, data) for part in ([data, data.extra] if "extra" in data else [data]))
     for source in sources[1:]:
-        labelled = [uid for uid, facts in source.facts.items() if facts.is_labelled]
+        labelled = [uid for uid, metadata in source.metadata.items() if metadata.is_labelled]
         if labelled:
             raise InputError(
                 f"data.extra: {len(labelled)} of its scans are labelled, such as {labelled[0]}, expected unlabelled "
@@ -36,18 +36,18 @@ def prepared_scans(data: ml_collections.ConfigDict) -> tuple[ScanSource, ...]:
     return sources
 
 
-def all_facts(sources: Sequence[ScanSource]) -> dict[str, ScanFacts]:
+def all_metadata(sources: Sequence[ScanSource]) -> dict[str, ScanMetadata]:
     """What is known of every scan. Raises `InputError` where two data sets hold the same series."""
-    facts: dict[str, ScanFacts] = {}
+    metadata: dict[str, ScanMetadata] = {}
     for source in sources:
-        doubled = facts.keys() & source.facts.keys()
+        doubled = metadata.keys() & source.metadata.keys()
         if doubled:
             raise InputError(
                 f"{min(doubled)}: is in {sources[0]} and in {source}, expected each series in one data set: take it "
                 "out of one and prepare that one again"
             )
-        facts |= source.facts
-    return facts
+        metadata |= source.metadata
+    return metadata
 
 
 def open_cache(data: ml_collections.ConfigDict, sources: Sequence[ScanSource], wanted: Collection[str]) -> CropCache:
@@ -65,7 +65,7 @@ def open_cache(data: ml_collections.ConfigDict, sources: Sequence[ScanSource], w
         )
         for source in sources
     ]
-    return CropCache({directory: facts for cache in caches for directory, facts in cache.facts_of.items()})
+    return CropCache({directory: metadata for cache in caches for directory, metadata in cache.metadata_of.items()})
 
 
 def findings_of(

@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 from jaxtyping import Bool
 
-from data_builders.lks.files import SLIDES_OF_LKS
+from data_builders.lks.lks_files import SLIDES_OF_LKS
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar

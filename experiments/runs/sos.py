@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from data_builders.lks.files import CLASSES
+from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
 from experiments.runs.slides import SlideSplit, layout_of, open_slides, phantom_of, split_of
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.data.foreground import foreground_patches
+from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics, appearance_of
 from medssl_jax.data.slide_batches import batch_rows, slide_batches
-from medssl_jax.data.slide_looks import Look, LooksOfMany, look_of
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings
 from medssl_jax.metrics.sos_methods import METHODS
@@ -49,7 +49,7 @@ FETCHED_AHEAD = 2  # batches; those of LKS are large
 
 
 class TrainedMethod(NamedTuple):
-    """A trained method; its `config` knows intensities and looks of the slides it was trained on."""
+    """A trained method; its `config` knows intensities and appearance of the slides it was trained on."""
 
     config: ml_collections.ConfigDict
     step: int
@@ -62,10 +62,10 @@ class TrainedMethod(NamedTuple):
         return layout_of(self.config.data)
 
     @property
-    def training_looks(self) -> LooksOfMany | None:
+    def training_appearance(self) -> AppearanceStatistics | None:
         """How the slides looked that it was trained on; a run of an older version does not know."""
         found = self.config.get("training_slides")
-        return None if found is None else LooksOfMany.from_json(found.to_dict())
+        return None if found is None else AppearanceStatistics.from_json(found.to_dict())
 
     def used_as(self, config: ml_collections.ConfigDict) -> "TrainedMethod":
         """The same networks with the inference of another config."""
@@ -113,21 +113,23 @@ def load_method(checkpoint: Path) -> TrainedMethod:
 def with_training_slides(
     config: ml_collections.ConfigDict, source: LksSource, train: Sequence[int]
 ) -> ml_collections.ConfigDict:
-    """The config with `training_slides`, how those look, and with their mean and deviation, unless it has its own."""
-    looks: list[Look] = []
+    """The config with `training_slides`, their appearance, and with their mean and deviation, unless it has its own."""
+    appearances: list[Appearance] = []
 
     def images():
         for index in progress_bar("measuring", "slides")(train):
             with source.slide(index) as slide:
                 image = slide.low_resolution()
-            looks.append(look_of(image, foreground_patches(image, source.layout, source.background_threshold)))
+            appearances.append(
+                appearance_of(image, foreground_patches(image, source.layout, source.background_threshold))
+            )
             yield image
 
     measured = measure_intensities(images())
     config = ml_collections.ConfigDict(config.to_dict())
     if config.model.intensity_deviation <= 0:
         config.model.intensity_mean, config.model.intensity_deviation = measured
-    config.training_slides = LooksOfMany.of(looks).as_json()
+    config.training_slides = AppearanceStatistics.of(appearances).as_json()
     return config
 
 

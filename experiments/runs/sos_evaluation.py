@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from data_builders.lks import files as lks_files
+from data_builders.lks import lks_files
 from data_builders.slide_source import LksSource
 from experiments.runs.slides import SlideSplit
 from experiments.runs.sos import TrainedMethod

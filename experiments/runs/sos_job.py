@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ml_collections
 
-from data_builders.lks.files import CLASSES
+from data_builders.lks.lks_files import CLASSES
 from experiments.runs.slides import data_name, is_lks, needs_high_resolution
 from experiments.runs.sos import train_method
 from experiments.runs.sos_evaluation import evaluate

@@ -30,7 +30,7 @@ from medssl_jax.core.names import file_name
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.core.worker_pool import results_as_completed
 from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
 
 # What fills the space outside the lungs: 170 / 255 of the way from -1200 to 600 HU, as LUNA16 code has it.
@@ -48,7 +48,7 @@ class Scans(Protocol):
     """Prepared scans by number, and what is known of each without its voxels, in the same order."""
 
     @property
-    def facts(self) -> Mapping[str, ScanFacts]: ...  # noqa: D102
+    def metadata(self) -> Mapping[str, ScanMetadata]: ...  # noqa: D102
     def __getitem__(self, index: int) -> PreparedScan: ...
 
 
@@ -75,25 +75,25 @@ class CropCache:
     Raises `InputError` where two hold the same series.
     """
 
-    def __init__(self, facts_of: Mapping[Path, Mapping[str, ScanFacts]]):
-        self.facts_of = facts_of
-        self.facts: dict[str, ScanFacts] = {}
+    def __init__(self, metadata_of: Mapping[Path, Mapping[str, ScanMetadata]]):
+        self.metadata_of = metadata_of
+        self.metadata: dict[str, ScanMetadata] = {}
         self._directory_of: dict[str, Path] = {}
         self._checked: set[str] = set()
-        for directory, facts in facts_of.items():
-            for series_uid in facts:
-                if series_uid in self.facts:
+        for directory, metadata in metadata_of.items():
+            for series_uid in metadata:
+                if series_uid in self.metadata:
                     raise InputError(
                         f"{series_uid}: is in {self._directory_of[series_uid]} and in {directory}, expected each "
                         "series in one data set: take it out of one and prepare that one again"
                     )
                 self._directory_of[series_uid] = directory
-            self.facts |= facts
+            self.metadata |= metadata
 
     @property
     def fingerprint(self) -> str:
         """Names these data sets and how they were cached."""
-        return "+".join(directory.name for directory in self.facts_of)
+        return "+".join(directory.name for directory in self.metadata_of)
 
     # Each open scan holds two file descriptors; systems allow a process about a thousand.
     @functools.lru_cache(maxsize=128)  # noqa: B019 - a cache lives as long as the process
@@ -140,8 +140,8 @@ def build_crop_cache(
     """
     name = hashlib.sha256(f"{fingerprint} mask_lungs={mask_lungs} layout=4".encode()).hexdigest()[:16]
     directory = Path(cache_dir) / name
-    chosen = [number for number, uid in enumerate(scans.facts) if wanted is None or uid in wanted]
-    uids = list(scans.facts)
+    chosen = [number for number, uid in enumerate(scans.metadata) if wanted is None or uid in wanted]
+    uids = list(scans.metadata)
 
     def missing():
         return [number for number in chosen if not (directory / file_name(uids[number])).exists()]
@@ -149,11 +149,11 @@ def build_crop_cache(
     if missing():
         with exclusive(writable_directory(directory), "unpacking into"):
             numbers = missing()  # another process may have unpacked some meanwhile
-            _check_room(directory, [scans.facts[uids[number]].size_zyx for number in numbers], say)
+            _check_room(directory, [scans.metadata[uids[number]].size_zyx for number in numbers], say)
             unpack = functools.partial(_unpack, scans, directory, mask_lungs)
             for _ in progress(results_as_completed(unpack, numbers, workers=workers), total=len(numbers)):
                 pass
-    return CropCache({directory: scans.facts})
+    return CropCache({directory: scans.metadata})
 
 
 def _check_room(directory, sizes_zyx, say):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Split:
 
 
 def draw_split(
-    scans: Mapping[str, ScanFacts],
+    scans: Mapping[str, ScanMetadata],
     *,
     train_subsets: Sequence[int],
     test_subsets: Sequence[int],
@@ -43,13 +43,13 @@ def draw_split(
     both = sorted(set(train_subsets) & set(test_subsets))
     if both:
         raise InputError(f"split: subsets {both} are in train_subsets and in test_subsets: a scan may be in one only")
-    by_subset = sorted((uid, facts.subset) for uid, facts in scans.items() if facts.is_labelled)
+    by_subset = sorted((uid, metadata.subset) for uid, metadata in scans.items() if metadata.is_labelled)
     test = tuple(uid for uid, subset in by_subset if subset in test_subsets)
     if not test:
         raise InputError(f"split.test_subsets {tuple(test_subsets)} hold no scan: name subsets that are on disk")
     patients = {scans[uid].patient for uid in test} - {""}
     of_subsets = [uid for uid, subset in by_subset if subset in train_subsets]
-    nobodys = sorted(uid for uid, facts in scans.items() if not facts.is_labelled)
+    nobodys = sorted(uid for uid, metadata in scans.items() if not metadata.is_labelled)
     left_out = tuple(uid for uid in of_subsets + nobodys if scans[uid].patient in patients)
     train = [uid for uid in of_subsets if uid not in left_out]
     extra = [uid for uid in nobodys if uid not in left_out]

@@ -15,7 +15,7 @@ from medssl_jax.data.crop_cache import SCAN_FILES, CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
 from medssl_jax.data.pipeline import batch_rows, patch_batches
 from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
 
 SETTINGS = PatchSettings(
@@ -43,8 +43,8 @@ class Scans(list):
     """A source in memory."""
 
     @property
-    def facts(self):
-        return {s.series_uid: ScanFacts(s.subset, s.patient, s.is_labelled, s.grid.size_zyx) for s in list(self)}
+    def metadata(self):
+        return {s.series_uid: ScanMetadata(s.subset, s.patient, s.is_labelled, s.grid.size_zyx) for s in list(self)}
 
 
 class Interrupted(Scans):
@@ -57,7 +57,7 @@ class Interrupted(Scans):
 
 
 def directory_of(cache):
-    (directory,) = cache.facts_of
+    (directory,) = cache.metadata_of
     return directory
 
 
@@ -108,7 +108,7 @@ def test_an_interrupted_build_goes_on_and_ends_the_same(tmp_path, cache):
         build_crop_cache(Interrupted(SCANS), tmp_path, fingerprint="f", mask_lungs=True)
     assert {path.name for path in tmp_path.glob("*/[!.]*")} == {"1.2.0", "1.2.1"}
     finished = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True)
-    assert finished.facts == cache.facts == SCANS.facts
+    assert finished.metadata == cache.metadata == SCANS.metadata
     np.testing.assert_array_equal(finished.scan("1.2.5").hu_zyx, cache.scan("1.2.5").hu_zyx)
 
 
@@ -130,7 +130,7 @@ def test_processes_do_not_matter(tmp_path, cache):
     said = []
     built = build_crop_cache(Scans(SCANS), tmp_path, fingerprint="f", mask_lungs=True, say=said.append)
     files = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert built.facts == cache.facts
+    assert built.metadata == cache.metadata
     assert files == {
         path.relative_to(directory_of(cache).parent): path.read_bytes()
         for path in directory_of(cache).rglob("*")
@@ -151,7 +151,7 @@ def test_only_what_is_wanted_is_unpacked_and_more_later(tmp_path):
     first = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True, wanted={"1.2.1", "1.2.4", "other"})
     directory = directory_of(first)
     assert {path.name for path in directory.glob("1.2.*")} == {"1.2.1", "1.2.4"}
-    assert first.facts == SCANS.facts
+    assert first.metadata == SCANS.metadata
     second = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True, wanted={"1.2.0"})
     assert {path.name for path in directory.glob("1.2.*")} == {"1.2.0", "1.2.1", "1.2.4"}
     np.testing.assert_array_equal(second.scan("1.2.0").lungs_zyx, SCANS[0].lungs)
@@ -161,8 +161,8 @@ def test_two_data_sets_are_one_cache(tmp_path, cache):
     other = build_crop_cache(
         Scans([dataclasses.replace(SCANS[0], series_uid="9")]), tmp_path, fingerprint="g", mask_lungs=True
     )
-    both = CropCache({**cache.facts_of, **other.facts_of})
-    assert both.facts == cache.facts | other.facts
+    both = CropCache({**cache.metadata_of, **other.metadata_of})
+    assert both.metadata == cache.metadata | other.metadata
     np.testing.assert_array_equal(both.scan("9").hu_zyx, other.scan("9").hu_zyx)
     np.testing.assert_array_equal(both.scan("1.2.3").hu_zyx, cache.scan("1.2.3").hu_zyx)
     assert both.fingerprint not in (cache.fingerprint, other.fingerprint)
@@ -171,7 +171,7 @@ def test_two_data_sets_are_one_cache(tmp_path, cache):
 def test_a_series_in_two_data_sets_is_an_error(tmp_path, cache):
     other = build_crop_cache(Scans(SCANS[2:3]), tmp_path, fingerprint="g", mask_lungs=True)
     with pytest.raises(InputError, match=r"1\.2\.2: is in .* and in .*expected each series in one data set"):
-        CropCache({**cache.facts_of, **other.facts_of})
+        CropCache({**cache.metadata_of, **other.metadata_of})
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,7 @@ def test_a_scan_is_read_whole_once_and_then_mapped(two_scans, monkeypatch):
     directory, _ = two_scans
     read = []
     monkeypatch.setattr(crop_cache, "check_sums", lambda folder, *_: read.append(folder.name))
-    cache = CropCache({directory: Scans(SCANS[:2]).facts})
+    cache = CropCache({directory: Scans(SCANS[:2]).metadata})
     for uid in ("1.2.0", "1.2.1", "1.2.0"):
         cache.scan(uid)
         cache.scan.cache_clear()
@@ -303,7 +303,7 @@ def test_rows_are_named(tmp_path):
         for number, scan in enumerate(SCANS)
     )
     cache = build_crop_cache(scans, tmp_path, fingerprint="f", mask_lungs=False)
-    uids, sizes = list(cache.facts), {"labelled_batch": 2, "unlabelled_batch": 3}
+    uids, sizes = list(cache.metadata), {"labelled_batch": 2, "unlabelled_batch": 3}
     stream = patch_batches(cache, uids[:3], uids[3:], **sizes, settings=SETTINGS, seed=4)
     for position in (0, 1, 7):
         shown = {name: [int(window.max()) for window in part["window_hu"]] for name, part in stream[position].items()}
@@ -355,7 +355,7 @@ def test_hidden_labels_choose_no_crop(cache):
             boxes = np.array([[5, 5, 5, 3, 3, 3], [6, 7, 18, 3, 3, 3]], np.float32)
             return dataclasses.replace(cache.scan(series_uid), boxes_zyxdhw_voxel=boxes)
 
-    plain, other = batches(cache), batches(Relabelled(cache.facts_of))
+    plain, other = batches(cache), batches(Relabelled(cache.metadata_of))
     for position in range(3):
         np.testing.assert_array_equal(*(flat({"unlabelled": each[position]["unlabelled"]}) for each in (plain, other)))
         assert not np.array_equal(*(flat({"labelled": each[position]["labelled"]}) for each in (plain, other)))

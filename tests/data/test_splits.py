@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import as_json, draw_split, draw_stratified
 
 SUBSET_OF = {f"1.2.{index}": index % 10 for index in range(888)}
 PAPER = {"train_subsets": (0, 1, 2, 3, 4, 9), "test_subsets": (5, 6, 7, 8)}
 
 
-def facts(subset=-1, patient="", is_labelled=True):
-    return ScanFacts(subset, patient, is_labelled, (1, 1, 1))
+def metadata(subset=-1, patient="", is_labelled=True):
+    return ScanMetadata(subset, patient, is_labelled, (1, 1, 1))
 
 
 def draw(labelled, unlabelled=400, seed=0, subset_of=SUBSET_OF, others=None, **options):
-    scans = {uid: facts(subset) for uid, subset in subset_of.items()} | (others or {})
+    scans = {uid: metadata(subset) for uid, subset in subset_of.items()} | (others or {})
     return draw_split(scans, **(PAPER | options), labelled=labelled, unlabelled=unlabelled, seed=seed)
 
 
@@ -52,7 +52,7 @@ def test_the_seed_and_nothing_else_decides():
 
 
 def test_extra_scans_are_unlabelled_only_and_change_nothing_else():
-    others = {f"9.{index}": facts(is_labelled=False) for index in range(50)}
+    others = {f"9.{index}": metadata(is_labelled=False) for index in range(50)}
     plain, some, every = draw(25), *(draw(25, others=others, unlabelled_extra=count) for count in (20, None))
     assert (some.labelled, some.test) == (plain.labelled, plain.test)
     assert some.unlabelled[:400] == plain.unlabelled
@@ -64,10 +64,10 @@ def test_extra_scans_are_unlabelled_only_and_change_nothing_else():
 
 def test_no_patient_is_on_two_sides():
     others = {
-        "9.0": facts(subset=5, patient="twice"),
-        "9.1": facts(subset=0, patient="twice"),
-        "9.2": facts(patient="twice", is_labelled=False),
-        "9.3": facts(subset=0, patient="once"),
+        "9.0": metadata(subset=5, patient="twice"),
+        "9.1": metadata(subset=0, patient="twice"),
+        "9.2": metadata(patient="twice", is_labelled=False),
+        "9.3": metadata(subset=0, patient="once"),
     }
     split = draw(None, unlabelled=0, others=others, unlabelled_extra=None)
     assert split.left_out == ("9.1", "9.2")
@@ -81,7 +81,7 @@ def test_scans_of_unknown_patients_are_not_taken_for_one_patient():
 
 
 def test_a_scan_without_labels_is_never_tested_on():
-    assert "9.0" not in draw(25, others={"9.0": facts(subset=5, is_labelled=False)}).test
+    assert "9.0" not in draw(25, others={"9.0": metadata(subset=5, is_labelled=False)}).test
 
 
 def test_too_few_scans_are_an_error():

@@ -11,8 +11,8 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from data_builders.folder.check import check_folder
-from data_builders.folder.files import find_scans
+from data_builders.folder.folder_check import check_folder
+from data_builders.folder.folder_files import find_scans
 from data_builders.folder.scans import prepare
 from data_builders.folder.tree import name_of
 from medssl_jax.core.errors import InputError

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from data_builders.folder.files import check_is_folder, find_scans, is_there
+from data_builders.folder.folder_files import check_is_folder, find_scans, is_there
 from data_builders.folder.folds import fold_of
 from data_builders.folder.scans import prepare
 from data_builders.scan_source import open_scans, prepare_scans
@@ -484,7 +484,7 @@ def mask_with(path, grid):
 
 def test_needs_neither_jax_nor_tfds():
     code = (
-        "import sys, data_builders.folder.files, data_builders.folder.scans; "
+        "import sys, data_builders.folder.folder_files, data_builders.folder.scans; "
         "sys.exit(any(name in sys.modules for name in ('jax', 'tensorflow_datasets', 'SimpleITK')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from data_builders.folder.files import find_scans
+from data_builders.folder.folder_files import find_scans
 from data_builders.folder.headers import ScanHeader
 from data_builders.folder.masks import boxes_of_mask, read_mask
 from data_builders.folder.scans import prepare

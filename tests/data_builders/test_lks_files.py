@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from data_builders.lks.files import CLASSES, SlideFile, find_slides, is_there, label_of_spelling
+from data_builders.lks.lks_files import CLASSES, SlideFile, find_slides, is_there, label_of_spelling
 from medssl_jax.core.errors import InputError
 
 

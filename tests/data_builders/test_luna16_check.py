@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data_builders.luna16.check import check_luna16
+from data_builders.luna16.luna16_check import check_luna16
 from medssl_jax.core.progress import silent
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.patients import patient_key

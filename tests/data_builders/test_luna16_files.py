@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data_builders.luna16.files import describe_scan, find_scans, read_patients
+from data_builders.luna16.luna16_files import describe_scan, find_scans, read_patients
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.patients import patient_key

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from data_builders.nlst.check import check_nlst
+from data_builders.nlst.nlst_check import check_nlst
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
 from medssl_jax.phantoms.nlst import read_truths, write_nlst_phantom

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from data_builders.nlst.files import find_scans, is_there, prepare
+from data_builders.nlst.nlst_files import find_scans, is_there, prepare
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.patients import patient_key
 

@@ -92,7 +92,7 @@ class TestRoundTrip:
     def test_order_is_by_subset_then_series(self, prepared):
         source = open_scans("luna16", prepared / "data")
         assert source.series_uids == (uid(1), uid(2), uid(0), uid(3))
-        assert tuple(facts.subset for facts in source.facts.values()) == (0, 0, 3, 9)
+        assert tuple(metadata.subset for metadata in source.metadata.values()) == (0, 0, 3, 9)
         assert [scan.series_uid for scan in source] == list(source.series_uids)
         assert source[-1].series_uid == uid(3)
         with pytest.raises(IndexError):
@@ -128,8 +128,8 @@ class TestRoundTrip:
     def test_listing_needs_no_records(self, prepared, tmp_path):
         shutil.copytree(prepared / "data", tmp_path / "data", ignore=shutil.ignore_patterns("*array_record*"))
         source = open_scans("luna16", tmp_path / "data")
-        assert [facts.subset for facts in source.facts.values()] == [0, 0, 3, 9]
-        assert all(facts.is_labelled for facts in source.facts.values())
+        assert [metadata.subset for metadata in source.metadata.values()] == [0, 0, 3, 9]
+        assert all(metadata.is_labelled for metadata in source.metadata.values())
 
     def test_travels_to_another_process(self, prepared):
         source = open_scans("luna16", prepared / "data")

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 import tifffile
 from PIL import Image
 
-from data_builders.lks.files import CLASSES, find_slides
+from data_builders.lks.lks_files import CLASSES, find_slides
 from data_builders.slide_source import open_lks, prepare_lks
 from medssl_jax.core.errors import InputError
 from medssl_jax.data.foreground import foreground_patches

@@ -6,7 +6,7 @@ from experiments import command
 from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run
 from experiments.runs.focalmix import check_config
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import draw_split, draw_stratified
 from medssl_jax.phantoms.luna16 import Luna16Phantom
 from medssl_jax.phantoms.slides.roster import plan_slides
@@ -41,9 +41,9 @@ def test_the_split_can_be_drawn(name):
         subset_of = {
             f"{subset}.{index}": subset for subset, size in enumerate(LUNA16_SUBSET_SIZES) for index in range(size)
         }
-    scans = {uid: ScanFacts(subset, "", True, (1, 1, 1)) for uid, subset in subset_of.items()}
+    scans = {uid: ScanMetadata(subset, "", True, (1, 1, 1)) for uid, subset in subset_of.items()}
     if "extra" in config.data or config.data.data_set == "folder":
-        scans |= {f"nlst.{index}": ScanFacts(-1, "", False, (1, 1, 1)) for index in range(3000)}
+        scans |= {f"nlst.{index}": ScanMetadata(-1, "", False, (1, 1, 1)) for index in range(3000)}
     split = draw_split(
         scans,
         train_subsets=config.split.train_subsets,

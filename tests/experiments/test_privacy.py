@@ -10,9 +10,9 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 from pyarrow import parquet
 
-from data_builders.folder.files import find_scans as find_scans_of_folder
-from data_builders.luna16.files import read_patients
-from data_builders.nlst.files import find_scans as find_scans_of_nlst
+from data_builders.folder.folder_files import find_scans as find_scans_of_folder
+from data_builders.luna16.luna16_files import read_patients
+from data_builders.nlst.nlst_files import find_scans as find_scans_of_nlst
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.dicom.series import find_series
 from medssl_jax.imaging.patients import patient_key

@@ -37,7 +37,7 @@ def test_layout_is_that_of_lks(folder, rows):
 
 
 def test_the_builder_finds_the_slides(folder):
-    files_module = pytest.importorskip("data_builders.lks.files")
+    files_module = pytest.importorskip("data_builders.lks.lks_files")
     found = files_module.find_slides(folder)
     expected = {(slide.name, slide.split, slide.label) for slide in plan_slides(SPEC)}
     assert {(file.name, file.split, files_module.CLASSES[file.label]) for file in found} == expected

@@ -6,7 +6,7 @@ Each notice is the beginning of a sentence: no capital, no full stop.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from medssl_jax.data.slide_looks import Look, LooksOfMany
+from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics
 from medssl_jax.report.page import count
 
 LOOKS_NOT_KNOWN = (
@@ -24,10 +24,10 @@ class SlideReading(NamedTuple):
 
     share_of_area: float | None
     channels: int
-    look: Look
+    appearance: Appearance
 
 
-def reading_notices(readings: Mapping[str, SlideReading], training: LooksOfMany | None) -> list[str]:
+def reading_notices(readings: Mapping[str, SlideReading], training: AppearanceStatistics | None) -> list[str]:
     """What was not read of the slides, by their names, and how many look unlike the slides of training."""
     notices = []
     shares = [reading.share_of_area for reading in readings.values()]
@@ -46,23 +46,25 @@ def reading_notices(readings: Mapping[str, SlideReading], training: LooksOfMany 
     return notices
 
 
-def unlike_training(reading: SlideReading, training: LooksOfMany | None) -> str | None:
+def unlike_training(reading: SlideReading, training: AppearanceStatistics | None) -> str | None:
     """In what a slide is far from those of training; None where in nothing, or that is not known."""
-    far = training.far_from(reading.look) if training else ()
-    figures = [f"{name} {getattr(reading.look, name):.3f}, there {_spread(getattr(training, name))}" for name in far]
+    far = training.far_from(reading.appearance) if training else ()
+    figures = [
+        f"{name} {getattr(reading.appearance, name):.3f}, there {_spread(getattr(training, name))}" for name in far
+    ]
     return f"unlike the training slides, its class means little: {'; '.join(figures)}" if figures else None
 
 
-def reading_as_json(reading: SlideReading, training: LooksOfMany | None) -> dict[str, Any]:
+def reading_as_json(reading: SlideReading, training: AppearanceStatistics | None) -> dict[str, Any]:
     """Numbers and names; `far_from_training_slides` is null where that is not known."""
     share = reading.share_of_area
     return {
         "share_of_area": None if share is None else round(share, 6),
         "channels": reading.channels,
         "channel_read": "green" if reading.channels == 3 else "grey",
-        "brightness": round(reading.look.brightness, 6),
-        "tissue": round(reading.look.tissue, 6),
-        "far_from_training_slides": None if training is None else list(training.far_from(reading.look)),
+        "brightness": round(reading.appearance.brightness, 6),
+        "tissue": round(reading.appearance.tissue, 6),
+        "far_from_training_slides": None if training is None else list(training.far_from(reading.appearance)),
     }
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.versions import versions
-from medssl_jax.data.slide_looks import LooksOfMany
+from medssl_jax.data.slide_appearance import AppearanceStatistics
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
 from medssl_jax.report.slides.slide_notices import SlideReading, reading_as_json, reading_notices, unlike_training
@@ -49,7 +49,7 @@ class SlideReport:
     results: tuple[SlideResult, ...]
     refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
     readings: Mapping[str, SlideReading] = dataclasses.field(default_factory=dict)
-    training: LooksOfMany | None = None
+    training: AppearanceStatistics | None = None
 
     @property
     def settled_low(self) -> int:

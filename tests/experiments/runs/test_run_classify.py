@@ -16,14 +16,14 @@ from experiments.runs import sos as sos_run
 from experiments.runs.classify import classify_files, find_slide_files
 from medssl_jax.core.csv_files import read_table
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.slide_looks import LooksOfMany, Spread
+from medssl_jax.data.slide_appearance import AppearanceStatistics, Spread
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.report.slides.slide_page import write_slide_page
 from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv, write_results_json
 
 SIDE = 32
 # As `write_slide` makes them: grey levels of 5 to 119, all of it tissue.
-TRAINING = LooksOfMany(brightness=Spread(62 / 255, 0.02), tissue=Spread(1.0, 0.0))
+TRAINING = AppearanceStatistics(brightness=Spread(62 / 255, 0.02), tissue=Spread(1.0, 0.0))
 
 
 def write_slide(path, seed=0, side=SIDE, **options):

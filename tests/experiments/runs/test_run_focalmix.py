@@ -9,7 +9,7 @@ from experiments.configs import phantom
 from experiments.runs import focalmix as focalmix_run
 from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import Split
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.luna16_csv import Findings
@@ -45,8 +45,8 @@ class Scans(list):
     """A source in memory."""
 
     @property
-    def facts(self):
-        return {s.series_uid: ScanFacts(s.subset, s.patient, s.is_labelled, s.grid.size_zyx) for s in list(self)}
+    def metadata(self):
+        return {s.series_uid: ScanMetadata(s.subset, s.patient, s.is_labelled, s.grid.size_zyx) for s in list(self)}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from data_builders.lks.files import CLASSES
+from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
 from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
 from experiments.runs import slides as slides_run
@@ -92,18 +92,20 @@ def test_intensities_are_those_of_the_training_slides(trained):
 
 def test_a_run_knows_how_its_training_slides_look(trained, folder):
     method, source, split = trained
-    looks = []
+    appearances = []
     for index in split.train:
         with source.slide(index) as slide:
             tissue = source.foreground_counts[index] / source.layout.grid**2
-            looks.append((slide.low_resolution().mean() / 255, tissue))
-    expected = dict(zip(("brightness", "tissue"), zip(np.mean(looks, 0), np.std(looks, 0), strict=True), strict=True))
+            appearances.append((slide.low_resolution().mean() / 255, tissue))
+    expected = dict(
+        zip(("brightness", "tissue"), zip(np.mean(appearances, 0), np.std(appearances, 0), strict=True), strict=True)
+    )
     for name, (mean, deviation) in expected.items():
-        assert getattr(method.training_looks, name) == pytest.approx((mean, deviation))
-    assert sos_run.load_method(folder / "run").training_looks == method.training_looks
+        assert getattr(method.training_appearance, name) == pytest.approx((mean, deviation))
+    assert sos_run.load_method(folder / "run").training_appearance == method.training_appearance
 
 
-def test_a_run_that_was_given_intensities_keeps_them_and_knows_looks(trained, folder):
+def test_a_run_that_was_given_intensities_keeps_them_and_knows_appearance(trained, folder):
     method, source, split = trained
     config = small_config(folder, **{"model.intensity_mean": 0.4, "model.intensity_deviation": 0.3})
     found = sos_run.with_training_slides(config, source, split.train)
@@ -116,7 +118,7 @@ def test_a_run_of_an_older_version_does_not_know(trained):
     method, _, _ = trained
     old = method.config.copy_and_resolve_references()
     del old.training_slides
-    assert method._replace(config=old).training_looks is None
+    assert method._replace(config=old).training_appearance is None
 
 
 def test_no_test_slide_of_the_phantom_looks_unlike_and_blank_ones_do(trained, folder, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 
 from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_facts import ScanFacts
+from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
 from tests.fuzz.damage import damage_json, damage_one_of
 from tests.fuzz.oracle import SAME, Wrong, difference_between
@@ -21,9 +21,11 @@ class Scans:
     """Two prepared scans of noise; one has no nodule, and an identifier that no file name may be."""
 
     @property
-    def facts(self) -> dict[str, ScanFacts]:
+    def metadata(self) -> dict[str, ScanMetadata]:
         """What is known of each."""
-        return {uid: ScanFacts(place, f"P{place}", True, size) for place, (uid, size) in enumerate(SIZES_ZYX.items())}
+        return {
+            uid: ScanMetadata(place, f"P{place}", True, size) for place, (uid, size) in enumerate(SIZES_ZYX.items())
+        }
 
     def __getitem__(self, index: int) -> PreparedScan:
         uid, size = list(SIZES_ZYX.items())[index]
@@ -70,7 +72,7 @@ def read(folder: Path):
     """Both scans and what is known of them, as a run opens them: what is gone is unpacked again."""
     cache = _opened(folder)
     scans = {uid: dataclasses.asdict(cache.scan(uid)) for uid in SIZES_ZYX}
-    return {"facts": cache.facts, "scans": scans}
+    return {"metadata": cache.metadata, "scans": scans}
 
 
 def judge(damaged: Path, valid: Path, reading) -> str:

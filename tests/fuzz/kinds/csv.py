@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_builders.folder.tables import read_column, read_lesion_table
-from data_builders.lks.files import find_slides
+from data_builders.lks.lks_files import find_slides
 from data_builders.nlst.listing import read_listings
 from medssl_jax.imaging.luna16_csv import read_annotations, read_series_uids
 from medssl_jax.imaging.submission import read_submission

@@ -81,7 +81,12 @@ def read(folder: Path):
         prepare_scans("luna16", folder / "raw", folder / "scans", workers=1, progress=silent)
         source = open_scans("luna16", folder / "scans")
         scans = [dataclasses.asdict(scan) for scan in source]
-        return {"facts": source.facts, "fingerprint": source.fingerprint, "left out": source.left_out, "scans": scans}
+        return {
+            "metadata": source.metadata,
+            "fingerprint": source.fingerprint,
+            "left out": source.left_out,
+            "scans": scans,
+        }
     prepare_lks(folder / "raw", folder / "slides", LAYOUT)
     source = open_lks(folder / "slides")
     images = []

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from data_builders.lks.files import CLASSES
+from data_builders.lks.lks_files import CLASSES
 from medssl_jax.phantoms.slides.roster import LKS_SLIDES, class_sequence, plan_slide, plan_slides, slide_generator
 from medssl_jax.phantoms.slides.spec import LksPhantom
 

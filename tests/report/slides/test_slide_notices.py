@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from medssl_jax.data.slide_looks import Look, LooksOfMany, Spread
+from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics, Spread
 from medssl_jax.report.slides.slide_notices import SlideReading, reading_notices
 from medssl_jax.report.slides.slide_page import slide_page, thumbnail
 from medssl_jax.report.slides.slide_report import results_as_json, summary
 
-TRAINING = LooksOfMany(brightness=Spread(0.05, 0.01), tissue=Spread(0.5, 0.1))
-WHOLE = SlideReading(1.0, 1, Look(0.05, 0.5))
-STAINED = SlideReading(0.1592, 3, Look(0.8, 1.0))
-PREPARED = SlideReading(None, 3, Look(0.05, 0.5))
+TRAINING = AppearanceStatistics(brightness=Spread(0.05, 0.01), tissue=Spread(0.5, 0.1))
+WHOLE = SlideReading(1.0, 1, Appearance(0.05, 0.5))
+STAINED = SlideReading(0.1592, 3, Appearance(0.8, 1.0))
+PREPARED = SlideReading(None, 3, Appearance(0.05, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_a_whole_grey_slide_like_those_of_training_needs_no_notice():
             ],
         ),
         (
-            [SlideReading(0.25, 1, WHOLE.look), WHOLE, SlideReading(0.0561, 1, WHOLE.look)],
+            [SlideReading(0.25, 1, WHOLE.appearance), WHOLE, SlideReading(0.0561, 1, WHOLE.appearance)],
             ["only the centre crop was read of 2 slides: 5.6 % to 25.0 % of the area"],
         ),
         (

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
-class ScanFacts:
+class ScanMetadata:
     """Fold (-1: none), patient by its key ("": not known), whether its nodules are known, and size at 1 mm."""
 
     subset: int
@@ -15,6 +15,6 @@ class ScanFacts:
     size_zyx: tuple[int, int, int]
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "ScanFacts":
+    def from_json(cls, record: Mapping[str, Any]) -> "ScanMetadata":
         """Reads the fields of these names; others are not looked at."""
         return cls(record["subset"], record["patient"], record["is_labelled"], tuple(record["size_zyx"]))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from data_builders.folder import files
+from data_builders.folder import folder_files
 from data_builders.folder.headers import read_scan_headers
 from data_builders.folder.tree import PassedOver, name_of, read_tree
 from medssl_jax.core.errors import InputError
@@ -24,18 +24,18 @@ def check_folder(
     progress: Progress,
     **given: Any,
 ) -> CheckReport:
-    """Checks all scans; `given` are `labels`, `labelled_list`, `lungs` and `index_dir` of `files.find_scans`.
+    """Checks all scans; `given` are `labels`, `labelled_list`, `lungs` and `index_dir` of `folder_files.find_scans`.
 
     Raises:
       InputError: `folder` is none, or holds no scan.
     """
-    files.check_is_folder(folder)
+    folder_files.check_is_folder(folder)
     defects: list[Defect] = []
     labelled = "not known"
     notices: tuple[str, ...] = ()
     try:
-        found = files.find_scans(folder, workers=workers, progress=progress, **given)
-    except files.NoScanError:
+        found = folder_files.find_scans(folder, workers=workers, progress=progress, **given)
+    except folder_files.NoScanError:
         raise
     except InputError as error:
         defects.append(Defect("cannot be prepared", folder.name, str(error), True))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_builders.folder.index import remembered
+from data_builders.folder.remembered import remembered
 
 
 @pytest.fixture

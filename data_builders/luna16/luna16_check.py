@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_builders.luna16 import files
+from data_builders.luna16 import luna16_files
 from medssl_jax.core.csv_files import check_new, number_cell, read_table
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
@@ -42,15 +42,15 @@ def check_luna16(
     Raises:
       InputError: there is no LUNA16 in `folder`.
     """
-    files.check_is_luna16(folder)
+    luna16_files.check_is_luna16(folder)
     defects: list[Defect] = []
-    listed = _read(lambda: read_series_uids(files.csv_path(folder, "seriesuids.csv")), "seriesuids.csv", defects)
+    listed = _read(lambda: read_series_uids(luna16_files.csv_path(folder, "seriesuids.csv")), "seriesuids.csv", defects)
     nodules_of = _read(lambda: _read_nodules(folder, listed, defects), "annotations.csv", defects) or {}
     excluded_path = "annotations_excluded.csv"
-    excluded = _read(lambda: read_excluded(files.csv_path(folder, excluded_path)), excluded_path, defects)
-    inventory = files.take_inventory(folder)
+    excluded = _read(lambda: read_excluded(luna16_files.csv_path(folder, excluded_path)), excluded_path, defects)
+    inventory = luna16_files.take_inventory(folder)
     found = tuple(inventory.scan_paths)
-    patient_of = _read(lambda: files.read_patients(folder, listed or found), "table of patients", defects) or {}
+    patient_of = _read(lambda: luna16_files.read_patients(folder, listed or found), "table of patients", defects) or {}
     defects += _listing_defects(inventory, listed, blocks=not allow_absent)
     scans = [
         _scan_to_check(
@@ -97,7 +97,7 @@ def _read(read, subject, defects):
 
 def _read_nodules(folder, listed, defects) -> Mapping[str, Sequence[Nodule]]:
     """The good rows of annotations.csv; the others become defects."""
-    path, known = files.csv_path(folder, "annotations.csv"), frozenset(listed or ())
+    path, known = luna16_files.csv_path(folder, "annotations.csv"), frozenset(listed or ())
     nodules: dict[str, list[Nodule]] = collections.defaultdict(list)
     row_of: dict[Hashable, int] = {}
     for row, (uid, *cells) in read_table(path, ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm")):
@@ -119,9 +119,9 @@ def _read_nodules(folder, listed, defects) -> Mapping[str, Sequence[Nodule]]:
     return dict(nodules)
 
 
-def _listing_defects(inventory: files.Inventory, listed: Sequence[str] | None, *, blocks: bool):
+def _listing_defects(inventory: luna16_files.Inventory, listed: Sequence[str] | None, *, blocks: bool):
     for name in inventory.absent_folders:
-        kind = "missing masks" if name == files.LUNGS_FOLDER else "missing subset"
+        kind = "missing masks" if name == luna16_files.LUNGS_FOLDER else "missing subset"
         yield Defect(kind, name, f"no folder {name}: unzip {name}.zip, or go on without it: --allow_absent", blocks)
     for uid in listed or ():
         if uid not in inventory.scan_paths:
@@ -134,8 +134,9 @@ def _listing_defects(inventory: files.Inventory, listed: Sequence[str] | None, *
         if listed and uid not in listed:
             told = f"{paths[0]} is not listed in seriesuids.csv: add it there or take it away"
             yield Defect("unlisted scan", uid, told, True)
-        if uid not in inventory.lungs_paths and files.LUNGS_FOLDER not in inventory.absent_folders:
-            told = f"no {files.LUNGS_FOLDER}/{uid}.mhd: unzip it again, or have the lungs segmented: --allow_absent"
+        if uid not in inventory.lungs_paths and luna16_files.LUNGS_FOLDER not in inventory.absent_folders:
+            mask = f"{luna16_files.LUNGS_FOLDER}/{uid}.mhd"
+            told = f"no {mask}: unzip it again, or have the lungs segmented: --allow_absent"
             yield Defect("missing mask", uid, told, blocks)
 
 
@@ -147,7 +148,7 @@ def _scan_to_check(path, lungs_path, patient, nodules, *, find_lungs):
         lungs_path=lungs_path,
         lung_labels=LUNA16_LUNG_LABELS,
         find_lungs=find_lungs,
-        subset=files.subset_of_path(path),
+        subset=luna16_files.subset_of_path(path),
         patient=patient,
         centres_xyz_mm=table[:, :3],
         diameters_mm=table[:, 3],
@@ -155,9 +156,9 @@ def _scan_to_check(path, lungs_path, patient, nodules, *, find_lungs):
 
 
 def _patients(folder, patient_of, found):
-    path = files.patients_path(folder)
+    path = luna16_files.patients_path(folder)
     if path is None:
-        return f"not known, no {' or '.join(files.PATIENT_COLUMNS)}: a patient on both sides cannot be found"
+        return f"not known, no {' or '.join(luna16_files.PATIENT_COLUMNS)}: a patient on both sides cannot be found"
     known = sum(uid in patient_of for uid in found)
     return f"{len(set(patient_of.values()))}, known of {known} of {len(found)} scans ({path.name})"
 

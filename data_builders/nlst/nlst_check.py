@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
-from data_builders.nlst.files import check_is_nlst
 from data_builders.nlst.index import index_series
+from data_builders.nlst.nlst_files import check_is_nlst
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.data_check.across import duplicate_defects
