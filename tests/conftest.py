@@ -90,7 +90,7 @@ def evaluation():
     """Makes what a method gave to 40 test and 30 validation slides, out of the air; `changes` are fields set after."""
     from dataclasses import replace
 
-    from medssl_jax.losses.sos import switches
+    from medssl_jax.losses.confidence import switches
     from medssl_jax.metrics.sos_evaluation import Evaluation, Probabilities
     from medssl_jax.metrics.switching import MeanSeconds, switched_classes
 

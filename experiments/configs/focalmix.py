@@ -77,7 +77,7 @@ def get_config(_: str = "") -> ConfigDict:
     mixup.group = 16  # (o) rows that mix with each other, one paper's batch: few devices exchange patches
     mixup.eta = 0.2  # (o)
     mixup.object_window = 48  # (o) objects that do not fit are left alone
-    mixup.object_score = 0.9  # (o) from which a guessed box counts as an object
+    mixup.object_score = 0.9  # (o) from which a pseudo-labelled box counts as an object
     mixup.object_nms_iou = 0.1  # (o)
 
     optimiser = config.optimiser = ConfigDict()  # (o) but for the last

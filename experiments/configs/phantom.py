@@ -57,7 +57,7 @@ def get_config(_: str = "") -> ConfigDict:
     config.loss.positive_weight = 0.75
     config.optimiser.learning_rate = 3e-3
 
-    # The run is short: guesses are worth something only after a third of it.
+    # The run is short: pseudo-labels are worth something only after a third of it.
     config.ssl.ramp_start_share = 0.3
     config.ssl.ramp_share = 0.2
     config.ssl.judge_guesses = True

@@ -159,7 +159,7 @@ RANGES = {
     "mixup.group": whole(1),
     "mixup.eta": number(0, 1000, above=True),
     "mixup.object_window": whole(3, LARGEST_SIDE),
-    "mixup.object_score": number(0, math.inf, above=True),  # above 1: no guess is an object
+    "mixup.object_score": number(0, math.inf, above=True),  # above 1: no pseudo-label is an object
     "mixup.object_nms_iou": SHARE,
     "inference.overlap": whole(0, LARGEST_SIDE),
     "inference.window_batch": whole(1, LARGEST_BATCH),

@@ -22,7 +22,7 @@ from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings
 from medssl_jax.metrics.sos_methods import METHODS
 from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
-from medssl_jax.models.sos import JOINS, SosNetworks, make_networks, measure_intensities
+from medssl_jax.models.sos_networks import JOINS, SosNetworks, make_networks, measure_intensities
 from medssl_jax.parallel.sharding import Placement, place
 from medssl_jax.train.config_checks import (
     COMMON,

@@ -1,4 +1,4 @@
-"""Which anchors stand for a nodule, which for background, and which for neither."""
+"""Targets of anchors: nodule, background, or ignored."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from medssl_jax.detection.boxes import encode_boxes, pairwise_iou_zyxdhw
 
 
 class AnchorTargets(NamedTuple):
-    """What each anchor should say; `ignored` anchors take no part in any loss."""
+    """The target of each anchor; `ignored` anchors take no part in any loss."""
 
     probability: Float[Array, "*b anchors"]
     ignored: Bool[Array, "*b anchors"]
-    codes: Float[Array, "*b anchors 4"]
+    deltas: Float[Array, "*b anchors 4"]
 
 
 def assign_anchors(
@@ -29,7 +29,7 @@ def assign_anchors(
 
     Anchors whose best overlap lies in `[ignored_iou, positive_iou)` are ignored. All anchors that share a nodule's
     best overlap are positive, so that the result turns with the patch. A nodule whose centre lies outside the patch
-    has no best anchor: its remains in the patch may be too small to see. Codes are zero where there is no nodule.
+    has no best anchor: its remains in the patch may be too small to see. Deltas are zero where there is no nodule.
     The thresholds and the rule of the best anchor are ours; matching by overlap is that of Faster R-CNN (arXiv
     1506.01497).
     """
@@ -41,8 +41,8 @@ def assign_anchors(
     best_of_anchor = iou.max(1, initial=0)
     positive = (best_of_anchor >= positive_iou) | is_best.any(1)
     ignored = (best_of_anchor >= ignored_iou) & ~positive
-    # A best anchor codes the nodule it is best for, even where it overlaps another one more.
+    # A best anchor regresses to the nodule it is best for, even where it overlaps another one more.
     matched = jnp.argmax(iou + is_best, axis=1)
     boxes = jnp.where(valid[:, None], boxes_zyxdhw, 1)[matched]
-    codes = jnp.where(positive[:, None], encode_boxes(boxes, anchors_zyxdhw), 0)
-    return AnchorTargets(positive.astype(jnp.float32), ignored, codes)
+    deltas = jnp.where(positive[:, None], encode_boxes(boxes, anchors_zyxdhw), 0)
+    return AnchorTargets(positive.astype(jnp.float32), ignored, deltas)

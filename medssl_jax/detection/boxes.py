@@ -1,6 +1,6 @@
-"""Axis-aligned boxes `(z, y, x, depth, height, width)` in voxels: overlap, and coding against cubic anchors.
+"""Axis-aligned boxes `(z, y, x, depth, height, width)` in voxels: overlap, and deltas to cubic anchors.
 
-A nodule is annotated by a centre and a diameter, so its box is a cube and four numbers code it: the offset of
+A nodule is annotated by a centre and a diameter, so its box is a cube and four deltas describe it: the offset of
 the centre and the logarithm of the side, both relative to the side of the anchor.
 """
 
@@ -27,15 +27,15 @@ def corners_zyx(boxes_zyxdhw: Float[Array, "*n 6"]) -> tuple[Float[Array, "*n 3"
 
 
 def whole_boxes(boxes_zyxdhw: Float[Array, "*n 6"], side: int) -> Bool[Array, "*n"]:
-    """Which boxes lie whole inside a cubic patch of `side` voxels, whose outer faces are at -0.5 and side - 0.5."""
+    """True for boxes that lie whole inside a cubic patch of `side` voxels, with outer faces at -0.5 and side - 0.5."""
     low, high = corners_zyx(boxes_zyxdhw)
     return ((low >= -0.5) & (high <= side - 0.5)).all(-1)
 
 
 def encode_boxes(boxes_zyxdhw: Float[Array, "*n 6"], anchors_zyxdhw: Float[Array, "*#n 6"]) -> Float[Array, "*n 4"]:
-    """Codes each box against its anchor as `(dz, dy, dx) / a, log(d / a)`, a the side of the anchor.
+    """Deltas of each box to its anchor: `(dz, dy, dx) / a, log(d / a)`, a the side of the anchor.
 
-    The code of Faster R-CNN (arXiv 1506.01497), for cubes. The side d of a box that is no cube is the geometric
+    Those of Faster R-CNN (arXiv 1506.01497), for cubes. The side d of a box that is no cube is the geometric
     mean of its extents. Boxes must have a volume.
     """
     anchor_side = anchors_zyxdhw[..., 3:4]
@@ -44,12 +44,12 @@ def encode_boxes(boxes_zyxdhw: Float[Array, "*n 6"], anchors_zyxdhw: Float[Array
     return jnp.concatenate([offset, log_side - jnp.log(anchor_side)], -1)
 
 
-def decode_boxes(codes: Float[Array, "*n 4"], anchors_zyxdhw: Float[Array, "*#n 6"]) -> Float[Array, "*n 6"]:
-    """The cubes that `codes` stand for: the inverse of `encode_boxes`.
+def decode_boxes(deltas: Float[Array, "*n 4"], anchors_zyxdhw: Float[Array, "*#n 6"]) -> Float[Array, "*n 6"]:
+    """The cubes that lie at `deltas` from the anchors: the inverse of `encode_boxes`.
 
     The logarithm is held within +-2 (a factor of 7.4), so that an untrained network cannot overflow a box.
     """
     anchor_side = anchors_zyxdhw[..., 3:4]
-    centre = anchors_zyxdhw[..., :3] + codes[..., :3] * anchor_side
-    side = anchor_side * jnp.exp(jnp.clip(codes[..., 3:], -2, 2))
+    centre = anchors_zyxdhw[..., :3] + deltas[..., :3] * anchor_side
+    side = anchor_side * jnp.exp(jnp.clip(deltas[..., 3:], -2, 2))
     return jnp.concatenate([centre, side, side, side], -1)

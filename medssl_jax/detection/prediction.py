@@ -1,4 +1,4 @@
-"""What a detector says."""
+"""The output of a detector."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 class Prediction(NamedTuple):
-    """Of each anchor the logit of a nodule, and the code of its box (`detection.boxes`)."""
+    """The logit of a nodule at each anchor, and the deltas of its box (`detection.boxes`)."""
 
     logits: Float[Array, "*b anchors"]
-    codes: Float[Array, "*b anchors 4"]
+    deltas: Float[Array, "*b anchors 4"]

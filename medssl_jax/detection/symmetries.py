@@ -1,4 +1,4 @@
-"""The 48 symmetries of the cube, on voxels, on anchors and on box codes.
+"""The 48 symmetries of the cube, on voxels, on anchors and on box deltas.
 
 A symmetry first permutes the axes, then flips some of them. The first 8 of `CUBE_SYMMETRIES` are the flips, and
 the very first is the identity.
@@ -45,15 +45,15 @@ def undo_on_voxels(voxels: Float[Array, "b s s s *c"], symmetry: Symmetry) -> Fl
 def undo_on_anchors(
     values: Float[Array, "b anchors n"], symmetry: Symmetry, grid: AnchorGrid
 ) -> Float[Array, "b anchors n"]:
-    """Brings what was predicted on turned volumes back to the anchors of the unturned ones. Scalars per anchor."""
+    """Brings scalars that were predicted on turned volumes back to the anchors of the unturned ones."""
     return grid.flatten([undo_on_voxels(level, symmetry) for level in grid.fold(values)])
 
 
-def undo_on_codes(codes: Float[Array, "*n 4"], symmetry: Symmetry) -> Float[Array, "*n 4"]:
-    """Turns the offsets in box codes back; the size, a cube's, stays. Does not move them between anchors."""
-    offset = jnp.where(symmetry.flips, -codes[..., :3], codes[..., :3])
+def undo_on_deltas(deltas: Float[Array, "*n 4"], symmetry: Symmetry) -> Float[Array, "*n 4"]:
+    """Turns the offsets in box deltas back; the size of a cube stays. Does not move them between anchors."""
+    offset = jnp.where(symmetry.flips, -deltas[..., :3], deltas[..., :3])
     unturned = jnp.take(offset, jnp.argsort(jnp.asarray(symmetry.permutation)), axis=-1)
-    return jnp.concatenate([unturned, codes[..., 3:]], -1)
+    return jnp.concatenate([unturned, deltas[..., 3:]], -1)
 
 
 def draw_views(key: Array, count: int, group: Symmetry) -> Symmetry:

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float
 from medssl_jax.core.errors import InputError
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
-from medssl_jax.losses.sos import switches
-from medssl_jax.models.sos import SosNetworks
+from medssl_jax.losses.confidence import switches
+from medssl_jax.models.sos_networks import SosNetworks
 
 RULES = ("low", "high", "confidence", "policy")
 # What each network costs, in the order in which a slide goes through it.

@@ -76,7 +76,7 @@ class SlidingDetector:
 
         def detect(params, windows_hu, core_low, core_high):
             prediction = predict(params, normalise_hu(windows_hu)[..., None])
-            boxes = decode_boxes(prediction.codes, jnp.asarray(anchors))
+            boxes = decode_boxes(prediction.deltas, jnp.asarray(anchors))
             centre = boxes[..., :3]
             in_core = ((centre >= core_low[:, None]) & (centre < core_high[:, None])).all(-1)
             logits = jnp.where(in_core, prediction.logits, -jnp.inf)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.losses.sos import switches
+from medssl_jax.losses.confidence import switches
 from medssl_jax.metrics.classification import accuracy_of_counts
 
 

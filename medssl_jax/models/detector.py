@@ -26,7 +26,7 @@ class Detector:
         return jax.jit(self.network.init)(key, jnp.zeros((1, side, side, side, 1)))["params"]
 
     def predict(self, params: Any, patches: Float[Array, "b s s s 1"]) -> Prediction:
-        """Logits and box codes of normalised patches."""
+        """Logits and box deltas of normalised patches."""
         prediction: Any = self.network.apply({"params": params}, patches)
         return prediction
 

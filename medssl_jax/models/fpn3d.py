@@ -28,7 +28,7 @@ class Tower(nn.Module):
 
 
 class FPN3D(nn.Module):
-    """Predicts a logit and a box code for every anchor of a patch, in the order of `AnchorGrid`.
+    """Predicts a logit and box deltas for every anchor of a patch, in the order of `AnchorGrid`.
 
     Level strides must be powers of 2 up to that of the last backbone stage. `prior` is the probability of a nodule that
     every anchor starts from (focal loss, arXiv 1708.02002).
@@ -46,7 +46,7 @@ class FPN3D(nn.Module):
 
     @nn.compact
     def __call__(self, patches: Float[Array, "b z y x 1"]) -> Prediction:
-        """Logits `(b, anchors)` and codes `(b, anchors, 4)`, both float32 whatever `dtype` computes them.
+        """Logits `(b, anchors)` and deltas `(b, anchors, 4)`, both float32 whatever `dtype` computes them.
 
         Sides must be multiples of the stride of the last backbone stage.
         """
@@ -69,11 +69,12 @@ class FPN3D(nn.Module):
                 smooth = Conv3D(self.pyramid_features, use_bias=True, name=f"smooth{stride}")(merged)
                 sides = len(level.sides_voxel)
                 to_logits = Conv3D(sides, 1, 1, True, small, prior_logit, name=f"logits{stride}")
-                to_codes = Conv3D(4 * sides, 1, 1, True, small, name=f"codes{stride}")
-                logits, codes = to_logits(classify(smooth)), to_codes(locate(smooth))
+                # The name is part of the seed of its initial values: with another, every run would end elsewhere.
+                to_deltas = Conv3D(4 * sides, 1, 1, True, small, name=f"codes{stride}")
+                logits, deltas = to_logits(classify(smooth)), to_deltas(locate(smooth))
                 rows = patches.shape[0]
                 predictions[stride] = Prediction(
-                    logits.astype(jnp.float32).reshape(rows, -1), codes.astype(jnp.float32).reshape(rows, -1, 4)
+                    logits.astype(jnp.float32).reshape(rows, -1), deltas.astype(jnp.float32).reshape(rows, -1, 4)
                 )
         ordered = [predictions[level.stride] for level in self.levels]
         return Prediction(*(jnp.concatenate(parts, 1) for parts in zip(*ordered, strict=True)))

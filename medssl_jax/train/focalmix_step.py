@@ -23,7 +23,7 @@ from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
 from medssl_jax.parallel.sharding import HERE, Placement
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
-from medssl_jax.ssl.targets import average_views, sharpen
+from medssl_jax.ssl.pseudo_labels import average_views, sharpen
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 
@@ -92,7 +92,7 @@ def label_patches(batch: PatchBatch, grid: AnchorGrid, settings: FocalMixSetting
     return Patches(voxels, targets, everything > 0, everything, batch["boxes_zyxdhw"], batch["valid"])
 
 
-def guess_patches(
+def pseudo_label_patches(
     predict: Callable[[Array], Prediction],
     batch: PatchBatch,
     key: Array,
@@ -101,15 +101,15 @@ def guess_patches(
     settings: FocalMixSettings,
     placement: Placement = HERE,
 ) -> Patches:
-    """Patches of scans without labels, with the model's own sharpened guess as targets; no gradient passes."""
+    """Patches of scans without labels, with sharpened pseudo-labels as targets; no gradient passes."""
     voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
     views = symmetries.draw_views(key, settings.views, symmetries.GROUPS[settings.view_group])
-    probability, codes = jax.lax.stop_gradient(average_views(predict, voxels, views, grid))
+    probability, deltas = jax.lax.stop_gradient(average_views(predict, voxels, views, grid))
     probability = sharpen(probability, settings.temperature)
     find = functools.partial(_confident_objects, grid=grid, settings=settings, count=batch["valid"].shape[1])
-    objects = placement.map_rows(find, probability, codes)  # or the compiler would gather what top-k looks through
+    objects = placement.map_rows(find, probability, deltas)  # or the compiler would gather what top-k looks through
     nobody = jnp.zeros(len(voxels))
-    targets = AnchorTargets(probability, jnp.zeros(probability.shape, bool), jnp.zeros_like(codes))
+    targets = AnchorTargets(probability, jnp.zeros(probability.shape, bool), jnp.zeros_like(deltas))
     return Patches(voxels, targets, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
 
 
@@ -125,8 +125,8 @@ def in_groups(parts: Sequence[Patches], groups: int) -> Patches:
 def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Patches:
     """Image-level MixUp of everything, then object-level MixUp of the voxels, among the patches of one group.
 
-    Patches that count nothing yet are left out, so that no early guess reaches a labelled patch. An anchor that is
-    ignored in either source is ignored, unless that source has no share in the mix.
+    Patches that count nothing yet are left out, so that no early pseudo-label reaches a labelled patch. An anchor that
+    is ignored in either source is ignored, unless that source has no share in the mix.
     """
     usable = patches.weight > 0
     image_key, object_key = jax.random.split(key)
@@ -168,7 +168,7 @@ def detection_loss(
     class_loss = focal.sum() / positives
 
     regressed = mixed.labelled[:, None] & (targets.probability == 1)
-    smooth_l1 = optax.huber_loss(prediction.codes, targets.codes).sum(-1)
+    smooth_l1 = optax.huber_loss(prediction.deltas, targets.deltas).sum(-1)
     box_loss = (smooth_l1 * regressed).sum() / jnp.maximum(1, regressed.sum())
     loss = class_loss + settings.box_weight * box_loss
     labelled_share = (focal * mixed.labelled).sum() / positives
@@ -201,37 +201,37 @@ def target_metrics(patches: Patches) -> Metrics:
     return metrics
 
 
-def guess_metrics(guess: Patches, truth: AnchorTargets) -> Metrics:
-    """How right the targets of unlabelled patches are, where their boxes are known after all, as on a phantom.
+def pseudo_label_metrics(pseudo_labelled: Patches, truth: AnchorTargets) -> Metrics:
+    """Quality of the pseudo-labels of patches whose boxes are known after all, as on a phantom.
 
-    `guess_on_nodules` is the mean target of the anchors of true nodules, `guess_false_share` the share of confident
-    anchors that lie on none.
+    `pseudo_label_on_nodules` is the mean target of the anchors of true nodules, `pseudo_label_false_share` the share
+    of confident anchors that lie on none.
     """
-    probability = guess.targets.probability
+    probability = pseudo_labelled.targets.probability
     nodule, confident = truth.probability == 1, probability >= 0.5
     return {
-        "guess_on_nodules": _mean_over(probability, nodule),
-        "guess_false_share": _mean_over((~nodule & ~truth.ignored).astype(jnp.float32), confident),
+        "pseudo_label_on_nodules": _mean_over(probability, nodule),
+        "pseudo_label_false_share": _mean_over((~nodule & ~truth.ignored).astype(jnp.float32), confident),
     }
 
 
 def collapse_warning(means: Mapping[str, float]) -> str | None:
-    """Whether guesses die out or feed on themselves, judged by confident anchors a patch beside the labelled rate.
+    """Warns where pseudo-labels die out or feed on themselves: confident anchors a patch far from the labelled rate.
 
     Unlabelled patches lie anywhere in the lungs, so far fewer than the labelled rate are normal, and none are not.
-    Guesses that do not count yet are not judged.
+    Pseudo-labels that do not count yet are not judged.
     """
     if not means.get("unlabelled_weight") or not means["labelled_positive"]:
         return None
-    guessed, labelled = means["unlabelled_positive"], means["labelled_positive"]
-    if 0.02 < guessed / labelled < 5:
+    unlabelled, labelled = means["unlabelled_positive"], means["labelled_positive"]
+    if 0.02 < unlabelled / labelled < 5:
         return None
-    what = "few guesses are confident: targets may collapse" if guessed < labelled else "targets may explode"
-    return f"{guessed:.3f} confident anchors an unlabelled patch, {labelled:.3f} a labelled one: {what}"
+    what = "few pseudo-labels are confident: they may collapse" if unlabelled < labelled else "targets may explode"
+    return f"{unlabelled:.3f} confident anchors an unlabelled patch, {labelled:.3f} a labelled one: {what}"
 
 
 def unlabelled_weight(step: Array, settings: FocalMixSettings) -> Float[Array, ""]:
-    """0 up to `ramp_start`, then linearly to 1 in `ramp_steps`: early guesses are background or wrong."""
+    """0 up to `ramp_start`, then linearly to 1 in `ramp_steps`: early pseudo-labels are background or wrong."""
     return jnp.clip((step + 1 - settings.ramp_start) / max(1, settings.ramp_steps), 0, 1)
 
 
@@ -254,13 +254,13 @@ def focalmix_step(
     judged: Metrics = {}
     if "unlabelled" in batch:
         key = stream_key(settings.seed, "views", state.step)
-        guess = guess_patches(
+        pseudo_labelled = pseudo_label_patches(
             *(lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight),
             *(grid, settings, placement),
         )
         if settings.judge_guesses:
-            judged = guess_metrics(guess, label_patches(batch["unlabelled"], grid, settings).targets)
-        parts.append(guess)
+            judged = pseudo_label_metrics(pseudo_labelled, label_patches(batch["unlabelled"], grid, settings).targets)
+        parts.append(pseudo_labelled)
     groups = settings.mixing_groups
     grouped = in_groups(parts, groups)
     keys = jax.vmap(lambda group: stream_key(settings.seed, "mixup", state.step * groups + group))(jnp.arange(groups))
@@ -280,8 +280,8 @@ def focalmix_step(
     }
 
 
-def _confident_objects(probability, codes, *, grid, settings, count) -> Detections:
-    boxes = decode_boxes(codes, jnp.asarray(grid.boxes_zyxdhw()))
+def _confident_objects(probability, deltas, *, grid, settings, count) -> Detections:
+    boxes = decode_boxes(deltas, jnp.asarray(grid.boxes_zyxdhw()))
     logits = jax.scipy.special.logit(probability)
 
     def find(logits, boxes):

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from medssl_jax.losses.sos import executive_losses, paradoxical_loss, switches
-from medssl_jax.models.sos import SosNetworks
+from medssl_jax.losses.confidence import executive_losses, paradoxical_loss, switches
+from medssl_jax.models.sos_networks import SosNetworks
 from medssl_jax.parallel.sharding import HERE, Placement
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState

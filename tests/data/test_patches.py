@@ -120,7 +120,7 @@ def test_no_label_of_an_unlabelled_scan_is_seen():
             np.testing.assert_array_equal(plain[name], other[name])
 
 
-def test_hidden_boxes_are_kept_where_guesses_are_to_be_judged():
+def test_hidden_boxes_are_kept_where_pseudo_labels_are_to_be_judged():
     scan = bright_nodules((30.0, 36.0, 41.0, 59.0, 59.0, 59.0))
     settings = dataclasses.replace(SETTINGS, keep_hidden_boxes=True)
     kept, hidden = (draw_unlabelled(scan, np.random.default_rng(0), each) for each in (settings, SETTINGS))

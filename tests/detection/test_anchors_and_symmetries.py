@@ -21,7 +21,7 @@ PAPER_GRID = AnchorGrid(
 # Compiled once for all 48 members.
 apply_to_voxels = jax.jit(symmetries.apply_to_voxels)
 undo_on_voxels = jax.jit(symmetries.undo_on_voxels)
-undo_on_codes = jax.jit(symmetries.undo_on_codes)
+undo_on_deltas = jax.jit(symmetries.undo_on_deltas)
 undo_on_anchors = jax.jit(symmetries.undo_on_anchors, static_argnums=2)
 
 
@@ -123,9 +123,9 @@ def test_boxes_turn_with_the_voxels_and_codes_turn_back(index, turn_boxes):
     box = jnp.array([[3.0, 9, 6, 5, 5, 5]])
     anchors = jnp.asarray(GRID.boxes_zyxdhw())
     turned_box = turn_boxes(box, symmetry, 16)
-    turned_codes = encode_boxes(jnp.broadcast_to(turned_box, anchors.shape), anchors)[None]
-    codes = undo_on_anchors(undo_on_codes(turned_codes, symmetry), symmetry, GRID)
-    np.testing.assert_allclose(decode_boxes(codes[0], anchors), jnp.broadcast_to(box, anchors.shape), atol=1e-4)
+    turned_deltas = encode_boxes(jnp.broadcast_to(turned_box, anchors.shape), anchors)[None]
+    deltas = undo_on_anchors(undo_on_deltas(turned_deltas, symmetry), symmetry, GRID)
+    np.testing.assert_allclose(decode_boxes(deltas[0], anchors), jnp.broadcast_to(box, anchors.shape), atol=1e-4)
 
 
 @pytest.mark.parametrize("index", range(0, 48, 5))

@@ -30,7 +30,7 @@ def test_without_nodules_all_is_background():
     targets = assign()
     assert not targets.probability.any()
     assert not targets.ignored.any()
-    assert not targets.codes.any()
+    assert not targets.deltas.any()
 
 
 @pytest.mark.parametrize("diameter", [3.3, 4.5, 6.4, 9.0, 15.0, 26.0])
@@ -64,14 +64,14 @@ def test_codes_of_positives_give_the_nodule_back():
     box = (12.0, 15.5, 18.0, 8.0, 8.0, 8.0)
     targets = assign(box)
     positive = np.asarray(targets.probability) == 1
-    decoded = np.asarray(decode_boxes(targets.codes, ANCHORS))[positive]
+    decoded = np.asarray(decode_boxes(targets.deltas, ANCHORS))[positive]
     np.testing.assert_allclose(decoded, np.broadcast_to(box, decoded.shape), rtol=1e-4)
 
 
 def test_a_best_anchor_codes_its_own_nodule_beside_a_larger_one():
     small, large = (13.5, 13.5, 13.5, 3.3, 3.3, 3.3), (14.5, 14.5, 14.5, 14, 14, 14)
     targets = assign(small, large)
-    decoded = np.asarray(decode_boxes(targets.codes, ANCHORS))[np.asarray(targets.probability) == 1]
+    decoded = np.asarray(decode_boxes(targets.deltas, ANCHORS))[np.asarray(targets.probability) == 1]
     assert np.isclose(decoded[:, 3], 3.3, rtol=1e-3).any()
     assert np.isclose(decoded[:, 3], 14, rtol=1e-3).any()
 
@@ -84,7 +84,7 @@ def test_a_best_anchor_codes_its_own_nodule_though_it_overlaps_another_one_more(
     assert iou[:, 0].argmax() == 0  # of the small nodule
     targets = ASSIGN(anchors, jnp.array([small, large]), jnp.ones(2, bool))
     np.testing.assert_array_equal(targets.probability, [1, 1])
-    np.testing.assert_allclose(decode_boxes(targets.codes, anchors), [small, large], rtol=1e-4)
+    np.testing.assert_allclose(decode_boxes(targets.deltas, anchors), [small, large], rtol=1e-4)
 
 
 @pytest.mark.parametrize("axis", range(3))

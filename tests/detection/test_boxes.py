@@ -1,4 +1,4 @@
-"""Laws of overlap and of the box code, hand-made cases, and counting voxels as an oracle."""
+"""Laws of overlap and of box deltas, hand-made cases, and counting voxels as an oracle."""
 
 import jax
 import jax.numpy as jnp

@@ -36,7 +36,7 @@ SENSIBLE = {
         "method.use_policy",
     },
     "1000000000": {"seed", "split.seed", "data.phantom.seed", "steps", "logging.save_every"}
-    | {"optimiser.clip_norm", "mixup.object_score"},  # no clip; no guess is an object
+    | {"optimiser.clip_norm", "mixup.object_score"},  # no clip; no pseudo-label is an object
     "(1,)": {"split.train_subsets", "split.test_subsets"},
     "": {"model.pretrained"},
 }

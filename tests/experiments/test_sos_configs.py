@@ -7,7 +7,7 @@ import pytest
 
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
-from medssl_jax.models.sos import make_networks
+from medssl_jax.models.sos_networks import make_networks
 
 METHODS = {
     "lks_sos": ({"low", "high"}, "confidence"),

@@ -17,7 +17,7 @@ from medssl_jax.imaging.slides import Slide, SlideLayout, TiffSlide, shrink_as_l
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference import selective
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SelectiveSettings
-from medssl_jax.models.sos import make_networks
+from medssl_jax.models.sos_networks import make_networks
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
 SETTINGS = SelectiveSettings(rule="confidence", c=0.5, slide_batch=3, patch_batch=5, background_threshold=1.0)

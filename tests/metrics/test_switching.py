@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.losses.sos import switches
+from medssl_jax.losses.confidence import switches
 from medssl_jax.metrics.switching import (
     MeanSeconds,
     low_share,

@@ -55,13 +55,13 @@ def test_one_prediction_an_anchor():
         jax.ShapeDtypeStruct((2, side, side, side, 1), jnp.float32),
     )
     assert prediction.logits.shape == (2, len(detector.grid))
-    assert prediction.codes.shape == (2, len(detector.grid), 4)
+    assert prediction.deltas.shape == (2, len(detector.grid), 4)
 
 
 def test_starts_from_the_prior(predict, params):
     prediction = predict(params, noise(1, 2, 32, 32, 32, 1))
     assert float(jax.nn.sigmoid(prediction.logits).mean()) == pytest.approx(0.01, rel=0.3)
-    assert float(jnp.abs(prediction.codes).mean()) < 0.1
+    assert float(jnp.abs(prediction.deltas).mean()) < 0.1
 
 
 def test_half_precision_is_computed_in_and_not_handed_on(config):
@@ -101,7 +101,7 @@ def test_each_anchor_looks_at_its_own_place(detector, centre_of_attention, level
 
 
 def changes(predict, params, grid, name):
-    """Whether logits and codes of each level differ, finest first, once the parameters of that name do."""
+    """Whether logits and deltas of each level differ, finest first, once the parameters of that name do."""
     patches = noise(3, 2, 32, 32, 32, 1)
     other = params | {name: jax.tree.map(lambda leaf: leaf + 0.5, params[name])}
     said = [predict(each, patches) for each in (params, other)]
@@ -111,7 +111,7 @@ def changes(predict, params, grid, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "logits", "codes"),
+    ("name", "logits", "deltas"),
     [
         ("lateral8", [True, True], [True, True]),  # what the coarser level sees comes down to the finer one
         ("lateral4", [True, False], [True, False]),
@@ -121,8 +121,8 @@ def changes(predict, params, grid, name):
         ("codes8", [False, False], [False, True]),
     ],
 )
-def test_what_depends_on_what(predict, params, detector, name, logits, codes):
-    assert changes(predict, params, detector.grid, name) == [logits, codes]
+def test_what_depends_on_what(predict, params, detector, name, logits, deltas):
+    assert changes(predict, params, detector.grid, name) == [logits, deltas]
 
 
 def test_levels_need_not_be_neighbours():

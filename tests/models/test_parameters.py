@@ -8,7 +8,7 @@ from experiments.configs import sos
 from medssl_jax.detection.anchors import AnchorLevel
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.fpn3d import FPN3D
-from medssl_jax.models.sos import make_networks
+from medssl_jax.models.sos_networks import make_networks
 
 RESIDUAL_BLOCK = {
     "stage0_block0.Conv{d}D_0.kernel": (..., 4, 4),

@@ -15,7 +15,7 @@ from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models import pretrained
 from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
 from medssl_jax.models.resnet2d import ResNet2D
-from medssl_jax.models.sos import make_networks
+from medssl_jax.models.sos_networks import make_networks
 
 
 def random_weights():

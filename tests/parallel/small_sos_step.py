@@ -15,7 +15,7 @@ import optax
 from experiments.configs import sos
 from experiments.runs.sos import method_settings
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.models.sos import make_networks
+from medssl_jax.models.sos_networks import make_networks
 from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import place
 from medssl_jax.train.sos_step import sos_step

@@ -1,7 +1,7 @@
 """The training step: against a supervised step written out plainly, and what unlabelled patches may and may not do.
 
-A step takes seconds to compile, so tests share a few: `ramp_start` is 10, and the step of a state says whether guesses
-count.
+A step takes seconds to compile, so tests share a few: `ramp_start` is 10, and the step of a state says whether
+pseudo-labels count.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ from medssl_jax.train.focalmix_step import (
     collapse_warning,
     detection_loss,
     focalmix_step,
-    guess_metrics,
-    guess_patches,
     in_groups,
     label_patches,
     mix_patches,
+    pseudo_label_metrics,
+    pseudo_label_patches,
     target_metrics,
     unlabelled_weight,
 )
@@ -127,8 +127,8 @@ def _weights_that_compile_at_once(monkeypatch):
 
 
 label = jax.jit(functools.partial(label_patches, grid=GRID, settings=SETTINGS))
-guess = jax.jit(
-    lambda params, batch, key, weight, settings: guess_patches(
+pseudo_label = jax.jit(
+    lambda params, batch, key, weight, settings: pseudo_label_patches(
         functools.partial(predict, params), batch, key, weight, GRID, settings
     ),
     static_argnums=4,
@@ -145,13 +145,13 @@ def plain_supervised_gradient(labelled):
     voxels = scale_windows(labelled["window_hu"], labelled["scale"], SIDE)
     assign = functools.partial(assign_anchors, patch_side=SIDE, positive_iou=0.35, ignored_iou=0.1)
     anchors = jnp.asarray(GRID.boxes_zyxdhw())
-    y, ignored, codes = jax.vmap(assign, (None, 0, 0))(anchors, labelled["boxes_zyxdhw"], labelled["valid"])
+    y, ignored, deltas = jax.vmap(assign, (None, 0, 0))(anchors, labelled["boxes_zyxdhw"], labelled["valid"])
     count = jnp.maximum(1, y.sum())
 
     def loss(params):
         prediction = predict(params, voxels)
         focal = optax.sigmoid_focal_loss(prediction.logits, y, alpha=0.95, gamma=2.0)
-        smooth_l1 = optax.huber_loss(prediction.codes, codes).sum(-1)
+        smooth_l1 = optax.huber_loss(prediction.deltas, deltas).sum(-1)
         return (focal * ~ignored).sum() / count + (smooth_l1 * y).sum() / count
 
     return jax.grad(loss)(PARAMS)
@@ -182,7 +182,7 @@ def test_mixing_with_full_weight_is_the_supervised_step(monkeypatch):
 
 @pytest.mark.parametrize("mixing", [{}, METHOD])
 def test_unlabelled_patches_without_weight_change_nothing(mixing):
-    """Before the ramp, no voxel and no guess of an unlabelled patch may reach a labelled one, MixUp or not."""
+    """Before the ramp, no voxel and no pseudo-label of an unlabelled patch may reach a labelled one, MixUp or not."""
     before = fresh_state(BEFORE_THE_RAMP)
     runs = [step(BATCHES | {"unlabelled": batch(seed, labelled=False)}, before, **mixing)[0] for seed in (1, 2)]
     assert_same(runs[0].params, runs[1].params, rtol=0, atol=0)
@@ -190,10 +190,10 @@ def test_unlabelled_patches_without_weight_change_nothing(mixing):
         assert_same(runs[0].params, step({"labelled": batch(0)})[0].params)
 
 
-def test_a_guess_is_the_sharpened_mean_of_what_is_said_of_each_view():
+def test_a_pseudo_label_is_the_sharpened_mean_of_what_is_said_of_each_view():
     """Turned, predicted, turned back and averaged with NumPy, flip by flip."""
     key, unlabelled = jax.random.key(5), BATCHES["unlabelled"]
-    found = guess(PARAMS, unlabelled, key, jnp.array(0.25), VIEWS_ONLY)
+    found = pseudo_label(PARAMS, unlabelled, key, jnp.array(0.25), VIEWS_ONLY)
     voxels = np.asarray(scale_windows(unlabelled["window_hu"], unlabelled["scale"], SIDE))
     mean = 0.0
     for flips in np.asarray(symmetries.draw_views(key, 4, symmetries.FLIPS).flips):
@@ -209,10 +209,10 @@ def test_a_guess_is_the_sharpened_mean_of_what_is_said_of_each_view():
     np.testing.assert_array_equal(found.weight, [0.25] * 3)
     assert not found.labelled.any()
     assert not found.targets.ignored.any()
-    assert not found.targets.codes.any()
+    assert not found.targets.deltas.any()
 
 
-def test_objects_of_a_guess_are_its_confident_boxes():
+def test_objects_of_a_pseudo_label_are_its_confident_boxes():
     """One anchor is sure; one becomes so by sharpening, one does not, and one lies on top of a surer one."""
     levels = [np.full((1, *shape), -9.0) for shape in GRID.grid_shapes]
     levels[0][0, 0, 1, 2, 0] = 5.0
@@ -220,14 +220,14 @@ def test_objects_of_a_guess_are_its_confident_boxes():
     levels[0][0, 2, 2, 0, 1] = np.log(0.85 / 0.15)
     levels[1][0, 1, 0, 0, 0] = np.log(0.80 / 0.20)
     logits = np.concatenate([level.reshape(1, -1) for level in levels], 1).astype(np.float32)
-    codes = np.zeros((*logits.shape, 4), np.float32)
-    codes[..., 0], codes[..., 3] = 0.5, np.log(1.1)
+    deltas = np.zeros((*logits.shape, 4), np.float32)
+    deltas[..., 0], deltas[..., 3] = 0.5, np.log(1.1)
     one_view = dataclasses.replace(SETTINGS, temperature=0.7)
     made = jax.jit(
-        lambda logits, codes, batch, key: guess_patches(
-            lambda voxels: Prediction(logits, codes), batch, key, jnp.array(1.0), GRID, one_view
+        lambda logits, deltas, batch, key: pseudo_label_patches(
+            lambda voxels: Prediction(logits, deltas), batch, key, jnp.array(1.0), GRID, one_view
         )
-    )(logits, codes, jax.tree.map(lambda leaf: leaf[:1], BATCHES["unlabelled"]), jax.random.key(0))
+    )(logits, deltas, jax.tree.map(lambda leaf: leaf[:1], BATCHES["unlabelled"]), jax.random.key(0))
     np.testing.assert_array_equal(made.box_valid, [[True, True, False]])
     expected = [[1.5 + 2.25, 5.5, 9.5, *[4.95] * 3], [9.5 + 3.5, 9.5, 1.5, *[7.7] * 3], [0] * 6]
     np.testing.assert_allclose(made.boxes[0], expected, atol=1e-4)
@@ -248,7 +248,7 @@ def test_images_are_mixed_in_voxels_targets_and_weights():
     np.testing.assert_allclose(mixed.voxels, expected(patches.voxels), atol=1e-6)
     np.testing.assert_allclose(mixed.targets.probability, expected(patches.targets.probability), atol=1e-6)
     np.testing.assert_allclose(mixed.weight, expected(patches.weight), atol=1e-6)
-    np.testing.assert_array_equal(mixed.targets.codes, patches.targets.codes)
+    np.testing.assert_array_equal(mixed.targets.deltas, patches.targets.deltas)
 
 
 def test_an_anchor_ignored_in_either_source_is_ignored():
@@ -319,7 +319,7 @@ def test_every_draw_of_a_run_has_a_key_of_its_own(monkeypatch):
         return label(batch)
 
     monkeypatch.setattr(focalmix_step_module, "label_patches", lambda batch, grid, settings: label(batch))
-    monkeypatch.setattr(focalmix_step_module, "guess_patches", take_key)
+    monkeypatch.setattr(focalmix_step_module, "pseudo_label_patches", take_key)
     for number in range(3):
         with pytest.raises(ReachedMixing):
             focalmix_step(
@@ -333,12 +333,12 @@ def test_every_draw_of_a_run_has_a_key_of_its_own(monkeypatch):
     assert len({np.asarray(jax.random.key_data(key)).tobytes() for key in taken}) == 3 * (1 + 3)
 
 
-def test_the_guess_is_a_constant():
+def test_the_pseudo_label_is_a_constant():
     """The gradient is that of the loss with the targets written down beforehand."""
     state, _ = step(BATCHES)
     patches = label(BATCHES["labelled"])
-    guessed = guess(PARAMS, BATCHES["unlabelled"], jax.random.key(0), jnp.array(1.0), SETTINGS)
-    frozen = jax.tree.map(lambda *parts: jnp.concatenate(parts), patches, guessed)
+    pseudo_labelled = pseudo_label(PARAMS, BATCHES["unlabelled"], jax.random.key(0), jnp.array(1.0), SETTINGS)
+    frozen = jax.tree.map(lambda *parts: jnp.concatenate(parts), patches, pseudo_labelled)
 
     @jax.jit
     def gradient(frozen):
@@ -364,10 +364,10 @@ def test_no_box_is_learnt_from_unlabelled_patches(judge_guesses):
         step(BATCHES | {"unlabelled": each}, judge_guesses=judge_guesses, **METHOD) for each in (unlabelled, blind)
     )
     assert_same(seen.params, unseen.params, rtol=0, atol=0)
-    assert ("guess_on_nodules" in metrics) == judge_guesses
+    assert ("pseudo_label_on_nodules" in metrics) == judge_guesses
 
 
-def test_the_average_follows_the_parameters_and_guesses_nothing():
+def test_the_average_follows_the_parameters_and_labels_nothing():
     state = fresh_state()
     other = state.replace(ema=jax.tree.map(jnp.zeros_like, PARAMS))
     after, after_other = (step(BATCHES, each, **METHOD)[0] for each in (state, other))
@@ -399,9 +399,9 @@ def test_the_loss_by_the_formula():
     """With NumPy in float64: what is divided by what, who counts how much, and whose boxes are learnt."""
     rng = np.random.default_rng(0)
     before, mixed = made_up_patches(rng), made_up_patches(rng)
-    logits, codes = rng.normal(size=(4, 50)), rng.normal(size=(4, 50, 4))
+    logits, deltas = rng.normal(size=(4, 50)), rng.normal(size=(4, 50, 4))
     settings = dataclasses.replace(SETTINGS, box_weight=0.3)
-    prediction = Prediction(jnp.asarray(logits, jnp.float32), jnp.asarray(codes, jnp.float32))
+    prediction = Prediction(jnp.asarray(logits, jnp.float32), jnp.asarray(deltas, jnp.float32))
     loss, metrics = loss_of(prediction, mixed, before, settings)
 
     p, y = expit(logits), np.asarray(mixed.targets.probability)
@@ -410,7 +410,7 @@ def test_the_loss_by_the_formula():
     targets = jax.tree.map(np.asarray, before.targets)
     positives = (((targets.probability >= 0.5) & ~targets.ignored) * np.asarray(before.weight)[:, None]).sum()
     regressed = (targets.probability == 1) & (np.arange(4) < 2)[:, None]
-    off = np.abs(codes - targets.codes)
+    off = np.abs(deltas - targets.deltas)
     smooth_l1 = np.where(off < 1, off**2 / 2, off - 0.5).sum(-1)
     box_loss = smooth_l1[regressed].mean()
     expected = {
@@ -448,7 +448,7 @@ def test_the_normaliser_counts_targets_before_mixing():
 
 
 @pytest.mark.parametrize(
-    ("weight", "guessed", "expected"),
+    ("weight", "unlabelled", "expected"),
     [
         (1.0, 0.5, None),
         (1.0, 0.0, "may collapse"),
@@ -460,8 +460,8 @@ def test_the_normaliser_counts_targets_before_mixing():
         (0.0, 40.0, None),
     ],
 )
-def test_both_collapses_are_warned_of_once_guesses_count(weight, guessed, expected):
-    means = {"labelled_positive": 2.0, "unlabelled_weight": weight, "unlabelled_positive": guessed}
+def test_both_collapses_are_warned_of_once_pseudo_labels_count(weight, unlabelled, expected):
+    means = {"labelled_positive": 2.0, "unlabelled_weight": weight, "unlabelled_positive": unlabelled}
     warning = collapse_warning(means)
     assert warning is None if expected is None else expected in warning
 
@@ -469,7 +469,7 @@ def test_both_collapses_are_warned_of_once_guesses_count(weight, guessed, expect
 @pytest.mark.parametrize(
     "means", [{}, {"labelled_positive": 0.0, "unlabelled_weight": 1.0, "unlabelled_positive": 3.0}]
 )
-def test_without_guesses_or_labels_nothing_is_compared(means):
+def test_without_pseudo_labels_or_labels_nothing_is_compared(means):
     assert collapse_warning(means) is None
 
 
@@ -524,7 +524,7 @@ def test_what_targets_look_like_by_hand():
     }
 
 
-def test_guesses_are_judged_by_the_boxes_that_were_hidden():
+def test_pseudo_labels_are_judged_by_the_boxes_that_were_hidden():
     """Five anchors: three on a nodule, one beside it and ignored, one on background."""
     shape = (1, 5)
     truth = AnchorTargets(
@@ -532,7 +532,7 @@ def test_guesses_are_judged_by_the_boxes_that_were_hidden():
         jnp.zeros((*shape, 4)),
     )
     probability = jnp.array([[0.9, 0.7, 0.3, 0.8, 0.6]])
-    guess = Patches(
+    pseudo_labelled = Patches(
         voxels=jnp.zeros((1, 2, 2, 2, 1)),
         targets=AnchorTargets(probability, jnp.zeros(shape, bool), jnp.zeros((*shape, 4))),
         labelled=jnp.zeros(1, bool),
@@ -540,8 +540,9 @@ def test_guesses_are_judged_by_the_boxes_that_were_hidden():
         boxes=jnp.zeros((1, 3, 6)),
         box_valid=jnp.zeros((1, 3), bool),
     )
-    metrics = {name: (float(total), int(count)) for name, (total, count) in guess_metrics(guess, truth).items()}
-    assert metrics == {"guess_on_nodules": (pytest.approx(1.9), 3), "guess_false_share": (1, 4)}
+    found = pseudo_label_metrics(pseudo_labelled, truth)
+    metrics = {name: (float(total), int(count)) for name, (total, count) in found.items()}
+    assert metrics == {"pseudo_label_on_nodules": (pytest.approx(1.9), 3), "pseudo_label_false_share": (1, 4)}
 
 
 def test_a_supervised_step_reports_no_unlabelled_patches():

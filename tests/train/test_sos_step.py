@@ -11,7 +11,7 @@ import pytest
 
 from experiments.configs import sos
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.models.sos import make_networks
+from medssl_jax.models.sos_networks import make_networks
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.sos_step import (
     Outputs,

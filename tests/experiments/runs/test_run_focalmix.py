@@ -1,4 +1,4 @@
-"""The whole line in small: painted nodules are learnt and found where they are; guesses neither die out nor explode."""
+"""The whole line in small: painted nodules are learnt and found; pseudo-labels neither die out nor explode."""
 
 import json
 
@@ -104,7 +104,7 @@ def test_supervised_training_finds_the_balls(cache, tmp_path):
 
 
 @pytest.mark.slow
-def test_guesses_neither_collapse_nor_explode(cache, tmp_path):
+def test_pseudo_labels_neither_collapse_nor_explode(cache, tmp_path):
     """Both collapses exist: sharpening towards background, and targets that feed on themselves."""
     split = Split(labelled=uids(*range(4)), unlabelled=uids(*range(4, 14)), test=uids(*range(14, 20)))
     config = config_with(**{"steps": 160, "patches.unlabelled_batch": 4, "ssl.ramp_start_share": 0.2})

@@ -17,7 +17,7 @@ from experiments.runs.classify import classify_files
 from experiments.runs.focalmix import load_detector
 from experiments.runs.sos_evaluation import evaluate
 from medssl_jax.core.errors import InputError
-from medssl_jax.models.sos import measure_intensities
+from medssl_jax.models.sos_networks import measure_intensities
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.metric_writer import MetricsWriter
 

@@ -1,4 +1,4 @@
-"""Soft targets for unlabelled patches: the model's own guess, agreed on by several views."""
+"""Soft pseudo-labels of unlabelled patches: the model's own prediction, averaged over views and sharpened."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def sharpen(probability: Float[Array, "*n"], temperature: float) -> Float[Array,
 def average_views(
     predict: Callable[[Patches], Prediction], patches: Patches, views: symmetries.Symmetry, grid: AnchorGrid
 ) -> tuple[Float[Array, "b anchors"], Float[Array, "b anchors 4"]]:
-    """Mean probability and mean box code of each anchor over the views of each patch.
+    """Mean probability and mean box deltas of each anchor over the views of each patch.
 
     `views` holds one symmetry per row. Each view is predicted, brought back to the anchors of the patch as it came,
     and averaged: probabilities, not logits (FocalMix, figure 2). One view at a time is held in memory.
@@ -30,8 +30,8 @@ def average_views(
 
     def add_view(totals, view):
         prediction = predict(symmetries.apply_to_voxels(patches, view))
-        codes = symmetries.undo_on_codes(prediction.codes, view)
-        values = jnp.concatenate([jax.nn.sigmoid(prediction.logits)[..., None], codes], -1)
+        deltas = symmetries.undo_on_deltas(prediction.deltas, view)
+        values = jnp.concatenate([jax.nn.sigmoid(prediction.logits)[..., None], deltas], -1)
         return totals + symmetries.undo_on_anchors(values, view, grid), None
 
     totals = jnp.zeros((patches.shape[0], len(grid), 5), jnp.float32)

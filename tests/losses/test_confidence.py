@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from medssl_jax.losses.sos import executive_losses, paradoxical_loss, switches
+from medssl_jax.losses.confidence import executive_losses, paradoxical_loss, switches
 
 C, EPS = 0.90, 0.05
 # One slide a row, the true class is 0: LRN and HRN right; only the LRN; only the HRN; neither.

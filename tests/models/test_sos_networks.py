@@ -9,7 +9,7 @@ from scipy.special import expit, softmax
 from experiments.configs import sos
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.models.sos import GatedAttention, Hrn, make_networks, measure_intensities
+from medssl_jax.models.sos_networks import GatedAttention, Hrn, make_networks, measure_intensities
 
 LAYOUT = SlideLayout(grid=4, patch_side=16, shrink=4)
 PATCHES = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 6)), jnp.float32)

@@ -8,7 +8,7 @@ import pytest
 from medssl_jax.detection import symmetries
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.prediction import Prediction
-from medssl_jax.ssl.targets import average_views, sharpen
+from medssl_jax.ssl.pseudo_labels import average_views, sharpen
 
 GRID = AnchorGrid(8, (AnchorLevel(4, (4.5, 7.0)),))
 
@@ -58,15 +58,15 @@ def test_views_of_an_equivariant_detector_agree(group):
 def test_one_view_is_the_plain_prediction():
     patches = jnp.zeros((1, 8, 8, 8, 1))
     views = symmetries.draw_views(jax.random.key(1), 1, symmetries.FLIPS)
-    probability, codes = average_views(corner_loving, patches, views, GRID)
+    probability, deltas = average_views(corner_loving, patches, views, GRID)
     np.testing.assert_allclose(probability, jax.nn.sigmoid(corner_loving(patches).logits), rtol=1e-6)
-    np.testing.assert_array_equal(codes, 1)
+    np.testing.assert_array_equal(deltas, 1)
 
 
 def test_probabilities_are_averaged_not_logits_and_offsets_change_sign():
     patches = jnp.zeros((1, 8, 8, 8, 1))
     views = symmetries.Symmetry(jnp.array([[0, 1, 2]] * 2), jnp.array([[False] * 3, [True, False, False]]))
-    probability, codes = average_views(corner_loving, patches, views, GRID)
+    probability, deltas = average_views(corner_loving, patches, views, GRID)
     expected = (jax.nn.sigmoid(3.0) + jax.nn.sigmoid(-1.0)) / 2  # of the mean logit it would be 0.73
     np.testing.assert_allclose(probability, jnp.full_like(probability, expected), rtol=1e-6)
-    np.testing.assert_allclose(codes[0, 0], [0, 1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(deltas[0, 0], [0, 1, 1, 1], atol=1e-6)
