@@ -82,8 +82,7 @@ def check_extent(grid: Grid) -> None:
     It is more than `LONGEST_MM` long or `LARGEST_MM3` large, or begins beyond `FARTHEST_MM`.
     """
     extent_xyz_mm = np.array(grid.size_zyx[::-1]) * grid.spacing_zyx_mm[::-1]
-    # Of an axis thinner than 1 mm one voxel of 1 mm is left.
-    is_large = extent_xyz_mm.max() > LONGEST_MM or np.prod(np.maximum(1, extent_xyz_mm)) > LARGEST_MM3
+    is_large = extent_xyz_mm.max() > LONGEST_MM or np.prod(extent_xyz_mm) > LARGEST_MM3
     if is_large or np.abs(grid.origin_xyz_mm).max() > FARTHEST_MM:
         extent = " x ".join(f"{each:.6g}" for each in extent_xyz_mm)
         origin = ", ".join(f"{each:.6g}" for each in grid.origin_xyz_mm)
