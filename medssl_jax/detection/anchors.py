@@ -5,7 +5,6 @@ patch therefore permute them exactly, which target prediction relies on (FocalMi
 """
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -24,49 +23,36 @@ class AnchorLevel:
     sides_voxel: tuple[float, ...]
 
 
-@dataclasses.dataclass(frozen=True, init=False)
+@dataclasses.dataclass(frozen=True)
 class AnchorGrid:
-    """All anchors of a patch or a volume, ordered by level, z, y, x, side.
+    """All anchors of a cubic patch of `patch_side` voxels, ordered by level, z, y, x, side.
 
-    `shape_zyx` may be given as one number, the side of a cube. Raises `InputError` where a side is not a multiple of
-    every stride.
+    Raises `InputError` where the side is not a multiple of every stride.
     """
 
-    shape_zyx: tuple[int, int, int]
+    patch_side: int
     levels: tuple[AnchorLevel, ...]
 
-    def __init__(self, shape_zyx: int | tuple[int, int, int], levels: tuple[AnchorLevel, ...]):
-        shape = (shape_zyx,) * 3 if isinstance(shape_zyx, int) else shape_zyx
-        for side, level in itertools.product(shape, levels):
-            if side % level.stride:
+    def __post_init__(self) -> None:
+        for level in self.levels:
+            if self.patch_side % level.stride:
                 raise InputError(
-                    f"patch side {side} is not a multiple of the stride {level.stride} of the pyramid: "
-                    f"choose a multiple of {math.lcm(*(level.stride for level in levels))}"
+                    f"patch side {self.patch_side} is not a multiple of the stride {level.stride} of the pyramid: "
+                    f"choose a multiple of {math.lcm(*(level.stride for level in self.levels))}"
                 )
-        object.__setattr__(self, "shape_zyx", shape)
-        object.__setattr__(self, "levels", levels)
 
     def __len__(self) -> int:
         return sum(math.prod(shape) for shape in self.grid_shapes)
 
     @property
-    def patch_side(self) -> int:
-        """The side of a cubic patch. Raises `ValueError` for the grid of a volume that is no cube."""
-        if len(set(self.shape_zyx)) > 1:
-            raise ValueError(f"the sides {self.shape_zyx} of this grid differ: it has no patch side")
-        return self.shape_zyx[0]
-
-    @property
     def grid_shapes(self) -> tuple[tuple[int, int, int, int], ...]:
         """`(places in z, in y, in x, sides)` of each level."""
-        z, y, x = self.shape_zyx
-        return tuple(
-            (z // level.stride, y // level.stride, x // level.stride, len(level.sides_voxel)) for level in self.levels
-        )
+        places = [(self.patch_side // level.stride, len(level.sides_voxel)) for level in self.levels]
+        return tuple((count, count, count, sides) for count, sides in places)
 
     def boxes_zyxdhw(self) -> Float[np.ndarray, "anchors 6"]:
         """The anchors as boxes in voxels; place i is centred at stride * (i + 0.5) - 0.5."""
-        return np.concatenate([_level_boxes(self.shape_zyx, level) for level in self.levels])
+        return np.concatenate([_level_boxes(self.patch_side, level) for level in self.levels])
 
     def fold(self, values: Float[Array, "*batch anchors n"]) -> list[Float[Array, "*batch z y x sides n"]]:
         """Splits a flat list of values into one grid per level."""
@@ -80,9 +66,9 @@ class AnchorGrid:
         return jnp.concatenate([grid.reshape(*grid.shape[:-5], -1, grid.shape[-1]) for grid in grids], axis=-2)
 
 
-def _level_boxes(shape_zyx: tuple[int, int, int], level: AnchorLevel) -> np.ndarray:
-    places = [level.stride * (np.arange(side // level.stride) + 0.5) - 0.5 for side in shape_zyx]
-    centres = np.stack(np.meshgrid(*places, indexing="ij"), -1)[..., None, :]
+def _level_boxes(patch_side: int, level: AnchorLevel) -> Float[np.ndarray, "anchors 6"]:
+    places = level.stride * (np.arange(patch_side // level.stride) + 0.5) - 0.5
+    centres = np.stack(np.meshgrid(places, places, places, indexing="ij"), -1)[..., None, :]
     sides = np.asarray(level.sides_voxel)[:, None]
     shape = (*centres.shape[:3], len(sides), 3)
     boxes = np.concatenate([np.broadcast_to(centres, shape), np.broadcast_to(sides, shape)], -1)

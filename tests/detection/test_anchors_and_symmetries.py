@@ -12,7 +12,6 @@ from medssl_jax.detection.boxes import decode_boxes, encode_boxes
 from medssl_jax.detection.symmetries import CUBE_SYMMETRIES, Symmetry
 
 GRID = AnchorGrid(16, (AnchorLevel(4, (4.5, 7.0)), AnchorLevel(8, (14.0,))))
-VOLUME_GRID = AnchorGrid((16, 24, 8), GRID.levels)
 PAPER_GRID = AnchorGrid(
     160, (AnchorLevel(4, (4.5, 7.0, 10.0)), AnchorLevel(8, (14.0, 20.0)), AnchorLevel(16, (28.0, 40.0)))
 )
@@ -49,38 +48,25 @@ def test_a_patch_side_must_be_a_multiple_of_the_strides():
         AnchorGrid(20, GRID.levels)
 
 
-def test_a_side_of_a_volume_must_be_a_multiple_of_the_strides():
-    with pytest.raises(InputError, match=r"patch side 20 is not a multiple of the stride 8"):
-        AnchorGrid((16, 20, 8), GRID.levels)
-
-
-def test_one_number_is_the_side_of_a_cube():
-    assert AnchorGrid((16, 16, 16), GRID.levels) == GRID
-    assert GRID.patch_side == 16
-    with pytest.raises(ValueError, match=r"\(16, 24, 8\) of this grid differ"):
-        _ = VOLUME_GRID.patch_side
-
-
-def test_a_volume_has_the_anchors_of_the_cubes_it_is_made_of():
+def test_anchors_are_those_of_the_cubes_that_a_patch_is_made_of():
     cubes = AnchorGrid(8, GRID.levels).boxes_zyxdhw()
-    corners = np.array([(z, y, 0) for z in (0, 8) for y in (0, 8, 16)])
+    corners = np.array([(z, y, x) for z in (0, 8) for y in (0, 8) for x in (0, 8)])
     expected = {tuple(box + np.pad(corner, (0, 3))) for corner in corners for box in cubes}
-    assert {tuple(box) for box in VOLUME_GRID.boxes_zyxdhw()} == expected
-    assert len(VOLUME_GRID) == len(expected)
+    assert {tuple(box) for box in GRID.boxes_zyxdhw()} == expected
+    assert len(GRID) == len(expected)
 
 
-def test_anchors_of_a_volume_are_ordered_by_level_z_y_x_side():
-    boxes = VOLUME_GRID.boxes_zyxdhw()
+def test_anchors_are_ordered_by_level_z_y_x_side():
+    boxes = GRID.boxes_zyxdhw()
     keys = [(box[3] > 8, *box[:4]) for box in boxes]
     assert keys == sorted(keys)
 
 
-@pytest.mark.parametrize("grid", [GRID, VOLUME_GRID])
-def test_flattening_undoes_folding(grid):
-    values = jnp.arange(len(grid) * 3.0).reshape(1, len(grid), 3)
-    folded = grid.fold(values)
-    assert [level.shape[1:-1] for level in folded] == list(grid.grid_shapes)
-    np.testing.assert_array_equal(grid.flatten(folded), values)
+def test_flattening_undoes_folding():
+    values = jnp.arange(len(GRID) * 3.0).reshape(1, len(GRID), 3)
+    folded = GRID.fold(values)
+    assert [level.shape[1:-1] for level in folded] == list(GRID.grid_shapes)
+    np.testing.assert_array_equal(GRID.flatten(folded), values)
 
 
 def test_symmetries_are_a_group_of_48_that_begins_with_the_flips():
