@@ -4,6 +4,8 @@ import csv
 import os
 import pickle
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from data_builders.luna16 import VERSION
 from data_builders.scan_source import open_scans, prepare_scans
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import silent
 from medssl_jax.data.preparation import prepare_scan
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
@@ -315,6 +318,24 @@ class TestIncomplete:
         path.write_bytes(path.read_bytes()[:100] + bytes(path.stat().st_size - 100))
         self.refused(luna16, r"1\.3\.6\.3\.zraw: does not decompress")
         assert not list((luna16.parent / "data").rglob("*incomplete*"))
+
+
+def test_whoever_waits_for_another_says_so_and_takes_what_that_one_made(prepared, tmp_path, capfd):
+    made = tmp_path / "luna16"
+    made.mkdir()
+    with ThreadPoolExecutor(1) as other:
+        with exclusive(made, "preparing"):
+            waiting = other.submit(prepare, prepared / "raw", tmp_path)
+            said = ""
+            while not waiting.done() and "waiting" not in said:
+                said += capfd.readouterr().err
+                time.sleep(0.01)
+            shutil.copytree(prepared / "data" / "luna16", made, dirs_exist_ok=True)
+        waiting.result()
+    assert said.endswith(f"waiting: another process is preparing {made}\n")
+    times = {path.relative_to(made): path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file()}
+    of_other = prepared / "data" / "luna16"
+    assert times == {path: (of_other / path).stat().st_mtime_ns for path in times}
 
 
 def test_a_full_disk_leaves_nothing_that_opens(luna16, tmp_path, full_disk):
