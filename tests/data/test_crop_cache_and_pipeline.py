@@ -147,6 +147,11 @@ def test_a_disk_without_room_for_all_is_said_before_anything_is_written(tmp_path
     assert not [path for path in tmp_path.rglob("[!.]*") if path.is_file()]
 
 
+def test_room_for_just_all_is_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 20 * 24 * 28 * 3})())
+    assert build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True, wanted={"1.2.1"})
+
+
 def test_only_what_is_wanted_is_unpacked_and_more_later(tmp_path):
     first = build_crop_cache(SCANS, tmp_path, fingerprint="f", mask_lungs=True, wanted={"1.2.1", "1.2.4", "other"})
     directory = directory_of(first)

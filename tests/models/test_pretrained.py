@@ -114,6 +114,15 @@ def test_all_networks_of_a_method_begin_with_them(weights):
     assert params["high"]["head"] is fresh["high"]["head"]
 
 
+def test_a_method_of_one_network_gets_no_other(weights):
+    config = lks_sos.get_config()
+    config.model.intensity_deviation = 1.0
+    config.method.use_high = False
+    networks = make_networks(config, SlideLayout(2, 64, 4))
+    params = networks.with_backbone(jax.eval_shape(networks.init, jax.random.key(0)), read_resnet18(weights[0]))
+    assert params.keys() == {"low"}
+
+
 def test_what_is_no_such_file(weights, tmp_path):
     with pytest.raises(InputError, match="no such file, expected the arrays of a ResNet-18"):
         read_resnet18(tmp_path / "nowhere.npz")
