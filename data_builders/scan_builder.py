@@ -1,6 +1,6 @@
 """What the builders of CT data sets share: one record a scan, made by processes side by side, or by Apache Beam.
 
-A builder says which scans there are (`find_jobs`); everything else is here. Finished shards wait in `building/` beside
+A builder says which scans there are (`find_scans`); everything else is here. Finished shards wait in `building/` beside
 the data set until it is whole, so an interrupted build is simply started again. With a Beam runner TFDS makes the same
 shards on Beam's workers instead. Needs no TensorFlow.
 """
@@ -9,7 +9,7 @@ import abc
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ from typing import Any
 import tensorflow_datasets as tfds
 from etils import epath
 
-from data_builders.scan_job import ScanJob
-from data_builders.scan_shard import CanonicalWriter, ShardJob, ShardSummary, scan_features, shard_examples, write_shard
+from data_builders.scan_shard import CanonicalWriter, Shard, ShardSummary, scan_features, shard_examples, write_shard
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress, progress_bar
 from medssl_jax.core.worker_pool import results_as_completed
 from medssl_jax.data.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
+from medssl_jax.data.scan_files import ScanFiles
 
 SPLIT = "scans"
 SCANS_PER_SHARD = 4  # Beam's workers hold the scans of a shard in memory
@@ -33,7 +34,7 @@ NAMED_FAILURES = 10
 
 
 class ScanBuilder(tfds.core.ShardBasedBuilder):
-    """One split, `scans`, in the order of `find_jobs`; `metadata.json` lists them in that order.
+    """One split, `scans`, in the order of `find_scans`; `metadata.json` lists them in that order.
 
     Shard-based, because a generator-based builder sorts its records, and needs TensorFlow for it above 1 GB. Scans that
     cannot be prepared are told of when all others are finished, and kept from the data set only if `allow_absent`;
@@ -52,7 +53,7 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
         super().__init__(**options)
 
     @abc.abstractmethod
-    def find_jobs(self, manual_dir: Path) -> tuple[ScanJob, ...]:
+    def find_scans(self, manual_dir: Path) -> tuple[ScanFiles, ...]:
         """The scans in `manual_dir`, in the order of the records.
 
         Raises `InputError` where the data set is not there or is not whole.
@@ -62,13 +63,13 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
     def is_there(self, manual_dir: Path) -> bool:
         """Whether `manual_dir` holds anything of the data set."""
 
-    def fingerprint(self, jobs: Sequence[ScanJob]) -> str:
+    def fingerprint(self, scans: Sequence[ScanFiles]) -> str:
         """A short name for exactly these scans, prepared by exactly these settings."""
-        return _fingerprint([self.key(job) for job in jobs])
+        return _fingerprint([self.key(scan) for scan in scans])
 
-    def key(self, job: ScanJob) -> str:
+    def key(self, scan: ScanFiles) -> str:
         """Names exactly this scan, prepared by exactly these settings."""
-        decisive = (self.name, str(self.version), SETTINGS, job.series_uid, job.description)
+        decisive = (self.name, str(self.version), SETTINGS, scan.series_uid, scan.digest)
         return hashlib.sha256(repr(decisive).encode()).hexdigest()[:32]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -79,11 +80,11 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _shards(self, manual_dir):
-        jobs = self.find_jobs(manual_dir)
-        for start in range(0, len(jobs), SCANS_PER_SHARD):
-            of_shard = jobs[start : start + SCANS_PER_SHARD]
-            yield ShardJob(of_shard, tuple(self.key(job) for job in of_shard))
+    def _shards(self, manual_dir: Path) -> Iterator[Shard]:
+        scans = self.find_scans(manual_dir)
+        for start in range(0, len(scans), SCANS_PER_SHARD):
+            of_shard = scans[start : start + SCANS_PER_SHARD]
+            yield Shard(of_shard, tuple(self.key(scan) for scan in of_shard))
 
     def _download_and_prepare(
         self,
@@ -108,38 +109,38 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
     def _example_writer(self) -> CanonicalWriter:
         return CanonicalWriter(self.info.file_format)
 
-    def _build(self, shards: Sequence[ShardJob]) -> list[ShardSummary]:
+    def _build(self, shards: Sequence[Shard]) -> list[ShardSummary]:
         """Writes the shards in `building/` and links those that hold a scan into the data set."""
         folder = writable_directory(self._building)
         threads = max(1, (os.cpu_count() or 1) // self.workers)
         work = partial(_write_numbered_shard, folder=folder, threads=threads)
         by_number: dict[int, ShardSummary] = {}
 
-        def scan_by_scan():
+        def scan_by_scan() -> Iterator[ScanFiles]:
             for number, summary in results_as_completed(work, list(enumerate(shards)), workers=self.workers):
                 by_number[number] = summary
-                yield from shards[number].jobs
+                yield from shards[number].scans
 
-        for _ in self.progress(scan_by_scan(), total=sum(len(shard.jobs) for shard in shards)):
+        for _ in self.progress(scan_by_scan(), total=sum(len(shard.scans) for shard in shards)):
             pass
         summaries = [by_number[number] for number in range(len(shards))]
         failures = [reason for summary in summaries for reason in summary.failures.values()]
         if failures and not self.allow_absent:
-            more = f" | and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
             raise InputError(
                 f"{len(failures)} scans cannot be prepared, the others are finished and kept; mend these, or go on "
-                f"without them by --allow_absent: {' | '.join(failures[:NAMED_FAILURES])}{more}"
+                f"without them by --allow_absent: {some(failures, ' | ', most=NAMED_FAILURES)}"
             )
         filled = [shard for shard, summary in zip(shards, summaries, strict=True) if summary.scans]
         if not filled:
-            raise InputError(f"{folder.parent}: no scan could be prepared: {' | '.join(failures[:NAMED_FAILURES])}")
+            told = some(failures, " | ", most=NAMED_FAILURES)
+            raise InputError(f"{folder.parent}: no scan could be prepared: {told}")
         template = self._get_filename_template(split_name=SPLIT)
         for number, shard in enumerate(filled):
             target = template.sharded_filepath(shard_index=number, num_shards=len(filled))
             _link(shard.records_path(folder), Path(target))
         return summaries
 
-    def _describe(self, summaries):
+    def _describe(self, summaries: Sequence[ShardSummary]) -> None:
         scans = [scan for summary in summaries for scan in summary.scans]
         left_out = {uid: reason for summary in summaries for uid, reason in summary.failures.items()}
         keys = [key for summary in summaries for key in summary.keys]
@@ -169,10 +170,10 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
     def _building(self) -> Path:
         return Path(self.data_dir_root) / self.name / "building"
 
-    def _summary_path(self, index):
+    def _summary_path(self, index: int) -> epath.Path:
         return epath.Path(self.data_path) / f"summary-{index}.json"
 
-    def _summaries_of_beam(self):
+    def _summaries_of_beam(self) -> list[ShardSummary]:
         summaries: list[ShardSummary] = []
         for number in range(len(list(epath.Path(self.data_path).glob("*.array_record-*")))):
             path = self._summary_path(number)
@@ -186,7 +187,7 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
         return summaries
 
 
-def _write_numbered_shard(numbered, *, folder, threads):
+def _write_numbered_shard(numbered: tuple[int, Shard], *, folder: Path, threads: int) -> tuple[int, ShardSummary]:
     import SimpleITK as sitk
 
     number, shard = numbered
@@ -195,11 +196,11 @@ def _write_numbered_shard(numbered, *, folder, threads):
     return number, write_shard(shard, folder)
 
 
-def _fingerprint(keys):
+def _fingerprint(keys: Sequence[str]) -> str:
     return hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]
 
 
-def _link(source, target):
+def _link(source: Path, target: Path) -> None:
     # A link costs no room; where the file system has none, a copy.
     with suppress(OSError):
         os.link(source, target)

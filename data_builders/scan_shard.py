@@ -21,11 +21,11 @@ from etils import epath
 from tensorflow_datasets.core import example_serializer, file_adapters, writer
 from tensorflow_datasets.proto import tf_example_pb2
 
-from data_builders.scan_job import ScanJob
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.checksums import file_sha256, sealed, unsealed
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.data.preparation import PreparedScan, prepare_scan
+from medssl_jax.data.scan_files import ScanFiles
 
 ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
 
@@ -40,10 +40,10 @@ class CanonicalWriter(writer.ExampleWriter):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ShardJob:
-    """The scans of one shard with their keys."""
+class Shard:
+    """The scans of one file of records, with their keys."""
 
-    jobs: tuple[ScanJob, ...]
+    scans: tuple[ScanFiles, ...]
     keys: tuple[str, ...]
 
     def records_path(self, folder: Path) -> Path:
@@ -84,11 +84,11 @@ class ShardSummary:
 def scan_features() -> tfds.features.FeaturesDict:
     """The features of one record."""
 
-    def numbers(*shape):
+    def numbers(*shape: int) -> tfds.features.Tensor:
         # float64 as bytes, because tf.train.Example keeps float32 only.
         return tfds.features.Tensor(shape=shape, dtype=np.float64, encoding="bytes")
 
-    def volume(dtype):
+    def volume(dtype: type[np.integer]) -> tfds.features.Tensor:
         # Not zlib: ArrayRecord compresses already, smaller and six times faster.
         return tfds.features.Tensor(shape=(None, None, None), dtype=dtype, encoding="bytes")
 
@@ -109,7 +109,7 @@ def scan_features() -> tfds.features.FeaturesDict:
     )
 
 
-def write_shard(shard: ShardJob, folder: Path) -> ShardSummary:
+def write_shard(shard: Shard, folder: Path) -> ShardSummary:
     """Prepares what is not there yet and writes the shard, unless it is there whole.
 
     Where scans cannot be prepared the shard holds the others, and the summary says why.
@@ -118,12 +118,12 @@ def write_shard(shard: ShardJob, folder: Path) -> ShardSummary:
         return finished
     records_path = shard.records_path(folder)
     parts, scans, keys, failures, failed_keys = [], [], [], {}, {}
-    for job, key in zip(shard.jobs, shard.keys, strict=True):
+    for scan, key in zip(shard.scans, shard.keys, strict=True):
         part = folder / f"part-{key}"
         try:
-            scans.append(_write_part(job, part))
+            scans.append(_write_part(scan, part))
         except InputError as error:
-            failures[job.series_uid], failed_keys[job.series_uid] = str(error), key
+            failures[scan.series_uid], failed_keys[scan.series_uid] = str(error), key
         else:
             parts.append(part)
             keys.append(key)
@@ -143,7 +143,7 @@ def write_shard(shard: ShardJob, folder: Path) -> ShardSummary:
 
 
 def shard_examples(
-    shard: ShardJob, summary_path: epath.Path, *, allow_absent: bool
+    shard: Shard, summary_path: epath.Path, *, allow_absent: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The examples of a shard, for TFDS to write: Beam's workers share no folder to keep parts in.
 
@@ -151,17 +151,17 @@ def shard_examples(
     `allow_absent`, and where none can.
     """
     scans, keys, failures, failed_keys = [], [], {}, {}
-    for job, key in zip(shard.jobs, shard.keys, strict=True):
+    for scan, key in zip(shard.scans, shard.keys, strict=True):
         try:
-            scan = job.load()
+            prepared = prepare_scan(scan)
         except InputError as error:
             if not allow_absent:
                 raise
-            failures[job.series_uid], failed_keys[job.series_uid] = str(error), key
+            failures[scan.series_uid], failed_keys[scan.series_uid] = str(error), key
             continue
-        scans.append(_metadata(job, scan, _record(scan)))
+        scans.append(_metadata(prepared, _record(prepared)))
         keys.append(key)
-        yield job.series_uid, _example(scan)
+        yield scan.series_uid, _example(prepared)
     if not scans:
         raise InputError(
             f"none of the scans of a shard can be prepared ({' | '.join(failures.values())}), which Beam's shards must "
@@ -170,7 +170,7 @@ def shard_examples(
     summary_path.write_text(ShardSummary(tuple(keys), tuple(scans), failures, failed_keys).to_json())
 
 
-def _finished(shard, folder) -> ShardSummary | None:
+def _finished(shard: Shard, folder: Path) -> ShardSummary | None:
     """The summary of a shard that is there whole, without failures."""
     summary_path, records_path = shard.summary_path(folder), shard.records_path(folder)
     if not (summary_path.is_file() and records_path.is_file()):
@@ -180,26 +180,34 @@ def _finished(shard, folder) -> ShardSummary | None:
     return summary if summary and not summary.failures and summary.sha256 == file_sha256(records_path) else None
 
 
-def _write_part(job, path):
+def _write_part(scan: ScanFiles, path: Path) -> dict[str, Any]:
     """The metadata of one scan, which is prepared unless its part is there whole.
 
     The first line of a part is the metadata, the rest the record.
     """
     metadata = _metadata_of(path)
     if metadata is None:
-        scan = job.load()
-        record = _record(scan)
-        metadata = _metadata(job, scan, record)
+        prepared = prepare_scan(scan)
+        record = _record(prepared)
+        metadata = _metadata(prepared, record)
         with atomic_path(path) as temporary:
             temporary.write_bytes(sealed(json.dumps(metadata)) + record)
     return metadata
 
 
-def _metadata(job, scan, record):
-    return job.metadata(scan) | {"record_sha256": hashlib.sha256(record).hexdigest()}
+def _metadata(scan: PreparedScan, record: bytes) -> dict[str, Any]:
+    """What the data set's `metadata.json` says of a scan, so that nobody needs its voxels to know it."""
+    return {
+        "series_uid": scan.series_uid,
+        "patient": scan.patient,
+        "subset": scan.subset,
+        "is_labelled": scan.is_labelled,
+        "size_zyx": list(scan.grid.size_zyx),
+        "record_sha256": hashlib.sha256(record).hexdigest(),
+    }
 
 
-def _metadata_of(part):
+def _metadata_of(part: Path) -> dict[str, Any] | None:
     """The metadata of a part, None where it is not there whole."""
     if not part.is_file():
         return None
@@ -209,19 +217,19 @@ def _metadata_of(part):
     return metadata if metadata and metadata["record_sha256"] == hashlib.sha256(record).hexdigest() else None
 
 
-def _record_of(part):
+def _record_of(part: Path) -> bytes:
     with part.open("rb") as file:
         file.readline()
         return file.read()
 
 
-def _record(scan):
+def _record(scan: PreparedScan) -> bytes:
     features = scan_features()
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
     return _canonical(serializer.get_tf_example(features.encode_example(_example(scan))))
 
 
-def _canonical(example):
+def _canonical(example: tf_example_pb2.Example) -> bytes:
     return example.SerializeToString(deterministic=True)
 
 

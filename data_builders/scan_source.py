@@ -11,6 +11,7 @@ import numpy as np
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import exclusive
+from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_metadata import ScanMetadata
@@ -20,7 +21,6 @@ from medssl_jax.imaging.geometry import Grid
 DATA_SETS = ("luna16", "nlst", "folder")
 SPLIT = "scans"
 GRID_FIELDS = ("spacing_zyx_mm", "origin_xyz_mm", "direction")
-NAMED = 5
 
 
 class ScanSource(Sequence):
@@ -47,7 +47,7 @@ class ScanSource(Sequence):
     def __len__(self) -> int:
         return len(self.series_uids)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> PreparedScan:  # type: ignore[override]
         record = self._records[index]
         return PreparedScan(
             series_uid=self.series_uids[index],
@@ -114,7 +114,7 @@ def prepare_scans(
             _check_unchanged(builder, manual_dir, directory)
             return
         if not builder.is_there(manual_dir):
-            builder.find_jobs(manual_dir)  # says what to download and where to put it
+            builder.find_scans(manual_dir)  # says what to download and where to put it
         make(builder, manual_dir, beam_runner=beam_runner, beam_options=beam_options)
 
 
@@ -123,24 +123,23 @@ def _check_unchanged(builder, manual_dir, directory):
         return
     source = ScanSource(directory)
     if source.left_out and not builder.allow_absent:
-        named = "; ".join(list(source.left_out.values())[:NAMED])
         raise InputError(
             f"{directory}: was prepared without {len(source.left_out)} scans, which only --allow_absent accepts "
-            f"({named}): mend these, remove that folder and start again"
+            f"({some(list(source.left_out.values()), '; ')}): mend these, remove that folder and start again"
         )
-    jobs = builder.find_jobs(manual_dir)
+    scans = builder.find_scans(manual_dir)
     mended = [
-        job.series_uid
-        for job in jobs
-        if job.series_uid in source.left_out and builder.key(job) != source.left_out_keys[job.series_uid]
+        scan.series_uid
+        for scan in scans
+        if scan.series_uid in source.left_out and builder.key(scan) != source.left_out_keys[scan.series_uid]
     ]
     if mended:
         raise InputError(
             f"{directory}: was prepared without {len(mended)} scans that have changed since "
-            f"({', '.join(mended[:NAMED])}): remove that folder and start again to take them in, or put the old files "
+            f"({some(mended)}): remove that folder and start again to take them in, or put the old files "
             "back"
         )
-    wanted = builder.fingerprint([job for job in jobs if job.series_uid not in source.left_out])
+    wanted = builder.fingerprint([scan for scan in scans if scan.series_uid not in source.left_out])
     if source.fingerprint != wanted:
         raise InputError(
             f"{directory}: was prepared from other files than {manual_dir} holds now, or by other settings "

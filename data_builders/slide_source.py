@@ -1,6 +1,7 @@
 """A prepared data set of slides: made once from the downloaded files, then read slide by slide."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,13 @@ from data_builders import lks
 from data_builders.lks import lks_files
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS
 from medssl_jax.data.patch_store import PreparedSlide
 from medssl_jax.data.slide_stores import describe_source, store_path
 from medssl_jax.data.tfds_store import check_is_made, is_made, make, read_metadata
 from medssl_jax.imaging.slides import SlideLayout
-
-NAMED_DIFFERENCES = 5
 
 
 class LksSource:
@@ -107,7 +107,7 @@ def prepare_lks(
     make(builder, manual_dir)
 
 
-def _check_unchanged(directory, manual_dir, wanted):
+def _check_unchanged(directory: Path, manual_dir: Path, wanted: Mapping[str, Any]) -> None:
     found = read_metadata(directory)["description"]
     differing = [
         f"{part}: {found.get(part)}, now {wanted.get(part)}"
@@ -115,13 +115,12 @@ def _check_unchanged(directory, manual_dir, wanted):
         if found.get(part) != wanted.get(part)
     ]
     if differing:
-        more = len(differing) - NAMED_DIFFERENCES
-        told = "; ".join(differing[:NAMED_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
         raise InputError(
-            f"{directory}: was prepared from other files than {manual_dir} holds now, or by other settings ({told}): "
-            "remove that folder and start again: only slides that changed are read anew; or give another data_dir"
+            f"{directory}: was prepared from other files than {manual_dir} holds now, or by other settings "
+            f"({some(differing, '; ')}): remove that folder and start again: only slides that changed are read anew; "
+            "or give another data_dir"
         )
 
 
-def _lks_directory(data_dir):
+def _lks_directory(data_dir: str | os.PathLike[str]) -> Path:
     return Path(data_dir) / "lks" / lks.VERSION

@@ -110,9 +110,9 @@ def test_imports_go_down():
         ("medssl_jax/train/loop.py", "import orbax.checkpoint", "medssl_jax.train.loop uses orbax.checkpoint"),
         ("medssl_jax/loose.py", "import jax", "medssl_jax.loose stands in no room"),
         (
-            "data_builders/scan_job.py",
+            "data_builders/scan_shard.py",
             "def f():\n    from experiments import command",
-            "data_builders.scan_job",
+            "data_builders.scan_shard",
         ),
     ],
 )

@@ -9,8 +9,9 @@ from data_builders.folder.headers import read_scan_headers
 from data_builders.folder.tree import PassedOver, name_of, read_tree
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
-from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
-from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
+from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data_check.across import split_defects
+from medssl_jax.data_check.defects import CheckReport, Defect
 from medssl_jax.data_check.lung_defects import lung_masks_in_words
 from medssl_jax.data_check.scan import check_scans
 
@@ -31,7 +32,7 @@ def check_folder(
     """
     folder_files.check_is_folder(folder)
     defects: list[Defect] = []
-    labelled = "not known"
+    labelled, is_understood = "not known", False
     notices: tuple[str, ...] = ()
     try:
         found = folder_files.find_scans(folder, workers=workers, progress=progress, **given)
@@ -41,22 +42,20 @@ def check_folder(
         defects.append(Defect("cannot be prepared", folder.name, str(error), True))
         scans = list(_scans_alone(folder, defects, **given))
     else:
-        scans = [_scan_to_check(scan) for scan in found]
+        scans, is_understood = list(found), True
         lesions_of = [len(scan.centres_xyz_mm) for scan in found if scan.is_labelled]
         labelled = f"{len(lesions_of)}, with {sum(lesions_of)} lesions"
         notices = tuple(found.note.splitlines()[1:])
-    checked = check_scans(scans, workers=workers, progress=progress)
+    checked = check_scans(scans, find_lungs=is_understood, workers=workers, progress=progress)
     defects += [defect for scan in checked for defect in scan.defects]
-    defects += duplicate_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
-    defects += patient_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
-    defects += side_defects(scans, train_subsets=train_subsets, test_subsets=test_subsets)
+    defects += split_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
     return CheckReport(
         dataset="Scans",
         folder=folder,
-        facts={
+        overview={
             "Scans": str(len(scans)),
             "Labelled": labelled,
-            "Lung masks": lung_masks_in_words(scans),
+            "Lung masks": lung_masks_in_words(scans, find_lungs=is_understood),
             "Patients": f"{len({scan.patient for scan in scans} - {''})} known",
         },
         notices=notices,
@@ -65,24 +64,19 @@ def check_folder(
     )
 
 
-def _scan_to_check(scan) -> ScanToCheck:
-    return ScanToCheck(
-        name=scan.series_uid,
-        scan_path=scan.path,
-        lungs_path=scan.lungs_path,
-        find_lungs=scan.lungs_path is None,
-        subset=scan.subset,
-        patient=scan.patient,
-        centres_xyz_mm=scan.centres_xyz_mm,
-        diameters_mm=scan.extents_xyz_mm,
-    )
-
-
-def _scans_alone(folder, defects, *, labels=None, lungs=None, index_dir=None, **_) -> Iterator[ScanToCheck]:
+def _scans_alone(
+    folder: Path,
+    defects: list[Defect],
+    *,
+    labels: Path | None = None,
+    lungs: Path | None = None,
+    index_dir: Path | None = None,
+    **_: Any,
+) -> Iterator[ScanFiles]:
     """The scans without what tables and masks say of them, for when the two contradict each other."""
     tree = read_tree(folder, without=[place for place in (labels, lungs) if place and place.is_dir()])
     for path in tree.volume_files:
-        yield ScanToCheck(name=name_of(path), scan_path=path)
+        yield ScanFiles(name_of(path), path)
     for path in tree.dicom_folders:
         try:
             headers = read_scan_headers(path, index_dir)
@@ -91,4 +85,4 @@ def _scans_alone(folder, defects, *, labels=None, lungs=None, index_dir=None, **
             continue
         for header in headers:
             if not isinstance(header, PassedOver):
-                yield ScanToCheck(name=header.series_uid, scan_path=path, patient=header.patient)
+                yield ScanFiles(header.series_uid, path, patient=header.patient)

@@ -1,17 +1,17 @@
 """The TFDS data set of a user's own scans; what is stored and how it is made is in `data_builders.scan_builder`."""
 
+import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from data_builders import folder
-from data_builders.folder import folder_files, scans
+from data_builders.folder import folder_files
 from data_builders.scan_builder import ScanBuilder
-from data_builders.scan_job import ScanJob
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.data.scan_files import ScanFiles
 
 
 class Folder(ScanBuilder):
@@ -24,12 +24,17 @@ class Folder(ScanBuilder):
     RELEASE_NOTES = folder.RELEASE_NOTES
 
     def __init__(
-        self, *, labels: str | None = None, labelled_list: str | None = None, lungs: str | None = None, **options: Any
+        self,
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        labelled_list: str | os.PathLike[str] | None = None,
+        lungs: str | os.PathLike[str] | None = None,
+        **options: Any,
     ):
         self.labels, self.labelled_list, self.lungs = labels, labelled_list, lungs
         super().__init__(**options)
 
-    def find_jobs(self, manual_dir: Path) -> tuple[ScanJob, ...]:
+    def find_scans(self, manual_dir: Path) -> tuple[ScanFiles, ...]:
         """The scans of the folder; says on stderr how many there are and what was passed over."""
         found = folder_files.find_scans(
             manual_dir,
@@ -41,17 +46,7 @@ class Folder(ScanBuilder):
             progress=progress_bar("looking", "scans"),
         )
         print(found.note, file=sys.stderr)
-        return tuple(
-            ScanJob(
-                series_uid=scan.series_uid,
-                patient=scan.patient,
-                subset=scan.subset,
-                is_labelled=scan.is_labelled,
-                description=scan.description,
-                load=partial(scans.prepare, scan),
-            )
-            for scan in found
-        )
+        return found.scans
 
     def is_there(self, manual_dir: Path) -> bool:
         """Whether any scan lies there."""
@@ -61,5 +56,5 @@ class Folder(ScanBuilder):
 BUILDER = Folder
 
 
-def _absolute(path):
+def _absolute(path: str | os.PathLike[str] | None) -> Path | None:
     return Path(path).absolute() if path else None

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from data_builders.folder import folds, masks, tables
 from data_builders.folder.headers import ScanHeader, read_file_header, read_scan_headers
 from data_builders.folder.lesions import Lesions, check_inside
 from data_builders.folder.lungs import find_lung_masks
-from data_builders.folder.reading import read_all, some
-from data_builders.folder.scans import FolderScan, FolderScans
-from data_builders.folder.tree import PassedOver, read_tree
+from data_builders.folder.reading import read_all
+from data_builders.folder.scans import FolderScans
+from data_builders.folder.tree import PassedOver, Tree, read_tree
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress, silent
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.luna16_csv import read_series_uids
 from medssl_jax.imaging.patients import patient_key
 from medssl_jax.imaging.volumes import EXTENSIONS
@@ -104,7 +106,9 @@ def check_is_folder(manual_dir: Path) -> None:
         raise InputError(f"{manual_dir}: no such folder, expected one with scans in any depth below it: {ACCEPTED}")
 
 
-def _read_headers(tree, index_dir, workers, progress) -> tuple[dict[str, ScanHeader], list[PassedOver]]:
+def _read_headers(
+    tree: Tree, index_dir: Path | None, workers: int, progress: Progress
+) -> tuple[dict[str, ScanHeader], list[PassedOver]]:
     headers: dict[str, ScanHeader] = {}
     passed_over = list(tree.passed_over)
     paths = sorted((*tree.volume_files, *tree.dicom_folders))
@@ -120,7 +124,7 @@ def _read_headers(tree, index_dir, workers, progress) -> tuple[dict[str, ScanHea
     return headers, passed_over
 
 
-def _check_apart(manual_dir, mask_folders):
+def _check_apart(manual_dir: Path, mask_folders: Iterable[Path]) -> None:
     for place in mask_folders:
         if manual_dir.resolve().is_relative_to(place.resolve()):
             raise InputError(
@@ -129,7 +133,7 @@ def _check_apart(manual_dir, mask_folders):
             )
 
 
-def _no_scan(manual_dir, passed_over):
+def _no_scan(manual_dir: Path, passed_over: Sequence[PassedOver]) -> str:
     found = some([f"{path} ({reason})" for path, reason in passed_over]) or "nothing"
     return f"{manual_dir}: no scan below it, expected {ACCEPTED}; found {found}: put scans there"
 
@@ -144,7 +148,7 @@ def _patient_remarks(headers: Iterable[ScanHeader]) -> tuple[str, ...]:
     )
 
 
-def _read_table(path, headers) -> dict[str, Lesions]:
+def _read_table(path: Path, headers: Mapping[str, ScanHeader]) -> dict[str, Lesions]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder, expected a table of lesions (.csv) or a folder of masks")
     lesions_of = tables.read_lesion_table(path, headers.keys())
@@ -153,7 +157,7 @@ def _read_table(path, headers) -> dict[str, Lesions]:
     return lesions_of
 
 
-def _read_list(path, labels_path, headers) -> frozenset[str]:
+def _read_list(path: Path | None, labels_path: Path | None, headers: Mapping[str, ScanHeader]) -> frozenset[str]:
     if path is None:
         return frozenset()
     if labels_path is None:
@@ -164,7 +168,9 @@ def _read_list(path, labels_path, headers) -> frozenset[str]:
     return frozenset(listed)
 
 
-def _subsets(manual_dir, labelled, headers, patient_of) -> dict[str, int]:
+def _subsets(
+    manual_dir: Path, labelled: Collection[str], headers: Mapping[str, ScanHeader], patient_of: Mapping[str, str]
+) -> dict[str, int]:
     given = folds.read_folds(manual_dir, labelled, headers.keys())
     if given is None:
         return {uid: folds.fold_of(patient_of[uid] or patient_key(uid)) for uid in labelled}
@@ -173,12 +179,22 @@ def _subsets(manual_dir, labelled, headers, patient_of) -> dict[str, int]:
     return subset_of
 
 
-def _scan(header, *, patient, subset, is_labelled, lungs_path, lesions) -> FolderScan:
+def _scan(
+    header: ScanHeader, *, patient: str, subset: int, is_labelled: bool, lungs_path: Path | None, lesions: Lesions
+) -> ScanFiles:
     digest = hashlib.sha256(repr((header.series_uid, header.digest, patient, subset, is_labelled)).encode())
     if lungs_path is not None:
         digest.update(read_file_header(lungs_path).digest.encode())
     for array in (lesions.centres_xyz_mm, lesions.diameters_mm):
         digest.update(repr(array.shape).encode() + array.astype("<f8").tobytes())
-    return FolderScan(
-        header.series_uid, patient, subset, is_labelled, header.path, lungs_path, lesions, digest.hexdigest()
+    return ScanFiles(
+        header.series_uid,
+        header.path,
+        lungs_path=lungs_path,
+        subset=subset,
+        patient=patient,
+        is_labelled=is_labelled,
+        centres_xyz_mm=lesions.centres_xyz_mm,
+        diameters_mm=lesions.diameters_mm,
+        digest=digest.hexdigest(),
     )

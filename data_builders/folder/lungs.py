@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_builders.folder.masks import NO_DICOM_MASKS, mask_paths
-from data_builders.folder.reading import some
 from data_builders.folder.tables import expected_id
 from data_builders.folder.tree import PassedOver, read_tree
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import some
 
 MASK_OF_NO_SCAN = "lung mask of no scan"
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from data_builders.folder.headers import ScanHeader, volume_files
 from data_builders.folder.lesions import Lesions, check_inside, world_extent
-from data_builders.folder.reading import read_all, some
+from data_builders.folder.reading import read_all
 from data_builders.folder.remembered import remembered
 from data_builders.folder.tables import expected_id
 from data_builders.folder.tree import PassedOver, Tree, name_of, read_tree
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress
 from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.volumes import Volume, read_grid, read_labels

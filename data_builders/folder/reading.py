@@ -5,10 +5,9 @@ from functools import partial
 from typing import TypeVar
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
-
-NAMED = 5  # of many
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,12 +31,6 @@ def read_all(
         told = sorted(map(str, errors))
         raise InputError(told[0] if len(told) == 1 else f"{len(told)} files cannot be used: {some(told, '; ')}")
     return results
-
-
-def some(names: Sequence[str], separator: str = ", ") -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - NAMED
-    return separator.join(names[:NAMED]) + (f"{separator}and {more} more" if more > 0 else "")
 
 
 def _or_error(read: Callable[[Item], Result], item: Item) -> Result | InputError:

@@ -1,24 +1,25 @@
 """Everything that can be wrong with a LUNA16 on disk, found in minutes and told all at once."""
 
 import collections
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from data_builders.luna16 import luna16_files
 from medssl_jax.core.csv_files import check_new, number_cell, read_table
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.names import printable
 from medssl_jax.core.progress import Progress
-from medssl_jax.data.preparation import LUNA16_LUNG_LABELS
-from medssl_jax.data_check.across import duplicate_defects, patient_defects, side_defects
-from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
+from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data_check.across import split_defects
+from medssl_jax.data_check.defects import CheckReport, Defect
 from medssl_jax.data_check.lung_defects import lung_masks_in_words
 from medssl_jax.data_check.scan import check_scans
 from medssl_jax.imaging.luna16_csv import (
     COORDINATE_COLUMNS,
     UNKNOWN_DIAMETER,
+    Findings,
     diameter_cell,
     read_excluded,
     read_series_uids,
@@ -26,6 +27,7 @@ from medssl_jax.imaging.luna16_csv import (
 )
 
 Nodule = tuple[float, ...]  # x, y, z, diameter in mm
+Table = TypeVar("Table")
 
 
 def check_luna16(
@@ -53,27 +55,21 @@ def check_luna16(
     patient_of = _read(lambda: luna16_files.read_patients(folder, listed or found), "table of patients", defects) or {}
     defects += _listing_defects(inventory, listed, blocks=not allow_absent)
     scans = [
-        _scan_to_check(
-            path,
-            inventory.lungs_paths.get(uid),
-            patient_of.get(uid, ""),
-            nodules_of.get(uid, []),
-            find_lungs=allow_absent and uid not in inventory.lungs_paths,
+        luna16_files.scan_of_path(
+            path, inventory.lungs_paths.get(uid), patient_of.get(uid, ""), _findings(uid, nodules_of.get(uid, []))
         )
         for uid, paths in inventory.scan_paths.items()
         for path in paths
     ]
-    checked = check_scans(scans, workers=workers, progress=progress)
+    checked = check_scans(scans, find_lungs=allow_absent, workers=workers, progress=progress)
     defects += [defect for scan in checked for defect in scan.defects]
-    defects += duplicate_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
-    defects += patient_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
-    defects += side_defects(scans, train_subsets=train_subsets, test_subsets=test_subsets)
+    defects += split_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
     return CheckReport(
         dataset="LUNA16",
         folder=folder,
-        facts={
+        overview={
             "Scans": f"{len(found)} found" + (f", {len(listed)} listed" if listed else ""),
-            "Lung masks": lung_masks_in_words(scans),
+            "Lung masks": lung_masks_in_words(scans, find_lungs=allow_absent),
             "Nodules": f"{sum(map(len, nodules_of.values()))} in {len(nodules_of)} scans",
             "Excluded findings": f"{len(excluded)}" if excluded else "none",
             "Patients": _patients(folder, patient_of, found),
@@ -87,7 +83,7 @@ def check_luna16(
     )
 
 
-def _read(read, subject, defects):
+def _read(read: Callable[[], Table], subject: str, defects: list[Defect]) -> Table | None:
     try:
         return read()
     except InputError as error:
@@ -95,7 +91,7 @@ def _read(read, subject, defects):
         return None
 
 
-def _read_nodules(folder, listed, defects) -> Mapping[str, Sequence[Nodule]]:
+def _read_nodules(folder: Path, listed: Sequence[str] | None, defects: list[Defect]) -> Mapping[str, Sequence[Nodule]]:
     """The good rows of annotations.csv; the others become defects."""
     path, known = luna16_files.csv_path(folder, "annotations.csv"), frozenset(listed or ())
     nodules: dict[str, list[Nodule]] = collections.defaultdict(list)
@@ -119,7 +115,9 @@ def _read_nodules(folder, listed, defects) -> Mapping[str, Sequence[Nodule]]:
     return dict(nodules)
 
 
-def _listing_defects(inventory: luna16_files.Inventory, listed: Sequence[str] | None, *, blocks: bool):
+def _listing_defects(
+    inventory: luna16_files.Inventory, listed: Sequence[str] | None, *, blocks: bool
+) -> Iterator[Defect]:
     for name in inventory.absent_folders:
         kind = "missing masks" if name == luna16_files.LUNGS_FOLDER else "missing subset"
         yield Defect(kind, name, f"no folder {name}: unzip {name}.zip, or go on without it: --allow_absent", blocks)
@@ -140,22 +138,12 @@ def _listing_defects(inventory: luna16_files.Inventory, listed: Sequence[str] | 
             yield Defect("missing mask", uid, told, blocks)
 
 
-def _scan_to_check(path, lungs_path, patient, nodules, *, find_lungs):
+def _findings(series_uid: str, nodules: Sequence[Nodule]) -> Findings:
     table = np.array(nodules, np.float64).reshape(-1, 4)
-    return ScanToCheck(
-        name=printable(path.stem),
-        scan_path=path,
-        lungs_path=lungs_path,
-        lung_labels=LUNA16_LUNG_LABELS,
-        find_lungs=find_lungs,
-        subset=luna16_files.subset_of_path(path),
-        patient=patient,
-        centres_xyz_mm=table[:, :3],
-        diameters_mm=table[:, 3],
-    )
+    return Findings((series_uid,) * len(table), table[:, :3], table[:, 3])
 
 
-def _patients(folder, patient_of, found):
+def _patients(folder: Path, patient_of: Mapping[str, str], found: Collection[str]) -> str:
     path = luna16_files.patients_path(folder)
     if path is None:
         return f"not known, no {' or '.join(luna16_files.PATIENT_COLUMNS)}: a patient on both sides cannot be found"
@@ -163,10 +151,10 @@ def _patients(folder, patient_of, found):
     return f"{len(set(patient_of.values()))}, known of {known} of {len(found)} scans ({path.name})"
 
 
-def _by_subset(scans):
+def _by_subset(scans: Iterable[ScanFiles]) -> str:
     counts = collections.Counter(scan.subset for scan in scans)
     return ", ".join(f"{subset}: {counts[subset]}" for subset in sorted(counts))
 
 
-def _numbers(subsets):
+def _numbers(subsets: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(subsets)))

@@ -6,12 +6,13 @@ from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from medssl_jax.core.csv_files import check_new, read_table
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.file_sample import size_and_samples
-from medssl_jax.core.names import printable
+from medssl_jax.core.names import printable, some
+from medssl_jax.data.preparation import LUNA16_LUNG_LABELS
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.luna16_csv import Findings, read_annotations, read_excluded, read_series_uids
 from medssl_jax.imaging.patients import patient_key
 from medssl_jax.imaging.volumes import read_header
@@ -22,21 +23,6 @@ FOLDERS = (*(f"subset{number}" for number in SUBSETS), LUNGS_FOLDER)
 CSV_FOLDERS = (".", "CSVFILES", "evaluationScript/annotations")
 # Ours, or what TCIA gives with LIDC-IDRI: eight of its patients have two CTs.
 PATIENT_COLUMNS = {"patients.csv": ("seriesuid", "patient"), "metadata.csv": ("Series UID", "Subject ID")}
-NAMED = 3  # of many absent files
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ScanFiles:
-    """Where one scan and its lung mask lie, the key of its patient ("" where unknown), its nodules."""
-
-    series_uid: str
-    subset: int
-    patient: str
-    scan_path: Path
-    lungs_path: Path | None
-    data_paths: tuple[Path, ...]
-    centres_xyz_mm: Float[np.ndarray, "n 3"]
-    diameters_mm: Float[np.ndarray, " n"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +65,31 @@ def find_scans(folder: Path, *, allow_absent: bool = False) -> tuple[ScanFiles, 
     annotations = read_annotations(annotations_path, known_series=series_uids)
     patients = read_patients(folder, series_uids)
     scans = (
-        _scan_files(path, inventory.lungs_paths.get(series_uid), patients.get(series_uid, ""), annotations)
+        scan_of_path(
+            path,
+            inventory.lungs_paths.get(series_uid),
+            patients.get(series_uid, ""),
+            annotations.of_series({series_uid}),
+        )
         for series_uid, (path,) in inventory.scan_paths.items()
     )
-    return tuple(sorted(scans, key=lambda scan: (scan.subset, scan.series_uid)))
+    in_order = sorted(scans, key=lambda scan: (scan.subset, scan.series_uid))
+    return tuple(dataclasses.replace(scan, digest=_digest(scan)) for scan in in_order)
+
+
+def scan_of_path(path: Path, lungs_path: Path | None, patient: str, nodules: Findings) -> ScanFiles:
+    """The scan in the subset folder that `path` lies in; no file is opened."""
+    return ScanFiles(
+        printable(path.stem),
+        path,
+        lungs_path=lungs_path,
+        lung_labels=LUNA16_LUNG_LABELS,
+        subset=int(path.parent.name.removeprefix("subset")),
+        patient=patient,
+        is_labelled=True,
+        centres_xyz_mm=nodules.centre_xyz_mm,
+        diameters_mm=nodules.diameter_mm,
+    )
 
 
 def take_inventory(folder: Path) -> Inventory:
@@ -106,10 +113,10 @@ def absent_files(inventory: Inventory, series_uids: Iterable[str]) -> tuple[str,
     if inventory.absent_folders:
         absent.append(f"{', '.join(inventory.absent_folders)} not found")
     if scans := [uid for uid in listed if uid not in inventory.scan_paths]:
-        absent.append(f"{len(scans)} of {len(listed)} scans in seriesuids.csv not found ({_some(scans)})")
+        absent.append(f"{len(scans)} of {len(listed)} scans in seriesuids.csv not found ({some(scans, most=3)})")
     masks = [f"{uid}.mhd" for uid in sorted(inventory.scan_paths) if uid not in inventory.lungs_paths]
     if masks and LUNGS_FOLDER not in inventory.absent_folders:
-        absent.append(f"{len(masks)} lung masks not found ({LUNGS_FOLDER}/{_some(masks)})")
+        absent.append(f"{len(masks)} lung masks not found ({LUNGS_FOLDER}/{some(masks, most=3)})")
     return tuple(absent)
 
 
@@ -178,39 +185,14 @@ def check_is_luna16(folder: Path) -> None:
         )
 
 
-def describe_scan(scan: ScanFiles) -> str:
-    """As `describe`, of one scan.
+def _digest(scan: ScanFiles) -> str:
+    """A hash of all that a scan is prepared from; `InputError` where a header is wrong, or a data file not whole.
 
     Of the voxels only their number of bytes and samples count: reading all of LUNA16 takes an hour.
     """
     digest = hashlib.sha256(repr((scan.series_uid, scan.subset, scan.patient, scan.lungs_path is None)).encode())
-    for path in (scan.scan_path, scan.lungs_path, *scan.data_paths):
-        if path is not None:
-            digest.update(size_and_samples(path))
+    headers = [path for path in (scan.path, scan.lungs_path) if path is not None]
+    for path in (*headers, *(read_header(header).voxels.path for header in headers)):
+        digest.update(size_and_samples(path))
     digest.update(np.hstack([scan.centres_xyz_mm, scan.diameters_mm[:, None]]).astype("<f8").tobytes())
     return digest.hexdigest()
-
-
-def subset_of_path(scan_path: Path) -> int:
-    """The subset whose folder a scan lies in."""
-    return int(scan_path.parent.name.removeprefix("subset"))
-
-
-def _scan_files(scan_path, lungs_path, patient, annotations):
-    nodules = annotations.of_series({scan_path.stem})
-    headers = [scan_path] if lungs_path is None else [scan_path, lungs_path]
-    return ScanFiles(
-        series_uid=scan_path.stem,
-        subset=subset_of_path(scan_path),
-        patient=patient,
-        scan_path=scan_path,
-        lungs_path=lungs_path,
-        data_paths=tuple(read_header(header).voxels.path for header in headers),
-        centres_xyz_mm=nodules.centre_xyz_mm,
-        diameters_mm=nodules.diameter_mm,
-    )
-
-
-def _some(names):
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,6 +1,7 @@
 """Everything that can be wrong with an NLST on disk: all headers, and the voxels of a sample of series."""
 
 import collections
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from data_builders.nlst.index import index_series
 from data_builders.nlst.nlst_files import check_is_nlst
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.data_check.across import duplicate_defects
-from medssl_jax.data_check.defects import CheckReport, Defect, ScanToCheck
+from medssl_jax.data_check.defects import CheckedScan, CheckReport, Defect
 from medssl_jax.data_check.scan import check_scans
 
 SAMPLED_SERIES = 200  # NLST has so many that reading a slice of each takes hours
@@ -44,16 +46,16 @@ def check_nlst(
     chosen = [choice.row for choice in choices if not choice.reason]
     places = np.unique(np.linspace(0, len(chosen) - 1, min(sampled_series, len(chosen))).round().astype(int))
     scans = [
-        ScanToCheck(name=row.series_uid, scan_path=folder / row.folder, find_lungs=True, patient=row.patient)
+        ScanFiles(row.series_uid, folder / row.folder, patient=row.patient)
         for row in (chosen[place] for place in places)
     ]
-    checked = check_scans(scans, workers=workers, progress=progress)
+    checked = check_scans(scans, find_lungs=True, workers=workers, progress=progress)
     defects = [*_series_defects(choices), *(defect for scan in checked for defect in scan.defects)]
-    defects += duplicate_defects(checked, train_subsets=(), test_subsets=())
+    defects += duplicate_defects(checked)
     return _report(folder, choices, defects, checked)
 
 
-def _series_defects(choices: tuple[Choice, ...]):
+def _series_defects(choices: Sequence[Choice]) -> Iterator[Defect]:
     usable = {row.study_uid for row, reason in choices if not reason}
     for row, reason in choices:
         if reason and (kind := _name(reason)) not in BESIDE:
@@ -67,7 +69,9 @@ def _series_defects(choices: tuple[Choice, ...]):
         yield Defect("no CT", "all series", "none of them can be used, expected CTs of the chest: see the others", True)
 
 
-def _report(folder, choices, defects, checked):
+def _report(
+    folder: Path, choices: Sequence[Choice], defects: Sequence[Defect], checked: Sequence[CheckedScan]
+) -> CheckReport:
     chosen = [choice.row for choice in choices if not choice.reason]
     left_out = collections.Counter(_name(choice.reason) for choice in choices if choice.reason)
     compressed = [row for row in chosen if "Endian" not in row.transfer_syntax]
@@ -77,7 +81,7 @@ def _report(folder, choices, defects, checked):
     return CheckReport(
         dataset="NLST",
         folder=folder,
-        facts={
+        overview={
             "Patients": str(len({choice.row.patient for choice in choices if choice.row.patient})),
             "Studies": str(len({choice.row.study_uid for choice in choices if choice.row.study_uid})),
             "Series": str(len(choices)),
@@ -94,10 +98,10 @@ def _report(folder, choices, defects, checked):
     )
 
 
-def _name(reason):
+def _name(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def _counted(values):
+def _counted(values: Iterable[str]) -> str:
     counts = collections.Counter(value or "not said" for value in values)
     return ", ".join(f"{value}: {count}" for value, count in counts.most_common(8)) or "none"

@@ -1,6 +1,5 @@
 """The TFDS data set of NLST; what is stored and how it is made is in `data_builders.scan_builder`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ from data_builders import nlst
 from data_builders.nlst import nlst_files
 from data_builders.nlst.choose import LEAST_SLICES
 from data_builders.scan_builder import ScanBuilder
-from data_builders.scan_job import ScanJob
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.data.scan_files import ScanFiles
 
 
 class Nlst(ScanBuilder):
@@ -28,25 +27,14 @@ class Nlst(ScanBuilder):
         self.min_slices = min_slices
         super().__init__(**options)
 
-    def find_jobs(self, manual_dir: Path) -> tuple[ScanJob, ...]:
+    def find_scans(self, manual_dir: Path) -> tuple[ScanFiles, ...]:
         """The series that stand for their studies; those with a problem are in the table, not here."""
-        chosen = nlst_files.find_scans(
+        return nlst_files.find_scans(
             manual_dir,
             Path(self.data_dir_root) / self.name / "index",
             workers=self.workers,
             progress=progress_bar("indexing", "series"),
             least_slices=self.min_slices,
-        )
-        return tuple(
-            ScanJob(
-                series_uid=series.series_uid,
-                patient=series.patient,
-                subset=-1,
-                is_labelled=False,
-                description=series.description,
-                load=partial(nlst_files.prepare, series),
-            )
-            for series in chosen
         )
 
     def is_there(self, manual_dir: Path) -> bool:

@@ -1,41 +1,24 @@
-"""What NLST looks like on disk: which series stand for its studies, and how one is read."""
+"""What NLST looks like on disk: which series stand for its studies."""
 
 import dataclasses
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
 from data_builders.nlst.index import find_folders, index_series
+from data_builders.nlst.table import SeriesRow
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.preparation import PreparedScan, prepare_scan
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.dicom.headers import could_be_dicom
-from medssl_jax.imaging.volumes import read_volume
 
 CHOICE_NAME = "series.csv"
 CHOICE_HEADER = ("series_uid", "patient", "study_uid", "study_date", "folder", "images", "left_out_because")
-
-
-@dataclasses.dataclass(frozen=True)
-class SeriesFiles:
-    """A series that stands for its study, and the folder that holds it, perhaps among others.
-
-    `description` is a hash that changes when a file of the folder changes its name or its number of bytes, or the index
-    says something else of the series.
-    """
-
-    series_uid: str
-    patient: str
-    study_uid: str
-    study_date: str
-    folder: Path
-    description: str
 
 
 def find_scans(
@@ -45,7 +28,7 @@ def find_scans(
     workers: int = 1,
     progress: Progress = silent,
     least_slices: int = LEAST_SLICES,
-) -> tuple[SeriesFiles, ...]:
+) -> tuple[ScanFiles, ...]:
     """One series a study, by patient, study date, then series UID; see `data_builders.nlst.choose`.
 
     All series are indexed first, in `index_dir`, where `series.csv` then says of each why it is left out.
@@ -64,26 +47,11 @@ def find_scans(
             f"see {index_dir / CHOICE_NAME} for each"
         )
     return tuple(
-        SeriesFiles(
-            series_uid=row.series_uid,
-            patient=row.patient,
-            study_uid=row.study_uid,
-            study_date=row.study_date,
-            folder=manual_dir / row.folder,
-            description=_describe(row, manual_dir / row.folder),
+        ScanFiles(
+            row.series_uid, manual_dir / row.folder, patient=row.patient, digest=_digest(row, manual_dir / row.folder)
         )
         for row in chosen
     )
-
-
-def prepare(series: SeriesFiles) -> PreparedScan:
-    """Reads a series and prepares it without labels; its lungs are segmented.
-
-    Raises:
-      InputError: as `read_volume` and `prepare_scan`.
-    """
-    volume = read_volume(series.folder, series.series_uid)
-    return prepare_scan(volume, None, np.empty((0, 3)), np.empty(0), patient=series.patient, is_labelled=False)
 
 
 def is_there(folder: Path) -> bool:
@@ -108,14 +76,15 @@ def reasons(choices: tuple[Choice, ...]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
-def _holds_dicom(folder):
+def _holds_dicom(folder: Path) -> bool:
     from pydicom.misc import is_dicom
 
     with os.scandir(folder) as entries:
         return any(is_dicom(entry.path) for entry in entries if could_be_dicom(entry.name) and entry.is_file())
 
 
-def _describe(row, folder):
+def _digest(row: SeriesRow, folder: Path) -> str:
+    """A hash of what the index says of a series, and of the names and numbers of bytes of the files in its folder."""
     # Where the folder lies and when it was copied do not matter.
     placeless = dataclasses.replace(row, folder="", folder_mtime_ns=0)
     digest = hashlib.sha256(repr(placeless).encode())
@@ -125,7 +94,7 @@ def _describe(row, folder):
     return digest.hexdigest()[:32]
 
 
-def _write_choices(path, choices):
+def _write_choices(path: Path, choices: Sequence[Choice]) -> None:
     rows = (
         (row.series_uid, row.patient, row.study_uid, row.study_date, row.folder, row.images, reason)
         for row, reason in choices

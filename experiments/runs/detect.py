@@ -3,22 +3,17 @@
 import os
 from pathlib import Path
 
-import numpy as np
-
 from experiments.runs.focalmix import LoadedDetector, load_detector
-from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import file_name, printable
 from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.data.crop_cache import masked_hu
-from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, PreparedScan, prepare_scan
-from medssl_jax.imaging.lungs import segment_lungs
+from medssl_jax.data.preparation import PreparedScan, prepare_scan
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.imaging.volumes import Volume, read_labels, read_volume
+from medssl_jax.imaging.volumes import read_volume
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
-
-LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})
 
 
 def detect_in_file(
@@ -27,15 +22,17 @@ def detect_in_file(
     """Reads a scan and finds its nodules; also returns the scan as the detector saw it, for pictures.
 
     Raises:
-      InputError: see `read_volume`, `load_detector` and `prepare_for_search`.
+      InputError: see `prepare_scan` and `load_detector`.
     """
     scan_path = Path(scan_file).absolute()
     volume = read_volume(scan_path)
-    scan = prepare_for_search(volume, lungs_file)  # a scan or mask that is none is told in seconds
+    lungs_path = None if lungs_file is None else Path(lungs_file)
+    # Before the detector is loaded, so that a scan or mask that is none is told in seconds.
+    scan = prepare_scan(ScanFiles(volume.series_uid, scan_path, lungs_path=lungs_path), volume)
     loaded = load_detector(Path(checkpoint))
     detections = ScanReport(
         input_name=printable(scan_path.name),
-        lungs_name=None if lungs_file is None else printable(Path(lungs_file).name),
+        lungs_name=None if lungs_path is None else printable(lungs_path.name),
         series_uid=volume.series_uid,
         is_phantom_scan=_is_phantom_scan(scan_path, volume.series_uid),
         grid=volume.grid,
@@ -43,28 +40,6 @@ def detect_in_file(
         marks=find_nodules(loaded, scan, progress_bar("detecting", "batches")),
     )
     return detections, scan
-
-
-def prepare_for_search(volume: Volume, lungs_file: str | os.PathLike | None = None) -> PreparedScan:
-    """The scan at 1 mm with its lungs: those of the mask file, else segmented from the HU.
-
-    A mask of LUNA16 is known by its labels, and its windpipe (5) left out; of any other, every label but 0 is lung.
-
-    Raises:
-      InputError: an unreadable mask, a mask that holds no lung within the scan, no lung to be found in the scan.
-    """
-    if lungs_file is not None:
-        lungs = read_labels(lungs_file)
-        is_luna16 = LUNA16_MASK_LABELS.issuperset(np.unique(lungs.array_zyx).tolist())
-        labels = LUNA16_LUNG_LABELS if is_luna16 else None
-    else:
-        lungs, labels = Volume(segment_lungs(volume), volume.grid, volume.series_uid), None
-        if not lungs.array_zyx.any():
-            raise InputError(
-                f"{volume.series_uid}: no lungs found in this scan, expected a CT of the chest in HU; "
-                "if it is one, give its lung mask with --lungs"
-            )
-    return prepare_scan(volume, lungs, np.zeros((0, 3)), np.zeros(0), lung_labels=labels)
 
 
 def find_nodules(loaded: LoadedDetector, scan: PreparedScan, progress: Progress = silent) -> Marks:

@@ -5,6 +5,7 @@ An identifier in a file may hold anything: `../../x`, 300 characters, nothing at
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 # What keeps its name. Lower case only: many disks take `Scan` and `scan` for one. No dot at either end, no space.
 READABLE = re.compile(r"[0-9a-z]([0-9a-z._-]{0,78}[0-9a-z_-])?")
@@ -31,7 +32,13 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda match: _escaped(match[0]), text)
 
 
-def _escaped(character):
+def some(names: Sequence[str], separator: str = ", ", *, most: int = 5) -> str:
+    """The first `most` of the names, and how many more there are: `a, b and 3 more`."""
+    more = len(names) - most
+    return separator.join(names[:most]) + (f"{separator.rstrip(', ')} and {more} more" if more > 0 else "")
+
+
+def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # what Python makes of the byte 0x80 to 0xFF
         return f"\\x{code - 0xDC00:02x}"

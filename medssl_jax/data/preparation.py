@@ -1,4 +1,7 @@
-"""One scan, from what a reader returns to what a network looks at: 1 mm voxels, clipped HU, lungs, boxes."""
+"""One scan, from its files to what a network looks at: 1 mm voxels, clipped HU, lungs, boxes.
+
+The builders and detection prepare a scan by the same `prepare_scan`.
+"""
 
 import dataclasses
 
@@ -6,14 +9,16 @@ import numpy as np
 from jaxtyping import Float, Float32, Int16, UInt8
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_linear, resample_nearest
-from medssl_jax.imaging.volumes import Volume, has_label
+from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
 
 HU_RANGE = (-1200, 600)  # LUNA16 code's convention
 SPACING_MM = 1.0
-LUNA16_LUNG_LABELS = (3, 4)  # 5 is the trachea
+LUNA16_LUNG_LABELS = (3, 4)
+LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})  # 5 is the trachea
 LUNG_DILATION_MM = 5.0  # our choice: enough for a nodule on the pleura, whose centre a mask may leave out
 
 
@@ -37,7 +42,35 @@ class PreparedScan:
     is_labelled: bool = True
 
 
-def prepare_scan(
+def prepare_scan(scan: ScanFiles, volume: Volume | None = None) -> PreparedScan:
+    """Reads a scan and its lung mask and puts them on the 1 mm grid; `volume` is the scan if it is read already.
+
+    Without `lung_labels` a mask of LUNA16 is known by its labels, and its trachea left out; of any other mask every
+    label but 0 is lung.
+
+    Raises:
+      InputError: see `read_volume`, `read_labels` and `prepare_volume`.
+    """
+    if volume is None:
+        volume = read_volume(scan.path, scan.series_uid)
+    lungs, lung_labels = None, scan.lung_labels
+    if scan.lungs_path is not None:
+        lungs = read_labels(scan.lungs_path)
+        if lung_labels is None and LUNA16_MASK_LABELS.issuperset(np.unique(lungs.array_zyx).tolist()):
+            lung_labels = LUNA16_LUNG_LABELS
+    return prepare_volume(
+        volume,
+        lungs,
+        scan.centres_xyz_mm,
+        scan.diameters_mm,
+        subset=scan.subset,
+        patient=scan.patient,
+        is_labelled=scan.is_labelled,
+        lung_labels=lung_labels,
+    )
+
+
+def prepare_volume(
     volume: Volume,
     lungs: Volume | None,
     centres_xyz_mm: Float[np.ndarray, "n 3"],
@@ -62,7 +95,10 @@ def prepare_scan(
     if lungs is None:
         lungs, lung_labels = Volume(segment_lungs(volume), volume.grid, volume.series_uid), None
         if not lungs.array_zyx.any():
-            raise InputError(f"{volume.series_uid}: no lungs found in it, expected a CT of the chest: take it away")
+            raise InputError(
+                f"{volume.series_uid}: no lungs found in this scan, expected a CT of the chest in HU: give a mask of "
+                "its lungs (detect, folder: --lungs) or take it away"
+            )
     grid = isotropic_grid(upright_grid(volume.grid), SPACING_MM)
     hu = resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid)
     return PreparedScan(
@@ -78,7 +114,9 @@ def prepare_scan(
     )
 
 
-def _dilated_lungs(lungs, grid, labels, dilation_mm):
+def _dilated_lungs(
+    lungs: Volume, grid: Grid, labels: tuple[int, ...] | None, dilation_mm: float
+) -> UInt8[np.ndarray, "z y x"]:
     import SimpleITK as sitk
 
     on_grid = resample_nearest(has_label(lungs.array_zyx, labels).astype(np.uint8), lungs.grid, grid)
@@ -90,7 +128,12 @@ def _dilated_lungs(lungs, grid, labels, dilation_mm):
     return sitk.GetArrayFromImage(dilated)
 
 
-def _boxes(series_uid, centres_xyz_mm, diameters_mm, grid):
+def _boxes(
+    series_uid: str,
+    centres_xyz_mm: Float[np.ndarray, "n 3"],
+    diameters_mm: Float[np.ndarray, " n"] | Float[np.ndarray, "n 3"],
+    grid: Grid,
+) -> Float32[np.ndarray, "n 6"]:
     boxes = boxes_from_points(centres_xyz_mm, diameters_mm, grid)
     for box, centre_xyz_mm, diameter_mm in zip(boxes, centres_xyz_mm, diameters_mm, strict=True):
         if not (np.isfinite(diameter_mm) & (diameter_mm > 0)).all():

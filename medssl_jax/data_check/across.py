@@ -1,28 +1,37 @@
 """What is wrong between scans: the same voxels under two names, and one patient on both sides of the split."""
 
 import collections
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from medssl_jax.data_check.defects import CheckedScan, Defect, ScanToCheck
+from medssl_jax.core.names import some
+from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data_check.defects import CheckedScan, Defect
 
-NAMED = 4
 UNLABELLED = -1  # the subset of scans that nobody labelled: all may be trained on
 
 
-def duplicate_defects(
+def split_defects(
     scans: Sequence[CheckedScan], *, train_subsets: Collection[int], test_subsets: Collection[int]
+) -> tuple[Defect, ...]:
+    """All that is wrong between the scans of a data set that is split by its subsets."""
+    sides = {"train_subsets": train_subsets, "test_subsets": test_subsets}
+    return (*duplicate_defects(scans, **sides), *patient_defects(scans, **sides), *side_defects(scans, **sides))
+
+
+def duplicate_defects(
+    scans: Sequence[CheckedScan], *, train_subsets: Collection[int] = (), test_subsets: Collection[int] = ()
 ) -> tuple[Defect, ...]:
     """Scans of the same voxels; it blocks where one is trained on and another tested on."""
     defects = []
     for same in _groups((each.sample.digest, each) for each in scans if each.sample):
-        names = sorted({each.scan.name for each in same})
+        names = sorted({each.scan.series_uid for each in same})
         if len(names) < 2:
             continue
         if _is_on_both_sides(same, train_subsets, test_subsets):
             told = f"the same voxels are trained on and tested on: {_sides(same, train_subsets, test_subsets)}"
             defects.append(Defect("scan on both sides", names[0], f"{told}: take one of them away", True))
         else:
-            told = f"the same voxels as {_some(names[1:])}"
+            told = f"the same voxels as {some(names[1:], most=4)}"
             defects.append(Defect("same voxels", names[0], f"{told}: take one of them away, or it counts twice", False))
     return tuple(defects)
 
@@ -44,29 +53,33 @@ def patient_defects(
     )
 
 
-def _groups(pairs):
-    by_key = collections.defaultdict(list)
+def _groups(pairs: Iterable[tuple[str, CheckedScan]]) -> list[list[CheckedScan]]:
+    by_key: dict[str, list[CheckedScan]] = collections.defaultdict(list)
     for key, each in pairs:
         by_key[key].append(each)
     return [group for group in by_key.values() if len(group) > 1]
 
 
-def _is_on_both_sides(scans, train_subsets, test_subsets):
+def _is_on_both_sides(
+    scans: Sequence[CheckedScan], train_subsets: Collection[int], test_subsets: Collection[int]
+) -> bool:
     subsets = {each.scan.subset for each in scans}
     return bool(subsets & {*train_subsets, UNLABELLED}) and bool(subsets & set(test_subsets))
 
 
-def _sides(scans, train_subsets, test_subsets):
+def _sides(scans: Sequence[CheckedScan], train_subsets: Collection[int], test_subsets: Collection[int]) -> str:
     used = [each.scan for each in scans if each.scan.subset in {*train_subsets, *test_subsets, UNLABELLED}]
-    return _some([_told(scan) for scan in sorted(used, key=lambda scan: (scan.subset, scan.name))])
+    return some([_told(scan) for scan in sorted(used, key=lambda scan: (scan.subset, scan.series_uid))], most=4)
 
 
-def _told(scan):
-    return f"{scan.name}, unlabelled" if scan.subset == UNLABELLED else f"{scan.name} in subset {scan.subset}"
+def _told(scan: ScanFiles) -> str:
+    return (
+        f"{scan.series_uid}, unlabelled" if scan.subset == UNLABELLED else f"{scan.series_uid} in subset {scan.subset}"
+    )
 
 
 def side_defects(
-    scans: Sequence[ScanToCheck], *, train_subsets: Collection[int], test_subsets: Collection[int]
+    scans: Sequence[CheckedScan], *, train_subsets: Collection[int], test_subsets: Collection[int]
 ) -> tuple[Defect, ...]:
     """A side of the split without a labelled scan, which blocks."""
     return tuple(
@@ -77,10 +90,5 @@ def side_defects(
             True,
         )
         for doing, flag, subsets in (("train", "train_subsets", train_subsets), ("test", "test_subsets", test_subsets))
-        if not any(scan.subset in subsets for scan in scans)
+        if not any(each.scan.subset in subsets for each in scans)
     )
-
-
-def _some(names):
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -6,7 +6,8 @@ an adult hold 2 to 8 litres and make up a fifth to a half of the chest in view, 
 
 from collections.abc import Iterator, Sequence
 
-from medssl_jax.data_check.defects import Defect, ScanToCheck
+from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data_check.defects import Defect
 from medssl_jax.data_check.found_lungs import FoundLungs
 
 ADULT_LITRES = (2.0, 8.0)
@@ -35,7 +36,8 @@ def lung_defects(name: str, found: FoundLungs) -> Iterator[Defect]:
         yield Defect("found lungs are cut", name, f"{told}, {expected}: {LOOK}", False)
 
 
-def lung_masks_in_words(scans: Sequence[ScanToCheck]) -> str:
-    """Of how many scans the lungs are given, and of how many they are found."""
-    given, found = sum(scan.lungs_path is not None for scan in scans), sum(scan.find_lungs for scan in scans)
+def lung_masks_in_words(scans: Sequence[ScanFiles], *, find_lungs: bool) -> str:
+    """Of how many scans the lungs are given, and of how many they are found where they are to be."""
+    given = sum(scan.lungs_path is not None for scan in scans)
+    found = len(scans) - given if find_lungs else 0
     return f"of {given} of {len(scans)} scans" + (f"; the lungs of {found} are found from their HU" if found else "")

@@ -80,7 +80,7 @@ def summarise(planes_zyx: Num[np.ndarray, "n y x"], grid: Grid) -> VolumeSample:
     )
 
 
-def _padding(planes):
+def _padding(planes: Num[np.ndarray, "n y x"]) -> tuple[int | None, float]:
     lowest = np.nanmin(planes) if not np.isnan(planes).all() else 0
     share = float((planes == lowest).mean())
     is_padding = lowest < PADDING_BELOW_HU and share >= PADDING_LEAST_SHARE

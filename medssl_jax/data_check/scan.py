@@ -1,6 +1,8 @@
 """Everything that can be wrong with one scan, its mask and its nodules; nothing raises, all of it is collected."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -9,8 +11,9 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
 from medssl_jax.data.preparation import LUNG_DILATION_MM
-from medssl_jax.data_check.defects import CheckedScan, Defect, ScanToCheck
-from medssl_jax.data_check.found_lungs import find_lungs
+from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data_check import found_lungs
+from medssl_jax.data_check.defects import CheckedScan, Defect
 from medssl_jax.data_check.lung_defects import lung_defects
 from medssl_jax.data_check.sampling import VolumeSample, sample_of_volume, sample_volume
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
@@ -22,25 +25,34 @@ POSSIBLE_HU = (-1500, 20_000)
 SAME_GRID_VOXELS = 0.1
 LABELS_SAMPLED_EVERY = 8  # slices
 
+Read = TypeVar("Read")
 
-def check_scans(scans: Sequence[ScanToCheck], *, workers: int, progress: Progress) -> tuple[CheckedScan, ...]:
+
+def check_scans(
+    scans: Sequence[ScanFiles], *, find_lungs: bool, workers: int, progress: Progress
+) -> tuple[CheckedScan, ...]:
     """Checks every scan in processes of its own; in the order of `scans`."""
-    checked = progress(results_as_completed(check_scan, scans, workers=workers), total=len(scans)) if scans else ()
-    by_place = {(each.scan.scan_path, each.scan.name): each for each in checked}
-    return tuple(by_place[scan.scan_path, scan.name] for scan in scans)
+    check = partial(check_scan, find_lungs=find_lungs)
+    checked = progress(results_as_completed(check, scans, workers=workers), total=len(scans)) if scans else ()
+    by_place = {(each.scan.path, each.scan.series_uid): each for each in checked}
+    return tuple(by_place[scan.path, scan.series_uid] for scan in scans)
 
 
-def check_scan(scan: ScanToCheck) -> CheckedScan:
-    """Samples the scan, reads its mask or finds its lungs, and looks where its nodules lie."""
+def check_scan(scan: ScanFiles, *, find_lungs: bool) -> CheckedScan:
+    """Samples the scan, reads its mask, and looks where its nodules lie.
+
+    `find_lungs`: without a mask the scan is read whole and its lungs are found, as preparing will have to.
+    """
     defects: list[Defect] = []
-    sample, volume = _attempt(lambda: _read(scan), "unreadable scan", scan, defects) or (None, None)
+    whole = find_lungs and scan.lungs_path is None
+    sample, volume = _attempt(lambda: _read(scan, whole=whole), "unreadable scan", scan, defects) or (None, None)
     if sample:
-        defects += value_defects(scan.name, sample)
+        defects += value_defects(scan.series_uid, sample)
         defects += _outside_volume(scan, sample.grid)
     found = None
     if volume and not any(defect.blocks for defect in defects):
-        found = find_lungs(volume)
-        defects += lung_defects(scan.name, found)
+        found = found_lungs.find_lungs(volume)
+        defects += lung_defects(scan.series_uid, found)
     if (lungs_path := scan.lungs_path) is not None:
         lungs = _attempt(lambda: read_labels(lungs_path), "unreadable mask", scan, defects)
         defects += _mask_defects(scan, lungs, sample) if lungs else ()
@@ -76,40 +88,41 @@ def distance_to_mask_mm(centre_xyz_mm: Float[np.ndarray, "3"], mask: Volume, lab
     return float(np.linalg.norm(apart_mm, axis=1).min())
 
 
-def _read(scan) -> tuple[VolumeSample, Volume | None]:
-    if not scan.find_lungs:
-        return sample_volume(scan.scan_path, scan.name), None
-    volume = read_volume(scan.scan_path, scan.name)
+def _read(scan: ScanFiles, *, whole: bool) -> tuple[VolumeSample, Volume | None]:
+    if not whole:
+        return sample_volume(scan.path, scan.series_uid), None
+    volume = read_volume(scan.path, scan.series_uid)
     return sample_of_volume(volume), volume
 
 
-def _attempt(read: Callable, kind, scan, defects):
+def _attempt(read: Callable[[], Read], kind: str, scan: ScanFiles, defects: list[Defect]) -> Read | None:
+    """What `read()` gives; None and one more defect where it cannot."""
     try:
         return read()
     except InputError as error:
-        defects.append(Defect(kind, scan.name, str(error), True))
+        defects.append(Defect(kind, scan.series_uid, str(error), True))
     except OSError as error:
-        path = error.filename or scan.scan_path
+        path = error.filename or scan.path
         told = f"{path}: cannot be read: {error.strerror or error}: copy it again"
-        defects.append(Defect(kind, scan.name, told, True))
+        defects.append(Defect(kind, scan.series_uid, told, True))
     return None
 
 
-def _outside_volume(scan, grid: Grid):
+def _outside_volume(scan: ScanFiles, grid: Grid) -> Iterator[Defect]:
     for centre in scan.centres_xyz_mm[~_is_inside(scan.centres_xyz_mm, grid)]:
         yield Defect(
             "nodule outside the volume",
-            scan.name,
+            scan.series_uid,
             f"a nodule at {_point(centre)} lies outside the scan: correct its coordinates or the scan's header",
             True,
         )
 
 
-def _mask_defects(scan, lungs, sample):
+def _mask_defects(scan: ScanFiles, lungs: Volume, sample: VolumeSample | None) -> Iterator[Defect]:
     if sample and not _same_grid(lungs.grid, sample.grid):
         yield Defect(
             "mask on another grid",
-            scan.name,
+            scan.series_uid,
             f"the mask has {_in_words(lungs.grid)}, the scan {_in_words(sample.grid)}: "
             "it is laid over the scan by its own header",
             False,
@@ -119,7 +132,7 @@ def _mask_defects(scan, lungs, sample):
         wanted = "other than 0" if scan.lung_labels is None else " or ".join(map(str, scan.lung_labels))
         yield Defect(
             "mask without lungs",
-            scan.name,
+            scan.series_uid,
             f"{scan.lungs_path}: no label {wanted}, expected two lungs: unzip it again, or take it away",
             True,
         )
@@ -130,19 +143,19 @@ def _mask_defects(scan, lungs, sample):
         if distance_to_mask_mm(centre, lungs, scan.lung_labels) > LUNG_DILATION_MM:
             yield Defect(
                 "nodule outside the lungs",
-                scan.name,
+                scan.series_uid,
                 f"a nodule at {_point(centre)} lies more than {LUNG_DILATION_MM:g} mm outside the lung mask: "
                 "it is trained on and scored, but blanked out where data.mask_lungs is on",
                 False,
             )
 
 
-def _is_inside(points_xyz_mm, grid) -> Bool[np.ndarray, " n"]:
+def _is_inside(points_xyz_mm: Float[np.ndarray, "n 3"], grid: Grid) -> Bool[np.ndarray, " n"]:
     points_zyx = world_xyz_mm_to_voxel_zyx(points_xyz_mm, grid)
     return np.all((points_zyx >= -0.5) & (points_zyx < np.array(grid.size_zyx) - 0.5), axis=1)
 
 
-def _same_grid(one: Grid, other: Grid):
+def _same_grid(one: Grid, other: Grid) -> bool:
     if one.size_zyx != other.size_zyx:
         return False
     corners = np.array([(0, 0, 0), one.size_zyx], float)
@@ -150,14 +163,14 @@ def _same_grid(one: Grid, other: Grid):
     return bool((np.abs(apart_mm) <= SAME_GRID_VOXELS * min(other.spacing_zyx_mm)).all())
 
 
-def _point(centre_xyz_mm):
+def _point(centre_xyz_mm: Iterable[float]) -> str:
     return "x, y, z = (" + ", ".join(f"{number:.1f}" for number in centre_xyz_mm) + ") mm"
 
 
-def _in_words(grid):
+def _in_words(grid: Grid) -> str:
     size, spacing = _by(grid.size_zyx), _by(grid.spacing_zyx_mm)
     return f"{size} voxels of {spacing} mm (z, y, x) from {_point(grid.origin_xyz_mm)}"
 
 
-def _by(numbers):
+def _by(numbers: Iterable[int | float]) -> str:
     return " x ".join(f"{number:.6g}" for number in numbers)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.names import file_name, printable
+from medssl_jax.core.names import file_name, printable, some
 
 # Surrogates too, which `st.text()` leaves out: file names that are no UTF-8 hold them.
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -101,3 +101,20 @@ def test_an_error_message_is_one_line_whatever_it_names(name):
     told = str(InputError(f"{name}: not there"))
     assert len(told.encode("utf-8").decode().splitlines()) == 1
     assert told == f"{printable(name)}: not there"
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a", "b", "c"], "a, b, c"),
+        (["a", "b", "c", "d"], "a, b, c and 1 more"),
+        ([*"abcdefgh"], "a, b, c and 5 more"),
+    ],
+)
+def test_some_of_many_names_are_told_and_how_many_there_are_beside(names, told):
+    assert some(names, most=3) == told
+    assert some(names, " | ", most=3) == told.replace(", ", " | ").replace(" and", " | and")
+    assert some(names, "; ", most=3) == told.replace(", ", "; ").replace(" and", "; and")
+    assert some(tuple("abcdef")) == "a, b, c, d, e and 1 more"

@@ -1,13 +1,16 @@
 """A prepared scan against a computation by SciPy that shares no code with it, and hand-made cases."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.ndimage
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.preparation import prepare_scan
+from medssl_jax.data.preparation import prepare_scan, prepare_volume
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
-from medssl_jax.imaging.volumes import Volume
+from medssl_jax.imaging.volumes import Volume, write_metaimage
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
@@ -25,7 +28,7 @@ def scan_on(direction, size_zyx=(12, 20, 24), spacing_zyx_mm=(2.5, 0.7, 0.8)):
 @pytest.mark.parametrize("direction", [IDENTITY, FLIPPED, SAGITTAL, OBLIQUE])
 def test_hu_are_those_of_scipy_at_the_same_world_points(direction):
     volume, lungs = scan_on(direction)
-    scan = prepare_scan(volume, lungs, NO_POINTS, NO_DIAMETERS)
+    scan = prepare_volume(volume, lungs, NO_POINTS, NO_DIAMETERS)
     indices = np.indices(scan.hu.shape).reshape(3, -1).T.astype(float)
     source_indices = world_xyz_mm_to_voxel_zyx(voxel_zyx_to_world_xyz_mm(indices, scan.grid), volume.grid)
     clipped = np.clip(volume.array_zyx.astype(float), -1200, 600)
@@ -38,7 +41,7 @@ def test_hu_are_those_of_scipy_at_the_same_world_points(direction):
 
 @pytest.mark.parametrize("direction", [FLIPPED, SAGITTAL])
 def test_axes_are_turned_upright(direction):
-    scan = prepare_scan(*scan_on(direction), NO_POINTS, NO_DIAMETERS)
+    scan = prepare_volume(*scan_on(direction), NO_POINTS, NO_DIAMETERS)
     np.testing.assert_allclose(scan.grid.direction, IDENTITY)
 
 
@@ -49,7 +52,7 @@ def test_a_bright_ball_lies_in_its_box(direction):
     indices = np.indices(volume.array_zyx.shape).reshape(3, -1).T.astype(float)
     distance_mm = np.linalg.norm(voxel_zyx_to_world_xyz_mm(indices, volume.grid) - centre_xyz_mm, axis=1)
     hu = np.where(distance_mm < 5, 100, -900).reshape(volume.array_zyx.shape).astype(np.int16)
-    scan = prepare_scan(Volume(hu, volume.grid, "1"), lungs, centre_xyz_mm, np.array([10.0]), subset=4)
+    scan = prepare_volume(Volume(hu, volume.grid, "1"), lungs, centre_xyz_mm, np.array([10.0]), subset=4)
     weights = scan.hu.astype(float) + 900
     mass_centre = [np.average(axis, weights=weights) for axis in np.indices(scan.hu.shape)]
     assert scan.boxes_zyxdhw_voxel.shape == (1, 6)
@@ -63,12 +66,12 @@ def test_padding_is_clipped_before_it_can_bleed_into_the_skin():
     volume, lungs = scan_on(IDENTITY, size_zyx=(4, 4, 4), spacing_zyx_mm=(1.0, 1.0, 2.0))
     hu = np.full((4, 4, 4), -3024, np.int16)
     hu[:, :, 2:] = 0
-    scan = prepare_scan(Volume(hu, volume.grid, "1"), lungs, NO_POINTS, NO_DIAMETERS)
+    scan = prepare_volume(Volume(hu, volume.grid, "1"), lungs, NO_POINTS, NO_DIAMETERS)
     np.testing.assert_array_equal(scan.hu[0, 0], [-1200, -1200, -1200, -900, -300, 0, 0, 0])
 
 
 def test_scans_without_nodules_are_normal():
-    scan = prepare_scan(*scan_on(IDENTITY), NO_POINTS, NO_DIAMETERS)
+    scan = prepare_volume(*scan_on(IDENTITY), NO_POINTS, NO_DIAMETERS)
     assert scan.boxes_zyxdhw_voxel.shape == (0, 6)
     assert scan.subset == -1
 
@@ -77,7 +80,7 @@ class TestLungs:
     def prepared(self, labels, **options):
         grid = Grid(labels.shape, (1.0, 1.0, 1.0))
         volume = Volume(np.zeros(labels.shape, np.int16), grid, "1.2.3")
-        return prepare_scan(volume, Volume(labels, grid, "1.2.3"), NO_POINTS, NO_DIAMETERS, **options).lungs
+        return prepare_volume(volume, Volume(labels, grid, "1.2.3"), NO_POINTS, NO_DIAMETERS, **options).lungs
 
     def test_are_dilated_by_a_ball(self):
         labels = np.zeros((21, 21, 21), np.uint8)
@@ -99,7 +102,7 @@ class TestLungs:
         coarse = Grid((5, 5, 5), (2.0, 2.0, 2.0), (10.5, 0.5, 0.5))
         volume = Volume(np.zeros((20, 20, 20), np.int16), grid, "1")
         lungs = Volume(np.ones((5, 5, 5), np.uint8), coarse, "1")
-        scan = prepare_scan(volume, lungs, NO_POINTS, NO_DIAMETERS, lung_dilation_mm=0.0)
+        scan = prepare_volume(volume, lungs, NO_POINTS, NO_DIAMETERS, lung_dilation_mm=0.0)
         expected = np.zeros((20, 20, 20), np.uint8)
         expected[:10, :10, 10:] = 1
         np.testing.assert_array_equal(scan.lungs, expected)
@@ -107,6 +110,38 @@ class TestLungs:
     def test_no_lung_is_refused(self):
         with pytest.raises(InputError, match=r"1\.2\.3: its lung mask has no label in 3, 4"):
             self.prepared(np.full((5, 5, 5), 5, np.uint8), lung_labels=(3, 4))
+
+
+def test_a_scan_is_read_from_its_files_with_what_is_known_of_it(tmp_path):
+    volume, _ = scan_on(IDENTITY)
+    labels = np.full(volume.array_zyx.shape, 3, np.uint8)
+    labels[..., 12:] = 5
+    write_metaimage(tmp_path / "1.2.3.mhd", volume)
+    write_metaimage(tmp_path / "mask.mhd", Volume(labels, volume.grid, "mask"))
+    scan = ScanFiles(
+        "1.2.3",
+        tmp_path / "1.2.3.mhd",
+        lungs_path=tmp_path / "mask.mhd",
+        subset=4,
+        patient="ab",
+        is_labelled=True,
+        centres_xyz_mm=np.array([[-25.0, 15, 105]]),
+        diameters_mm=np.array([[3.0, 4, 5]]),
+    )
+    expected = prepare_volume(
+        volume, Volume(labels, volume.grid, "mask"), scan.centres_xyz_mm, scan.diameters_mm, lung_labels=(3, 4)
+    )
+    for prepared in (prepare_scan(scan), prepare_scan(scan, volume)):
+        for name in ("hu", "lungs", "boxes_zyxdhw_voxel"):
+            np.testing.assert_array_equal(getattr(prepared, name), getattr(expected, name))
+        assert (prepared.series_uid, prepared.subset, prepared.patient, prepared.is_labelled) == (
+            "1.2.3",
+            4,
+            "ab",
+            True,
+        )
+    with pytest.raises(InputError, match="no label in 7"):
+        prepare_scan(dataclasses.replace(scan, lung_labels=(7,)))
 
 
 @pytest.mark.parametrize(
@@ -120,4 +155,4 @@ class TestLungs:
 )
 def test_an_impossible_nodule_is_refused(centre, diameter, said):
     with pytest.raises(InputError, match=said):
-        prepare_scan(*scan_on(IDENTITY), np.array([centre]), np.array([diameter]))
+        prepare_volume(*scan_on(IDENTITY), np.array([centre]), np.array([diameter]))

@@ -13,10 +13,10 @@ from PIL import Image
 
 from data_builders.folder.folder_check import check_folder
 from data_builders.folder.folder_files import find_scans
-from data_builders.folder.scans import prepare
 from data_builders.folder.tree import name_of
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
+from medssl_jax.data.preparation import prepare_scan
 from medssl_jax.data_check.defects import Defect
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.resampling import to_image
@@ -88,8 +88,8 @@ def test_names_that_are_no_utf_8_are_told_with_escapes(folder, tmp_path):
 def test_of_a_clean_one_nothing_is_said(folder):
     report = check(folder, labels=labels(folder, "anna,0,0,0,5"))
     assert kinds(report) == []
-    assert report.facts["Scans"] == "2"
-    assert report.facts["Labelled"] == "1, with 1 lesions"
+    assert report.overview["Scans"] == "2"
+    assert report.overview["Labelled"] == "1, with 1 lesions"
 
 
 @pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".nrrd"])
@@ -102,7 +102,7 @@ def test_a_cut_mask_is_named_and_blocks(folder, extension, kept):
     path.parent.mkdir()
     sitk.WriteImage(to_image(mask, GRID), path, useCompression=extension != ".nii")
     report = check(folder, labels=path.parent)
-    assert (kinds(report), report.facts["Labelled"]) == ([], "1, with 1 lesions")
+    assert (kinds(report), report.overview["Labelled"]) == ([], "1, with 1 lesions")
     os.truncate(path, int(path.stat().st_size * kept))
     report = check(folder, labels=path.parent)
     assert not report.can_start
@@ -133,7 +133,7 @@ def test_a_damaged_file_is_told_and_the_others_are_looked_at(folder):
     (folder / "bert.raw").write_bytes(b"")
     report = check(folder)
     assert ("unreadable scan", "bert", True) in kinds(report)
-    assert [scan.scan.name for scan in report.scans if scan.sample] == ["anna"]
+    assert [scan.scan.series_uid for scan in report.scans if scan.sample] == ["anna"]
 
 
 def test_labels_that_fit_no_scan_are_told_and_scans_are_looked_at(folder):
@@ -166,15 +166,15 @@ def test_lungs_are_found_where_no_mask_is_given_and_doubted_where_they_are_cut(f
     (folder / "folds.csv").write_text("seriesuid,subset\nanna,0\nbert,5\n")
     report = check(folder, labels=labels(folder, "anna,0,0,0,5", "bert,0,0,0,5"))
     assert kinds(report) == [("found lungs are cut", "emil", False)]
-    assert report.facts["Lung masks"] == "of 2 of 4 scans; the lungs of 2 are found from their HU"
+    assert report.overview["Lung masks"] == "of 2 of 4 scans; the lungs of 2 are found from their HU"
     assert any("the lungs of the other 2 are found from their HU: dora, emil" in notice for notice in report.notices)
-    assert [scan.scan.name for scan in report.scans if scan.lungs] == ["dora", "emil"]
+    assert [scan.scan.series_uid for scan in report.scans if scan.lungs] == ["dora", "emil"]
     text = text_report(report)
     assert "defect: found lungs are cut: emil: " in text
     assert text.endswith("Training can start; 1 defect is worth a look, first the lungs that were found in 1 scan.")
     page = check_page(report)
     assert page.count("the lungs that were found in 1 scan") == 1
-    assert pictured_scans(report)[0].scan.name == "emil"
+    assert pictured_scans(report)[0].scan.series_uid == "emil"
     assert "emil, 0 nodules, 0.0185 l of lung found" in page
     sheets = [Image.open(io.BytesIO(base64.b64decode(sheet))) for sheet in re.findall('png;base64,([^"]+)', page)]
     outlined = [int((np.asarray(sheet) == LUNGS_COLOUR).all(axis=-1).sum()) for sheet in sheets]
@@ -188,7 +188,7 @@ def test_a_scan_without_lungs_and_without_a_mask_blocks_as_it_stops_preparing(fo
     assert kinds(check(folder)) == [("no lungs found", "bert", True)]
     (_, bert) = find_scans(folder)
     with pytest.raises(InputError, match="no lungs found"):
-        prepare(bert)
+        prepare_scan(bert)
 
 
 def test_scans_whose_lungs_are_doubted_are_pictured_or_their_number_is_said(folder):
@@ -197,7 +197,7 @@ def test_scans_whose_lungs_are_doubted_are_pictured_or_their_number_is_said(fold
     doubt = (Defect("found lungs are cut", "anna", "", False),)
 
     def doubted(count):
-        named = [dataclasses.replace(anna.scan, name=f"doubted {number}") for number in range(count)]
+        named = [dataclasses.replace(anna.scan, series_uid=f"doubted {number}") for number in range(count)]
         scans = [dataclasses.replace(anna, scan=scan, defects=doubt) for scan in named]
         return scans, dataclasses.replace(report, scans=(anna, *scans))
 

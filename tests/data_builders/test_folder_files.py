@@ -14,13 +14,13 @@ import SimpleITK as sitk
 
 from data_builders.folder.folder_files import check_is_folder, find_scans, is_there
 from data_builders.folder.folds import fold_of
-from data_builders.folder.scans import prepare
 from data_builders.scan_source import open_scans, prepare_scans
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
 from medssl_jax.data.crop_cache import build_crop_cache
+from medssl_jax.data.preparation import prepare_scan
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.patients import patient_key
 from medssl_jax.imaging.volumes import EXTENSIONS, Volume, read_grid, read_volume, write_metaimage
@@ -118,7 +118,7 @@ class TestScans:
         lungs = write(tmp_path / "lungs/lungs.nii", grid=Grid((30, 9, 9), (1.0, 1.0, 1.0), (-11.0, -21.0, -101.0)))
         for scan in found:
             scan = dataclasses.replace(scan, lungs_path=mask_of_ones(lungs))
-            assert (prepare(scan).hu == stored[scan.series_uid] - 1024).all()
+            assert (prepare_scan(scan).hu == stored[scan.series_uid] - 1024).all()
 
     def test_localizers_and_other_modalities_are_passed_over_and_told(self, tmp_path, write_series):
         write_series(tmp_path / "ct")
@@ -221,12 +221,12 @@ class TestScans:
             patch.setattr("data_builders.folder.headers.find_series", None)
             patch.setattr("data_builders.folder.masks.read_labels", None)
             again = find_scans(tmp_path / "scans", **options | {"workers": 1})
-        assert [scan.description for scan in again] == [scan.description for scan in first]
+        assert [scan.digest for scan in again] == [scan.digest for scan in first]
         shutil.rmtree(series)
         write_series(series, distance_mm=1.0)
         write(tmp_path / "masks/1.nii", array=np.zeros(GRID.size_zyx, np.uint8))
         changed = find_scans(tmp_path / "scans", **options)
-        assert all(a.description != b.description for a, b in zip(changed, first, strict=True))
+        assert all(a.digest != b.digest for a, b in zip(changed, first, strict=True))
         assert len(by_uid(changed)["1"].centres_xyz_mm) == 0
 
 
@@ -248,14 +248,14 @@ class TestLabels:
             **{uid: fold_of(patient_key(uid)) for uid in "abc"},
             "d": -1,
         }
-        np.testing.assert_array_equal(found["b"].extents_xyz_mm, [[6] * 3, [4.5] * 3])
+        np.testing.assert_array_equal(found["b"].diameters_mm, [6, 4.5])
 
     def test_a_box_has_a_centre_and_extents(self, tmp_path):
         write(tmp_path / "scans/a.nii")
         labels = table(tmp_path / "l.csv", BOXES, "a,0,0,-20,4,6,0")
         found = find_scans(tmp_path / "scans", labels)
         np.testing.assert_array_equal(found[0].centres_xyz_mm, [[2, 3, -10]])
-        np.testing.assert_array_equal(found[0].extents_xyz_mm, [[4, 6, 20]])
+        np.testing.assert_array_equal(found[0].diameters_mm, [[4, 6, 20]])
 
     def test_masks_in_the_tree_are_not_taken_for_scans(self, tmp_path):
         write(tmp_path / "imagesTr/a.nii.gz")
@@ -361,7 +361,7 @@ class TestPrepared:
         lungs_of(tmp_path / "lungs", "a")
         mask_with(tmp_path / "lungs/a.nii.gz", grid)
         (scan,) = find_scans(tmp_path / "scans", labels, lungs=tmp_path / "lungs")
-        prepared = prepare(pickle.loads(pickle.dumps(scan)))
+        prepared = prepare_scan(pickle.loads(pickle.dumps(scan)))
         expected = boxes_from_points(centre, np.array([6.0]), prepared.grid)
         np.testing.assert_allclose(prepared.boxes_zyxdhw_voxel, expected, atol=1e-4)
         np.testing.assert_allclose(prepared.boxes_zyxdhw_voxel[:, 3:], 6, atol=1e-4)
@@ -369,7 +369,7 @@ class TestPrepared:
 
     def test_an_unlabelled_scan_needs_nothing(self, tmp_path, small_chest):
         write(tmp_path / "a.nii", grid=small_chest().grid, array=small_chest().array_zyx)
-        prepared = prepare(find_scans(tmp_path)[0])
+        prepared = prepare_scan(find_scans(tmp_path)[0])
         assert prepared.boxes_zyxdhw_voxel.shape == (0, 6)
         assert (prepared.is_labelled, prepared.subset, prepared.patient) == (False, -1, "")
         assert prepared.lungs.any()
@@ -399,12 +399,12 @@ class TestPrepared:
         mask[:, :, :3], mask[:, :, 37:] = 3, 5
         write(tmp_path / "lungs/a.nrrd", array=mask)
         (scan,) = find_scans(tmp_path / "scans", lungs=tmp_path / "lungs")
-        lungs = prepare(scan).lungs
+        lungs = prepare_scan(scan).lungs
         assert lungs[:, :, 0].all()
         assert not lungs[:, :, -1].any()
         mask[0, 0, 20] = 1  # no mask of LUNA16, so all of it is lung
         write(tmp_path / "lungs/a.nrrd", array=mask)
-        assert prepare(scan).lungs[:, :, -1].all()
+        assert prepare_scan(scan).lungs[:, :, -1].all()
 
     def test_some_scans_may_have_a_lung_mask_and_others_not(self, tmp_path, small_chest):
         chest = small_chest()
@@ -416,7 +416,7 @@ class TestPrepared:
         given = {"lungs": tmp_path / "lungs"}
         prepare_scans("folder", tmp_path / "scans", tmp_path / "data", workers=1, progress=silent, **given)
         found, read = (scan.lungs for scan in open_scans("folder", tmp_path / "data"))
-        np.testing.assert_array_equal(found, prepare(find_scans(tmp_path / "scans")[0]).lungs)
+        np.testing.assert_array_equal(found, prepare_scan(find_scans(tmp_path / "scans")[0]).lungs)
         assert found[20, 30, 23]
         assert found[20, 30, 51]
         assert read[11, 30, 23]
@@ -449,16 +449,16 @@ class TestPrepared:
     def test_values_that_are_no_hu(self, tmp_path):
         write(tmp_path / "a.nrrd", array=np.full(GRID.size_zyx, np.nan, np.float32))
         with pytest.raises(InputError, match=r"a\.nrrd: values from nan"):
-            prepare(find_scans(tmp_path)[0])
+            prepare_scan(find_scans(tmp_path)[0])
 
-    def test_the_description_follows_what_matters_only(self, tmp_path):
+    def test_the_digest_follows_what_matters_only(self, tmp_path):
         path = write(tmp_path / "one/scans/a.nii")
         labels = table(tmp_path / "l.csv", POINTS, "a,0,0,0,5")
         lungs_of(tmp_path / "lungs", "a")
 
         def describe(folder="one", rows=("a,0,0,0,5",), **options):
             table(labels, POINTS, *rows)
-            return find_scans(tmp_path / folder / "scans", labels, **options)[0].description
+            return find_scans(tmp_path / folder / "scans", labels, **options)[0].digest
 
         first = describe()
         shutil.copytree(tmp_path / "one", tmp_path / "two")

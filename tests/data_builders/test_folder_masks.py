@@ -11,8 +11,8 @@ import SimpleITK as sitk
 from data_builders.folder.folder_files import find_scans
 from data_builders.folder.headers import ScanHeader
 from data_builders.folder.masks import boxes_of_mask, read_mask
-from data_builders.folder.scans import prepare
 from medssl_jax.core.errors import InputError
+from medssl_jax.data.preparation import prepare_scan
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.resampling import to_image
 from medssl_jax.imaging.volumes import Volume
@@ -113,7 +113,7 @@ def test_a_mask_gives_the_box_that_the_same_lesions_give_as_points(tmp_path, gri
     (tmp_path / "points.csv").write_text("\n".join(["seriesuid,coordX,coordY,coordZ,diameter_mm", *rows]))
     write(tmp_path / "lungs/a.nrrd", np.ones(grid.size_zyx, np.uint8), grid)
     boxes = [
-        prepare(find_scans(scan.parent, labels, lungs=tmp_path / "lungs")[0]).boxes_zyxdhw_voxel
+        prepare_scan(find_scans(scan.parent, labels, lungs=tmp_path / "lungs")[0]).boxes_zyxdhw_voxel
         for labels in (tmp_path / "masks", tmp_path / "points.csv")
     ]
     np.testing.assert_allclose(boxes[0][:, :3], boxes[1][:, :3], atol=0.05)
@@ -129,13 +129,13 @@ def test_a_mask_on_a_grid_of_its_own(folder):
     np.testing.assert_allclose(lesions.diameters_mm, 8, atol=0.6)
     found = find_scans(folder / "scans", folder / "masks")
     assert [scan.is_labelled for scan in found] == [True, False]
-    np.testing.assert_array_equal(found[0].extents_xyz_mm, lesions.diameters_mm)
+    np.testing.assert_array_equal(found[0].diameters_mm, lesions.diameters_mm)
 
 
 def test_an_empty_mask_is_a_labelled_scan_without_lesions(folder):
     write(folder / "masks/a.nii.gz", np.zeros(GRID.size_zyx, np.uint8))
     found = find_scans(folder / "scans", folder / "masks")
-    assert [(scan.is_labelled, len(scan.extents_xyz_mm)) for scan in found] == [(True, 0), (False, 0)]
+    assert [(scan.is_labelled, len(scan.diameters_mm)) for scan in found] == [(True, 0), (False, 0)]
     assert found.note == "2 scans: 1 labelled with 0 lesions, 1 not"
 
 

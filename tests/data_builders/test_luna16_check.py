@@ -337,7 +337,7 @@ def test_two_processes_say_the_same(phantom):
 
 def test_nodules_of_the_phantom_are_all_found(phantom):
     count = sum(len(read_truth(SPEC, phantom, index).nodules) for index in range(SPEC.scans))
-    assert f"{count} in " in check(phantom).facts["Nodules"]
+    assert f"{count} in " in check(phantom).overview["Nodules"]
 
 
 def test_the_page_opens_offline_and_names_every_defect(luna16):

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data_builders.luna16.luna16_files import describe_scan, find_scans, read_patients
+from data_builders.luna16.luna16_files import find_scans, read_patients
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.patients import patient_key
@@ -139,18 +139,18 @@ def test_without_a_table_no_patient_is_known(luna16):
     assert read_patients(luna16, SUBSET_OF_SCAN) == {}
 
 
-def described(luna16):
-    return {scan.series_uid: describe_scan(scan) for scan in find_scans(luna16)}
+def digests(luna16):
+    return {scan.series_uid: scan.digest for scan in find_scans(luna16)}
 
 
-class TestDescription:
+class TestDigest:
     def test_is_the_same_in_another_place(self, luna16):
         shutil.copytree(luna16, luna16.parent / "copy")
-        assert described(luna16) == described(luna16.parent / "copy")
+        assert digests(luna16) == digests(luna16.parent / "copy")
 
     @pytest.mark.parametrize("change", ["voxels", "mask", "no mask", "annotation", "patient", "header"])
     def test_of_one_scan_changes_with_what_it_is_made_of(self, luna16, change):
-        before = described(luna16)
+        before = digests(luna16)
         path = {"voxels": luna16 / "subset0" / "1.3.6.1.raw", "mask": luna16 / LUNGS / "1.3.6.1.zraw"}.get(change)
         if path:
             path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -165,5 +165,5 @@ class TestDescription:
             }[change]
             path.write_text(path.read_text().replace(old, "4.7"))
         scans = find_scans(luna16, allow_absent=True)
-        changed = {scan.series_uid for scan in scans if describe_scan(scan) != before[scan.series_uid]}
+        changed = {scan.series_uid for scan in scans if scan.digest != before[scan.series_uid]}
         assert changed == {"1.3.6.1"}

@@ -67,10 +67,10 @@ def test_of_a_clean_one_nothing_is_said(clean, tmp_path):
     report = check(clean, tmp_path)
     assert report.defects == ()
     assert "defect:" not in text_report(report)
-    assert report.facts["Series to train on"] == "4, one a study"
+    assert report.overview["Series to train on"] == "4, one a study"
     assert len(report.scans) == 4
     assert all(0.2 < scan.lungs.litres / scan.lungs.body_litres < 0.6 for scan in report.scans)
-    assert report.facts["Lung masks"] == "none; the lungs of the 4 sampled series are found from their HU"
+    assert report.overview["Lung masks"] == "none; the lungs of the 4 sampled series are found from their HU"
     assert any("compression: 1 series (JPEG" in notice for notice in all_notices(report))
 
 

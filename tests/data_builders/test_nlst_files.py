@@ -6,8 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from data_builders.nlst.nlst_files import find_scans, is_there, prepare
+from data_builders.nlst.nlst_files import find_scans, is_there
 from medssl_jax.core.errors import InputError
+from medssl_jax.data.preparation import prepare_scan
 from medssl_jax.imaging.patients import patient_key
 
 
@@ -38,14 +39,18 @@ def found(folder, tmp_path, **options):
 def test_one_series_a_study(folder, tmp_path):
     scans = found(folder, tmp_path)
     one, two = patient_key("100001"), patient_key("100002")
-    assert [(scan.patient, scan.study_uid, scan.series_uid) for scan in scans] == [
+    assert [(scan.patient, scan.series_uid) for scan in scans] == [(one, "1.1.2"), (one, "1.2.1"), (two, "2.1.1")]
+    assert scans[0].path == folder / "nlst" / "100001" / "1.1" / "CT_1.1.2"
+    assert not any(scan.is_labelled for scan in scans)
+    assert repr(pickle.loads(pickle.dumps(scans))) == repr(scans)
+    with (tmp_path / "index" / "series.csv").open() as file:
+        chosen = [row for row in csv.DictReader(file) if not row["left_out_because"]]
+    assert [(row["patient"], row["study_uid"], row["series_uid"]) for row in chosen] == [
         (one, "1.1", "1.1.2"),
         (one, "1.2", "1.2.1"),
         (two, "2.1", "2.1.1"),
     ]
-    assert scans[1].study_date == "20000102"
-    assert scans[0].folder == folder / "nlst" / "100001" / "1.1" / "CT_1.1.2"
-    assert pickle.loads(pickle.dumps(scans)) == scans
+    assert chosen[1]["study_date"] == "20000102"
 
 
 def test_why_others_are_left_out_is_written_down(folder, tmp_path):
@@ -55,23 +60,23 @@ def test_why_others_are_left_out_is_written_down(folder, tmp_path):
     assert reasons == {"1.1.1": "another reconstruction", "1.1.2": "", "1.1.3": "localizer", "1.2.1": "", "2.1.1": ""}
 
 
-def test_the_description_is_of_the_files_and_not_of_their_place(folder, tmp_path):
-    def descriptions():
-        return [scan.description for scan in found(folder, tmp_path)]
+def test_the_digest_is_of_the_files_and_not_of_their_place(folder, tmp_path):
+    def digests():
+        return [scan.digest for scan in found(folder, tmp_path)]
 
-    before = descriptions()
+    before = digests()
     assert len(set(before)) == 3
-    assert descriptions() == before
+    assert digests() == before
     folder.rename(tmp_path / "moved")
     folder = tmp_path / "moved"
-    assert descriptions() == before
+    assert digests() == before
     series = folder / "nlst" / "100001" / "1.2" / "CT_1.2.1"
     with next(series.iterdir()).open("ab") as file:
         file.write(b"\0\0")
-    longer = descriptions()
+    longer = digests()
     assert [one == other for one, other in zip(before, longer, strict=True)] == [True, False, True]
     next(series.iterdir()).rename(series / "new.dcm")
-    assert descriptions()[1] not in (before[1], longer[1])
+    assert digests()[1] not in (before[1], longer[1])
 
 
 @pytest.mark.parametrize("content", [None, "notes"])
@@ -106,7 +111,7 @@ def test_a_series_is_prepared_with_its_lungs_found(tmp_path, write_series):
         path.rename(tmp_path / "data" / "a" / f"b{path.name}")
     (series,) = find_scans(tmp_path / "data", tmp_path / "index")
     assert series.series_uid == "1.2.3.4"
-    scan = prepare(series)
+    scan = prepare_scan(series)
     assert (scan.series_uid, scan.patient, scan.is_labelled, scan.subset) == (
         "1.2.3.4",
         patient_key("100012"),

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from data_builders.luna16 import luna16_dataset_builder
+from data_builders import scan_shard
 from data_builders.scan_source import open_scans, prepare_scans
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
@@ -69,9 +69,9 @@ def test_a_scan_that_cannot_be_read_costs_no_other(luna16, default, tmp_path, mo
     mask.write_bytes(whole)
     loaded = []
     monkeypatch.setattr(
-        luna16_dataset_builder,
-        "_prepare",
-        lambda scan, original=luna16_dataset_builder._prepare: loaded.append(scan.series_uid) or original(scan),
+        scan_shard,
+        "prepare_scan",
+        lambda scan, original=scan_shard.prepare_scan: loaded.append(scan.series_uid) or original(scan),
     )
     prepare(tmp_path / "raw", tmp_path / "data")
     assert loaded == [SPEC.series_uid(5)]

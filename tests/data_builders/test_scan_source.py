@@ -15,7 +15,7 @@ from data_builders.scan_source import open_scans, prepare_scans
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import silent
-from medssl_jax.data.preparation import prepare_scan
+from medssl_jax.data.preparation import prepare_volume
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.volumes import Volume, read_labels, read_volume, write_metaimage
 
@@ -78,7 +78,7 @@ class TestRoundTrip:
             centres = [
                 [float(row[f"coord{axis}"]) for axis in "XYZ"] for row in rows if row["seriesuid"] == scan.series_uid
             ]
-            expected = prepare_scan(
+            expected = prepare_volume(
                 read_volume(prepared / "raw" / f"subset{scan.subset}" / f"{scan.series_uid}.mhd"),
                 read_labels(prepared / "raw" / "seg-lungs-LUNA16" / f"{scan.series_uid}.mhd"),
                 np.array(centres).reshape(-1, 3),
@@ -95,7 +95,7 @@ class TestRoundTrip:
     def test_order_is_by_subset_then_series(self, prepared):
         source = open_scans("luna16", prepared / "data")
         assert source.series_uids == (uid(1), uid(2), uid(0), uid(3))
-        assert tuple(metadata.subset for metadata in source.metadata.values()) == (0, 0, 3, 9)
+        assert tuple(each.subset for each in source.metadata.values()) == (0, 0, 3, 9)
         assert [scan.series_uid for scan in source] == list(source.series_uids)
         assert source[-1].series_uid == uid(3)
         with pytest.raises(IndexError):
@@ -131,7 +131,7 @@ class TestRoundTrip:
     def test_listing_needs_no_records(self, prepared, tmp_path):
         shutil.copytree(prepared / "data", tmp_path / "data", ignore=shutil.ignore_patterns("*array_record*"))
         source = open_scans("luna16", tmp_path / "data")
-        assert [metadata.subset for metadata in source.metadata.values()] == [0, 0, 3, 9]
+        assert [each.subset for each in source.metadata.values()] == [0, 0, 3, 9]
         assert all(metadata.is_labelled for metadata in source.metadata.values())
 
     def test_travels_to_another_process(self, prepared):

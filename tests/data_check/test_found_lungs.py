@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.data_check.defects import ScanToCheck
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.data_check.found_lungs import FoundLungs, find_lungs, measure_lungs
 from medssl_jax.data_check.lung_defects import DOUBTED, lung_defects, lung_masks_in_words
 from medssl_jax.imaging.chest_air import ChestView
@@ -130,7 +130,8 @@ def test_a_real_chest_whole_and_without_the_outer_parts_of_its_lungs(shared_data
 
 
 def test_how_many_are_given_and_found_is_said(tmp_path):
-    given = ScanToCheck("a", tmp_path, lungs_path=tmp_path)
-    found, neither = ScanToCheck("b", tmp_path, find_lungs=True), ScanToCheck("c", tmp_path)
-    assert lung_masks_in_words([given, neither]) == "of 1 of 2 scans"
-    assert lung_masks_in_words([given, found, found]) == "of 1 of 3 scans; the lungs of 2 are found from their HU"
+    given, other = ScanFiles("a", tmp_path, lungs_path=tmp_path), ScanFiles("b", tmp_path)
+    assert lung_masks_in_words([given, other], find_lungs=False) == "of 1 of 2 scans"
+    told = "of 1 of 3 scans; the lungs of 2 are found from their HU"
+    assert lung_masks_in_words([given, other, other], find_lungs=True) == told
+    assert lung_masks_in_words([given], find_lungs=True) == "of 1 of 1 scans"

@@ -44,7 +44,7 @@ def check_page(report: CheckReport) -> str:
         title=f"{html.escape(report.dataset)} in {html.escape(report.folder.name)}",
         verdict=html.escape(verdict(report)),
         verdict_class="" if report.can_start else " blocked",
-        facts=fact_list({"Folder": str(report.folder), **report.facts}),
+        facts=fact_list({"Folder": str(report.folder), **report.overview}),
         notices=notices(())
         + "\n"
         + "\n".join(f'<p class="notice">{html.escape(each)}</p>' for each in all_notices(report)),
@@ -68,7 +68,7 @@ def pictured_scans(report: CheckReport) -> list[CheckedScan]:
     first = [scan for reason in reasons for scan in reason[:PICTURED_OF_A_REASON]]
     pool = with_nodules or scans
     spread = [pool[k] for k in np.linspace(0, len(pool) - 1, PICTURED_SCANS).round().astype(int)] if pool else []
-    unique = {(scan.scan.scan_path, scan.scan.name): scan for scan in itertools.chain(doubted, first, spread)}
+    unique = {(scan.scan.path, scan.scan.series_uid): scan for scan in itertools.chain(doubted, first, spread)}
     return list(unique.values())[: max(PICTURED_SCANS, len(doubted))]
 
 
@@ -119,14 +119,14 @@ def _sheets(report):
 def _figure(checked):
     scan = checked.scan
     try:
-        whole = read_volume(scan.scan_path, scan.name)
+        whole = read_volume(scan.path, scan.series_uid)
         volume = _thinned(whole)
         lungs = _lungs(checked, whole, volume.grid)
     except (InputError, OSError):  # a defect of the scan tells of it
         return ""
     diameters = scan.diameters_mm if scan.diameters_mm.ndim == 1 else scan.diameters_mm.max(axis=1)
     found = f", {checked.lungs.litres:.3g} l of lung found" if checked.lungs else ""
-    title = f"{scan.name}, {count(len(diameters), 'nodule', 'nodules')}{found}"
+    title = f"{scan.series_uid}, {count(len(diameters), 'nodule', 'nodules')}{found}"
     depth_mm, height_mm, width_mm = np.multiply(volume.array_zyx.shape, volume.grid.spacing_zyx_mm)
     scale = SHEET_PIXELS / (2 * width_mm + max(height_mm, depth_mm))
     row = SheetScan("", volume, scan.centres_xyz_mm, diameters, lungs=lungs)

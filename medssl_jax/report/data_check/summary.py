@@ -33,7 +33,7 @@ SAMPLED = (
 def text_report(report: CheckReport) -> str:
     """The report for a terminal."""
     lines = [f"{report.dataset} in {report.folder}", ""]
-    lines += [text_table([(f"{name}:", words) for name, words in report.facts.items()], names=2), ""]
+    lines += [text_table([(f"{name}:", words) for name, words in report.overview.items()], names=2), ""]
     if sampled(report):
         lines += [text_table(range_rows(report)), ""]
     lines += [f"notice: {notice}" for notice in all_notices(report)]
@@ -86,9 +86,9 @@ def all_notices(report: CheckReport) -> list[str]:
     for scan in sampled(report):
         assert scan.sample is not None
         if not is_straight(scan):
-            turned[direction_in_words(scan.sample.grid)].append(scan.scan.name)
+            turned[direction_in_words(scan.sample.grid)].append(scan.scan.series_uid)
         if scan.sample.padding_hu is not None:
-            padded[scan.sample.padding_hu].append(scan.scan.name)
+            padded[scan.sample.padding_hu].append(scan.scan.series_uid)
     return [
         *report.notices,
         *(

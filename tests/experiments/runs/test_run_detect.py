@@ -3,16 +3,20 @@
 import dataclasses
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from experiments.runs import detect
-from experiments.runs.detect import detect_in_file, find_nodules, prepare_for_search
+from experiments.runs.detect import detect_in_file, find_nodules
 from experiments.runs.focalmix import LoadedDetector
 from medssl_jax.core.errors import InputError
+from medssl_jax.data import preparation
 from medssl_jax.data.crop_cache import OUTSIDE_HU
+from medssl_jax.data.preparation import prepare_scan
+from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.submission import read_submission
 from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
@@ -58,6 +62,10 @@ def small_scan():
     return Volume(array, Grid(array.shape, (2.0, 3.0, 2.5), (-80.0, -72.0, 100.0)), "scan")
 
 
+def prepared(volume, lungs_path=None):
+    return prepare_scan(ScanFiles(volume.series_uid, Path("read already"), lungs_path=lungs_path), volume)
+
+
 def turned(volume):
     far_corner = np.array([[0, *(n - 1 for n in volume.grid.size_zyx[1:])]], float)
     origin = tuple(voxel_zyx_to_world_xyz_mm(far_corner, volume.grid)[0].tolist())
@@ -68,7 +76,7 @@ def turned(volume):
 @pytest.fixture
 def known_lungs(monkeypatch):
     """Spares the segmentation, which has tests of its own."""
-    monkeypatch.setattr(detect, "segment_lungs", lambda volume: (volume.array_zyx == -850).astype(np.uint8))
+    monkeypatch.setattr(preparation, "segment_lungs", lambda volume: (volume.array_zyx == -850).astype(np.uint8))
 
 
 def test_a_box_at_the_real_nodule_comes_back_at_its_place(shared_data, monkeypatch):
@@ -81,7 +89,7 @@ def test_a_box_at_the_real_nodule_comes_back_at_its_place(shared_data, monkeypat
         return ScanDetections(box.astype(np.float32), np.array([0.9], np.float32))
 
     folder = shared_data / "ct" / "lidc_idri_0003"
-    grid = prepare_for_search(read_volume(folder)).grid
+    grid = prepared(read_volume(folder)).grid
     monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded_detector(find))
     detections, scan = detect_in_file("runs/luna/checkpoints", folder)
     assert np.abs(detections.marks.centre_xyz_mm - NODULE_XYZ_MM).max() < 0.1
@@ -95,7 +103,7 @@ def test_a_box_at_the_real_nodule_comes_back_at_its_place(shared_data, monkeypat
 
 def test_a_turned_scan_has_its_marks_where_its_twin_has_them():
     marks = [
-        find_nodules(loaded_detector(brightest_voxels), prepare_for_search(volume)).centre_xyz_mm
+        find_nodules(loaded_detector(brightest_voxels), prepared(volume)).centre_xyz_mm
         for volume in (small_scan(), turned(small_scan()))
     ]
     np.testing.assert_allclose(marks[0], marks[1], atol=1e-6)
@@ -110,7 +118,7 @@ def test_a_scan_is_masked_as_the_detector_was_trained():
 
     seen = []
     for mask_lungs in (True, False):
-        assert len(find_nodules(loaded_detector(outside, mask_lungs=mask_lungs), prepare_for_search(small_scan()))) == 0
+        assert len(find_nodules(loaded_detector(outside, mask_lungs=mask_lungs), prepared(small_scan()))) == 0
     assert seen[0] == {OUTSIDE_HU}
     assert -1000 in seen[1]
 
@@ -125,7 +133,7 @@ def test_which_labels_of_a_mask_are_lungs(tmp_path, inside, other, other_is_lung
     mask = np.where(scan.array_zyx == -850, inside, 0).astype(np.uint8)
     mask[:, :, 32:] = np.where(mask[:, :, 32:] > 0, other, 0)
     write_metaimage(tmp_path / "mask.mhd", Volume(mask, scan.grid, "mask"), compress=True)
-    lungs = prepare_for_search(scan, tmp_path / "mask.mhd").lungs
+    lungs = prepared(scan, tmp_path / "mask.mhd").lungs
     assert lungs[28, 72, 44] == 1
     assert lungs[28, 72, 140] == other_is_lung
 
@@ -133,9 +141,9 @@ def test_which_labels_of_a_mask_are_lungs(tmp_path, inside, other, other_is_lung
 def test_no_lungs_and_no_mask_are_one_line(tmp_path):
     soft = Volume(np.full((20, 30, 30), 40, np.int16), Grid((20, 30, 30), (2.0, 2.0, 2.0)), "head")
     with pytest.raises(InputError, match=r"head: no lungs found in this scan.*--lungs"):
-        prepare_for_search(soft)
+        prepared(soft)
     with pytest.raises(InputError, match=r"mask\.nii\.gz"):
-        prepare_for_search(soft, tmp_path / "mask.nii.gz")
+        prepared(soft, tmp_path / "mask.nii.gz")
 
 
 @pytest.mark.usefixtures("known_lungs")

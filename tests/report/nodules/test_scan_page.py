@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssl_jax.data.preparation import prepare_scan
+from medssl_jax.data.preparation import prepare_volume
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.imaging.volumes import Volume, read_volume
@@ -53,7 +53,7 @@ def found_in(volume, centres_xyz_mm, probabilities, diameters_mm, *, phantom=Tru
 
 def prepared(volume):
     lungs = Volume(np.ones_like(volume.array_zyx, np.uint8), volume.grid, volume.series_uid)
-    return prepare_scan(volume, lungs, np.zeros((0, 3)), np.zeros(0), lung_dilation_mm=0.0)
+    return prepare_volume(volume, lungs, np.zeros((0, 3)), np.zeros(0), lung_dilation_mm=0.0)
 
 
 @pytest.fixture(scope="module")
