@@ -1,4 +1,8 @@
-"""What makers publish of their chips, and what names them in `--topology` and in JAX."""
+"""Published peak figures of chips, by what JAX calls them.
+
+From cloud.google.com/tpu/docs and nvidia.com/en-us/data-center; of GPUs the SXM boards, without sparsity. No page gives
+the links of one v4 chip: six, of 400 Gbit/s each way.
+"""
 
 from typing import NamedTuple
 
@@ -17,50 +21,15 @@ class Chip(NamedTuple):
     memory_bytes: int
     memory_bytes_per_second: float
     link_bytes_per_second: float
-    source: str
 
 
-def _tpu(name, peak_flops, memory_gib, memory_gb_per_second, link_gb_per_second, page):
-    return Chip(
-        name,
-        peak_flops,
-        peak_flops,
-        round(memory_gib * 2**30),
-        memory_gb_per_second * 1e9,
-        link_gb_per_second * 1e9,
-        f"cloud.google.com/tpu/docs/{page}",
-    )
-
-
-def _gpu(name, bfloat16_flops, tf32_flops, memory_gb, memory_gb_per_second, link_gb_per_second, page):
-    return Chip(
-        name,
-        bfloat16_flops,
-        tf32_flops,
-        round(memory_gb * 1e9),
-        memory_gb_per_second * 1e9,
-        link_gb_per_second * 1e9,
-        f"nvidia.com/en-us/data-center/{page}",
-    )
-
-
-# By the name that topologies begin with. No page gives the links of one v4 chip: six, of 400 Gbit/s each way.
-TPUS = {
-    "v4": _tpu("TPU v4", 275e12, 32, 1200, 300, "v4"),
-    "v5e": _tpu("TPU v5e", 197e12, 16, 819, 200, "v5e"),
-    "v5p": _tpu("TPU v5p", 459e12, 95, 2765, 600, "v5p"),
-    "v6e": _tpu("TPU v6e", 918e12, 32, 1638, 400, "v6e"),
+CHIPS = {
+    "TPU v4": Chip("TPU v4", 275e12, 275e12, 32 * 2**30, 1200e9, 300e9),
+    "TPU v5 lite": Chip("TPU v5e", 197e12, 197e12, 16 * 2**30, 819e9, 200e9),
+    "TPU v5": Chip("TPU v5p", 459e12, 459e12, 95 * 2**30, 2765e9, 600e9),
+    "TPU v6 lite": Chip("TPU v6e", 918e12, 918e12, 32 * 2**30, 1638e9, 400e9),
+    "NVIDIA A100-SXM4-80GB": Chip("A100", 312e12, 156e12, 80 * 10**9, 2039e9, 300e9),
+    "NVIDIA H100 80GB HBM3": Chip("H100", 989.4e12, 494.7e12, 80 * 10**9, 3350e9, 450e9),
+    "NVIDIA H200": Chip("H200", 989.4e12, 494.7e12, 141 * 10**9, 4800e9, 450e9),
 }
-
-# By what JAX calls them. Without sparsity; the SXM boards, as other boards have other figures.
-GPUS = {
-    "NVIDIA A100-SXM4-80GB": _gpu("A100", 312e12, 156e12, 80, 2039, 300, "a100"),
-    "NVIDIA H100 80GB HBM3": _gpu("H100", 989.4e12, 494.7e12, 80, 3350, 450, "h100"),
-    "NVIDIA H200": _gpu("H200", 989.4e12, 494.7e12, 141, 4800, 450, "h200"),
-}
-
-
-def chip_of_kind(device_kind: str) -> Chip | None:
-    """The chip behind JAX's `device_kind`, or None where its figures are not listed here."""
-    tpus = {"TPU v4": "v4", "TPU v5 lite": "v5e", "TPU v5": "v5p", "TPU v5p": "v5p", "TPU v6 lite": "v6e"}
-    return TPUS[tpus[device_kind]] if device_kind in tpus else GPUS.get(device_kind)
+CHIPS["TPU v5p"] = CHIPS["TPU v5"]  # by its newer name

@@ -1,11 +1,14 @@
-"""What a training step costs on its devices: bytes, work, exchanges and the seconds that the roofline gives."""
+"""The plan of a training step: bytes, work and exchanges of one of its chips, and its least time by the roofline.
 
-from collections.abc import Sequence
+The roofline (Williams et al., CACM 52, 2009) is a bound, not a forecast: it takes every unit of the chip as busy all
+the time, and all three kinds of work as overlapping.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from medssl_jax.plan.chips import Chip
 from medssl_jax.plan.collectives import Collective
-from medssl_jax.plan.roofline import Scaled, StepSeconds, Work
 
 
 class Memory(NamedTuple):
@@ -19,29 +22,29 @@ class Memory(NamedTuple):
     limit: int | None
 
 
+class Work(NamedTuple):
+    """The work of one chip in one step, by XLA's own count, which takes every loop as one round."""
+
+    flops: float
+    bytes_moved: float
+    collectives: Sequence[Collective]
+
+
 class Plan(NamedTuple):
-    """A compiled step, seen from one of its `chips`; no seconds and no scaling where the chip's figures are unknown."""
+    """A compiled step as one of its chips sees it; no `seconds` where the chip's peak figures are unknown."""
 
     name: str
-    chips: int
-    chip: Chip | None
-    labelled_batch: int
-    unlabelled_batch: int
-    dtype: str
-    remat: bool
+    title: str
     memory: Memory
     work: Work
-    compile_seconds: float
-    seconds: StepSeconds | None
-    scaling: list[Scaled]
+    seconds: Mapping[str, float]
 
 
-def collectives_by_origin(collectives: Sequence[Collective]) -> list[Collective]:
-    """Collectives of one kind, group and origin added up, the largest first; `runs` is then how many there are."""
-    totals: dict[tuple[str, int, str], list[int]] = {}
-    for each in collectives:
-        total = totals.setdefault((each.kind, each.group, each.op_name), [0, 0])
-        total[0] += each.runs
-        total[1] += each.runs * each.stored_bytes
-    added = [Collective(kind, size, group, runs, name) for (kind, group, name), (runs, size) in totals.items()]
-    return sorted(added, key=lambda each: -each.stored_bytes)
+def least_seconds(work: Work, chip: Chip, dtype: str) -> dict[str, float]:
+    """The least seconds of each kind of work on `chip` that computes in `dtype`; a step takes the longest of them."""
+    peak_flops = chip.peak_bfloat16_flops if dtype == "bfloat16" else chip.peak_float32_flops
+    return {
+        "arithmetic": work.flops / peak_flops,
+        "memory traffic": work.bytes_moved / chip.memory_bytes_per_second,
+        "exchange": sum(each.sent_bytes for each in work.collectives) / chip.link_bytes_per_second,
+    }

@@ -1,13 +1,14 @@
-"""The devices to plan for: those of a TPU pod that is not there, or the local ones."""
+"""The chips of a TPU pod that is not there, to compile for."""
 
 import os
 from collections.abc import Sequence
 
 import jax
+from jax.experimental import topologies
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.plan.chips import TPUS
 
+KINDS = ("v4", "v5e", "v5p", "v6e")
 # libtpu asks the machine it runs on what TPU host it is; where it is none, these are its answers.
 WITHOUT_TPU = {"TPU_HOST_BOUNDS": "1,1,1", "TPU_WORKER_HOSTNAMES": "localhost"}
 # It also keeps others from loading it; it is only to compile.
@@ -19,18 +20,14 @@ def topology_devices(topology: str) -> Sequence[jax.Device]:
 
     Raises `InputError` for a topology that libtpu does not know, and where libtpu is not installed.
     """
-    from jax.experimental import topologies
-
-    known = ", ".join(TPUS)
     kind = topology.partition(":")[0]
-    if kind not in TPUS:
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
         raise InputError(f"--topology={topology}: unknown kind of TPU, expected KIND:SHAPE with a kind of {known}")
     try:
         import libtpu  # noqa: F401
     except ImportError:
-        raise InputError(
-            "--topology needs the package libtpu, which is not installed: pip install 'medssl-jax[plan]'"
-        ) from None
+        raise InputError("--topology needs libtpu, which is not installed: pip install 'medssl-jax[plan]'") from None
     for name, value in _COMPILE_ONLY.items():
         os.environ.setdefault(name, value)
     # A v4 chip is two devices unless its cores are joined; later ones are joined, or have one.
@@ -40,9 +37,3 @@ def topology_devices(topology: str) -> Sequence[jax.Device]:
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"--topology={topology}: {reason}; expected a shape such as v5e:4x4 or v5p:2x2x4") from None
-
-
-def memory_limit(device: jax.Device) -> int | None:
-    """Bytes that programs may use on a local device, or None where it does not say."""
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    return stats.get("bytes_limit") if stats else None

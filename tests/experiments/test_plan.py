@@ -1,4 +1,4 @@
-"""The command itself: tables printed and written, or one line that says what is wrong."""
+"""The command itself: tables printed, or one line that says what is wrong."""
 
 import os
 import re
@@ -37,31 +37,21 @@ def plan(folder, *flags, config="configs/phantom.py"):
 
 
 def refused(folder, *flags, **options):
-    done = plan(folder, "--output=plan", *flags, **options)
+    done = plan(folder, *flags, **options)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(folder.glob("plan/*"))
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     return line
 
 
 def test_the_devices_here(tmp_path):
-    done = plan(tmp_path, "--output=plan", *SUPERVISED)
+    done = plan(tmp_path, *SUPERVISED)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith("compiling the step for the devices here")
+    assert done.stdout.startswith("compiling the step for the devices here")
     assert "1 x cpu: 1 chip, batch 2 + 0, float32, blocks kept" in done.stdout
-    assert lines[-1] == "written to plan"
-    assert sorted(path.name for path in (tmp_path / "plan").iterdir()) == ["plan.md", "plan.png"]
-    written = (tmp_path / "plan" / "plan.md").read_text()
     for name in ("parameters", "temporaries", "peak memory", "arithmetic", "memory traffic"):
-        (printed,) = [line.removeprefix(name).strip() for line in lines if line.startswith(name)]
-        (row,) = [line for line in written.splitlines() if line.startswith(f"| {name} ")]
-        assert float(printed.split()[0]) > 0
-        assert printed in row
-    picture = (tmp_path / "plan" / "plan.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    assert 5_000 < len(picture) < 200_000
+        (row,) = [line for line in done.stdout.splitlines() if line.startswith(f"| {name} ")]
+        assert float(row.split("|")[2].split()[0]) > 0
 
 
 @pytest.mark.parametrize(
@@ -87,12 +77,13 @@ def test_a_config_of_another_command(tmp_path):
 @pytest.mark.slow
 def test_pods_that_are_not_there(tmp_path):
     pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
-    done = plan(tmp_path, "--output=plan", "--topology=v5e:2x2", "--topology=v5p:2x2x1")
+    done = plan(tmp_path, "--topology=v5e:2x2", "--topology=v5p:2x2x1")
     assert done.returncode == 0, done.stderr
-    written = (tmp_path / "plan" / "plan.md").read_text()
     for name in ("v5e:2x2", "v5p:2x2x1"):
-        assert f"{name}: 4 chips, batch 4 + 4, float32" in written
-        assert f"The least time of a step on {name}, by roofline:" in written
+        assert f"{name}: 4 chips, batch 4 + 4, float32" in done.stdout
+    # Each is printed when it is done, and both together at last.
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| roofline, memory traffic ")]
+    assert [row.count(" ms ") for row in rows] == [1, 2]
 
 
 @pytest.mark.slow
