@@ -7,6 +7,7 @@ are set as they were. With --verify it ends at the first step that differs, and 
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -28,7 +29,7 @@ _ANYWAY = flags.DEFINE_bool("anyway", False, "Goes on where code, devices or dat
 
 
 def main(_) -> None:
-    """What stands in the way, the run, the verdict."""
+    """Tells of what stands in the way, makes the run, and gives the verdict."""
     path = Path(_RUN.value)
     workdir = Path(_WORKDIR.value) if _WORKDIR.value else path.parent / "reproduced"
     if workdir.resolve() == path.parent.resolve():
@@ -57,7 +58,7 @@ def main(_) -> None:
         sys.exit(DIFFERENT_STATUS)
 
 
-def _refuse_or_warn(path, found) -> None:
+def _refuse_or_warn(path: Path, found: Sequence[str]) -> None:
     if found and not _ANYWAY.value:
         raise InputError(
             f"{path}: here the run cannot come out the same to the bit: {'; '.join(found)}: make it again where these "

@@ -8,7 +8,6 @@ import jax
 import ml_collections
 
 from experiments.runs import focalmix, sos, sos_job
-from experiments.runs import slides as slides_run
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel.sharding import Placement
 from medssl_jax.train.run_record import SECTIONS, command_of
@@ -18,15 +17,13 @@ from medssl_jax.train.state import TrainState
 class Job(NamedTuple):
     """What there is to do with a config of one `command`.
 
-    `run(config, workdir, watch=...)` is the whole job, `open_data` the part of it that makes and opens the data, and
-    `placement(config, devices)` says who shares a batch. `files` are those of a finished run that another run of its
-    name writes again, each with the part of it that holds no times.
+    `run(config, workdir, watch=...)` is the whole job, and `placement(config, devices)` says who shares a batch. `files`
+    are those of a finished run that another run of its name writes again, each with the part of it that holds no times.
     """
 
     command: str
     run: Callable[..., Any]
     check_config: Callable[[ml_collections.ConfigDict], None]
-    open_data: Callable[[ml_collections.ConfigDict], Any]
     placement: Callable[[ml_collections.ConfigDict, Sequence[jax.Device]], Placement]
     fresh_state: Callable[[ml_collections.ConfigDict], TrainState]
     files: Mapping[str, Callable[[Path], bytes]]
@@ -36,7 +33,6 @@ _FOCALMIX = Job(
     command="experiments.focalmix",
     run=focalmix.run,
     check_config=focalmix.check_config,
-    open_data=focalmix.open_data,
     placement=focalmix.placement_of,
     fresh_state=focalmix.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json", "submission.csv", "froc.json"), Path.read_bytes),
@@ -45,7 +41,6 @@ _SOS = Job(
     command="experiments.sos",
     run=sos_job.run,
     check_config=sos.check_config,
-    open_data=lambda config: slides_run.open_slides(config.data),
     placement=sos.placement_of,
     fresh_state=sos.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json"), Path.read_bytes) | {"results.json": sos_job.slides_in},

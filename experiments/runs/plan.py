@@ -34,8 +34,8 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise InputError(
-            f"the step does not fit in the memory of a chip of {name}: {memory_wanted(str(error))}; set model.remat=True "
-            "or model.dtype=bfloat16, choose a smaller patches.side, fewer patches a chip, or a chip with more memory"
+            f"the step does not fit in the memory of a chip of {name}: {memory_wanted(str(error))}; set "
+            "model.remat=True or model.dtype=bfloat16, a smaller patches.side, fewer patches a chip, or a larger chip"
         ) from None
     cost: Any = compiled.cost_analysis()
     work = Work(cost["flops"], cost["bytes accessed"], read_collectives(compiled.as_text(), count))

@@ -1,15 +1,15 @@
-"""A run made again from its `run.json`, and whether it came out the same: step by step, then file by file."""
+"""Makes a run again from its `run.json` and compares the two: step by step, then file by file."""
 
 import contextlib
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 
-from experiments.runs.equality import difference_of_files
 from experiments.runs.jobs import job_of
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel import hosts
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
     @property
     def is_equal(self) -> bool:
-        """Whether no difference was found."""
+        """True where no difference was found."""
         return self.difference is None and not any(self.files.values())
 
 
@@ -50,7 +50,7 @@ def config_of(record: RunRecord) -> ml_collections.ConfigDict:
 
 
 def obstacles(record: RunRecord) -> list[str]:
-    """What keeps the run from coming out the same here; JAX is in use after that."""
+    """The reasons why the run cannot come out the same here; JAX is in use after that."""
     first = record.sessions[0]
     found = [f"nothing is recorded of its steps up to {first.from_step}"] if first.from_step else []
     for before, after in zip(record.sessions, record.sessions[1:], strict=False):
@@ -68,7 +68,7 @@ def reproduce(record: RunRecord, workdir: Path, *, anyway: bool = False, watch: 
     """
     is_checked = anyway
 
-    def checked_watch(step, fingerprint):
+    def checked_watch(step: int, fingerprint: Fingerprint) -> None:
         nonlocal is_checked
         if not is_checked and json.loads((workdir / "split.json").read_text()) != record.split:
             raise InputError(
@@ -111,7 +111,18 @@ def verify(
     return Verdict(**hosts.gather(own._asdict())[0])
 
 
-def _compare_steps(folder, workdir, then) -> Verdict:
+def difference_of_files(a: Path, b: Path, part: Callable[[Path], bytes] = Path.read_bytes) -> str | None:
+    """The first line that is not in both to the byte; of what `part` makes of each file."""
+    for path in (a, b):
+        if not path.is_file():
+            return f"{path} is absent"
+    lines = itertools.zip_longest(part(a).splitlines(keepends=True), part(b).splitlines(keepends=True))
+    differing = (number for number, (ours, theirs) in enumerate(lines, 1) if ours != theirs)
+    first = next(differing, None)
+    return None if first is None else f"line {first} is the first of {1 + sum(1 for _ in differing)} that differ"
+
+
+def _compare_steps(folder: Path, workdir: Path, then: Mapping[int, Fingerprint]) -> Verdict:
     now = {step: each for step, each in read_fingerprints(workdir).items() if step <= max(then)}
     for equal, step in enumerate(sorted({*then, *now})):
         if step not in then or step not in now:
@@ -123,7 +134,7 @@ def _compare_steps(folder, workdir, then) -> Verdict:
     return Verdict(len(then), None, {}, [])
 
 
-def _compare_files(of_steps, record, folder, workdir) -> Verdict:
+def _compare_files(of_steps: Verdict, record: RunRecord, folder: Path, workdir: Path) -> Verdict:
     """Adds the files, of which a run that was part of a comparison has few: it was scored elsewhere."""
     parts = job_of(record.config).files
     there = [name for name in parts if (folder / name).exists()]
@@ -131,7 +142,7 @@ def _compare_files(of_steps, record, folder, workdir) -> Verdict:
     return of_steps._replace(files=files, absent=[name for name in parts if name not in there])
 
 
-def _with_tuples(value):
+def _with_tuples(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _with_tuples(each) for name, each in value.items()}
     return tuple(_with_tuples(each) for each in value) if isinstance(value, list) else value
