@@ -24,8 +24,8 @@ def main(_) -> None:
     if _TOPOLOGIES.value:
         # A TPU of this machine, or one that is busy, must not be waited for.
         jax.config.update("jax_platforms", "cpu")
-    for topology in _TOPOLOGIES.value:
-        topology_devices(topology)  # a misspelt one is told before minutes go into the one before it
+    for named in _TOPOLOGIES.value:
+        topology_devices(named)  # a misspelt one is told before minutes go into the one before it
     topologies: list[str | None] = [*_TOPOLOGIES.value] or [None]
     plans = []
     for topology in topologies:

@@ -17,8 +17,8 @@ from medssl_jax.train.state import TrainState
 class Job(NamedTuple):
     """What there is to do with a config of one `command`.
 
-    `run(config, workdir, watch=...)` is the whole job, and `placement(config, devices)` says who shares a batch. `files`
-    are those of a finished run that another run of its name writes again, each with the part of it that holds no times.
+    `run(config, workdir, watch=...)` is the whole job, `placement(config, devices)` says who shares a batch. `files`
+    are those of a finished run that another run of its name writes again, each with its part that holds no times.
     """
 
     command: str

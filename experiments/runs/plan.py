@@ -38,7 +38,7 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
             "model.remat=True or model.dtype=bfloat16, a smaller patches.side, fewer patches a chip, or a larger chip"
         ) from None
     cost: Any = compiled.cost_analysis()
-    work = Work(cost["flops"], cost["bytes accessed"], read_collectives(compiled.as_text(), count))
+    work = Work(cost["flops"], cost["bytes accessed"], read_collectives(compiled.as_text() or "", count))
     patches, model = config.patches, config.model
     batches = f"{patches.labelled_batch} + {patches.unlabelled_batch}"
     blocks = "blocks computed again" if model.remat else "blocks kept"
