@@ -1,5 +1,7 @@
 """What tests of commands share."""
 
+from pathlib import Path
+
 import pytest
 
 
@@ -43,3 +45,24 @@ def write_small_sos():
         path.write_text(SMALL_SOS.format(method=method, steps=steps))
 
     return write
+
+
+@pytest.fixture(scope="session")
+def differences_of_runs():
+    """Tells in what two finished runs of a config differ, by the names of what they left; None where in nothing."""
+    # Not at the head of this file: tests of commands that need no JAX are not to wait for it.
+    from experiments.runs.jobs import job_of
+    from experiments.runs.reproduce import difference_of_files
+    from medssl_jax.train.run import load_run
+    from medssl_jax.train.tensor_hashes import FILE_NAME, tensor_hashes
+
+    def differences(config, a, b):
+        job = job_of(config)
+        ours, theirs = (tensor_hashes(load_run(workdir, job.fresh_state, command=job.command)[1]) for workdir in (a, b))
+        state = [name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
+        files = {FILE_NAME: Path.read_bytes, **job.files}
+        return {"last checkpoint": sorted(state) or None} | {
+            name: difference_of_files(a / name, b / name, part) for name, part in files.items()
+        }
+
+    return differences

@@ -11,16 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from experiments.configs import phantom, phantom_sos
-from experiments.runs.jobs import job_of
-from experiments.runs.reproduce import difference_of_files
-from medssl_jax.train.run import load_run
-from medssl_jax.train.tensor_hashes import FILE_NAME, tensor_hashes
 
 CONFIGS = {"focalmix": phantom.get_config, "sos": phantom_sos.get_config}
 SMALL_PHANTOM = Path(__file__).parents[1] / "small_phantom.py"
@@ -58,8 +55,8 @@ COMMANDS = {
 class Soak:
     """Commands started in one folder, where `whole/NAME` is what each wrote undisturbed."""
 
-    def __init__(self, folder: Path, times: int):
-        self.folder, self.times = folder, times
+    def __init__(self, folder: Path, times: int, differences_of_runs: Callable[..., dict[str, Any]]):
+        self.folder, self.times, self._differences_of_runs = folder, times, differences_of_runs
         self._seconds: dict[str, float] = {}
 
     @functools.cached_property
@@ -126,21 +123,18 @@ class Soak:
 
     def assert_same_end(self, name: str, target: str) -> None:
         """The run in `target` has the state and results of the undisturbed one, whatever else lies there."""
-        job, folders = job_of(CONFIGS[name]()), [self.folder / each for each in (f"whole/{name}", target)]
-        whole, other = (tensor_hashes(load_run(folder, job.fresh_state, command=job.command)[1]) for folder in folders)
-        assert other == whole
-        for file, part in {FILE_NAME: Path.read_bytes, **job.files}.items():
-            assert difference_of_files(*(folder / file for folder in folders), part) is None, file
+        differences = self._differences_of_runs(CONFIGS[name](), self.folder / "whole" / name, self.folder / target)
+        assert not any(differences.values()), differences
 
 
 @pytest.fixture(scope="session")
-def soak(tmp_path_factory, write_small_sos):
+def soak(tmp_path_factory, write_small_sos, differences_of_runs):
     """They share what JAX compiles, which changes no bit."""
     folder = tmp_path_factory.mktemp("soak")
     write_small_sos(folder / "small_sos.py", steps=8)
     # Else what a shell started behind, as a test run may be, starts commands that ignore it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield Soak(folder, int(os.environ.get("MEDSSL_SOAK", "1")))
+    yield Soak(folder, int(os.environ.get("MEDSSL_SOAK", "1")), differences_of_runs)
     signal.signal(signal.SIGINT, before)
 
 
