@@ -17,7 +17,7 @@ _unfinished: set[Path] = set()
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`, which replaces `path` at exit; on any exception `path` stays as it was.
 
     The temporary name ends as `path` does, so writers that look at the extension work. An OSError that is about this
@@ -42,7 +42,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         _unfinished.discard(temporary)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes `text` as UTF-8; the file appears whole or not at all. Raises `InputError` where it cannot be written.
 
     A file name in it whose bytes are no UTF-8 is written with escapes, and does not fail.
@@ -52,7 +52,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a new temporary folder beside `path`, which takes its name at exit; on any exception nothing is left.
 
     `path` must not exist. An OSError becomes an InputError.
@@ -85,7 +85,7 @@ def remove_unfinished() -> None:
             _remove(temporary)
 
 
-def writable_directory(path: str | os.PathLike) -> Path:
+def writable_directory(path: str | os.PathLike[str]) -> Path:
     """Makes the folder `path` if needed and proves that a file can be written there; InputError if not.
 
     Call it before the long computation whose result goes there.

@@ -49,5 +49,5 @@ def unsealed(written: bytes) -> str | None:
     return line.decode() if hashlib.sha256(line).hexdigest().encode() == sha256 else None
 
 
-def _parted(line):
+def _parted(line: bytes) -> tuple[bytes, bytes, bytes]:
     return line.partition(b"  ")

@@ -29,7 +29,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     return "".join(",".join(map(_written, row)) + "\n" for row in rows)
 
 
-def read_rows(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
+def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
     """(row number in the file, cells) of every line that is not blank, of a `.csv` or `.csv.gz`.
 
     Raises `InputError` where the file is absent, no text in UTF-8, no CSV or larger than a table of scans can be, or a
@@ -54,7 +54,7 @@ def read_rows(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}: row {reader.line_num}: found no CSV ({error}); correct the row") from error
 
 
-def read_table(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def read_table(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yields (row number in the file, the cells of `columns` in that order) for every row below the header.
 
     Further columns are allowed; a missing or repeated one, or a row of another length, is an InputError.
@@ -77,7 +77,7 @@ def read_table(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tupl
         yield row, [cells[place] for place in places]
 
 
-def number_cell(path: str | os.PathLike, row: int, column: str, cell: str) -> float:
+def number_cell(path: str | os.PathLike[str], row: int, column: str, cell: str) -> float:
     """The finite decimal number in a cell; InputError where there is none."""
     number = float(cell) if NUMBER.fullmatch(cell) else math.nan
     if not math.isfinite(number):
@@ -87,14 +87,14 @@ def number_cell(path: str | os.PathLike, row: int, column: str, cell: str) -> fl
     return number
 
 
-def check_new(path: str | os.PathLike, row: int, what: str, key: Hashable, row_of: dict[Hashable, int]) -> None:
+def check_new(path: str | os.PathLike[str], row: int, what: str, key: Hashable, row_of: dict[Hashable, int]) -> None:
     """Raises `InputError` where `row_of`, the first row of each key, has `key` already; else puts `row` there."""
     first = row_of.setdefault(key, row)
     if first != row:
         raise InputError(f"{path}: row {row}: {what} as in row {first}: take one of the two out")
 
 
-def _content(path):
+def _content(path: str | os.PathLike[str]) -> bytes:
     try:
         with open(path, "rb") as file:
             if not os.fspath(path).endswith(".gz"):
@@ -114,7 +114,7 @@ def _content(path):
     return content
 
 
-def _lines(path, text):
+def _lines(path: str | os.PathLike[str], text: Iterable[str]) -> Iterator[str]:
     for number, line in enumerate(text, start=1):
         if number > MOST_LINES or len(line) > LONGEST_LINE:
             found = f"a line of {len(line):,} characters" if number <= MOST_LINES else f"more than {MOST_LINES:,} lines"
@@ -122,13 +122,13 @@ def _lines(path, text):
         yield line
 
 
-def _written(cell):
+def _written(cell: object) -> str:
     text = cell.strip().replace("\0", r"\x00") if isinstance(cell, str) else str(cell)
     if FORMULA.match(text) and not NUMBER.fullmatch(text):
         text = f"'{text}"
     return '"{}"'.format(text.replace('"', '""')) if QUOTED.search(text) else text
 
 
-def _read(cell):
+def _read(cell: str) -> str:
     text = cell.strip()
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text

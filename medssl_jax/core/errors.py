@@ -20,6 +20,6 @@ class InputError(Exception):
         super().__init__(re.sub(rf"\S{{{LONGEST_WORD + 1},}}", _ends, printable(message)))
 
 
-def _ends(match):
+def _ends(match: re.Match[str]) -> str:
     word = match[0]
     return f"{word[:KEPT_OF_WORD]}[{len(word) - 2 * KEPT_OF_WORD} more]{word[-KEPT_OF_WORD:]}"

@@ -49,7 +49,7 @@ def results_as_completed(
 
 
 @contextlib.contextmanager
-def _workers_leave_ctrl_c_to_their_parent():
+def _workers_leave_ctrl_c_to_their_parent() -> Iterator[None]:
     # A terminal sends it to all processes. Those that are started meanwhile keep it blocked; here it only comes later.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -58,12 +58,12 @@ def _workers_leave_ctrl_c_to_their_parent():
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with_parent():
+def _end_with_parent() -> None:
     # A worker whose parent was killed would wait for its next item for ever.
     threading.Thread(target=_exit_after_parent, daemon=True).start()
 
 
-def _exit_after_parent():
+def _exit_after_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])

@@ -30,7 +30,7 @@ def suppress(
     At most `count` boxes come back, all with a score of at least `score_threshold`.
     """
 
-    def keep_best(remaining, _):
+    def keep_best(remaining: Array, _: None) -> tuple[Array, Detections]:
         best = jnp.argmax(remaining)
         box, score = boxes_zyxdhw[best], remaining[best]
         overlap = pairwise_iou_zyxdhw(box[None], boxes_zyxdhw)[0]

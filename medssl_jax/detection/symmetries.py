@@ -63,13 +63,13 @@ def draw_views(key: Array, count: int, group: Symmetry) -> Symmetry:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], group)
 
 
-def _flip(voxels, flips):
+def _flip(voxels: Array, flips: Bool[Array | np.ndarray, "3"]) -> Array:
     for axis in range(3):
         voxels = jnp.where(flips[axis], jnp.flip(voxels, axis + 1), voxels)
     return voxels
 
 
-def _permute(voxels, permutation):
+def _permute(voxels: Array, permutation: Int[Array | np.ndarray, "3"]) -> Array:
     trailing = range(4, voxels.ndim)
     branches = [lambda v, p=p: v.transpose(0, *(1 + axis for axis in p), *trailing) for p in _PERMUTATIONS]
     matches = (jnp.asarray(_PERMUTATIONS) == permutation).all(-1)

@@ -6,7 +6,7 @@ Arrays are z, y, x of an upright scan in cubic voxels, y towards the back. All n
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32, Int, Int32
 
 from medssl_jax.imaging.shapes import ball, grown, labelled_parts, shrunk
 
@@ -73,7 +73,7 @@ def air_in_body(view: ChestView) -> Bool[np.ndarray, "z y x"]:
     voxels_of_row = np.stack([np.bincount(row.ravel(), minlength=labels.max() + 1) for row in labels.swapaxes(0, 1)])
     voxels = voxels_of_row.sum(axis=0)
     middle_row = np.arange(len(voxels_of_row)) @ voxels_of_row / np.maximum(voxels, 1)
-    front, back = _ends(view.body.any(axis=(0, 2)))
+    front, back = _ends(np.logical_or.reduce(view.body, axis=(0, 2)))
     is_inner = ~meets(labels, view.sides) | looks_like_lung(labels, view)
     is_inner &= (voxels >= LEAST_AIR_VOXELS) & (front <= middle_row) & (middle_row <= back)
     is_inner[0] = False
@@ -94,7 +94,7 @@ def looks_like_lung(labels: Int32[np.ndarray, "z y x"], view: ChestView) -> Bool
     """
     voxels = np.bincount(labels.ravel())
 
-    def count(chosen):
+    def count(chosen: Int32[np.ndarray, " _"]) -> Int[np.ndarray, " _labels"]:
         return np.bincount(chosen, minlength=len(voxels))
 
     reach = VESSEL_REACH_VOXELS
@@ -111,7 +111,7 @@ def looks_like_lung(labels: Int32[np.ndarray, "z y x"], view: ChestView) -> Bool
     return has_vessels & is_denser & (is_thick | is_between)
 
 
-def _padding(hu):
+def _padding(hu: Float32[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
     """Where nothing was measured: whole areas of the lowest value, which is no higher than that of air."""
     is_lowest = hu <= min(float(hu.min()) + 1, ROOM_AIR_HU)
     areas = labelled_parts(is_lowest)
@@ -121,16 +121,16 @@ def _padding(hu):
     return is_area[areas]
 
 
-def _between(body):
+def _between(body: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
     """Whether there is body on both sides of a voxel, in front and behind, or right and left."""
 
-    def beyond(axis):
+    def beyond(axis: int) -> Bool[np.ndarray, "z y x"]:
         return np.logical_or.accumulate(body, axis) & np.flip(np.logical_or.accumulate(np.flip(body, axis), axis), axis)
 
     return beyond(1) | beyond(2)
 
 
-def _ends(rows):
+def _ends(rows: Bool[np.ndarray, " n"]) -> tuple[int, int]:
     """The first and the last that is set; an empty range if none is."""
     places = np.flatnonzero(rows)
-    return (places[0], places[-1]) if len(places) else (0, -1)
+    return (int(places[0]), int(places[-1])) if len(places) else (0, -1)

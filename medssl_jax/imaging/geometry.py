@@ -42,7 +42,7 @@ class Grid:
     origin_xyz_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = IDENTITY_DIRECTION
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, count, kind in (
             ("size_zyx", 3, int),
             ("spacing_zyx_mm", 3, float),

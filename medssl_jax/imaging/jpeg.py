@@ -4,7 +4,7 @@ A header of a few bytes may claim 65535 x 65535 pixels, and the decoder would se
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import simplejpeg
@@ -100,7 +100,7 @@ def decode_jpeg(
         raise
 
 
-def _check_kind(header, sizes, channels):
+def _check_kind(header: JpegHeader, sizes: Collection[tuple[int, int]], channels: Collection[int]) -> None:
     if header.process not in PROCESSES:
         raise JpegKindError(f"JPEG process SOF{header.process & 15}, expected one of {', '.join(PROCESSES.values())}")
     if header.precision != 8:
@@ -112,7 +112,7 @@ def _check_kind(header, sizes, channels):
         raise JpegKindError(f"JPEG of {header.width} x {header.height} pixels, expected {expected}")
 
 
-def _segments(data):
+def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """The marker segments up to the first scan, each as its marker, where its content begins, and its content."""
     if not data.startswith(BEGINNING):
         raise ValueError("does not begin as JPEG data do")
@@ -133,7 +133,9 @@ def _segments(data):
         place += 2 + length
 
 
-def _header(begins, process, content, restart_interval, scan_begins, pixels_begin):
+def _header(
+    begins: int, process: int, content: bytes, restart_interval: int, scan_begins: int, pixels_begin: int
+) -> JpegHeader:
     channels = content[5] if len(content) > 5 else 0
     sampling = content[7 : 6 + 3 * channels : 3]
     if not channels or len(sampling) < channels or not all(factors >> 4 and factors & 15 for factors in sampling):

@@ -50,7 +50,7 @@ def is_luna16(series_uids: Iterable[str]) -> bool:
     return hashlib.sha256("\n".join(sorted(series_uids)).encode()).hexdigest() == LUNA16_SERIES_SHA256
 
 
-def read_annotations(path: str | os.PathLike, *, known_series: Collection[str] | None = None) -> Findings:
+def read_annotations(path: str | os.PathLike[str], *, known_series: Collection[str] | None = None) -> Findings:
     """Reads `annotations.csv`, plain or as `.csv.gz`.
 
     Raises InputError at the first bad cell, at a row that repeats another, and at a series outside `known_series` where
@@ -59,12 +59,12 @@ def read_annotations(path: str | os.PathLike, *, known_series: Collection[str] |
     return _read_findings(path, known_series, once=True)
 
 
-def read_excluded(path: str | os.PathLike) -> Findings:
+def read_excluded(path: str | os.PathLike[str]) -> Findings:
     """Reads `annotations_excluded.csv`, as `read_annotations`, but rows may repeat: a third of LUNA16's own do."""
     return _read_findings(path, None, once=False)
 
 
-def read_series_uids(path: str | os.PathLike) -> tuple[str, ...]:
+def read_series_uids(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Reads `seriesuids.csv`: one series a line, no header. Raises InputError at a series listed twice."""
     first_row: dict[str, int] = {}
     for row, cells in read_rows(path):
@@ -90,19 +90,19 @@ def read_series_uids(path: str | os.PathLike) -> tuple[str, ...]:
     return tuple(first_row)
 
 
-def write_series_uids(path: str | os.PathLike, series_uids: Sequence[str]) -> None:
+def write_series_uids(path: str | os.PathLike[str], series_uids: Sequence[str]) -> None:
     """Writes a list of series as LUNA16's own: one a line, no header."""
     write_text(path, csv_text([uid] for uid in series_uids))
 
 
-def series_uid_cell(path: str | os.PathLike, row: int, cell: str) -> str:
+def series_uid_cell(path: str | os.PathLike[str], row: int, cell: str) -> str:
     """The series UID in a cell; InputError where it is empty."""
     if not cell:
         raise InputError(f"{path}: row {row}, column seriesuid: found an empty cell, expected a series UID; fill it in")
     return cell
 
 
-def diameter_cell(path: str | os.PathLike, row: int, cell: str) -> float:
+def diameter_cell(path: str | os.PathLike[str], row: int, cell: str) -> float:
     """The diameter in a cell in mm, or -1; InputError where it is neither."""
     diameter = number_cell(path, row, "diameter_mm", cell)
     if not 0 < diameter <= LARGEST_DIAMETER_MM and diameter != UNKNOWN_DIAMETER:
@@ -113,7 +113,7 @@ def diameter_cell(path: str | os.PathLike, row: int, cell: str) -> float:
     return diameter
 
 
-def known_series_cell(path: str | os.PathLike, row: int, cell: str, known: frozenset[str] | None) -> str:
+def known_series_cell(path: str | os.PathLike[str], row: int, cell: str, known: frozenset[str] | None) -> str:
     """The series UID in a cell; InputError where it is empty, or not in `known` where that is given."""
     uid = series_uid_cell(path, row, cell)
     if known is not None and uid not in known:
@@ -124,7 +124,7 @@ def known_series_cell(path: str | os.PathLike, row: int, cell: str, known: froze
     return uid
 
 
-def _read_findings(path, known_series, *, once):
+def _read_findings(path: str | os.PathLike[str], known_series: Collection[str] | None, *, once: bool) -> Findings:
     known = None if known_series is None else frozenset(known_series)
     series_uid, numbers = [], []
     row_of: dict[Hashable, int] = {}

@@ -5,7 +5,7 @@ tried on two real CTs, on phantoms and on a hand-made chest.
 """
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from medssl_jax.imaging.chest_air import (
     LEAST_AIR_VOXELS,
@@ -76,13 +76,13 @@ def lungs_in_view(view: ChestView, step_mm: float) -> Bool[np.ndarray, "z y x"]:
     return _up_to_padding(mask, view)
 
 
-def _working_grid(grid):
+def _working_grid(grid: Grid) -> Grid:
     upright = upright_grid(grid)
     across_mm = max(np.multiply(upright.size_zyx, upright.spacing_zyx_mm)[1:])
     return isotropic_grid(upright, float(np.clip(across_mm / WORKING_VOXELS_ACROSS, *WORKING_SPACING_MM)))
 
 
-def _large_airways(hu, air):
+def _large_airways(hu: Float32[np.ndarray, "z y x"], air: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
     from scipy import ndimage
 
     dark = ndimage.uniform_filter((hu < AIRWAY_BELOW_HU).astype(np.float32), 3, mode="nearest") > 0.5
@@ -97,7 +97,7 @@ def _large_airways(hu, air):
     return grown(is_large[labels], around)
 
 
-def _lungs(air, view):
+def _lungs(air: Bool[np.ndarray, "z y x"], view: ChestView) -> list[Bool[np.ndarray, "z y x"]]:
     """One or two, and what else there is of lungs that the view cuts to pieces."""
     labels = labelled_parts(air)
     voxels = np.bincount(labels.ravel())
@@ -116,7 +116,7 @@ def _lungs(air, view):
     return [*halves, *(labels == label for label in np.flatnonzero(is_lung | is_piece))]
 
 
-def _split_where_thin(lungs):
+def _split_where_thin(lungs: Bool[np.ndarray, "z y x"]) -> tuple[Bool[np.ndarray, "z y x"], ...]:
     """Two lungs that touch, mostly in front of the heart; none where there is one."""
     part = box_round(lungs, 1)
     distance = signed_distance_voxels(lungs[part])
@@ -129,7 +129,7 @@ def _split_where_thin(lungs):
     return ()
 
 
-def _filled(lung, step_mm):
+def _filled(lung: Bool[np.ndarray, "z y x"], step_mm: float) -> Bool[np.ndarray, "z y x"]:
     """Vessels and nodules belong to the lung, also those that dent it from its wall; the heart does not."""
     import SimpleITK as sitk
 
@@ -143,6 +143,6 @@ def _filled(lung, step_mm):
     return without_holes(lung)
 
 
-def _up_to_padding(mask, view):
+def _up_to_padding(mask: Bool[np.ndarray, "z y x"], view: ChestView) -> Bool[np.ndarray, "z y x"]:
     """The rim of padding is lung where a lung lies beside it; padding never is."""
     return (mask | (grown(mask, ball(PADDING_RIM_VOXELS, axes=(1, 2))) & view.padding_rim)) & ~view.padding

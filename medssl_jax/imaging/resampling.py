@@ -43,7 +43,7 @@ def to_image(array_zyx: Num[np.ndarray, "z y x"], grid: Grid) -> "sitk.Image":
     return image
 
 
-def _resampler(onto):
+def _resampler(onto: Grid) -> "sitk.ResampleImageFilter":
     import SimpleITK as sitk
 
     resampler = sitk.ResampleImageFilter()

@@ -70,7 +70,7 @@ def signed_distance_voxels(mask: Bool[np.ndarray, "z y x"]) -> Float32[np.ndarra
 def box_round(mask: Bool[np.ndarray, "z y x"], margin_voxels: int) -> tuple[slice, slice, slice]:
     """The slices that hold the mask and so much around it; of an empty mask nothing."""
 
-    def along(axis):
+    def along(axis: int) -> slice:
         places = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
         low, high = (places[0], places[-1] + 1) if len(places) else (0, -margin_voxels)
         return slice(max(int(low) - margin_voxels, 0), min(int(high) + margin_voxels, mask.shape[axis]))

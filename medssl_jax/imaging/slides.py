@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
@@ -26,6 +26,8 @@ from medssl_jax.imaging.tiff.grey import GreyTiff
 # Where the authors' script puts what it makes of a slide.
 PREPARED_IMAGE = "lowres.jpg"
 PREPARED_PATCHES = "highres_patches"
+
+RowOfPatches = tuple[int, Sequence[int]]  # a row of the grid, and columns in it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ class SlideLayout:
     patch_side: int = 1000
     shrink: int = 40
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if getattr(self, field.name) < 1:
                 raise InputError(f"{field.name}: {getattr(self, field.name)}, expected at least 1")
@@ -90,7 +92,7 @@ class Slide(Protocol):
         """Closes the file."""
 
     def __enter__(self) -> "Slide": ...
-    def __exit__(self, *exception) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
 
 
 @runtime_checkable
@@ -106,7 +108,7 @@ def slide_name(path: Path) -> str:
     return printable(path.name if path.is_dir() else path.stem)
 
 
-def open_slide(path: str | os.PathLike, layout: SlideLayout) -> "TiffSlide | FolderSlide":
+def open_slide(path: str | os.PathLike[str], layout: SlideLayout) -> "TiffSlide | FolderSlide":
     """Opens a TIFF file, or a folder as the authors of SOS prepare it.
 
     Raises:
@@ -131,7 +133,7 @@ class TiffSlide:
       InputError: see `medssl_jax.imaging.tiff.grey.GreyTiff`; or the image is smaller than the crop.
     """
 
-    def __init__(self, path: str | os.PathLike, layout: SlideLayout, *, decoding_threads: int = 2):
+    def __init__(self, path: str | os.PathLike[str], layout: SlideLayout, *, decoding_threads: int = 2):
         self.name = slide_name(Path(path))
         self.layout = layout
         self.patches_read = 0
@@ -176,28 +178,28 @@ class TiffSlide:
     def __enter__(self) -> "TiffSlide":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _bands(self):
+    def _bands(self) -> Iterator[Band]:
         grid, low_rows = self.layout.grid, []
         for row, patches in enumerate(self._rows([(row, range(grid)) for row in range(grid)])):
             low_rows.append(_low_rows(patches, self.layout.shrink))
             yield Band(row, low_rows[-1], patches)
         self._low = np.concatenate(low_rows)
 
-    def _rows(self, wanted):
+    def _rows(self, wanted: Sequence[RowOfPatches]) -> Iterator[UInt8[np.ndarray, "columns side side"]]:
         """The patches of each `(row, columns)` as one array; the next row is decoded while the caller has this one."""
         side = self.layout.patch_side
         needed = [set(self._pieces(row, columns)) for row, columns in wanted] + [set()]
         # Pieces that the next row needs too.
         kept: dict[int, np.ndarray] = {}
 
-        def begin(number) -> tuple[np.ndarray, list[Future]]:
+        def begin(number: int) -> tuple[np.ndarray, list[Future[None]]]:
             row, columns = wanted[number]
             patches = np.empty((len(columns), side, side), np.uint8)
 
-            def fill(piece):
+            def fill(piece: int) -> None:
                 pixels = kept.pop(piece, None)
                 if pixels is None:
                     pixels = self._tiff.decode(piece)
@@ -221,14 +223,21 @@ class TiffSlide:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _pieces(self, row, columns):
+    def _pieces(self, row: int, columns: Sequence[int]) -> Iterator[int]:
         side = self.layout.patch_side
         top = self._top + row * side
         for column in columns:
             left = self._left + column * side
             yield from self._tiff.pieces(top, top + side, left, left + side)
 
-    def _paste(self, piece, pixels, patches, row, columns):
+    def _paste(
+        self,
+        piece: int,
+        pixels: UInt8[np.ndarray, "height width"],
+        patches: UInt8[np.ndarray, "columns side side"],
+        row: int,
+        columns: Sequence[int],
+    ) -> None:
         side = self.layout.patch_side
         piece_top, piece_left = self._tiff.corner(piece)
         first_row = self._top + row * side - piece_top
@@ -251,7 +260,7 @@ class FolderSlide:
       InputError: there is no `lowres.jpg`.
     """
 
-    def __init__(self, path: str | os.PathLike, layout: SlideLayout):
+    def __init__(self, path: str | os.PathLike[str], layout: SlideLayout):
         self._folder = Path(path)
         self.name = slide_name(self._folder)
         self.layout = layout
@@ -285,13 +294,13 @@ class FolderSlide:
         """Nothing is open."""
 
     @functools.cached_property
-    def _low(self):
+    def _low(self) -> tuple[UInt8[np.ndarray, "low_side low_side"], int]:
         return _read_jpeg(self._folder / PREPARED_IMAGE, self.layout.low_side)
 
     def __enter__(self) -> "FolderSlide":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
@@ -311,17 +320,17 @@ def shrink_as_libvips(
     return _rounded_mean(boxes, shrink)
 
 
-def _rounded_mean(sums, count):
+def _rounded_mean(sums: UInt[np.ndarray, "*n"], count: int) -> UInt8[np.ndarray, "*n"]:
     multiplier = np.uint32(2**24 // count)
     return ((sums.astype(np.uint32) + np.uint32(count // 2)) * multiplier >> np.uint32(24)).astype(np.uint8)
 
 
-def _low_rows(patches, shrink):
+def _low_rows(patches: UInt8[np.ndarray, "n side side"], shrink: int) -> UInt8[np.ndarray, "_rows _columns"]:
     """A row of patches side by side, shrunk."""
     return np.concatenate(list(shrink_as_libvips(patches, shrink)), axis=1)
 
 
-def _by_row(indices, grid):
+def _by_row(indices: Sequence[int], grid: int) -> list[RowOfPatches]:
     """`indices` as pairs of a row and its columns."""
     indices = [int(index) for index in indices]
     if any(a >= b for a, b in itertools.pairwise([-1, *indices, grid**2])):
@@ -330,7 +339,7 @@ def _by_row(indices, grid):
     return [(row, [index % grid for index in group]) for row, group in rows]
 
 
-def _read_jpeg(path, side):
+def _read_jpeg(path: Path, side: int) -> tuple[UInt8[np.ndarray, "side side"], int]:
     """The grey channel of a JPEG image, or the green of three, and how many channels it has."""
     try:
         if not path.is_file():

@@ -27,7 +27,7 @@ class Marks:
     probability: Float[np.ndarray, " n"]
     diameter_mm: Float[np.ndarray, " n"] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("centre_xyz_mm", "probability", "diameter_mm"):
             values = getattr(self, name)
             if values is None:
@@ -46,7 +46,7 @@ class Marks:
         return len(self.series_uid)
 
 
-def write_submission(path: str | os.PathLike, marks: Marks) -> None:
+def write_submission(path: str | os.PathLike[str], marks: Marks) -> None:
     """Writes LUNA16's five columns, digits enough to read the same numbers back; the file appears whole or not at all.
 
     Diameters are left out: the format has no column for them.
@@ -56,7 +56,7 @@ def write_submission(path: str | os.PathLike, marks: Marks) -> None:
     write_text(path, csv_text([SUBMISSION_COLUMNS, *rows]))
 
 
-def read_submission(path: str | os.PathLike, *, known_series: Collection[str] | None = None) -> Marks:
+def read_submission(path: str | os.PathLike[str], *, known_series: Collection[str] | None = None) -> Marks:
     """Reads a submission, plain or as `.csv.gz`; further columns are ignored.
 
     Raises InputError at the first bad cell, at a mark that is there twice, and at a series outside `known_series` where

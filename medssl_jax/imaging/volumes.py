@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Num
+from jaxtyping import Bool, Integer, Num
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.imaging.dicom.pixels import read_slice
-from medssl_jax.imaging.dicom.series import read_series
+from medssl_jax.imaging.dicom.series import Series, read_series
 from medssl_jax.imaging.formats import metaimage, nifti, nrrd
 from medssl_jax.imaging.formats.header import VolumeHeader
 from medssl_jax.imaging.formats.voxel_data import check_expansion, read_pieces
@@ -32,6 +32,8 @@ READ_HEADER_OF_EXTENSION = {
 }
 EXTENSIONS = tuple(READ_HEADER_OF_EXTENSION)
 
+Integers = type[np.int16] | type[np.uint8]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Volume:
@@ -41,12 +43,12 @@ class Volume:
     grid: Grid
     series_uid: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.array_zyx.shape != self.grid.size_zyx:
             raise ValueError(f"array of shape {self.array_zyx.shape} on a grid of size {self.grid.size_zyx}")
 
 
-def read_volume(path: str | os.PathLike, series_uid: str | None = None) -> Volume:
+def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> Volume:
     """Reads a CT as int16 HU; padding outside the field of view (-2048, -3024) is left as it is.
 
     `path` has one of `EXTENSIONS` or is a folder with the DICOM slices of one CT series, or with those of `series_uid`
@@ -59,7 +61,7 @@ def read_volume(path: str | os.PathLike, series_uid: str | None = None) -> Volum
     return _read(Path(path), np.int16, series_uid)
 
 
-def read_labels(path: str | os.PathLike) -> Volume:
+def read_labels(path: str | os.PathLike[str]) -> Volume:
     """Reads a mask as uint8 labels.
 
     Raises:
@@ -68,7 +70,7 @@ def read_labels(path: str | os.PathLike) -> Volume:
     return _read(Path(path), np.uint8)
 
 
-def read_header(path: str | os.PathLike) -> VolumeHeader:
+def read_header(path: str | os.PathLike[str]) -> VolumeHeader:
     """Where the voxels of a volume file lie in the patient and in the file, from its header and its length alone.
 
     Raises:
@@ -82,7 +84,7 @@ def read_header(path: str | os.PathLike) -> VolumeHeader:
         raise _unreadable(path, error) from None
 
 
-def read_grid(path: str | os.PathLike) -> Grid:
+def read_grid(path: str | os.PathLike[str]) -> Grid:
     """The grid that `read_header` finds."""
     return read_header(path).grid
 
@@ -92,7 +94,7 @@ def has_label(mask: Num[np.ndarray, "..."], labels: Sequence[int] | None) -> Boo
     return mask != 0 if labels is None else np.isin(mask, labels)
 
 
-def write_metaimage(path: str | os.PathLike, volume: Volume, *, compress: bool = False) -> None:
+def write_metaimage(path: str | os.PathLike[str], volume: Volume, *, compress: bool = False) -> None:
     """Writes `NAME.mhd` and beside it `NAME.raw`, or `NAME.zraw` if `compress`, with the header LUNA16's files have.
 
     The same volume gives the same bytes. The data file is in place before the header that names it.
@@ -109,7 +111,7 @@ def write_metaimage(path: str | os.PathLike, volume: Volume, *, compress: bool =
         temporary.write_bytes(os.fsencode(header))
 
 
-def _read(path, dtype, series_uid=None):
+def _read(path: Path, dtype: Integers, series_uid: str | None = None) -> Volume:
     if os.path.isdir(path):
         return _read_slices(read_series(path, series_uid), dtype)
     header = read_header(path)
@@ -126,14 +128,14 @@ def _read(path, dtype, series_uid=None):
     return Volume(array, header.grid, printable(path.name[: -len(_extension(path))]))
 
 
-def _read_slices(series, dtype):
+def _read_slices(series: Series, dtype: Integers) -> Volume:
     array = np.empty(series.grid.size_zyx, dtype)
     for plane, header in zip(array, series.headers, strict=True):
         plane[...] = _to_integers(read_slice(header), dtype, header.path)
     return Volume(array, series.grid, series.series_uid)
 
 
-def _extension(path) -> str:
+def _extension(path: Path) -> str:
     extension = next((each for each in EXTENSIONS if path.name.lower().endswith(each)), None)
     if extension is None:
         kinds = ", ".join(EXTENSIONS)
@@ -145,13 +147,13 @@ def _extension(path) -> str:
     return extension
 
 
-def _unreadable(path, error):
+def _unreadable(path: Path, error: OSError) -> InputError:
     return InputError(
         f"{error.filename or path}: cannot be read: {error.strerror or error}: change its rights or copy it again"
     )
 
 
-def _to_integers(array, dtype, path):
+def _to_integers(array: Num[np.ndarray, "*n"], dtype: Integers, path: Path) -> Integer[np.ndarray, "*n"]:
     limits, low, high = np.iinfo(dtype), array.min(), array.max()
     if not (limits.min <= low and high <= limits.max):  # NaN is within no limits either
         raise InputError(f"{path}: values from {low} to {high}, expected {limits.min} to {limits.max}")

@@ -73,9 +73,7 @@ def curve_on(slides: Probabilities, seconds: MeanSeconds) -> SwitchCurve | None:
     """Accuracy, LP and time over c on slides that both networks were asked for; None where there is no slide."""
     if not len(slides.label):
         return None
-    assert slides.low is not None, "a method with c has both networks"
-    assert slides.high is not None
-    return switch_curve(slides.low, slides.high, slides.label, seconds)
+    return switch_curve(*slides.both(), slides.label, seconds)
 
 
 def choice_of_c(evaluation: Evaluation) -> ChoiceOfC | None:
@@ -118,17 +116,12 @@ def accuracy_differences(runs: Runs) -> tuple[Difference, ...]:
     ]
     if CASCADE in runs:
         cascades = list(zip(runs[CASCADE], runs[SOS], strict=True))
-        sent = [_sent_at_low_share(cascade, sos.low_share) for cascade, sos in cascades]
+        sent = [sent_at_low_share(cascade.test.both()[0], sos.low_share) for cascade, sos in cascades]
         right = [_right_if_sent(cascade, each) for (cascade, _), each in zip(cascades, sent, strict=True)]
         reached = float(np.mean([low_share(each) for each in sent]))
         found.append(Difference(SOS, CASCADE, reached, paired_accuracy_difference(of_sos, np.stack(right))))
     return tuple(found)
 
 
-def _sent_at_low_share(evaluation, share):
-    return sent_at_low_share(evaluation.test.low, share)
-
-
-def _right_if_sent(evaluation, sent):
-    test = evaluation.test
-    return switched_classes(test.low, test.high, sent) == test.label
+def _right_if_sent(evaluation: Evaluation, sent: Bool[np.ndarray, " slides"]) -> Bool[np.ndarray, " slides"]:
+    return switched_classes(*evaluation.test.both(), sent) == evaluation.test.label

@@ -16,6 +16,12 @@ class Probabilities:
     low: Float[np.ndarray, "slides classes"] | None
     high: Float[np.ndarray, "slides classes"] | None
 
+    def both(self) -> tuple[Float[np.ndarray, "slides classes"], Float[np.ndarray, "slides classes"]]:
+        """Those of the LRN and of the HRN, where the method has the two networks."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:

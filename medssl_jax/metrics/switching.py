@@ -160,13 +160,15 @@ def switch_curve(
     return SwitchCurve(c, share, accuracy, low, high, per_slide)
 
 
-def _thresholds(low_probability):
+def _thresholds(low_probability: Float[np.ndarray, "slides classes"]) -> Float[np.ndarray, " points"]:
     return np.append(np.zeros(1, low_probability.dtype), np.unique(low_probability.max(axis=1)))
 
 
-def _sent_at(low_probability, thresholds):
+def _sent_at(
+    low_probability: Float[np.ndarray, "slides classes"], thresholds: Float[np.ndarray, " points"]
+) -> Bool[np.ndarray, "points slides"]:
     return np.array([switches(low_probability, float(c)) for c in thresholds])
 
 
-def _ratio(part, whole):
+def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")

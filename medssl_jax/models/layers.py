@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -39,7 +40,7 @@ def draw_flat(initializer: nn.initializers.Initializer) -> nn.initializers.Initi
     Only for initialisers whose scale does not depend on the shape.
     """
 
-    def initialize(key, shape, dtype=jnp.float32):
+    def initialize(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
         return initializer(key, (math.prod(shape),), dtype).reshape(shape)
 
     return initialize
@@ -102,14 +103,16 @@ def space_to_depth(x: Float[Array, "b z y x c"]) -> Float[Array, "b _z _y _x _c"
     return blocks.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(b, z // 2, y // 2, x_side // 2, 8 * c)
 
 
-def _convolve(x, kernel, strides: Sequence[int]):
+def _convolve(x: Array, kernel: Array, strides: Sequence[int]) -> Array:
     spatial = "DHW"[-len(strides) :]
     layout = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
     padding = [(side // 2, side // 2) for side in kernel.shape[: len(strides)]]
     return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=layout)
 
 
-def _stacked_convolution(x, kernel, stride):
+def _stacked_convolution(
+    x: Float[Array, "b z y x c"], kernel: Float[Array, "k k k c d"], stride: int
+) -> Float[Array, "b _z _y _x d"]:
     taps, batch, depth = kernel.shape[0], x.shape[0], x.shape[1] // stride
     slices = [_shift_z(x, tap - taps // 2)[:, ::stride] for tap in range(taps)]
     stacked = jnp.concatenate(slices, -1).reshape(batch * depth, *x.shape[2:4], taps * x.shape[-1])
@@ -118,7 +121,7 @@ def _stacked_convolution(x, kernel, stride):
     return out.reshape(batch, depth, *out.shape[1:])
 
 
-def _shift_z(x, by: int):
+def _shift_z(x: Float[Array, "b z y x c"], by: int) -> Float[Array, "b z y x c"]:
     # One padding that keeps the size: where devices share the z axis, each asks its neighbour for `by` slices only.
     # Padded first and cut after, the slices would lie on devices otherwise than the volume does, and many would move.
     return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (-by, by, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)])

@@ -11,7 +11,7 @@ import math
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -27,7 +27,7 @@ PIECE_BYTES = 1 << 20
 MOST_BYTES_UNPACKED = 1 << 28  # a ResNet-18 takes 47 million
 
 
-def read_resnet18(path: str | os.PathLike) -> dict[str, Any]:
+def read_resnet18(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Parameters of `ResNet2D(FEATURES, BLOCKS, normalise=False)` on one channel.
 
     Every BatchNorm is frozen, a fixed scale and offset, and so becomes part of the convolution before it. The kernels
@@ -38,7 +38,9 @@ def read_resnet18(path: str | os.PathLike) -> dict[str, Any]:
     """
     arrays = _Arrays(Path(path))
 
-    def convolution(name, norm, out_features, in_features, kernel):
+    def convolution(
+        name: str, norm: str, out_features: int, in_features: int, kernel: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         weight = arrays.read(f"{name}.weight", (out_features, in_features, kernel, kernel))
         scale, offset, mean, variance = (
             arrays.read(f"{norm}.{part}", (out_features,)) for part in ("weight", "bias", "running_mean", "running_var")
@@ -49,7 +51,7 @@ def read_resnet18(path: str | os.PathLike) -> dict[str, Any]:
         return weight.transpose(2, 3, 1, 0) * factor, offset - mean * factor
 
     kernel, bias = convolution("conv1", "bn1", FEATURES[0], 3, 7)
-    params = {"stem": _layer(kernel.sum(axis=2, keepdims=True), bias)}
+    params: dict[str, Any] = {"stem": _layer(kernel.sum(axis=2, keepdims=True), bias)}
     in_features = FEATURES[0]
     for stage, (features, count) in enumerate(zip(FEATURES, BLOCKS, strict=True)):
         for block in range(count):
@@ -104,7 +106,7 @@ class _Arrays:
             raise InputError(f"{self._path}: {name}: holds numbers that are not finite: copy the file again")
         return array
 
-    def _check_sums(self):
+    def _check_sums(self) -> None:
         """Of all members, also those that are not read."""
         byte_count = sum(member.file_size for member in self._members.infolist())
         if byte_count > MOST_BYTES_UNPACKED:
@@ -120,25 +122,25 @@ class _Arrays:
             except Exception as error:  # whatever a damaged file makes of zipfile and zlib
                 raise self._unreadable(printable(member.filename.removesuffix(".npy")), error) from None
 
-    def _unreadable(self, name, error):
+    def _unreadable(self, name: str, error: Exception) -> InputError:
         return InputError(f"{self._path}: {name}: cannot be read ({_short(error)}): copy the file again")
 
-    def _unlike(self, name, found, shape):
+    def _unlike(self, name: str, found: object, shape: tuple[int, ...]) -> InputError:
         return InputError(
             f"{self._path}: {name}: found {found}, expected an array of {shape} as torchvision's resnet18 has"
         )
 
 
-def _header(file):
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
     return shape, dtype
 
 
-def _short(error):
+def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {printable(' '.join(str(error).split())[:100])}"
 
 
-def _layer(kernel, bias):
+def _layer(kernel: Float[np.ndarray, "y x c d"], bias: Float[np.ndarray, " d"]) -> dict[str, np.ndarray]:
     return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}

@@ -60,7 +60,7 @@ class ResidualBlock2D(nn.Module):
             x = Conv2D(self.features, kernel=1, stride=self.stride, use_bias=use_bias)(x)
         return nn.relu(x + residual)
 
-    def _norm(self, x):
+    def _norm(self, x: Float[Array, "b y x c"]) -> Float[Array, "b y x c"]:
         return GroupNorm()(x) if self.normalise else x
 
 
@@ -114,21 +114,21 @@ def halve_by_maximum(x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x c"]:
     return x
 
 
-def _convolve(x, kernel, stride):
+def _convolve(x: Array, kernel: Array, stride: int) -> Array:
     half = kernel.shape[0] // 2
     return _correlate(x, kernel, [(half, half)] * 2, strides=(stride,) * 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve_on_cpu(x, kernel, stride):
+def _convolve_on_cpu(x: Array, kernel: Array, stride: int) -> Array:
     return _convolve(x, kernel, stride)
 
 
-def _convolve_forward(x, kernel, stride):
+def _convolve_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
     return _convolve(x, kernel, stride), (x, kernel)
 
 
-def _convolve_backward(stride, inputs, slope):
+def _convolve_backward(stride: int, inputs: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
     x, kernel = inputs
     half = kernel.shape[0] // 2
     # What a stride leaves over: rows at the end that no position of the kernel is centred on.
@@ -147,7 +147,14 @@ def _convolve_backward(stride, inputs, slope):
 _convolve_on_cpu.defvjp(_convolve_forward, _convolve_backward)
 
 
-def _correlate(x, kernel, border, strides=(1, 1), **dilation):
+def _correlate(
+    x: Array,
+    kernel: Array,
+    border: Sequence[tuple[int, int]],
+    strides: Sequence[int] = (1, 1),
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+) -> Array:
     return jax.lax.conv_general_dilated(
-        x, kernel, strides, border, dimension_numbers=("NHWC", "HWIO", "NHWC"), **dilation
+        x, kernel, strides, border, lhs_dilation, rhs_dilation, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )

@@ -179,7 +179,7 @@ class SosNetworks:
         logits: Any = self.policy_network.apply({"params": params["policy"]}, self._normalise(low_resolution))
         return logits
 
-    def _normalise(self, grey_levels):
+    def _normalise(self, grey_levels: UInt8[Array, "*n"]) -> Float[Array, "*n 1"]:
         scale = 1 / (255 * self.intensities.deviation)
         return (grey_levels.astype(jnp.float32) * scale - self.intensities.mean / self.intensities.deviation)[..., None]
 
@@ -235,5 +235,5 @@ def measure_intensities(images: Iterable[UInt8[np.ndarray, "s s"]]) -> Intensiti
     return Intensities(mean, deviation)
 
 
-def _init(module, key, *inputs):
+def _init(module: nn.Module, key: Array, *inputs: Array) -> Any:
     return jax.jit(module.init)(key, *inputs)["params"]

@@ -74,7 +74,7 @@ def mix_objects(
     objects_per_patch = boxes_zyxdhw.shape[1]
     donor_boxes = boxes_zyxdhw.reshape(-1, 6)[mix.donor]
 
-    def read_donor(donor, donor_box, host_box):
+    def read_donor(donor: Array, donor_box: Array, host_box: Array) -> Array:
         start = _window_start(donor_box, window, side)
         # One slice of the batch, not a patch of it first: that would copy a whole patch for every object.
         whole = (1, window, window, window, patches.shape[-1])
@@ -83,7 +83,7 @@ def mix_objects(
 
     donors = jax.vmap(jax.vmap(read_donor))(mix.donor, donor_boxes, boxes_zyxdhw)
 
-    def blend_into(patch, item):
+    def blend_into(patch: Array, item: tuple[Array, Array, Array, Array]) -> tuple[Array, None]:
         box, donor, weight, is_active = item
         start = _window_start(box, window, side)
         host = _read_window(patch, start, window)
@@ -92,26 +92,32 @@ def mix_objects(
         blended = jnp.where((inside & is_active)[..., None], weight * host + (1 - weight) * donor, host)
         return jax.lax.dynamic_update_slice(patch, blended, (*start, 0)), None
 
-    def blend_all(patch, boxes, donors, weights, active):
+    def blend_all(patch: Array, boxes: Array, donors: Array, weights: Array, active: Array) -> Array:
         return jax.lax.scan(blend_into, patch, (boxes, donors, weights, active))[0]
 
     return jax.vmap(blend_all)(patches, boxes_zyxdhw, donors, mix.weight, active)
 
 
-def _draw_weights(key, shape, eta):
+def _draw_weights(key: Array, shape: tuple[int, ...], eta: float) -> Float[Array, "..."]:
     weight = jax.random.beta(key, eta, eta, shape)
     return jnp.maximum(weight, 1 - weight)
 
 
-def _window_start(box, window, side):
+def _window_start(box: Float[Array, "6"], window: int, side: int) -> Int[Array, "3"]:
     return jnp.clip(jnp.round(box[:3] - (window - 1) / 2), 0, side - window).astype(jnp.int32)
 
 
-def _read_window(patch, start, window):
+def _read_window(patch: Float[Array, "s s s c"], start: Int[Array, "3"], window: int) -> Float[Array, "w w w c"]:
     return jax.lax.dynamic_slice(patch, (*start, 0), (window, window, window, patch.shape[-1]))
 
 
-def _resample(donor, donor_centre, donor_extent, host_box, side):
+def _resample(
+    donor: Float[Array, "w w w c"],
+    donor_centre: Float[Array, "3"],
+    donor_extent: Float[Array, "3"],
+    host_box: Float[Array, "6"],
+    side: int,
+) -> Float[Array, "w w w c"]:
     """The donor's window seen from the host's window: linear along each axis, as three small matrix products."""
     window = donor.shape[0]
     start = _window_start(host_box, window, side)

@@ -28,7 +28,7 @@ def average_views(
     and averaged: probabilities, not logits (FocalMix, figure 2). One view at a time is held in memory.
     """
 
-    def add_view(totals, view):
+    def add_view(totals: Array, view: symmetries.Symmetry) -> tuple[Array, None]:
         prediction = predict(symmetries.apply_to_voxels(patches, view))
         deltas = symmetries.undo_on_deltas(prediction.deltas, view)
         values = jnp.concatenate([jax.nn.sigmoid(prediction.logits)[..., None], deltas], -1)

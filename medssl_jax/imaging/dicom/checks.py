@@ -1,7 +1,7 @@
 """What is wrong with the headers of one series, each problem as a sentence that begins with its name."""
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +122,7 @@ def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
     for damage, names in _grouped((header.damage, header) for header in headers if header.damage).items():
         problem, _, found = damage.partition(": ")
         yield f"{problem}: {some(names)}: {found}: copy it again"
-    whole = [header for header in headers if not header.damage and _pixel_bytes(header) is not None]
+    whole = [header for header in headers if not header.damage and _states_its_size(header)]
     stored = [header for header in whole if header.get("TransferSyntaxUID") in UNCOMPRESSED]
     short = [header for header in stored if _held_bytes(header) < _pixel_bytes(header)]
     if short:
@@ -140,7 +140,7 @@ def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
         )
 
 
-def _is_localizer(header):
+def _is_localizer(header: Header) -> bool:
     """Whether an image says of itself that it is one."""
     return "LOCALIZER" in _image_type(header)
 
@@ -156,7 +156,7 @@ def could_belong(header: Header, other: Header) -> bool:
     return all(value is None or _is_same(value, expected) for value, expected in values)
 
 
-def _is_same(value, other):
+def _is_same(value: Any, other: Any) -> bool:
     """Whether a field's values are the same, numbers within what rounding makes of them."""
     finite = Numbers(len(value) if isinstance(value, tuple) else 1, -1e9, 1e9)
     if not (finite.hold(value) and finite.hold(other)):
@@ -180,12 +180,12 @@ def told(value: Any) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
-def _image_type(header):
+def _image_type(header: Header) -> tuple[Any, ...]:
     image_type = header.get("ImageType")
     return image_type if isinstance(image_type, tuple) else (image_type,)
 
 
-def _bit_problems(headers):
+def _bit_problems(headers: Sequence[Header]) -> Iterator[str]:
     for header in headers:
         allocated, stored, high = (header.get(field) for field in ("BitsAllocated", "BitsStored", "HighBit"))
         if allocated not in BITS_ALLOCATED:
@@ -202,7 +202,7 @@ def _bit_problems(headers):
             return
 
 
-def _mixed(headers, field, problem):
+def _mixed(headers: Sequence[Header], field: str, problem: str) -> Iterator[str]:
     names_by_value = _names_by_value(headers, field)
     usual = max(names_by_value, key=lambda value: len(names_by_value[value]))
     for value, names in names_by_value.items():
@@ -211,33 +211,36 @@ def _mixed(headers, field, problem):
             return
 
 
-def _pixel_bytes(header):
-    """What the pixels take, decompressed; None where the header does not tell."""
-    rows, columns, bits = (header.get(field) for field in ("Rows", "Columns", "BitsAllocated"))
-    is_told = NUMBERS["Rows"].hold(rows) and NUMBERS["Columns"].hold(columns) and bits in BITS_ALLOCATED
-    return rows * columns * bits // 8 if is_told else None
+def _states_its_size(header: Header) -> bool:
+    shape_makes_sense = all(NUMBERS[field].hold(header.get(field)) for field in ("Rows", "Columns"))
+    return shape_makes_sense and header.get("BitsAllocated") in BITS_ALLOCATED
 
 
-def _held_bytes(header):
+def _pixel_bytes(header: Header) -> int:
+    """Bytes of the pixels, decompressed, by a header that states their size."""
+    return header.get("Rows") * header.get("Columns") * header.get("BitsAllocated") // 8
+
+
+def _held_bytes(header: Header) -> int:
     return sum(fragment.length for fragment in header.fragments)
 
 
-def _too_few_or_many(header):
+def _too_few_or_many(header: Header) -> str:
     few_or_many = "few" if _held_bytes(header) < _pixel_bytes(header) else "many"
     size = f"{header.get('Rows')} x {header.get('Columns')}"
     return f"{_held_bytes(header)} bytes of pixels, too {few_or_many} for {size} voxels of {_pixel_bytes(header)}"
 
 
-def _names_by_value(headers, field):
+def _names_by_value(headers: Sequence[Header], field: str) -> dict[Any, list[str]]:
     return _grouped((header.get(field), header) for header in headers)
 
 
-def _grouped(pairs):
+def _grouped(pairs: Iterable[tuple[Any, Header]]) -> dict[Any, list[str]]:
     names = collections.defaultdict(list)
     for value, header in pairs:
         names[value].append(printable(header.path.name))
     return names
 
 
-def _names(headers):
+def _names(headers: Sequence[Header]) -> str:
     return some([printable(header.path.name) for header in headers])

@@ -136,7 +136,7 @@ class _File(io.BufferedReader):
         return super().read(self.length if size is None or size < 0 else min(size, self.length))
 
 
-def _inflate(deflated):
+def _inflate(deflated: bytes) -> bytes:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(deflated, LARGEST_INFLATED_BYTES + 1)
@@ -149,7 +149,7 @@ def _inflate(deflated):
     return inflated
 
 
-def _items(stream, end) -> Iterator[Fragment]:
+def _items(stream: BinaryIO, end: int) -> Iterator[Fragment]:
     while (head := stream.read(8))[:4] == ITEM and len(head) == 8:
         fragment = Fragment(stream.tell(), int.from_bytes(head[4:], "little"))
         if fragment.offset + fragment.length > end:

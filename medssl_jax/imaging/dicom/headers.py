@@ -20,6 +20,7 @@ from medssl_jax.imaging.dicom.files import (
     IMPLICIT,
     Fragment,
     NotDicomError,
+    Opened,
     find_fragments,
     is_pixels,
     open_dicom,
@@ -152,7 +153,7 @@ def _read_header(path: Path) -> Header | None:
     return Header(path, values, fragments, damage)
 
 
-def _read_dataset(opened):
+def _read_dataset(opened: Opened) -> Any:
     from pydicom.filereader import read_dataset
 
     return read_dataset(
@@ -164,33 +165,33 @@ def _read_dataset(opened):
     )
 
 
-def _fragments(opened):
+def _fragments(opened: Opened) -> tuple[tuple[Fragment, ...], str]:
     try:
         return find_fragments(opened), ""
     except InputError as error:
         return (), str(error)
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     text = str(error)  # pydicom tells the bytes that it was given
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 @functools.cache
-def _tags():
+def _tags() -> dict[Any, str]:
     import pydicom
 
     return {pydicom.tag.Tag(keyword): keyword for keyword in FIELDS}
 
 
-def _value(element):
+def _value(element: Any) -> Any:
     if not element.is_raw:
         return _plain(element.value)
     return _converted(element.tag, element.VR, element.value, element.is_implicit_VR, element.is_little_endian)
 
 
 @functools.lru_cache(maxsize=4096)  # a third of the time: the slices of a series differ in little but their place
-def _converted(tag, vr, value, is_implicit, is_little_endian):
+def _converted(tag: Any, vr: str | None, value: bytes | None, is_implicit: bool, is_little_endian: bool) -> Any:
     from pydicom.dataelem import RawDataElement, convert_raw_data_element
 
     raw = RawDataElement(tag, vr, len(value or b""), value, 0, is_implicit, is_little_endian)
@@ -200,7 +201,7 @@ def _converted(tag, vr, value, is_implicit, is_little_endian):
     return _plain(element.value)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """pydicom's value as Python's own: its own kinds of number are slow to compare and cannot be hashed."""
     if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
         raise ValueError(f"a number of {value.bit_length()} bits")
@@ -214,7 +215,7 @@ def _plain(value):
     return None if value is None else tuple(_plain(each) for each in value)
 
 
-def _joined(value):
+def _joined(value: Any) -> str:
     """A value as one text; several are joined by a backslash, as DICOM writes them."""
     values = value if isinstance(value, tuple) else () if value is None else (value,)
     return "\\".join(str(each).strip() for each in values)

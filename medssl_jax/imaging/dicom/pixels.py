@@ -9,7 +9,7 @@ import re
 import struct
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Integer, Num, UInt
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.dicom.files import BIG_ENDIAN, UNCOMPRESSED, read_fragments
@@ -24,6 +24,8 @@ READABLE = frozenset((*UNCOMPRESSED, *JPEG, *JPEG_LS, *JPEG_2000, RUN_LENGTHS))
 JPEG_2000_SIZE = b"\xff\x4f\xff\x51"
 # Two ways that a JPEG cut short could have gone on; any would do that are no markers.
 CONTINUATIONS = (bytes(32), bytes(range(0x35, 0xF5, 6)))
+
+Decoded = tuple[Integer[np.ndarray, "rows columns"], int]  # pixels, and the bits of each
 
 
 def read_slice(header: Header) -> Num[np.ndarray, "rows columns"]:
@@ -44,7 +46,7 @@ def read_slice(header: Header) -> Num[np.ndarray, "rows columns"]:
     return stored * np.float64(slope) + intercept
 
 
-def _stored(header):
+def _stored(header: Header) -> Integer[np.ndarray, "rows columns"]:
     """The pixels as they are stored, integers of BitsAllocated, signed if PixelRepresentation says so."""
     shape, allocated = (header.get("Rows"), header.get("Columns")), header.get("BitsAllocated")
     syntax, is_signed = header.get("TransferSyntaxUID"), bool(header.get("PixelRepresentation"))
@@ -68,7 +70,7 @@ def _stored(header):
     return numbers << unused >> unused if unused else numbers
 
 
-def _to_end(data):
+def _to_end(data: bytes) -> bytes:
     """JPEG data up to their end; what is cut short lacks it, and CharLS looks for it for ever."""
     data = data.rstrip(b"\0")
     if not data.endswith(ENDING):
@@ -76,13 +78,13 @@ def _to_end(data):
     return data
 
 
-def _check_size(height, width, channels, shape):
+def _check_size(height: int, width: int, channels: int, shape: tuple[int, int]) -> None:
     if (height, width, channels) != (*shape, 1):
         found = f"{height} x {width} pixels of {channels} channels"
         raise ValueError(f"an image of {found}, expected {shape[0]} x {shape[1]} of 1")
 
 
-def _jpeg(data, shape):
+def _jpeg(data: bytes, shape: tuple[int, int]) -> Decoded:
     """The pixels and the bits of each, like the other decoders."""
     import imagecodecs
 
@@ -109,11 +111,11 @@ def _lacks_restarts(header: JpegHeader, data: bytes) -> bool:
     return found < math.ceil(units / header.restart_interval) - 1
 
 
-def _is_lossless(header):
+def _is_lossless(header: JpegHeader) -> bool:
     return PROCESSES.get(header.process) == "lossless"
 
 
-def _jpeg_ls(data, shape):
+def _jpeg_ls(data: bytes, shape: tuple[int, int]) -> Decoded:
     import imagecodecs
 
     data = _to_end(data)
@@ -125,7 +127,7 @@ def _jpeg_ls(data, shape):
     return imagecodecs.jpegls_decode(data, out=np.empty(shape, np.uint8 if precision <= 8 else np.uint16)), precision
 
 
-def _jpeg_2000(data, shape):
+def _jpeg_2000(data: bytes, shape: tuple[int, int]) -> Decoded:
     import imagecodecs
 
     begins = data.find(JPEG_2000_SIZE)  # some writers put the boxes of a JP2 file before it
@@ -137,7 +139,7 @@ def _jpeg_2000(data, shape):
     return imagecodecs.jpeg2k_decode(data[begins:]), (depth & 0x7F) + 1
 
 
-def _run_lengths(data, shape, planes):
+def _run_lengths(data: bytes, shape: tuple[int, int], planes: int) -> UInt[np.ndarray, "rows columns"]:
     """Segments of bytes, the most significant byte of all pixels first."""
     if len(data) < 64:
         raise ValueError("run lengths cut short")
@@ -155,7 +157,7 @@ def _run_lengths(data, shape, planes):
     return bytes_of_pixels.view(f"<u{planes}").reshape(shape)
 
 
-def _unpack_bits(packed, length):
+def _unpack_bits(packed: bytes, length: int) -> bytearray:
     """PackBits: a byte below 128 counts bytes that follow, one above says how often the next is repeated."""
     unpacked, place = bytearray(), 0
     while len(unpacked) < length and place + 1 < len(packed):

@@ -7,10 +7,11 @@ import collections
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
@@ -96,7 +97,7 @@ def check_apart(folder: Path, few: FoundSeries, series: FoundSeries) -> None:
         )
 
 
-def _wanted(folder, found, series_uid):
+def _wanted(folder: Path, found: Sequence[FoundSeries], series_uid: str | None) -> FoundSeries:
     if series_uid is not None:
         for series in found:
             if series.series_uid == series_uid:
@@ -120,9 +121,10 @@ def _wanted(folder, found, series_uid):
     return longer[0]
 
 
-def _found_series(series_uid, headers):
+def _found_series(series_uid: str, headers: list[Header]) -> FoundSeries:
     problems = list(field_problems(headers))
-    slice_distance_mm, grid = math.nan, None
+    slice_distance_mm = math.nan
+    grid: Grid | None = None
     if not problems:
         headers, slice_distance_mm, grid, problems = _stack(headers)
     # These say nothing about where the slices lie.
@@ -132,7 +134,7 @@ def _found_series(series_uid, headers):
     )
 
 
-def _stack(headers):
+def _stack(headers: list[Header]) -> tuple[list[Header], float, Grid | None, list[str]]:
     """Sorts slices along their normal: the headers, the usual distance, the grid, and the problems of the stack."""
     if len(headers) < 2:
         return headers, math.nan, None, ["single slice: 1 DICOM slice, expected a series of at least 2"]
@@ -166,7 +168,9 @@ def _stack(headers):
     return headers, usual_mm, grid, []
 
 
-def _step_problems(names, heights_mm, steps_mm, usual_mm) -> Iterator[str]:
+def _step_problems(
+    names: Sequence[str], heights_mm: Float[np.ndarray, " n"], steps_mm: Float[np.ndarray, " n-1"], usual_mm: float
+) -> Iterator[str]:
     doubled = np.flatnonzero(steps_mm < DUPLICATE_DISTANCE_MM)
     if len(doubled):
         at = doubled[0]

@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,10 @@ from medssl_jax.imaging.geometry import Grid, check_extent
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)  # read, so that who asks can say what is wrong
 LONGEST_SHOWN = 80
+
+Fields = Mapping[str, str]  # what stands in the header, by name
+Number = TypeVar("Number", int, float)
+NumbersOf = Callable[[Sequence[str]], tuple[Number, ...]]  # `whole_numbers` or `decimal_numbers`
 
 
 class VolumeHeader(NamedTuple):

@@ -9,12 +9,17 @@ The format: https://itk.org/Wiki/ITK/MetaIO/Documentation
 import dataclasses
 import re
 import string
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.formats.header import (
+    Fields,
+    Number,
+    NumbersOf,
     VolumeHeader,
     beside,
     decimal_numbers,
@@ -63,7 +68,8 @@ def read_header(path: Path) -> VolumeHeader:
     for name, values in ONLY_READ_WITH.items():
         if fields.get(name, values[0]) not in values:
             raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {values[0]}: convert it")
-    size_xyz = _numbers(path, fields, whole_numbers, 3, "DimSize")
+    x, y, z = _numbers(path, fields, whole_numbers, 3, "DimSize")
+    size_xyz = (x, y, z)
     if min(size_xyz) < 1:
         raise InputError(f"{path}: DimSize = {shown(fields['DimSize'])}, expected at least 1 voxel on each axis")
     voxels = _voxel_data(path, fields, size_xyz, header_bytes)
@@ -93,7 +99,7 @@ def header_text(grid: Grid, dtype: np.dtype, data_name: str, compressed_bytes: i
     return "".join(f"{key} = {value}\n" for key, value in fields.items())
 
 
-def _fields(path):
+def _fields(path: Path) -> tuple[Fields, int]:
     """The `NAME = VALUE` lines of the header, and the number of bytes they take."""
     with path.open("rb") as file:
         start = file.read(LONGEST_HEADER)
@@ -114,7 +120,7 @@ def _fields(path):
     return fields, position
 
 
-def _voxel_data(path, fields, size_xyz, header_bytes) -> VoxelData:
+def _voxel_data(path: Path, fields: Fields, size_xyz: tuple[int, int, int], header_bytes: int) -> VoxelData:
     if not _is_true(path, fields, "BinaryData", default="True"):
         raise InputError(f"{path}: BinaryData = False, expected binary data: save it as a binary MetaImage")
     element = fields.get("ElementType", "absent")
@@ -138,7 +144,7 @@ def _voxel_data(path, fields, size_xyz, header_bytes) -> VoxelData:
     return data
 
 
-def _after_header(path, fields, data) -> VoxelData:
+def _after_header(path: Path, fields: Fields, data: VoxelData) -> VoxelData:
     """The voxels behind a header of `HeaderSize` bytes; -1 is MetaImage's word for "what the file ends with"."""
     (skipped,) = _numbers(path, fields, whole_numbers, 1, "HeaderSize")
     if skipped < (0 if data.is_compressed else -1):
@@ -147,7 +153,7 @@ def _after_header(path, fields, data) -> VoxelData:
     return dataclasses.replace(data, offset=at_the_end if skipped == -1 else data.offset + skipped)
 
 
-def _check_compressed_size(path, fields, data):
+def _check_compressed_size(path: Path, fields: Fields, data: VoxelData) -> None:
     (expected,) = _numbers(path, fields, whole_numbers, 1, "CompressedDataSize")
     found = data.path.stat().st_size - data.offset
     if found != expected:
@@ -157,7 +163,7 @@ def _check_compressed_size(path, fields, data):
         )
 
 
-def _grid(path, fields, size_xyz) -> Grid:
+def _grid(path: Path, fields: Fields, size_xyz: tuple[int, int, int]) -> Grid:
     spacing = _numbers(path, fields, decimal_numbers, 3, "ElementSpacing", "ElementSize")
     check_spacing(spacing, f"{path}: ElementSpacing")
     origin = _one_of(path, fields, ORIGIN_FIELDS, (0.0, 0.0, 0.0))
@@ -166,7 +172,7 @@ def _grid(path, fields, size_xyz) -> Grid:
     return grid_of_header(path, size_xyz, np.array(spacing), np.array(origin), np.reshape(axes, (3, 3)).T)
 
 
-def _one_of(path, fields, names, default):
+def _one_of(path: Path, fields: Fields, names: Sequence[str], default: tuple[float, ...]) -> tuple[float, ...]:
     """The numbers of the fields in `names` that are there."""
     given = {name: _numbers(path, fields, decimal_numbers, len(default), name) for name in names if name in fields}
     if len(set(given.values())) > 1:
@@ -174,7 +180,7 @@ def _one_of(path, fields, names, default):
     return next(iter(given.values()), default)
 
 
-def _numbers(path, fields, kind, count, *names):
+def _numbers(path: Path, fields: Fields, kind: NumbersOf[Number], count: int, *names: str) -> tuple[Number, ...]:
     name = next((each for each in names if each in fields), None)
     if name is None:
         raise InputError(f"{path}: no {names[0]} in the header, expected {count} numbers")
@@ -187,18 +193,18 @@ def _numbers(path, fields, kind, count, *names):
     return numbers
 
 
-def _is_true(path, fields, name, default="False") -> bool:
+def _is_true(path: Path, fields: Fields, name: str, default: str = "False") -> bool:
     value = fields.get(name, default)
     if value.lower() not in ("true", "t", "1", "false", "f", "0"):
         raise InputError(f"{path}: {name} = {shown(value)}, expected True or False: copy the file again")
     return value.lower() in ("true", "t", "1")
 
 
-def _side_it_comes_from(axis_xyz):
+def _side_it_comes_from(axis_xyz: Float[np.ndarray, "3"]) -> str:
     """R for an index axis that runs from right to left."""
     world_axis = int(np.argmax(np.abs(axis_xyz)))
     return ("RL", "AP", "IS")[world_axis][int(axis_xyz[world_axis] < 0)]
 
 
-def _join(numbers):
+def _join(numbers: Iterable[float]) -> str:
     return " ".join(repr(float(each)).removesuffix(".0") for each in numbers)

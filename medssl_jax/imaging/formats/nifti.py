@@ -93,7 +93,7 @@ def read_header(path: Path) -> VolumeHeader:
     return VolumeHeader(_grid(path, fields, size_xyz), data)
 
 
-def _fields(path):
+def _fields(path: Path) -> tuple[np.void, bool]:
     """The header as a NumPy record, and whether the file is compressed; its name may say otherwise."""
     with path.open("rb") as file:
         is_compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
@@ -115,7 +115,7 @@ def _fields(path):
     raise InputError(f"{path}: cannot be read: no header of NIfTI-1 with its voxels in the same file: convert it")
 
 
-def _size_xyz(path, fields) -> tuple[int, int, int]:
+def _size_xyz(path: Path, fields: np.void) -> tuple[int, int, int]:
     rank, *sizes = fields["dim"].tolist()
     while rank > 3 and sizes[rank - 1 :][:1] == [1]:  # a series of one volume
         rank -= 1
@@ -127,7 +127,7 @@ def _size_xyz(path, fields) -> tuple[int, int, int]:
     return tuple(sizes)
 
 
-def _scaling(path, fields) -> tuple[float, float]:
+def _scaling(path: Path, fields: np.void) -> tuple[float, float]:
     slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     if (slope, intercept) == (0, 0):  # NIfTI's word for "as stored"
         return 1.0, 0.0
@@ -139,7 +139,7 @@ def _scaling(path, fields) -> tuple[float, float]:
     return slope, intercept
 
 
-def _grid(path, fields, size_xyz) -> Grid:
+def _grid(path: Path, fields: np.void, size_xyz: tuple[int, int, int]) -> Grid:
     unit = int(fields["xyzt_units"]) & SPACE_UNITS
     if unit not in MM_OF_UNIT:
         raise InputError(f"{path}: xyzt_units = {unit}, expected 2 (mm), or 1 or 3 for m or micrometres: convert it")
@@ -151,7 +151,9 @@ def _grid(path, fields, size_xyz) -> Grid:
     return grid_of_header(path, size_xyz, spacing_xyz * MM_OF_UNIT[unit], origin_xyz * MM_OF_UNIT[unit], axes)
 
 
-def _axes_and_origin(path, fields, spacing_xyz) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+def _axes_and_origin(
+    path: Path, fields: np.void, spacing_xyz: Float[np.ndarray, "3"]
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
     """The world directions (LPS) of the x, y, z index axes as columns, and where voxel 0 lies, in the file's unit."""
     transform = _transform(path, fields, spacing_xyz)
     if transform is None:
@@ -165,7 +167,7 @@ def _axes_and_origin(path, fields, spacing_xyz) -> tuple[Float[np.ndarray, "3 3"
     return RAS_TO_LPS @ (transform[:, :3] / lengths), RAS_TO_LPS @ transform[:, 3]
 
 
-def _transform(path, fields, spacing_xyz) -> Float[np.ndarray, "3 4"] | None:
+def _transform(path: Path, fields: np.void, spacing_xyz: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 4"] | None:
     """From voxel to world (RAS): the sform if it is the scanner's, the only one or the same; else the qform if any."""
     qform = _qform(path, fields, spacing_xyz) if fields["qform_code"] > 0 else None
     if fields["sform_code"] <= 0:
@@ -183,7 +185,7 @@ def _transform(path, fields, spacing_xyz) -> Float[np.ndarray, "3 4"] | None:
     return qform
 
 
-def _qform(path, fields, spacing_xyz) -> Float[np.ndarray, "3 4"]:
+def _qform(path: Path, fields: np.void, spacing_xyz: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 4"]:
     from scipy.spatial.transform import Rotation
 
     bcd = fields["quatern_bcd"].astype(np.float64)
@@ -196,7 +198,7 @@ def _qform(path, fields, spacing_xyz) -> Float[np.ndarray, "3 4"]:
     return np.column_stack([axes * spacing_xyz, fields["qoffset_xyz"].astype(np.float64)])
 
 
-def _is_rigid(transform) -> bool:
+def _is_rigid(transform: Float[np.ndarray, "3 4"]) -> bool:
     lengths = np.linalg.norm(transform[:, :3], axis=0)
     if not lengths.all():
         return False

@@ -9,6 +9,7 @@ The format: https://teem.sourceforge.net/nrrd/format.html
 import math
 import re
 import string
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from jaxtyping import Float
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.formats.header import (
+    Fields,
+    Number,
+    NumbersOf,
     VolumeHeader,
     beside,
     decimal_numbers,
@@ -74,6 +78,9 @@ MILLIMETRES = ("", "mm", "millimeter", "millimeters", "millimetre", "millimetres
 VECTOR = re.compile(r"\([^()]*\)|none")
 COMMA = re.compile(r"\s*,\s*", re.ASCII)
 
+# Spacing, origin, and directions as columns.
+Axes = tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]
+
 
 def read_header(path: Path) -> VolumeHeader:
     """Raises `InputError` if it is not that of a volume, or the voxels are missing or not as long as it says."""
@@ -103,7 +110,7 @@ def read_header(path: Path) -> VolumeHeader:
     return VolumeHeader(_grid(path, fields, size_xyz, axes), data)
 
 
-def _fields(path):
+def _fields(path: Path) -> tuple[Fields, int]:
     """The `FIELD: VALUE` lines of the header by field, and the bytes the header takes."""
     with path.open("rb") as file:
         start = file.read(LONGEST_HEADER)
@@ -133,7 +140,7 @@ def _fields(path):
     return fields, position
 
 
-def _sizes_and_axes(path, fields) -> tuple[tuple[int, ...], list[int]]:
+def _sizes_and_axes(path: Path, fields: Fields) -> tuple[tuple[int, ...], list[int]]:
     """The size of every axis, and which three of them are those of the volume: x, y, z."""
     (rank,) = _numbers(path, fields, "dimension", whole_numbers, 1)
     if not 1 <= rank <= 16:
@@ -151,21 +158,21 @@ def _sizes_and_axes(path, fields) -> tuple[tuple[int, ...], list[int]]:
     return sizes, axes
 
 
-def _dtype(path, fields) -> np.dtype:
+def _dtype(path: Path, fields: Fields) -> np.dtype:
     code = DTYPE_OF_TYPE[_choice(path, fields, "type", DTYPE_OF_TYPE)]
     if np.dtype(code).itemsize == 1:
         return np.dtype(code)
     return np.dtype(BYTE_ORDER_OF_ENDIAN[_choice(path, fields, "endian", BYTE_ORDER_OF_ENDIAN)] + code)
 
 
-def _data_file_name(path, fields) -> str:
+def _data_file_name(path: Path, fields: Fields) -> str:
     name = fields["data file"]
     if re.match(r"(SKIP)?LIST\b", name) or re.search(r"%\d*d", name):
         raise InputError(f"{path}: data file = {shown(name)}, expected one file: save the volume in one")
     return name
 
 
-def _after_lines(path, offset, count) -> int:
+def _after_lines(path: Path, offset: int, count: int) -> int:
     """The offset of what follows `count` lines."""
     with path.open("rb") as file:
         file.seek(offset)
@@ -175,7 +182,7 @@ def _after_lines(path, offset, count) -> int:
         return file.tell()
 
 
-def _skip(path, fields, name, least=0) -> int:
+def _skip(path: Path, fields: Fields, name: str, least: int = 0) -> int:
     if name not in fields:
         return 0
     (count,) = _numbers(path, fields, name, whole_numbers, 1)
@@ -184,7 +191,7 @@ def _skip(path, fields, name, least=0) -> int:
     return count
 
 
-def _grid(path, fields, size_xyz, axes) -> Grid:
+def _grid(path: Path, fields: Fields, size_xyz: tuple[int, int, int], axes: Sequence[int]) -> Grid:
     for name in ("space units", "units"):
         others = [unit for unit in re.findall(r'"([^"]*)"', fields.get(name, "")) if unit.lower() not in MILLIMETRES]
         if others:
@@ -194,7 +201,7 @@ def _grid(path, fields, size_xyz, axes) -> Grid:
     return grid_of_header(path, size_xyz, spacing, origin, directions)
 
 
-def _in_space(path, fields, axes):
+def _in_space(path: Path, fields: Fields, axes: Sequence[int]) -> Axes:
     """The spacing, the origin and the directions, as columns, of a volume with a vector for each of its axes."""
     if "space dimension" in fields and ("space" in fields or fields["space dimension"] != "3"):
         raise InputError(
@@ -214,7 +221,7 @@ def _in_space(path, fields, axes):
     return spacing, to_lps @ origin, to_lps @ (directions / spacing[:, None]).T
 
 
-def _along_axes(path, fields, axes):
+def _along_axes(path: Path, fields: Fields, axes: Sequence[int]) -> Axes:
     """The same of a volume that lies in no space but along its own axes."""
     if {"space directions", "space origin"} & fields.keys():
         raise InputError(f"{path}: space directions or origin without a space, expected one such as LPS")
@@ -233,7 +240,7 @@ def _along_axes(path, fields, axes):
     return spacing, origin, np.eye(3)
 
 
-def _vectors(path, fields, name, count) -> list[Float[np.ndarray, "3"]]:
+def _vectors(path: Path, fields: Fields, name: str, count: int) -> list[Float[np.ndarray, "3"]]:
     """`(x,y,z)` for each axis; of an axis without a direction, `none`, nan."""
     text = _value(path, fields, name)
     try:
@@ -248,7 +255,7 @@ def _vectors(path, fields, name, count) -> list[Float[np.ndarray, "3"]]:
     return [np.array(each) for each in vectors]
 
 
-def _choice(path, fields, name, choices) -> str:
+def _choice(path: Path, fields: Fields, name: str, choices: Collection[str]) -> str:
     value = _value(path, fields, name)
     key = value.lower()
     if key not in choices:
@@ -257,21 +264,21 @@ def _choice(path, fields, name, choices) -> str:
     return key
 
 
-def _words(path, fields, name, count) -> list[str]:
+def _words(path: Path, fields: Fields, name: str, count: int) -> list[str]:
     words = words_of(_value(path, fields, name))
     if len(words) != count:
         raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {count}, one an axis")
     return words
 
 
-def _numbers(path, fields, name, kind, count):
+def _numbers(path: Path, fields: Fields, name: str, kind: NumbersOf[Number], count: int) -> tuple[Number, ...]:
     try:
         return kind(_words(path, fields, name, count))
     except ValueError:
         raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {count} numbers") from None
 
 
-def _value(path, fields, name) -> str:
+def _value(path: Path, fields: Fields, name: str) -> str:
     if name not in fields:
         raise InputError(f"{path}: no {name} in the header, expected it in a volume")
     return fields[name]

@@ -142,20 +142,20 @@ class Inflated:
         return bool(self._stored)
 
 
-def _pieces(stream, count) -> Iterator[bytes]:
+def _pieces(stream: BinaryIO | Inflated, count: int) -> Iterator[bytes]:
     """`count` bytes; where the stream ends, the rest is missing."""
     for done in range(0, count, PIECE_BYTES):
         yield stream.read(min(PIECE_BYTES, count - done))
 
 
-def _wrong_length(data, found):
+def _wrong_length(data: VoxelData, found: str) -> InputError:
     return InputError(
         f"{data.path}: {found} bytes of voxels, expected {data.byte_count} ({data.claim}): header and voxels do not "
         "belong together: copy the file again"
     )
 
 
-def _values(stored, data):
+def _values(stored: Num[np.ndarray, " n"], data: VoxelData) -> Num[np.ndarray, " n"]:
     if (data.slope, data.intercept) == (1, 0):
         return stored
     # As ITK computes them: two values that round to one HU there are one HU here.
@@ -165,5 +165,5 @@ def _values(stored, data):
         return scaled.astype(kind)
 
 
-def _stored_bytes(data):
+def _stored_bytes(data: VoxelData) -> int:
     return data.path.stat().st_size - data.offset

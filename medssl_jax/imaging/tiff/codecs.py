@@ -33,7 +33,7 @@ def decode_segment(image: TiffImage, number: int, data: bytes) -> UInt8[np.ndarr
     return np.ascontiguousarray(green)
 
 
-def _decode_jpeg(image, number, data):
+def _decode_jpeg(image: TiffImage, number: int, data: bytes) -> UInt8[np.ndarray, "rows columns channels"]:
     if image.jpeg_header is not None:
         data = image.jpeg_header + data + ENDING
     return decode_jpeg(
@@ -45,7 +45,7 @@ def _decode_jpeg(image, number, data):
     )
 
 
-def _decode_bytes(image, number, data):
+def _decode_bytes(image: TiffImage, number: int, data: bytes | bytearray) -> UInt8[np.ndarray, "rows columns channels"]:
     rows = int(image.rows_of(number))
     if image.bits_reversed:
         data = imagecodecs.bitorder_decode(data)
@@ -59,7 +59,7 @@ def _decode_bytes(image, number, data):
     return np.frombuffer(data, np.uint8, rows * image.segment_row).reshape(rows, image.segment_width, -1)
 
 
-def _decode_lzw(data, rows, columns):
+def _decode_lzw(data: bytes | bytearray, rows: int, columns: int) -> bytes:
     """Has libtiff decode it, as a TIFF of its own: other decoders trust each code and end the process for a wrong one.
 
     The fields are width, height, bits, compression, photometric interpretation, offset, channels, rows, bytes.
@@ -72,7 +72,7 @@ def _decode_lzw(data, rows, columns):
     return imagecodecs.tiff_decode(header + data).tobytes()
 
 
-DECODERS: dict[int, Callable] = {
+DECODERS: dict[int, Callable[..., bytes | bytearray]] = {
     PACKBITS: imagecodecs.packbits_decode,
     **dict.fromkeys(DEFLATE, imagecodecs.deflate_decode),
     **dict.fromkeys(ZSTD, imagecodecs.zstd_decode),

@@ -29,7 +29,7 @@ class GreyTiff:
       InputError: not a TIFF, truncated, or an image of another kind.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         try:
             self._file = open(self.path, "rb")  # noqa: SIM115 - close() is the caller's
@@ -93,10 +93,10 @@ class GreyTiff:
         self._file.close()
 
     @property
-    def _kind(self):
+    def _kind(self) -> str:
         return "tile" if self._image.is_tiled else "strip"
 
-    def _map_rows(self, top, bottom):
+    def _map_rows(self, top: int, bottom: int) -> UInt8[np.ndarray, "rows columns"]:
         """Rows of an uncompressed image; a map of its own for each piece, so that memory is given back with it."""
         image = self._image
         skipped_planes = GREEN * self.height * self.width if image.planes else 0
@@ -105,7 +105,7 @@ class GreyTiff:
         rows = np.memmap(self.path, np.uint8, "r", offset=offset, shape=shape)
         return np.asarray(rows)[..., GREEN if image.channels_together == 3 else 0]
 
-    def _decode_segment(self, number):
+    def _decode_segment(self, number: int) -> UInt8[np.ndarray, "rows columns"]:
         image = self._image
         if image.planes:
             number += GREEN * image.segments_across * image.segments_down

@@ -6,11 +6,12 @@ nothing is read beyond the file, and a list only when it is asked for.
 
 import enum
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt
 
 from medssl_jax.core.errors import InputError
 
@@ -94,7 +95,7 @@ class Directory:
         """The bytes of a field, None where there is none."""
         return self._values(field, BYTES, "bytes").tobytes() if field in self._entries else None
 
-    def _values(self, field, types, expected):
+    def _values(self, field: Field, types: Mapping[int, str], expected: str) -> UInt[np.ndarray, " count"]:
         entry = self._entries[field]
         kind, count = int(entry["type"]), int(entry["count"])
         if kind not in types:
@@ -108,7 +109,7 @@ class Directory:
             value = self._reader.read(place, count * dtype.itemsize)
         return np.frombuffer(value, dtype, count)
 
-    def _unexpected(self, field, found):
+    def _unexpected(self, field: Field, found: str) -> InputError:
         return InputError(
             f"{self._reader.path}: the field {field.name} of its image at byte {self._place} {found}: copy or export "
             "it again"
@@ -136,7 +137,7 @@ def read_directories(path: Path, file: BinaryIO) -> list[Directory]:
 class _Reader:
     """The file, and how numbers stand in it."""
 
-    def __init__(self, path, file):
+    def __init__(self, path: Path, file: BinaryIO):
         self.path, self._file = path, file
         self.size = os.fstat(file.fileno()).st_size
         head = self.read(0, 4)
@@ -153,13 +154,13 @@ class _Reader:
         short, value = f"{self.order}u2", "V8" if is_big else "V4"
         self._entry = np.dtype([("field", short), ("type", short), ("count", self.offset_type), ("value", value)])
 
-    def first_directory(self):
+    def first_directory(self) -> int:
         place = self._number(self._first_place, self.offset_type)
         if not place:
             raise self.unreadable("it has no image")
         return place
 
-    def directory(self, place):
+    def directory(self, place: int) -> tuple[Directory, int]:
         """The directory at `place`, and where the next one is."""
         count = self._number(place, self._count_type)
         if not 0 < count <= MOST_FIELDS:
@@ -169,16 +170,16 @@ class _Reader:
         entries = np.frombuffer(self._exactly(begins, ends - begins), self._entry)
         return Directory(self, place, entries), self._number(ends, self.offset_type)
 
-    def read(self, place, length):
+    def read(self, place: int, length: int) -> bytes:
         return os.pread(self._file.fileno(), length, place) if place <= self.size else b""
 
-    def unreadable(self, reason):
+    def unreadable(self, reason: str) -> InputError:
         return InputError(f"{self.path}: cannot be read as TIFF ({reason}): copy or export it again")
 
-    def _number(self, place, dtype):
+    def _number(self, place: int, dtype: str) -> int:
         return int(np.frombuffer(self._exactly(place, np.dtype(dtype).itemsize), dtype)[0])
 
-    def _exactly(self, place, length):
+    def _exactly(self, place: int, length: int) -> bytes:
         data = self.read(place, length)
         if len(data) < length:
             raise self.unreadable(f"a directory lies beyond its end, {self.size} bytes")

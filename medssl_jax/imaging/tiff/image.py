@@ -16,7 +16,7 @@ from jaxtyping import Int64
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.jpeg import read_jpeg_header
-from medssl_jax.imaging.tiff.header import Field, read_directories
+from medssl_jax.imaging.tiff.header import Directory, Field, read_directories
 
 NOT_COMPRESSED, LZW, JPEG, PACKBITS = 1, 5, 7, 32773
 DEFLATE, ZSTD = {8, 32946}, {34926, 50000}
@@ -141,15 +141,15 @@ def full_image(path: Path, file: BinaryIO) -> TiffImage:
     return image
 
 
-def _shape(directory):
+def _shape(directory: Directory) -> tuple[int, int]:
     return directory.number(Field.ImageLength), directory.number(Field.ImageWidth)
 
 
-def _stored(directory):
+def _stored(directory: Directory) -> list[list[int]]:
     return [directory.numbers(field, 0).tolist() for field in STORED]
 
 
-def _check_kind(path, directory):
+def _check_kind(path: Path, directory: Directory) -> None:
     compression = directory.number(Field.Compression, NOT_COMPRESSED)
     if compression not in COMPRESSIONS:
         names, name = ", ".join(dict.fromkeys(COMPRESSIONS.values())), OTHER_COMPRESSIONS.get(compression)
@@ -177,15 +177,15 @@ def _check_kind(path, directory):
             raise InputError(f"{path}: {field.name} is {directory.number(field)}, expected 1 or 2: export it again")
 
 
-def _photometric(directory):
+def _photometric(directory: Directory) -> int:
     return directory.number(Field.PhotometricInterpretation)
 
 
-def _has_planes(directory):
+def _has_planes(directory: Directory) -> bool:
     return directory.number(Field.SamplesPerPixel, 1) > 1 and directory.number(Field.PlanarConfiguration, 1) == 2
 
 
-def _image(path, directory, height, width):
+def _image(path: Path, directory: Directory, height: int, width: int) -> TiffImage:
     is_tiled = Field.TileWidth in directory
     if is_tiled:
         segment = directory.number(Field.TileLength), directory.number(Field.TileWidth)
@@ -218,7 +218,7 @@ def _image(path, directory, height, width):
     )
 
 
-def _with_mcu_starts(path, file, directory, image):
+def _with_mcu_starts(path: Path, file: BinaryIO, directory: Directory, image: TiffImage) -> TiffImage:
     """An NDPI image is one JPEG strip with a list of places where a decoder may begin: those make tiles of it.
 
     Each tile is a restart interval, which is as high as a unit of the JPEG image and a whole part of its width.
@@ -256,7 +256,7 @@ def _with_mcu_starts(path, file, directory, image):
     )
 
 
-def _check_segments(path, file, image):
+def _check_segments(path: Path, file: BinaryIO, image: TiffImage) -> None:
     segments = image.segments_across * image.segments_down * (image.channels if image.planes else 1)
     for found in (len(image.offsets), len(image.counts)):
         if found != segments:
