@@ -8,13 +8,14 @@ Item = TypeVar("Item")
 
 @runtime_checkable
 class Progress(Protocol):
-    """Wraps what a long loop goes through; `total` is needed where it has no length."""
+    """Shows the progress of a long loop."""
 
-    def __call__(self, items: Iterable[Item], total: int | None = None) -> Iterator[Item]: ...  # noqa: D102
+    def __call__(self, items: Iterable[Item], *, total: int | None = None) -> Iterator[Item]:
+        """Yields `items` as they come; `total` is needed where they have no length."""
 
 
-def silent(items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
-    """No progress shown."""
+def silent(items: Iterable[Item], *, total: int | None = None) -> Iterator[Item]:
+    """Yields `items` and shows nothing."""
     del total
     return iter(items)
 
@@ -22,7 +23,7 @@ def silent(items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
 def progress_bar(doing: str, unit: str) -> Progress:
     """A bar on stderr with count, rate in `unit`/s and time left."""
 
-    def wrap(items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
+    def wrap(items: Iterable[Item], *, total: int | None = None) -> Iterator[Item]:
         from rich import progress
         from rich.console import Console
 

@@ -52,7 +52,7 @@ def prepare_scan(scan: ScanFiles, volume: Volume | None = None) -> PreparedScan:
       InputError: see `read_volume`, `read_labels` and `prepare_volume`.
     """
     if volume is None:
-        volume = read_volume(scan.path, scan.series_uid)
+        volume = read_volume(scan.path, series_uid=scan.series_uid)
     lungs, lung_labels = None, scan.lung_labels
     if scan.lungs_path is not None:
         lungs = read_labels(scan.lungs_path)

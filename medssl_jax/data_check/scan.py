@@ -91,7 +91,7 @@ def distance_to_mask_mm(centre_xyz_mm: Float[np.ndarray, "3"], mask: Volume, lab
 def _read(scan: ScanFiles, *, whole: bool) -> tuple[VolumeSample, Volume | None]:
     if not whole:
         return sample_volume(scan.path, scan.series_uid), None
-    volume = read_volume(scan.path, scan.series_uid)
+    volume = read_volume(scan.path, series_uid=scan.series_uid)
     return sample_of_volume(volume), volume
 
 

@@ -48,7 +48,7 @@ class Volume:
             raise ValueError(f"array of shape {self.array_zyx.shape} on a grid of size {self.grid.size_zyx}")
 
 
-def read_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> Volume:
+def read_volume(path: str | os.PathLike[str], *, series_uid: str | None = None) -> Volume:
     """Reads a CT as int16 HU; padding outside the field of view (-2048, -3024) is left as it is.
 
     `path` has one of `EXTENSIONS` or is a folder with the DICOM slices of one CT series, or with those of `series_uid`

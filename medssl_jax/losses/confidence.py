@@ -1,7 +1,8 @@
 """The losses that make the low-resolution network's confidence mean something (SOS, arXiv 2003.05080).
 
 N_s are the class probabilities of the low-resolution network (LRN), N_h those of the high-resolution network (HRN),
-m the largest of N_s: the confidence. All losses are per slide.
+m the largest of N_s: the confidence. All losses are of each slide. They raise `ValueError` unless N_s and N_h are of
+shape (b, k) and the labels of (b,): other shapes would be broadcast.
 """
 
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class ExecutiveLosses(NamedTuple):
-    """What is wrong with the confidence of each slide."""
+    """Too little confidence of each slide where the LRN is right, and too much where only the HRN is."""
 
     hesitant: Float[Array, " b"]
     hurried: Float[Array, " b"]
@@ -22,7 +23,8 @@ class ExecutiveLosses(NamedTuple):
 def paradoxical_loss(
     low_probability: Float[Array, "b k"], high_probability: Float[Array, "b k"], labels: Int[Array, " b"]
 ) -> Float[Array, " b"]:
-    """max(N_s[x] - N_h[x], 0), x the true class: the LRN ought not to know better than the HRN (L_2)."""
+    """max(N_s[x] - N_h[x], 0), x the true class: the LRN must not know better than the HRN (L_2)."""
+    _check_shapes(low_probability, high_probability, labels)
     # Not by indexing: the gradient of that has no fixed order on a GPU.
     true_class = jax.nn.one_hot(labels, low_probability.shape[-1])
     return jnp.maximum(((low_probability - high_probability) * true_class).sum(-1), 0)
@@ -42,6 +44,7 @@ def executive_losses(
     wrong nothing is asked. Being right is a constant of the step, so no gradient reaches the HRN. Raises `ValueError`
     unless 1/k < c < c + eps <= 1.
     """
+    _check_shapes(low_probability, high_probability, labels)
     if not 1 / low_probability.shape[-1] < c < c + eps <= 1:
         raise ValueError(
             f"c is {c} and eps {eps}: the confidence of {low_probability.shape[-1]} classes needs "
@@ -59,6 +62,15 @@ def executive_losses(
 def switches(
     low_probability: Float[Array, "b k"] | Float[np.ndarray, "b k"], c: float
 ) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:
-    """Whether the HRN is asked: not where m > c. Equality switches, since L_hu is 0 there."""
+    """True where the slide is sent to the HRN, which is where m <= c: L_hu is 0 at equality."""
     # A Python float is compared in the precision of the probabilities, so that 0.9 equals float32's 0.9.
     return low_probability.max(-1) <= float(c)
+
+
+def _check_shapes(low_probability: Array, high_probability: Array, labels: Array) -> None:
+    low, high, true = low_probability.shape, high_probability.shape, labels.shape
+    if len(low) != 2 or high != low or true != low[:1]:
+        raise ValueError(
+            f"low_probability, high_probability and labels of shapes {low}, {high} and {true}: "
+            "expected (b, k), (b, k) and (b,)"
+        )

@@ -17,8 +17,12 @@ def soft_target_focal_loss(
 
     [a0 + y (a1 - a0)] |y - p|^gamma CE(y, p), with a0 and a1 the weights of negatives and positives. It is focal loss
     for y in {0, 1} and zero at p = y. No gradient reaches `targets`. Raises `ValueError` for gamma below 1, where
-    the gradient at p = y is infinite.
+    the gradient at p = y is infinite, and for shapes that differ, which would be broadcast.
     """
+    if logits.shape != targets.shape:
+        raise ValueError(
+            f"logits of shape {logits.shape} and targets of shape {targets.shape}: expected the same shape"
+        )
     if gamma < 1:
         raise ValueError(f"gamma is {gamma}: below 1 the gradient at p = y is infinite, choose 1 or more")
     targets = jax.lax.stop_gradient(targets)

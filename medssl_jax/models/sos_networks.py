@@ -26,17 +26,17 @@ class Intensities(NamedTuple):
 
 
 class LowOutput(NamedTuple):
-    """What the LRN makes of slides: `logits` (b, k), and the `feature` v (b, d) that the HRN may build on."""
+    """The logits of slides by the LRN, and the feature v that the HRN may build on."""
 
-    logits: Array
-    feature: Array
+    logits: Float[Array, "b k"]
+    feature: Float[Array, "b d"]
 
 
 class HighOutput(NamedTuple):
-    """What the HRN makes of slides: `logits` (b, k), and the `attention` (b, n) it paid to each patch."""
+    """The logits of slides by the HRN, and the attention it paid to each patch."""
 
-    logits: Array
-    attention: Array
+    logits: Float[Array, "b k"]
+    attention: Float[Array, "b n"]
 
 
 class Lrn(nn.Module):
@@ -184,7 +184,7 @@ class SosNetworks:
         return (grey_levels.astype(jnp.float32) * scale - self.intensities.mean / self.intensities.deviation)[..., None]
 
 
-def make_networks(config: ml_collections.ConfigDict, layout: SlideLayout, classes: int = 4) -> SosNetworks:
+def make_networks(config: ml_collections.ConfigDict, layout: SlideLayout, *, classes: int = 4) -> SosNetworks:
     """Reads `model` and `method`.
 
     Raises `InputError` where sides and stems do not fit, or `model.intensity_deviation` has not been measured.

@@ -1,5 +1,7 @@
 """The losses by hand on the four cases, where their gradients go, and what equality does to the switch."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,3 +93,15 @@ def test_the_margin_may_end_at_certainty():
 def test_thresholds_that_mean_nothing_are_refused(c, eps):
     with pytest.raises(ValueError, match=r"needs 1/4 < c < c \+ eps <= 1"):
         executive(LOW, HIGH, c=c, eps=eps)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [((4, 3), (3,), (4,)), ((4, 3), (1, 3), (4,)), ((4, 3), (4, 3), ()), ((4, 3), (4, 3), (4, 1)), ((3,), (3,), (3,))],
+)
+def test_shapes_that_would_be_broadcast_are_refused(shapes):
+    """As in a run, where annotations are not checked."""
+    low, high, labels = (jnp.zeros(shape) for shape in shapes)
+    for loss, settings in ((paradoxical_loss, {}), (executive_losses, {"c": C, "eps": EPS})):
+        with pytest.raises(ValueError, match=r"expected \(b, k\), \(b, k\) and \(b,\)"):
+            inspect.unwrap(loss)(low, high, labels, **settings)

@@ -1,5 +1,8 @@
 """Soft-target focal loss: focal loss at hard targets, zero at p = y, gradients as they should be."""
 
+import functools
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,3 +68,10 @@ def test_pulls_the_prediction_towards_the_target_and_never_the_target():
 def test_refuses_gamma_below_one():
     with pytest.raises(ValueError, match=r"gamma is 0\.5: below 1"):
         soft_target_focal_loss(jnp.zeros(1), jnp.zeros(1), negative_weight=0.1, positive_weight=0.9, gamma=0.5)
+
+
+def test_shapes_that_differ_are_refused_before_anything_is_broadcast():
+    """As in a run, where annotations are not checked; and at trace time, since shapes are static."""
+    loss = jax.jit(functools.partial(inspect.unwrap(soft_target_focal_loss), **SETTINGS))
+    with pytest.raises(ValueError, match=r"logits of shape \(4, 3\) and targets of shape \(3,\): expected the same"):
+        loss(jnp.zeros((4, 3)), jnp.zeros(3))

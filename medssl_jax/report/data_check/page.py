@@ -119,7 +119,7 @@ def _sheets(report):
 def _figure(checked):
     scan = checked.scan
     try:
-        whole = read_volume(scan.path, scan.series_uid)
+        whole = read_volume(scan.path, series_uid=scan.series_uid)
         volume = _thinned(whole)
         lungs = _lungs(checked, whole, volume.grid)
     except (InputError, OSError):  # a defect of the scan tells of it

@@ -335,10 +335,10 @@ class TestSeveralSeries:
         return tmp_path / "ct"
 
     def test_one_is_asked_for(self, folder):
-        assert read_volume(folder, "1.2.3.5").array_zyx.shape == (9, 8, 8)
-        assert read_volume(folder, "1.2.3.4").series_uid == "1.2.3.4"
+        assert read_volume(folder, series_uid="1.2.3.5").array_zyx.shape == (9, 8, 8)
+        assert read_volume(folder, series_uid="1.2.3.4").series_uid == "1.2.3.4"
         with pytest.raises(InputError, match=r"no DICOM slices of series 1\.2"):
-            read_volume(folder, "1.2")
+            read_volume(folder, series_uid="1.2")
 
     def test_none_is(self, folder):
         with pytest.raises(InputError, match="2 series, expected one"):
@@ -377,7 +377,7 @@ class TestSmallSeriesBeside:
         edit(folder / "b.dcm", **fields)
         with pytest.raises(InputError, match=r"b\.dcm is of series .*5, but looks like a slice of series .*4:"):
             read_volume(folder)
-        assert read_volume(folder, "1.2.3.4").array_zyx.shape == (8, 8, 8)
+        assert read_volume(folder, series_uid="1.2.3.4").array_zyx.shape == (8, 8, 8)
 
     def test_a_damaged_identifier_is_told_in_short(self, tmp_path, write_series):
         folder = write_series(tmp_path / "ct")
