@@ -135,7 +135,7 @@ def with_training_slides(
 
 def networks_of(config: ml_collections.ConfigDict) -> SosNetworks:
     """The networks that the method of a config has."""
-    return make_networks(config, layout_of(config.data), len(CLASSES))
+    return make_networks(config, layout_of(config.data), classes=len(CLASSES))
 
 
 def training_of(config: ml_collections.ConfigDict) -> str:
