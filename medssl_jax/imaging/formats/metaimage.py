@@ -206,5 +206,5 @@ def _side_it_comes_from(axis_xyz: Float[np.ndarray, "3"]) -> str:
     return ("RL", "AP", "IS")[world_axis][int(axis_xyz[world_axis] < 0)]
 
 
-def _join(numbers: Iterable[float]) -> str:
+def _join(numbers: Iterable[float | int]) -> str:
     return " ".join(repr(float(each)).removesuffix(".0") for each in numbers)
