@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
-from etils import epath
+from etils import epath, epy
 
 from data_builders.scan_shard import CanonicalWriter, Shard, ShardSummary, scan_features, shard_examples, write_shard
 from medssl_jax.core.atomic import writable_directory
@@ -26,6 +26,9 @@ from medssl_jax.core.progress import Progress, progress_bar
 from medssl_jax.core.worker_pool import results_as_completed
 from medssl_jax.data.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
 from medssl_jax.data.scan_files import ScanFiles
+
+with epy.lazy_imports():
+    import SimpleITK as sitk
 
 SPLIT = "scans"
 SCANS_PER_SHARD = 4  # Beam's workers hold the scans of a shard in memory
@@ -98,7 +101,9 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
             summaries = self._build(tuple(self._shards(Path(dl_manager.manual_dir))))
         self._describe(summaries)
 
-    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[Callable]]:
+    def _shard_iterators_per_split(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, list[Callable[..., Any]]]:
         return {
             SPLIT: [
                 partial(shard_examples, shard, self._summary_path(index), allow_absent=self.allow_absent)
@@ -188,8 +193,6 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
 
 
 def _write_numbered_shard(numbered: tuple[int, Shard], *, folder: Path, threads: int) -> tuple[int, ShardSummary]:
-    import SimpleITK as sitk
-
     number, shard = numbered
     # Processes side by side, each with as many threads as there are cores, only get in each other's way.
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)

@@ -23,7 +23,7 @@ SPLIT = "scans"
 GRID_FIELDS = ("spacing_zyx_mm", "origin_xyz_mm", "direction")
 
 
-class ScanSource(Sequence):
+class ScanSource:
     """The scans of a prepared data set in the order of its builder; a random-access source for grain.
 
     A damaged one raises `InputError` when it is read, a description that is damaged before.
@@ -47,7 +47,7 @@ class ScanSource(Sequence):
     def __len__(self) -> int:
         return len(self.series_uids)
 
-    def __getitem__(self, index: int) -> PreparedScan:  # type: ignore[override]
+    def __getitem__(self, index: int) -> PreparedScan:
         record = self._records[index]
         return PreparedScan(
             series_uid=self.series_uids[index],
@@ -66,7 +66,7 @@ class ScanSource(Sequence):
         return f"ScanSource({self._name!r}, fingerprint={self.fingerprint!r}, scans={len(self)}{left_out})"
 
 
-def open_scans(data_set: str, data_dir: str | os.PathLike) -> ScanSource:
+def open_scans(data_set: str, data_dir: str | os.PathLike[str]) -> ScanSource:
     """Opens what `prepare_scans` made; `InputError` if there is nothing, or its description is damaged."""
     directory = _directory(data_set, data_dir)
     check_is_made(directory, data_set)
@@ -75,8 +75,8 @@ def open_scans(data_set: str, data_dir: str | os.PathLike) -> ScanSource:
 
 def prepare_scans(
     data_set: str,
-    manual_dir: str | os.PathLike,
-    data_dir: str | os.PathLike,
+    manual_dir: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str],
     *,
     workers: int,
     progress: Progress | None = None,
@@ -118,7 +118,7 @@ def prepare_scans(
         make(builder, manual_dir, beam_runner=beam_runner, beam_options=beam_options)
 
 
-def _check_unchanged(builder, manual_dir, directory):
+def _check_unchanged(builder: Any, manual_dir: Path, directory: Path) -> None:
     if not builder.is_there(manual_dir):
         return
     source = ScanSource(directory)
@@ -147,7 +147,7 @@ def _check_unchanged(builder, manual_dir, directory):
         )
 
 
-def _directory(data_set, data_dir):
+def _directory(data_set: str, data_dir: str | os.PathLike[str]) -> Path:
     if data_set not in DATA_SETS:
         raise InputError(f"data set {data_set!r}: expected one of {', '.join(DATA_SETS)}")
     return Path(data_dir) / data_set / importlib.import_module(f"data_builders.{data_set}").VERSION

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from etils import epy
+
 from data_builders import lks
 from data_builders.lks import lks_files
 from medssl_jax.core.atomic import writable_directory
@@ -16,6 +18,9 @@ from medssl_jax.data.patch_store import PreparedSlide
 from medssl_jax.data.slide_stores import describe_source, store_path
 from medssl_jax.data.tfds_store import check_is_made, is_made, make, read_metadata
 from medssl_jax.imaging.slides import SlideLayout
+
+with epy.lazy_imports():
+    from data_builders.lks import lks_dataset_builder
 
 
 class LksSource:
@@ -58,7 +63,7 @@ class LksSource:
         return slide
 
 
-def open_lks(data_dir: str | os.PathLike) -> LksSource:
+def open_lks(data_dir: str | os.PathLike[str]) -> LksSource:
     """Opens what `prepare_lks` made; `InputError` if there is nothing."""
     directory = _lks_directory(data_dir)
     check_is_made(directory, "LKS")
@@ -66,8 +71,8 @@ def open_lks(data_dir: str | os.PathLike) -> LksSource:
 
 
 def prepare_lks(
-    manual_dir: str | os.PathLike,
-    data_dir: str | os.PathLike,
+    manual_dir: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str],
     layout: SlideLayout | None = None,
     *,
     background_threshold: float = BACKGROUND_GREY_LEVELS,
@@ -89,9 +94,7 @@ def prepare_lks(
         return
     slides = lks_files.find_slides(manual_dir)
 
-    from data_builders.lks.lks_dataset_builder import Lks
-
-    builder = Lks(
+    builder = lks_dataset_builder.Lks(
         data_dir=writable_directory(data_dir),
         file_format="array_record",
         layout=layout or SlideLayout(),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
+from etils import epy
 
 from experiments import command, data_set_flags
 from experiments.configs import focalmix, own
@@ -26,6 +27,11 @@ from medssl_jax.core.progress import progress_bar
 from medssl_jax.data_check.defects import CheckReport
 from medssl_jax.report.data_check.page import write_check_page
 from medssl_jax.report.data_check.summary import text_report
+
+with epy.lazy_imports():
+    from data_builders.folder import folder_check
+    from data_builders.luna16 import luna16_check
+    from data_builders.nlst import nlst_check
 
 BLOCKED_STATUS = 1
 PAGE = "check.html"
@@ -66,25 +72,19 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _check_luna16(folder: Path, index_dir: Path) -> CheckReport:
-    from data_builders.luna16.luna16_check import check_luna16
-
     del index_dir
-    return check_luna16(folder, **_sides(), allow_absent=FLAGS.allow_absent, **_work())
+    return luna16_check.check_luna16(folder, **_sides(), allow_absent=FLAGS.allow_absent, **_work())
 
 
 def _check_nlst(folder: Path, index_dir: Path) -> CheckReport:
-    from data_builders.nlst.nlst_check import check_nlst
-
     least = {"least_slices": FLAGS.min_slices} if data_set_flags.given("min_slices") else {}
-    return check_nlst(folder, index_dir, **_work(), **least)
+    return nlst_check.check_nlst(folder, index_dir, **_work(), **least)
 
 
 def _check_folder(folder: Path, index_dir: Path) -> CheckReport:
-    from data_builders.folder.folder_check import check_folder
-
     tables = data_set_flags.given("labels", "labelled_list", "lungs")
     given: dict[str, Any] = {name: Path(path) for name, path in tables.items()}
-    return check_folder(folder, **_sides(), **_work(), **given, index_dir=index_dir)
+    return folder_check.check_folder(folder, **_sides(), **_work(), **given, index_dir=index_dir)
 
 
 CHECKS: dict[str, Callable[[Path, Path], CheckReport]] = {
@@ -94,18 +94,18 @@ CHECKS: dict[str, Callable[[Path, Path], CheckReport]] = {
 }
 
 
-def _work():
+def _work() -> dict[str, Any]:
     return {"workers": FLAGS.workers, "progress": progress_bar("checking", "scans")}
 
 
-def _sides():
+def _sides() -> dict[str, Any]:
     train, test = _subsets("train_subsets"), _subsets("test_subsets")
     if both := sorted(train & test):
         raise InputError(f"--train_subsets, --test_subsets: {both} are in both: a subset may be in one only")
     return {"train_subsets": train, "test_subsets": test}
 
 
-def _subsets(name):
+def _subsets(name: str) -> frozenset[int]:
     if not FLAGS[name].present:
         return frozenset(SPLIT_OF[FLAGS.dataset][name])
     try:

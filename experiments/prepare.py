@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"{FLAGS.data_dir}: {source}")
 
 
-def _prepare_scans():
+def _prepare_scans() -> scan_source.ScanSource:
     if FLAGS.beam_options and not FLAGS.beam_runner:
         raise InputError("--beam_options: found without --beam_runner: give that too, or leave them out")
     scan_source.prepare_scans(
@@ -68,7 +68,7 @@ def _prepare_scans():
     return scan_source.open_scans(FLAGS.dataset, FLAGS.data_dir)
 
 
-def _prepare_lks():
+def _prepare_lks() -> slide_source.LksSource:
     slide_source.prepare_lks(
         FLAGS.manual_dir,
         FLAGS.data_dir,

@@ -10,6 +10,7 @@ from data_builders.folder.remembered import remembered
 from data_builders.folder.tree import PassedOver, name_of, visible_files
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.file_sample import size_and_samples
+from medssl_jax.imaging.dicom.headers import Header
 from medssl_jax.imaging.dicom.series import LOCALIZER_MOST_IMAGES, FoundSeries, check_apart, find_series
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.volumes import read_grid, read_header
@@ -63,7 +64,7 @@ def digest_of(files: Sequence[Path], grid: Grid, values: str = "") -> str:
     return digest.hexdigest()
 
 
-def _values(headers):
+def _values(headers: Sequence[Header]) -> str:
     return repr([sorted(header.values.items()) for header in headers])
 
 

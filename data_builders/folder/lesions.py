@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
@@ -60,10 +60,10 @@ def world_extent(grid: Grid) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray,
     return corners_xyz_mm.min(axis=0), corners_xyz_mm.max(axis=0)
 
 
-def _are_inside(points_xyz_mm, grid):
+def _are_inside(points_xyz_mm: Float[np.ndarray, "n 3"], grid: Grid) -> Bool[np.ndarray, " n"]:
     points_zyx = world_xyz_mm_to_voxel_zyx(points_xyz_mm, grid)
-    return ((points_zyx >= -0.5) & (points_zyx < np.array(grid.size_zyx) - 0.5)).all(axis=1)
+    return np.all((points_zyx >= -0.5) & (points_zyx < np.array(grid.size_zyx) - 0.5), axis=1)
 
 
-def _in_words(point_xyz_mm):
+def _in_words(point_xyz_mm: Float[np.ndarray, " 3"]) -> str:
     return "(" + ", ".join(f"{each:.1f}" for each in point_xyz_mm) + ")"

@@ -1,12 +1,12 @@
 """Which scans come with a lung mask; the lungs of the others are found from their HU."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from data_builders.folder.masks import NO_DICOM_MASKS, mask_paths
 from data_builders.folder.tables import expected_id
-from data_builders.folder.tree import PassedOver, read_tree
+from data_builders.folder.tree import PassedOver, Tree, read_tree
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some
 
@@ -42,12 +42,12 @@ def find_lung_masks(folder: Path, scans: Collection[str]) -> LungMasks:
     return LungMasks(path_of, _passed_over(tree, masks, scans), _remarks(path_of, scans))
 
 
-def _passed_over(tree, masks, scans):
+def _passed_over(tree: Tree, masks: Mapping[str, Path], scans: Collection[str]) -> list[PassedOver]:
     of_no_scan = [PassedOver(path, MASK_OF_NO_SCAN) for name, path in masks.items() if name not in scans]
     return [*tree.passed_over, *(PassedOver(place, NO_DICOM_MASKS) for place in tree.dicom_folders), *of_no_scan]
 
 
-def _remarks(path_of, scans):
+def _remarks(path_of: Collection[str], scans: Collection[str]) -> tuple[str, ...]:
     without = sorted(set(scans) - set(path_of))
     if not without:
         return ()

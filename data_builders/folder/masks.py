@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epy
+from jaxtyping import Bool, Int, UInt8
 
 from data_builders.folder.headers import ScanHeader, volume_files
 from data_builders.folder.lesions import Lesions, check_inside, world_extent
@@ -16,8 +18,11 @@ from data_builders.folder.tree import PassedOver, Tree, name_of, read_tree
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress
-from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.volumes import Volume, read_grid, read_labels
+
+with epy.lazy_imports():
+    from scipy import ndimage
 
 NO_DICOM_MASKS = "DICOM, expected masks in volume files"
 SAME_PLACE_VOXELS = 2.0
@@ -90,8 +95,6 @@ def read_mask(path: Path, scan: ScanHeader, index_dir: Path | None = None) -> Ma
 
 def boxes_of_mask(mask: Volume) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
     """The labels but 0, and the (n, 3) lowest and highest corners in world mm of the outer edges of their voxels."""
-    from scipy import ndimage
-
     reach_xyz_mm = np.abs(mask.grid.direction_matrix) @ np.array(mask.grid.spacing_zyx_mm[::-1]) / 2
     labels, low, high = [], [], []
     for label, place in enumerate(ndimage.find_objects(mask.array_zyx), start=1):
@@ -105,7 +108,7 @@ def boxes_of_mask(mask: Volume) -> tuple[tuple[int, ...], np.ndarray, np.ndarray
     return tuple(labels), np.array(low).reshape(-1, 3), np.array(high).reshape(-1, 3)
 
 
-def _ends_of_rows(inside):
+def _ends_of_rows(inside: Bool[np.ndarray, "z y x"]) -> Int[np.ndarray, "ends 3"]:
     """The first and the last voxel of each row, which reach as far as all voxels do, however the grid is turned."""
     z, y = np.nonzero(inside.any(axis=2))
     rows = inside[z, y]
@@ -113,7 +116,7 @@ def _ends_of_rows(inside):
     return np.concatenate([np.stack([z, y, x], axis=1) for x in (first, last)])
 
 
-def _read_mask(job, index_dir):
+def _read_mask(job: tuple[Path, ScanHeader], index_dir: Path | None) -> MaskLesions:
     path, scan = job
     return read_mask(path, scan, index_dir)
 
@@ -127,7 +130,7 @@ def _remarks(in_pieces: dict[str, int]) -> tuple[str, ...]:
     )
 
 
-def _as_json(mask):
+def _as_json(mask: Volume) -> dict[str, Any]:
     labels, low, high = boxes_of_mask(mask)
     return {
         "labels": list(labels),
@@ -137,9 +140,7 @@ def _as_json(mask):
     }
 
 
-def _in_pieces(labels_zyx):
-    from scipy import ndimage
-
+def _in_pieces(labels_zyx: UInt8[np.ndarray, "z y x"]) -> int:
     touching = np.ones((3, 3, 3))
     objects = enumerate(ndimage.find_objects(labels_zyx), start=1)
     return sum(
@@ -147,7 +148,7 @@ def _in_pieces(labels_zyx):
     )
 
 
-def _check_same_place(path, grid, scan):
+def _check_same_place(path: Path, grid: Grid, scan: ScanHeader) -> None:
     """A program that loses the header keeps the array, so a like array at another place is a lost header."""
     if sorted(grid.size_zyx) != sorted(scan.grid.size_zyx):
         return

@@ -2,10 +2,11 @@
 
 import difflib
 from collections import defaultdict
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from data_builders.folder.lesions import Lesions
 from medssl_jax.core.csv_files import check_new, number_cell, read_rows, read_table
@@ -77,7 +78,7 @@ def expected_id(found: str, known: Collection[str]) -> str:
     )
 
 
-def _kind_of_table(path):
+def _kind_of_table(path: Path) -> tuple[str, ...]:
     _, header = next(read_rows(path), (1, []))
     has_points, has_boxes = (not set(header).isdisjoint(columns) for columns in (POINT_COLUMNS, BOX_COLUMNS))
     if has_points == has_boxes:
@@ -88,7 +89,7 @@ def _kind_of_table(path):
     return BOX_COLUMNS if has_boxes else POINT_COLUMNS
 
 
-def _check_point(path, row, numbers):
+def _check_point(path: Path, row: int, numbers: Sequence[float]) -> None:
     if not 0 < numbers[3] <= LARGEST_DIAMETER_MM:
         raise InputError(
             f"{path}: row {row}, column diameter_mm: found {numbers[3]:g}, expected more than 0 mm and at most "
@@ -96,7 +97,7 @@ def _check_point(path, row, numbers):
         )
 
 
-def _check_box(path, row, numbers):
+def _check_box(path: Path, row: int, numbers: Sequence[float]) -> None:
     for axis, (low, high) in enumerate(zip(numbers[:3], numbers[3:], strict=True)):
         if low >= high:
             raise InputError(
@@ -110,7 +111,7 @@ def _check_box(path, row, numbers):
             )
 
 
-def _lesions(columns, numbers, sources):
+def _lesions(columns: tuple[str, ...], numbers: Float[np.ndarray, "n columns"], sources: tuple[str, ...]) -> Lesions:
     if columns == BOX_COLUMNS:
         return Lesions.from_corners(numbers[:, :3], numbers[:, 3:], sources)
     return Lesions(numbers[:, :3], numbers[:, 3], sources)

@@ -92,11 +92,11 @@ def _walk(folder: Path, without: frozenset[Path]) -> Iterator[tuple[Path, list[s
         yield Path(place), sorted(name for name in names if not name.startswith("."))
 
 
-def _is_document(lower_name):
+def _is_document(lower_name: str) -> bool:
     return lower_name.endswith(DOCUMENT_SUFFIXES) or lower_name in DOCUMENT_NAMES
 
 
-def _is_marked_dicom(path):
+def _is_marked_dicom(path: Path) -> bool:
     if not path.is_file():  # a link to nowhere, a pipe
         return False
     try:

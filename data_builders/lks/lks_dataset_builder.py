@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import Bool, UInt8
 
 from data_builders import lks
 from data_builders.lks import lks_files
@@ -53,7 +54,7 @@ class Lks(tfds.core.ShardBasedBuilder):
         super().__init__(**options)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        def array(*shape):
+        def array(*shape: int) -> tfds.features.Tensor:
             # Not zlib: ArrayRecord compresses already.
             return tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="bytes")
 
@@ -71,7 +72,9 @@ class Lks(tfds.core.ShardBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[Callable]]:
+    def _shard_iterators_per_split(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, list[Callable[..., Any]]]:
         slides = lks_files.find_slides(Path(dl_manager.manual_dir))
         self.write_stores(slides)
         sources, foreground_counts = [], []
@@ -117,7 +120,7 @@ class Lks(tfds.core.ShardBasedBuilder):
             },
         }
 
-    def _records(self, slides) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _records(self, slides: Sequence[lks_files.SlideFile]) -> Iterator[tuple[str, dict[str, Any]]]:
         for slide in slides:
             with PreparedSlide(self.store_path(slide)) as prepared:
                 low_resolution = prepared.low_resolution()
@@ -131,10 +134,10 @@ class Lks(tfds.core.ShardBasedBuilder):
                 },
             )
 
-    def _foreground(self, low_resolution):
+    def _foreground(self, low_resolution: UInt8[np.ndarray, "side side"]) -> Bool[np.ndarray, " patches"]:
         return foreground_patches(low_resolution, self.layout, self.background_threshold)
 
 
-def _shards(records, count):
+def _shards(records: Iterator[Any], count: int) -> list[Callable[[], Iterator[Any]]]:
     one_shard = partial(itertools.islice, records, SLIDES_PER_SHARD)
     return [one_shard] * (math.ceil(count / SLIDES_PER_SHARD) - 1) + [lambda: records]

@@ -6,7 +6,7 @@ script makes of it (`Train/<class>/<name>/lowres.jpg`, `highres_patches/0/<colum
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from medssl_jax.core.csv_files import read_rows
@@ -68,16 +68,16 @@ def label_of_spelling(text: str) -> int | None:
     return LABEL_OF_SPELLING.get("".join(text.lower().replace("-", "").replace("_", "").split()))
 
 
-def _is_raw(folder):
+def _is_raw(folder: Path) -> bool:
     tables = any(_table_path(folder, split).is_file() for split in SPLITS)
     return tables or any(_tiffs(folder / split.capitalize()) for split in SPLITS)
 
 
-def _is_prepared(folder):
+def _is_prepared(folder: Path) -> bool:
     return any(any(place.glob(f"*/*/{PREPARED_IMAGE}")) for split in SPLITS for place in _split_folders(folder, split))
 
 
-def _raw_slides(folder, split) -> Iterator[SlideFile]:
+def _raw_slides(folder: Path, split: str) -> Iterator[SlideFile]:
     table, place = _table_path(folder, split), folder / split.capitalize()
     for path, there in ((table, table.is_file()), (place, place.is_dir())):
         if not there:
@@ -92,7 +92,7 @@ def _raw_slides(folder, split) -> Iterator[SlideFile]:
         yield SlideFile(slide_name(path), split, label_of[name], path)
 
 
-def _read_labels(table):
+def _read_labels(table: Path) -> dict[str, int]:
     """The label of each file name; column 0 is the name, column 1 the class, whatever the header calls them."""
     label_of: dict[str, int] = {}
     for number, cells in itertools.islice(read_rows(table), 1, None):
@@ -110,7 +110,7 @@ def _read_labels(table):
     return label_of
 
 
-def _prepared_slides(folder, split) -> Iterator[SlideFile]:
+def _prepared_slides(folder: Path, split: str) -> Iterator[SlideFile]:
     places = _split_folders(folder, split)
     if len(places) != 1:
         found = " and ".join(map(str, places)) or "no such folder"
@@ -123,34 +123,34 @@ def _prepared_slides(folder, split) -> Iterator[SlideFile]:
             yield SlideFile(slide_name(path), split, label, path)
 
 
-def _check_names(slides):
+def _check_names(slides: Iterable[SlideFile]) -> None:
     for one, other in itertools.pairwise(slides):
         if one.name == other.name:
             raise InputError(f"{other.path}: a slide of that name is also {one.path}: rename or remove one")
 
 
-def _unknown_class(spelling):
+def _unknown_class(spelling: str) -> str:
     return f"class {spelling.strip()!r}, expected one of {', '.join(CLASSES)}"
 
 
-def _table_path(folder, split):
+def _table_path(folder: Path, split: str) -> Path:
     return folder / f"{split.capitalize()}_Labels.csv"
 
 
-def _tiffs(folder):
+def _tiffs(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [path for path in _visible(folder) if path.suffix.lower() in TIFF_SUFFIXES]
 
 
-def _split_folders(folder, split):
+def _split_folders(folder: Path, split: str) -> list[Path]:
     return [path for path in _folders(folder) if path.name.lower() == split]
 
 
-def _folders(folder):
+def _folders(folder: Path) -> list[Path]:
     return [path for path in _visible(folder) if path.is_dir()] if folder.is_dir() else []
 
 
-def _visible(folder):
+def _visible(folder: Path) -> list[Path]:
     # Finder and Explorer leave hidden files, some of them named like slides.
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from data_builders.nlst.kernels import sharpness
+from data_builders.nlst.kernels import Sharpness, sharpness
 from data_builders.nlst.table import SeriesRow
 
 LEAST_SLICES = 30  # our choice: the lungs take 80 slices at 2.5 mm and more
@@ -36,7 +36,7 @@ def choose(rows: Iterable[SeriesRow], *, least_slices: int = LEAST_SLICES) -> tu
     )
 
 
-def _why_unusable(row, least_slices):
+def _why_unusable(row: SeriesRow, least_slices: int) -> str:
     if row.problem:
         return row.problem
     if not row.is_axial:
@@ -46,11 +46,11 @@ def _why_unusable(row, least_slices):
     return ""
 
 
-def _why_not(row, chosen):
+def _why_not(row: SeriesRow, chosen: SeriesRow) -> str:
     return "" if row is chosen else f"another reconstruction: {chosen.series_uid} stands for this study"
 
 
-def _preference(row):
+def _preference(row: SeriesRow) -> tuple[bool, bool, Sharpness, float, int, str]:
     distance_mm = math.inf if row.slice_distance_mm is None else row.slice_distance_mm
     thickness_mm = distance_mm if row.slice_thickness_mm is None else row.slice_thickness_mm
     return (

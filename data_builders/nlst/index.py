@@ -13,8 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from etils import epy
 
 from data_builders.nlst.listing import read_listings, with_listed
 from data_builders.nlst.table import SeriesRow, read_table, with_problem, write_table
@@ -24,8 +26,11 @@ from medssl_jax.core.locks import exclusive
 from medssl_jax.core.names import printable
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.core.worker_pool import results_as_completed
-from medssl_jax.imaging.dicom.headers import could_be_dicom
+from medssl_jax.imaging.dicom.headers import Header, could_be_dicom
 from medssl_jax.imaging.dicom.series import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
+
+with epy.lazy_imports():
+    from pydicom import uid as dicom_uid
 
 INDEX_NAME = "index.parquet"
 FILES_PER_CHUNK = 4000  # what a kill costs each worker: about two seconds from a warm disk
@@ -66,7 +71,9 @@ def index_series(
         return _bring_up_to_date(manual_dir, index_dir, workers, progress, files_per_chunk)
 
 
-def _bring_up_to_date(manual_dir, index_dir, workers, progress, files_per_chunk):
+def _bring_up_to_date(
+    manual_dir: Path, index_dir: Path, workers: int, progress: Progress, files_per_chunk: int
+) -> tuple[SeriesRow, ...]:
     listed = read_listings(manual_dir)
     folders = {folder.path: folder for folder in find_folders(manual_dir)}
     index_path, parts = writable_directory(index_dir) / INDEX_NAME, writable_directory(index_dir / "parts")
@@ -224,43 +231,42 @@ def _without_doubles(rows: Iterable[SeriesRow]) -> list[SeriesRow]:
     ]
 
 
-def _padding_value(header):
+def _padding_value(header: Header) -> int | None:
     value = _integer(header.get("PixelPaddingValue"))
-    is_wrapped = header.get("PixelRepresentation") == 1 and value is not None and value >= 2**15
-    return value - 2**16 if is_wrapped else value
+    if value is not None and value >= 2**15 and header.get("PixelRepresentation") == 1:
+        return value - 2**16  # signed, written as if it were not
+    return value
 
 
-def _is_axial(orientation):
-    axes = _numbers(orientation, 6)
-    if None in axes:
+def _is_axial(orientation: Any) -> bool:
+    axes = [each for each in _numbers(orientation, 6) if each is not None]
+    if len(axes) < 6:
         return False
     return bool(abs(np.cross(axes[:3], axes[3:])[2]) >= AXIAL_COSINE)
 
 
-def _syntax_name(uid):
-    from pydicom.uid import UID
-
-    return UID(uid).name if uid else "unknown"
+def _syntax_name(uid: Any) -> str:
+    return dicom_uid.UID(uid).name if uid else "unknown"
 
 
-def _rescale(header):
+def _rescale(header: Header) -> str:
     slope, intercept = (_number(header.get(field)) for field in ("RescaleSlope", "RescaleIntercept"))
     return "unknown" if slope is None or intercept is None else f"{slope:g} {intercept:g}"
 
 
-def _text(value):
+def _text(value: Any) -> str:
     values = value if isinstance(value, tuple) else () if value is None else (value,)
     return "\\".join(str(each).strip() for each in values)
 
 
-def _numbers(value, count):
+def _numbers(value: Any, count: int) -> list[float | None]:
     values = value if isinstance(value, tuple) else ()
     return [_number(each) for each in values] if len(values) == count else [None] * count
 
 
-def _number(value):
+def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
 
 
-def _integer(value):
+def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) else None

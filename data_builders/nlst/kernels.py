@@ -6,6 +6,7 @@ most of LUNA16's scans are not so sharp. The tables are ours, from common usage.
 
 import enum
 import re
+from collections.abc import Callable, Collection
 
 GE_SOFT = frozenset({"STANDARD", "SOFT", "CHST", "STND"})
 GE_SHARP = frozenset({"LUNG", "BONE", "BONEPLUS", "DETAIL", "EDGE", "ULTRA"})
@@ -30,18 +31,18 @@ def sharpness(manufacturer: str, kernel: str) -> Sharpness:
     return judge(kernel.split("\\")[0].strip().upper()) if judge else Sharpness.UNKNOWN
 
 
-def _by_name(soft, sharp):
+def _by_name(soft: Collection[str], sharp: Collection[str]) -> Callable[[str], Sharpness]:
     return lambda name: Sharpness.SOFT if name in soft else Sharpness.SHARP if name in sharp else Sharpness.UNKNOWN
 
 
-def _siemens(name):
+def _siemens(name: str) -> Sharpness:
     match = re.fullmatch(r"[A-Z]{1,2}(\d\d)[A-Z]*", name)
     if not match:
         return Sharpness.UNKNOWN
     return Sharpness.SHARP if int(match[1]) >= SIEMENS_SHARP_FROM else Sharpness.SOFT
 
 
-def _toshiba(name):
+def _toshiba(name: str) -> Sharpness:
     match = re.fullmatch(r"FC(\d\d)", name)
     if not match:
         return Sharpness.UNKNOWN

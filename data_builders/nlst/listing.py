@@ -1,7 +1,7 @@
 """What the NBIA retriever's `metadata.csv` promises, held against what is there."""
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def with_listed(rows: Sequence[SeriesRow], listed: dict[str, dict[str, Any]]) ->
     return (*checked, *absent)
 
 
-def _checked(row, listed):
+def _checked(row: SeriesRow, listed: Mapping[str, Mapping[str, Any]]) -> SeriesRow:
     entry = listed.get(row.series_uid)
     if entry is None or row.images >= entry["Number of Images"]:
         return row
@@ -49,7 +49,7 @@ def _checked(row, listed):
     )
 
 
-def _absent_row(entry):
+def _absent_row(entry: Mapping[str, Any]) -> SeriesRow:
     return SeriesRow(
         series_uid=entry["Series UID"],
         study_uid=entry["Study UID"],
@@ -65,14 +65,14 @@ def _absent_row(entry):
     )
 
 
-def _date(text):
+def _date(text: str) -> str:
     """DICOM's YYYYMMDD of the retriever's MM-DD-YYYY."""
     month, _, rest = text.partition("-")
     day, _, year = rest.partition("-")
     return f"{year}{month}{day}" if year else text
 
 
-def _read_listing(path):
+def _read_listing(path: Path) -> Iterator[dict[str, Any]]:
     row_of: dict[Hashable, int] = {}
     for number, cells in read_table(path, COLUMNS):
         entry: dict[str, Any] = dict(zip(COLUMNS, cells, strict=True))

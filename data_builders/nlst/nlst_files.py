@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from etils import epy
+
 from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
 from data_builders.nlst.index import find_folders, index_series
 from data_builders.nlst.table import SeriesRow
@@ -16,6 +18,9 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.dicom.headers import could_be_dicom
+
+with epy.lazy_imports():
+    from pydicom import misc
 
 CHOICE_NAME = "series.csv"
 CHOICE_HEADER = ("series_uid", "patient", "study_uid", "study_date", "folder", "images", "left_out_because")
@@ -77,10 +82,8 @@ def reasons(choices: tuple[Choice, ...]) -> str:
 
 
 def _holds_dicom(folder: Path) -> bool:
-    from pydicom.misc import is_dicom
-
     with os.scandir(folder) as entries:
-        return any(is_dicom(entry.path) for entry in entries if could_be_dicom(entry.name) and entry.is_file())
+        return any(misc.is_dicom(entry.path) for entry in entries if could_be_dicom(entry.name) and entry.is_file())
 
 
 def _digest(row: SeriesRow, folder: Path) -> str:

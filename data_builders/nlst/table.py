@@ -6,9 +6,16 @@ import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from etils import epy
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
+
+with epy.lazy_imports():
+    import pyarrow
+    from pyarrow import parquet
 
 INDEX_VERSION = "3"  # raise it when a column, or what its values mean, changes: older tables are then made anew
 
@@ -56,9 +63,6 @@ def with_problem(row: SeriesRow, problem: str) -> SeriesRow:
 
 def write_table(path: Path, rows: Iterable[SeriesRow]) -> None:
     """Writes rows as Parquet, whole or not at all, with their checksum."""
-    import pyarrow
-    from pyarrow import parquet
-
     rows = tuple(rows)
     columns = {
         name: pyarrow.array([getattr(row, name) for row in rows], kind) for name, kind in _column_types().items()
@@ -74,9 +78,6 @@ def read_table(path: Path) -> list[SeriesRow]:
 
     Raises `InputError` where it is damaged.
     """
-    import pyarrow
-    from pyarrow import parquet
-
     try:
         table = parquet.read_table(path, page_checksum_verification=True)
         metadata = table.schema.metadata or {}
@@ -105,13 +106,11 @@ def _sha256(rows: Iterable[SeriesRow]) -> str:
     return digest.hexdigest()
 
 
-def _column_types():
-    import pyarrow
-
+def _column_types() -> dict[str, Any]:
     kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
     hints = typing.get_type_hints(SeriesRow)
     return {field.name: kinds[_without_none(hints[field.name])] for field in dataclasses.fields(SeriesRow)}
 
 
-def _without_none(hint):
+def _without_none(hint: Any) -> Any:
     return typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint

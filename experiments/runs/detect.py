@@ -17,7 +17,9 @@ from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
 
 
 def detect_in_file(
-    checkpoint: str | os.PathLike, scan_file: str | os.PathLike, lungs_file: str | os.PathLike | None = None
+    checkpoint: str | os.PathLike[str],
+    scan_file: str | os.PathLike[str],
+    lungs_file: str | os.PathLike[str] | None = None,
 ) -> tuple[ScanReport, PreparedScan]:
     """Reads a scan and finds its nodules; also returns the scan as the detector saw it, for pictures.
 

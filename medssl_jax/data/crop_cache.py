@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -143,7 +143,7 @@ def build_crop_cache(
     chosen = [number for number, uid in enumerate(scans.metadata) if wanted is None or uid in wanted]
     uids = list(scans.metadata)
 
-    def missing():
+    def missing() -> list[int]:
         return [number for number in chosen if not (directory / file_name(uids[number])).exists()]
 
     if missing():
@@ -156,7 +156,7 @@ def build_crop_cache(
     return CropCache({directory: scans.metadata})
 
 
-def _check_room(directory, sizes_zyx, say):
+def _check_room(directory: Path, sizes_zyx: Sequence[tuple[int, int, int]], say: Callable[[str], None] | None) -> None:
     needed = sum(map(math.prod, sizes_zyx)) * BYTES_PER_VOXEL
     free = shutil.disk_usage(directory).free
     if say and sizes_zyx:
@@ -168,7 +168,7 @@ def _check_room(directory, sizes_zyx, say):
         )
 
 
-def _unpack(scans, directory, mask_lungs, number):
+def _unpack(scans: Scans, directory: Path, mask_lungs: bool, number: int) -> None:
     _write_scan(scans[number], directory, mask_lungs)
 
 

@@ -9,13 +9,18 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from etils import epy
 from jaxtyping import UInt8
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
+
+with epy.lazy_imports():
+    from array_record.python import array_record_module
 
 SUFFIX = ".array_record"
 WRITE_OPTIONS = "group_size:1,zstd:1"  # higher levels took three times as long and gained nothing on noise
@@ -33,7 +38,7 @@ class PreparedSlide:
     read.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         self.patches_read = 0
         self._reader = _open(self.path)
@@ -78,30 +83,28 @@ class PreparedSlide:
         except (AttributeError, InputError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise _damaged(self.path, "no header of a prepared slide") from error
 
-    def _image(self, record, side):
+    def _image(self, record: int, side: int) -> UInt8[np.ndarray, "side side"]:
         data = self._read(record)
         if len(data) != side * side:
             raise _damaged(self.path, f"{len(data)} bytes in record {record}, expected {side} x {side}")
         return np.frombuffer(data, np.uint8).reshape(side, side)
 
-    def _read(self, record):
+    def _read(self, record: int) -> bytes:
         try:
             return self._reader.read([record])[0]
         except RuntimeError as error:  # how ArrayRecord says that a record is damaged
             raise _damaged(self.path, str(error).partition(";")[0]) from error
 
 
-def write_patch_store(path: str | os.PathLike, slide: Slide, *, source: str = "") -> None:
+def write_patch_store(path: str | os.PathLike[str], slide: Slide, *, source: str = "") -> None:
     """Writes the store of `slide`, whole or not at all; what one pass gives is decoded once, a band at a time.
 
     Raises `InputError` where the slide cannot be read, `StoreError` where the store cannot be written.
     """
-    from array_record.python.array_record_module import ArrayRecordWriter
-
     header = {"name": slide.name, "source": source, "layout": dataclasses.asdict(slide.layout)}
     try:
         with atomic_path(path) as temporary:
-            writer = ArrayRecordWriter(str(temporary), WRITE_OPTIONS)
+            writer = array_record_module.ArrayRecordWriter(str(temporary), WRITE_OPTIONS)
             try:
                 for patch in _all_patches(slide):
                     writer.write(patch.tobytes())
@@ -114,7 +117,7 @@ def write_patch_store(path: str | os.PathLike, slide: Slide, *, source: str = ""
         raise StoreError(f"{path}: cannot be written ({reason}): free some space and start again") from error
 
 
-def _all_patches(slide):
+def _all_patches(slide: Slide) -> Iterator[UInt8[np.ndarray, "side side"]]:
     if not isinstance(slide, BandedSlide):
         yield from slide.patches(range(slide.layout.grid**2))
         return
@@ -122,13 +125,11 @@ def _all_patches(slide):
         yield from band.patches
 
 
-def _open(path):
-    from array_record.python.array_record_module import ArrayRecordReader
-
+def _open(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path}: no such prepared slide: run `python -m experiments.prepare --dataset=lks` again")
     try:
-        reader = ArrayRecordReader(str(path), READ_OPTIONS)
+        reader = array_record_module.ArrayRecordReader(str(path), READ_OPTIONS)
     except ValueError as error:  # where a block of the file is lost
         raise _damaged(path, "not a whole ArrayRecord file") from error
     if not reader.ok() or not reader.num_records():
@@ -136,5 +137,5 @@ def _open(path):
     return reader
 
 
-def _damaged(path, found):
+def _damaged(path: Path, found: str) -> InputError:
     return InputError(f"{path}: {found}: remove the file and run `python -m experiments.prepare --dataset=lks` again")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ class PatchBatch(TypedDict):
     valid: Bool[Array, "b m"]
 
 
-def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, np.ndarray]:
+def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, Any]:
     """A patch round a random nodule, off-centre by up to `jitter`, or (and where there is none) in the lungs."""
     if len(scan.boxes_zyxdhw_voxel) and rng.random() < settings.nodule_share:
         nodule = scan.boxes_zyxdhw_voxel[rng.integers(len(scan.boxes_zyxdhw_voxel)), :3]
@@ -62,7 +62,7 @@ def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSet
     return _cut(scan, _place_in_lungs(scan, rng), rng, settings)
 
 
-def draw_unlabelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, np.ndarray]:
+def draw_unlabelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, Any]:
     """A patch anywhere in the lungs; no label of the scan is looked at, and none handed on unless asked for."""
     if not settings.keep_hidden_boxes:
         scan = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.zeros((0, 6), np.float32))
@@ -103,12 +103,14 @@ def scale_windows(
     return voxels[..., None]
 
 
-def _place_in_lungs(scan, rng):
+def _place_in_lungs(scan: CachedScan, rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
     # Half a lattice of jitter makes every voxel of the lungs as likely as any other.
     return scan.places_zyx[rng.integers(len(scan.places_zyx))] + rng.uniform(-2, 2, 3)
 
 
-def _cut(scan, centre_zyx, rng, settings):
+def _cut(
+    scan: CachedScan, centre_zyx: Float[np.ndarray, " 3"], rng: np.random.Generator, settings: PatchSettings
+) -> dict[str, Any]:
     window = settings.window
     start = np.round(centre_zyx - (window - 1) / 2).astype(int)
     scale = rng.uniform(*settings.scale_range)

@@ -5,13 +5,16 @@ the stream resumes anywhere at no cost.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import grain
 import numpy as np
 
-from medssl_jax.data.crop_cache import CropCache
+from medssl_jax.data.crop_cache import CachedScan, CropCache
 from medssl_jax.data.global_stream import batch_on_host, shuffled
 from medssl_jax.data.patches import PatchSettings, draw_labelled, draw_unlabelled
+
+Draw = Callable[[CachedScan, np.random.Generator, PatchSettings], dict[str, Any]]
 
 
 def patch_batches(
@@ -31,8 +34,8 @@ def patch_batches(
     that `host_rows(n)` names are read.
     """
 
-    def stream(series_uids, draw, batch, stream_seed):
-        def cut(series_uid: str, rng: np.random.Generator):
+    def stream(series_uids: Sequence[str], draw: Draw, batch: int, stream_seed: int) -> grain.MapDataset:
+        def cut(series_uid: str, rng: np.random.Generator) -> dict[str, Any]:
             return draw(cache.scan(series_uid), rng, settings)
 
         return batch_on_host(shuffled(series_uids, stream_seed).random_map(cut), batch, host_rows(batch))

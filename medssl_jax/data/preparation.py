@@ -6,6 +6,7 @@ The builders and detection prepare a scan by the same `prepare_scan`.
 import dataclasses
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float, Float32, Int16, UInt8
 
 from medssl_jax.core.errors import InputError
@@ -14,6 +15,9 @@ from medssl_jax.imaging.geometry import Grid, boxes_from_points, isotropic_grid,
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_linear, resample_nearest
 from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
+
+with epy.lazy_imports():
+    import SimpleITK as sitk
 
 HU_RANGE = (-1200, 600)  # LUNA16 code's convention
 SPACING_MM = 1.0
@@ -117,8 +121,6 @@ def prepare_volume(
 def _dilated_lungs(
     lungs: Volume, grid: Grid, labels: tuple[int, ...] | None, dilation_mm: float
 ) -> UInt8[np.ndarray, "z y x"]:
-    import SimpleITK as sitk
-
     on_grid = resample_nearest(has_label(lungs.array_zyx, labels).astype(np.uint8), lungs.grid, grid)
     if not on_grid.any():
         wanted = "other than 0" if labels is None else "in " + ", ".join(map(str, labels))

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import grain
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.global_stream import batch_on_host, shuffled
@@ -77,7 +77,9 @@ def turned(images: Shaped[np.ndarray, "*images side side"], symmetry: int) -> Sh
     return np.rot90(images, symmetry % (SYMMETRIES // 2), axes=(-2, -1))
 
 
-def _read_patches(slide, foreground, symmetry, width):
+def _read_patches(
+    slide: Slide, foreground: Bool[np.ndarray, " patches"], symmetry: int, width: int
+) -> dict[str, np.ndarray]:
     """The foreground patches of the turned slide, in its order; they are read in the order of the slide as it lies."""
     grid, side = slide.layout.grid, slide.layout.patch_side
     places = turned(np.arange(grid**2).reshape(grid, grid), symmetry).ravel()

@@ -75,7 +75,7 @@ def describe_source(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_current(job):
+def _is_current(job: StoreJob) -> bool:
     # A slide or store that cannot be read is for the worker to report or to replace.
     if not job.store.is_file():
         return False
@@ -98,7 +98,7 @@ def _write(job: StoreJob) -> str | None:
     return None
 
 
-def _remove_abandoned(folder):
+def _remove_abandoned(folder: Path) -> None:
     """Removes what killed writers left; a live one writes every few seconds."""
     for path in folder.glob(f".*{SUFFIX}"):
         with contextlib.suppress(FileNotFoundError):  # another run clears it away as well

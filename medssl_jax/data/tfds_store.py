@@ -20,9 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from etils import epy
+
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.checksums import SUMS_FILE, check_sums, sums_text
 from medssl_jax.core.errors import InputError
+
+with epy.lazy_imports():
+    import tensorflow_datasets as tfds
 
 METADATA_FILE = "metadata.json"
 DESCRIBING_FILES = ("dataset_info.json", "features.json", METADATA_FILE)
@@ -30,7 +35,7 @@ DESCRIBING_FILES = ("dataset_info.json", "features.json", METADATA_FILE)
 REOPEN_AFTER = 256
 
 
-class Records(Sequence):
+class Records:
     """The records of one split, of which the SHA-256 are given, in order.
 
     Opened at the first one, and by each process for itself. Raises `InputError` where one is damaged or another's.
@@ -44,7 +49,7 @@ class Records(Sequence):
     def __len__(self) -> int:
         return len(self._sha256)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         index = range(len(self))[operator.index(index)]
         if self._read % REOPEN_AFTER == 0:
             self._opened = None
@@ -59,7 +64,7 @@ class Records(Sequence):
             raise self._refused(index, "is not the one that was written there")
         return self._opened.features.deserialize_example_np(record)
 
-    def _refused(self, index, found):
+    def _refused(self, index: int, found: str) -> InputError:
         return InputError(f"{self._opened.shard(index)}: record {index} {found}: {_remedy(self._directory)}")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -69,16 +74,14 @@ class Records(Sequence):
 class _Opened:
     """A split, opened; `source` has its records as bytes."""
 
-    def __init__(self, directory, split):
-        import tensorflow_datasets as tfds
-
+    def __init__(self, directory: Path, split: str):
         builder = tfds.builder_from_directory(directory)
         self.features = builder.info.features
         self.source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
         info = builder.info.splits[split]
         self._shards, self._ends = info.filepaths, list(itertools.accumulate(info.shard_lengths))
 
-    def shard(self, index):
+    def shard(self, index: int) -> os.PathLike[str]:
         """The file that holds a record."""
         return self._shards[bisect.bisect(self._ends, index)]
 
@@ -115,8 +118,6 @@ def make(builder: Any, manual_dir: Path, *, beam_runner: str | None = None, beam
     One that was killed when all but its SHA256SUMS was written is finished. Raises `InputError` where one of the files
     cannot be read, the disk has no room, or Beam is asked for and not installed.
     """
-    import tensorflow_datasets as tfds
-
     tfds.disable_progress_bar()
     # TFDS announces a download, and makes a folder for it; there is none.
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as unused:
@@ -141,16 +142,16 @@ def make(builder: Any, manual_dir: Path, *, beam_runner: str | None = None, beam
     write_text(directory / SUMS_FILE, sums_text(directory, DESCRIBING_FILES))
 
 
-def _remedy(directory):
+def _remedy(directory: Path) -> str:
     return f"remove {directory} and run {_command(directory)}"
 
 
-def _command(directory):
+def _command(directory: Path) -> str:
     name, data_dir = directory.parent.name, directory.parents[1]
     return f"`python -m experiments.prepare --dataset={name} --manual_dir=DIR --data_dir={data_dir}`"
 
 
-def _beam_options(runner, flags):
+def _beam_options(runner: str, flags: Sequence[str]) -> Any:
     try:
         from apache_beam.options.pipeline_options import PipelineOptions
         from apache_beam.runners import create_runner

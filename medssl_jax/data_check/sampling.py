@@ -35,7 +35,7 @@ class VolumeSample:
     digest: str
 
 
-def sample_volume(path: str | os.PathLike, series_uid: str | None = None) -> VolumeSample:
+def sample_volume(path: str | os.PathLike[str], series_uid: str | None = None) -> VolumeSample:
     """Samples a file or folder that `medssl_jax.imaging.volumes.read_volume` reads, and raises `InputError` as it does.
 
     Of a raw MetaImage and of a DICOM series only the sampled slices are read; everything else is read whole.

@@ -100,14 +100,14 @@ def test_a_split_is_opened_anew_after_so_many_records(tmp_path, monkeypatch):
             self.features = self
 
         def deserialize_example_np(self, record):
-            return record
+            return {"bytes": record}
 
     monkeypatch.setattr(tfds_store, "_Opened", Opened)
     monkeypatch.setattr(tfds_store, "REOPEN_AFTER", 3)
     records = Records(tmp_path, "scans", [hashlib.sha256(each).hexdigest() for each in Opened.source])
     read = []
     for index in (0, -1, 1, 2, 0, 1, 2):
-        read.append(records[index])
+        read.append(records[index]["bytes"])
         assert len(opened) == 1 + (len(read) - 1) // 3
     assert read == [b"a", b"c", b"b", b"c", b"a", b"b", b"c"]
     assert set(opened) == {(tmp_path, "scans")}

@@ -327,7 +327,7 @@ def test_whoever_waits_for_another_says_so_and_takes_what_that_one_made(prepared
         with exclusive(made, "preparing"):
             waiting = other.submit(prepare, prepared / "raw", tmp_path)
             said = ""
-            while not waiting.done() and "waiting" not in said:
+            while not waiting.done() and not said.endswith("\n"):
                 said += capfd.readouterr().err
                 time.sleep(0.01)
             shutil.copytree(prepared / "data" / "luna16", made, dirs_exist_ok=True)
