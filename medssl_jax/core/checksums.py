@@ -1,4 +1,4 @@
-"""What is damaged is told: SHA-256 of files, in a SHA256SUMS as `sha256sum --check` reads it, and of lines of text."""
+"""Checksums: SHA-256 of files, in a SHA256SUMS as `sha256sum --check` reads it, and of lines of text."""
 
 import hashlib
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ def file_sha256(path: Path) -> str:
 
 
 def sums_text(folder: Path, names: Iterable[str]) -> str:
-    """What SHA256SUMS of the files `names` in `folder` holds."""
+    """The text of SHA256SUMS for the files `names` in `folder`."""
     return "".join(f"{file_sha256(folder / name)}  {name}\n" for name in names)
 
 

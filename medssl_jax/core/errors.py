@@ -8,7 +8,7 @@ LONGEST_WORD, KEPT_OF_WORD = 400, 100  # characters; of a longer one, which is n
 
 
 class InputError(Exception):
-    """What the user gave cannot be used; the message is one line.
+    """An error in what the user gave; the message is one line.
 
     It names the file or field, what was found, what was expected and what to do. The commands print it
     without a traceback and exit with status 2; everything else that is raised is a bug of ours.

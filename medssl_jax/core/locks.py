@@ -1,8 +1,8 @@
-"""Work on a folder that one process does at a time.
+"""Locks on folders, for work that only one process may do at a time.
 
-The locks are flock's, which the system lets go of when a process ends, however it ends. Linux keeps them over NFS too,
-for all machines that mount the folder, unless it was mounted with `nolock` or `local_lock=flock`; then, and on other
-file systems without locks, they hold on one machine only.
+They are `flock`'s: the system releases them when a process ends, however it ends. On Linux they also hold over NFS, for
+all machines that mount the folder, unless it was mounted with `nolock` or `local_lock=flock`; then, and on other file
+systems without locks, they hold on one machine only.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ LOCK_NAME = ".lock"
 
 @contextlib.contextmanager
 def exclusive(directory: Path, doing: str) -> Iterator[None]:
-    """Waits until no other process is within, and says so.
+    """Waits, and says so, while another process holds the lock of `directory`.
 
-    `directory` must exist and be writable; what another process did while this one waited is for the caller to look at.
+    `directory` must exist and be writable; the caller must look at what another process did meanwhile.
     """
     with open(directory / LOCK_NAME, "w") as file:
         try:
@@ -37,9 +37,9 @@ def exclusive(directory: Path, doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone(directory: Path, doing: str) -> Iterator[None]:
-    """Refuses to be where another process is, and tells which: its machine, its number and since when.
+    """Holds the lock of `directory`, or names the process that holds it already, its machine and since when.
 
-    `directory` must exist and be writable. Raises `InputError` where another process is within, or where the file
+    `directory` must exist and be writable. Raises `InputError` where another process holds the lock, or where the file
     system refuses to lock.
     """
     with open(directory / LOCK_NAME, "a+") as file:

@@ -1,4 +1,4 @@
-"""Names that come from outside - series UIDs, file names - as text that can be shown, and as file names that are safe.
+"""Names that come from outside - series UIDs, file names - as printable text, and as safe file names.
 
 An identifier in a file may hold anything: `../../x`, 300 characters, nothing at all. None becomes a path as it is.
 """

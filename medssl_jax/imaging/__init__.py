@@ -1,4 +1,4 @@
-"""The readers of medical files, and the geometry of what they hold."""
+"""Readers of medical files, and the geometry of their contents."""
 
 from etils import epy
 

@@ -1,4 +1,4 @@
-"""Which air of a chest CT lies in the body, also where the view cuts through body and lungs.
+"""The air of a chest CT that lies in the body, also where the view cuts through body and lungs.
 
 Arrays are z, y, x of an upright scan in cubic voxels, y towards the back. All numbers here are our choice.
 """
@@ -26,7 +26,7 @@ THICK_SHARE = 0.45
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChestView:
-    """What the scanner saw of a chest.
+    """A chest in the view of the scanner, with its tissue, air and padding told apart.
 
     `air` ends before `padding_rim`: where padding meets tissue, the voxels between the two look like a layer of air.
     `sides` are the voxels at the sides of the array, front and back, and at padding with its rim.
@@ -81,13 +81,13 @@ def air_in_body(view: ChestView) -> Bool[np.ndarray, "z y x"]:
 
 
 def meets(labels: Int32[np.ndarray, "z y x"], faces: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, " n"]:
-    """Of each label, whether more of it lies at `faces` than a cut bronchus would."""
+    """True for each label of which more lies at `faces` than of a cut bronchus would."""
     voxels = np.bincount(labels.ravel())
     return np.bincount(labels[faces], minlength=len(voxels)) >= OUTSIDE_CONTACT * np.maximum(voxels, 1) ** (2 / 3)
 
 
 def looks_like_lung(labels: Int32[np.ndarray, "z y x"], view: ChestView) -> Bool[np.ndarray, " n"]:
-    """Of each part of the air, whether nothing tells it from a lung.
+    """True for each part of the air that nothing distinguishes from a lung.
 
     A lung has vessels: bright voxels with lung on all four sides in their slice. It is denser than the air of a room.
     And it is thick, or lies between parts of the body; clothes between flank and couch may have the first two, too.
@@ -112,7 +112,7 @@ def looks_like_lung(labels: Int32[np.ndarray, "z y x"], view: ChestView) -> Bool
 
 
 def _padding(hu: Float32[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
-    """Where nothing was measured: whole areas of the lowest value, which is no higher than that of air."""
+    """True where nothing was measured: whole areas of the lowest value, which is no higher than that of air."""
     is_lowest = hu <= min(float(hu.min()) + 1, ROOM_AIR_HU)
     areas = labelled_parts(is_lowest)
     is_area = np.zeros(areas.max() + 1, bool)
@@ -122,7 +122,7 @@ def _padding(hu: Float32[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
 
 
 def _between(body: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
-    """Whether there is body on both sides of a voxel, in front and behind, or right and left."""
+    """True for voxels with body on both sides, in front and behind, or right and left."""
 
     def beyond(axis: int) -> Bool[np.ndarray, "z y x"]:
         return np.logical_or.accumulate(body, axis) & np.flip(np.logical_or.accumulate(np.flip(body, axis), axis), axis)

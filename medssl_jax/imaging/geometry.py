@@ -1,4 +1,4 @@
-"""Where voxels lie in the patient.
+"""The place of voxels in the patient.
 
 World points are `x, y, z` in mm (DICOM LPS: towards left, posterior, superior); voxel indices are `z, y, x`, with whole
 numbers at voxel centres. A grid ties the two together:
@@ -77,7 +77,7 @@ def check_spacing(spacing_mm: Sequence[float], name: str) -> None:
 
 
 def check_extent(grid: Grid) -> None:
-    """Raises `InputError` where a grid is none of a patient.
+    """Raises `InputError` where a grid cannot be that of a patient.
 
     It is more than `LONGEST_MM` long or `LARGEST_MM3` large, or begins beyond `FARTHEST_MM`.
     """

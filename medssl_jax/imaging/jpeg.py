@@ -29,7 +29,7 @@ class JpegKindError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class JpegHeader:
-    """What stands before the pixels of an image.
+    """The header of a JPEG image, which ends where the pixels begin.
 
     `restart_interval` counts units of `unit_height` x `unit_width` pixels, and is 0 where there are no restarts.
     `size_begins`, `scan_begins` and `pixels_begin` are positions in the data, the second that of the scan's marker.

@@ -46,7 +46,7 @@ class Findings:
 
 
 def is_luna16(series_uids: Iterable[str]) -> bool:
-    """Whether these are the 888 series of LUNA16, in any order."""
+    """True for the 888 series of LUNA16, in any order."""
     return hashlib.sha256("\n".join(sorted(series_uids)).encode()).hexdigest() == LUNA16_SERIES_SHA256
 
 

@@ -1,4 +1,4 @@
-"""Patients by a hash: where all that is asked is whether two scans are of one patient, nothing says of whom."""
+"""Patients by a hash, which tells whether two scans are of one patient without naming the patient."""
 
 import hashlib
 

@@ -32,7 +32,7 @@ RowOfPatches = tuple[int, Sequence[int]]  # a row of the grid, and columns in it
 
 @dataclasses.dataclass(frozen=True)
 class SlideLayout:
-    """How a slide is cut, in pixels: `grid` x `grid` patches of `patch_side`, shrunk by `shrink`; as LKS's are.
+    """The layout of a slide in pixels: `grid` x `grid` patches of `patch_side`, shrunk by `shrink`; as LKS's are.
 
     Raises:
       InputError: a field is below 1, or a pixel of the low-resolution image would lie on two patches.
@@ -104,7 +104,7 @@ class BandedSlide(Slide, Protocol):
 
 
 def slide_name(path: Path) -> str:
-    """What a slide is called: its folder's name, or that of its file without the ending, as text that can be shown."""
+    """The printable name of a slide: that of its folder, or of its file without the ending."""
     return printable(path.name if path.is_dir() else path.stem)
 
 

@@ -71,7 +71,7 @@ def read_labels(path: str | os.PathLike[str]) -> Volume:
 
 
 def read_header(path: str | os.PathLike[str]) -> VolumeHeader:
-    """Where the voxels of a volume file lie in the patient and in the file, from its header and its length alone.
+    """The place of a volume's voxels in the patient and in the file, from its header and its length alone.
 
     Raises:
       InputError: as `read_volume`, but for the voxels.
@@ -90,7 +90,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
 
 
 def has_label(mask: Num[np.ndarray, "..."], labels: Sequence[int] | None) -> Bool[np.ndarray, "..."]:
-    """Which voxels of a mask have one of `labels`; None stands for every label but 0."""
+    """True for the voxels of a mask that have one of `labels`; None stands for every label but 0."""
     return mask != 0 if labels is None else np.isin(mask, labels)
 
 

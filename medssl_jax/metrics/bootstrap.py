@@ -9,7 +9,7 @@ from medssl_jax.core.errors import InputError
 
 
 def draw_counts(findings: Int[np.ndarray, " cases"], bootstraps: int, seed: int) -> Int[np.ndarray, "bootstraps cases"]:
-    """How often each case is in each resample; as many cases are drawn, with replacement, as there are.
+    """The number of times each case is in each resample, which draws as many cases, with replacement, as there are.
 
     `findings` of each case are what a score is a share of: the nodules of a scan, 1 for a slide. A resample without any
     has no score and is drawn again. Raises InputError where no case has one.

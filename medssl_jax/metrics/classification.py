@@ -1,4 +1,4 @@
-"""How well slides are classified: confusion matrix, total accuracy, scores of each class, differences of two methods.
+"""Scores of classified slides: confusion matrix, total accuracy, scores of each class, differences of two methods.
 
 Classes are numbered from 0. Table 3 and Table 4 are those of Maksoud et al., "SOS: Selective Objective Switch for
 rapid immunofluorescence whole slide image classification", CVPR 2020.
@@ -33,7 +33,7 @@ class ClassScores(NamedTuple):
 def confusion_matrix(
     label: Int[np.ndarray, " slides"], predicted: Int[np.ndarray, " slides"], classes: int
 ) -> Int[np.ndarray, "classes classes"]:
-    """How many slides of each class (row) were given each class (column)."""
+    """The number of slides of each class (row) that were given each class (column)."""
     return np.bincount(label * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 

@@ -190,5 +190,5 @@ def _shared_resamples(results: Sequence[FrocResult], bootstraps: int, seed: int)
 
 
 def _last_of_equal(falling: Float[np.ndarray, " n"]) -> Int[np.ndarray, " groups"]:
-    """Where each run of equal values ends: marks of one probability cross a threshold together."""
+    """The last index of each run of equal values: marks of one probability cross a threshold together."""
     return np.flatnonzero(np.append(falling[1:] != falling[:-1], True)[: len(falling)])

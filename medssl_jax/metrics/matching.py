@@ -1,4 +1,4 @@
-"""Which mark hits which nodule, by the rules of LUNA16's evaluation.
+"""Marks matched to nodules by the rules of LUNA16's evaluation.
 
 What the rules leave is a list of entries, one for each nodule found (its most probable hit) and one for each false
 positive: all that a FROC curve needs. World coordinates in mm, x y z.
@@ -22,7 +22,7 @@ DIAMETER_OF_UNMEASURED_MM = 10.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the marks; entries by falling probability, scans in the order of `series_uids`."""
+    """Marks after matching; entries by falling probability, scans in the order of `series_uids`."""
 
     series_uids: tuple[str, ...]
     nodules_per_scan: Int[np.ndarray, " scans"]

@@ -48,24 +48,24 @@ class ChoiceOfC(NamedTuple):
 
 
 def has_raw_seconds(runs: Runs) -> bool:
-    """Whether all methods were timed on the slides as downloaded, with every seed."""
+    """True where all methods were timed on the slides as downloaded, with every seed."""
     return all(each.raw_seconds is not None for evaluations in runs.values() for each in evaluations)
 
 
 def seconds_of(evaluation: Evaluation, *, raw: bool) -> MeanSeconds:
-    """On slides as downloaded, or on prepared ones."""
+    """The mean seconds on slides as downloaded where `raw`, else on prepared ones."""
     seconds = evaluation.raw_seconds if raw else evaluation.prepared_seconds
     assert seconds is not None, "ask has_raw_seconds first"
     return seconds
 
 
 def mean_seconds_of(evaluations: Sequence[Evaluation], *, raw: bool) -> MeanSeconds:
-    """The same over seeds."""
+    """The mean of `seconds_of` over seeds."""
     return mean_over_runs([seconds_of(each, raw=raw) for each in evaluations], [each.low_share for each in evaluations])
 
 
 def mean_low_share(evaluations: Sequence[Evaluation]) -> float:
-    """LP over seeds."""
+    """The mean LP over seeds."""
     return float(np.mean([each.low_share for each in evaluations]))
 
 
@@ -77,7 +77,7 @@ def curve_on(slides: Probabilities, seconds: MeanSeconds) -> SwitchCurve | None:
 
 
 def choice_of_c(evaluation: Evaluation) -> ChoiceOfC | None:
-    """What validation would choose; None for a method without c, and where there is no validation slide."""
+    """The choice by validation; None for a method without c, and where there is no validation slide."""
     if not evaluation.has_c:
         return None
     validation, test = (

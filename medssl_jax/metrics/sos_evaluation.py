@@ -1,4 +1,4 @@
-"""What a method of SOS's table gave to the slides it was evaluated on."""
+"""The record of an evaluated method of SOS's table: its probabilities and classes of slides, and its cost."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from medssl_jax.metrics.switching import MeanSeconds, low_share
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probabilities:
-    """What both networks say of slides, whoever decides; None where the method has no such network."""
+    """Class probabilities of slides by both networks, whichever decides; None where the method has no such network."""
 
     label: Int[np.ndarray, " slides"]
     low: Float[np.ndarray, "slides classes"] | None
@@ -49,20 +49,20 @@ class Evaluation:
 
     @property
     def low_share(self) -> float:
-        """LP."""
+        """LP, the share of slides that the LRN settles."""
         return low_share(self.sent)
 
     @property
     def right(self) -> Bool[np.ndarray, " slides"]:
-        """Which slides were given their class."""
+        """True for slides that were given their class."""
         return self.predicted == self.test.label
 
     @property
     def has_switch(self) -> bool:
-        """Whether it decides slide by slide who is sent to the HRN."""
+        """True where the method decides slide by slide whether to ask the HRN."""
         return self.rule in ("confidence", "policy")
 
     @property
     def has_c(self) -> bool:
-        """Whether its switch can be moved."""
+        """True where the switch has a threshold c."""
         return self.rule == "confidence"

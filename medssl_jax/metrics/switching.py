@@ -1,4 +1,4 @@
-"""What the switch between the low- and the high-resolution network does: whom it sends on, at what cost, how rightly.
+"""Scores of the switch between the low- and the high-resolution network: the slides it sends on, and their cost.
 
 A slide's confidence is the largest probability that the low-resolution network (LRN) gives it. The slide keeps the
 LRN's answer where its confidence is above c, and is sent to the high-resolution network (HRN) where it is c or less
@@ -74,7 +74,7 @@ def switched_classes(
 def sent_at_low_share(
     low_probability: Float[np.ndarray, "slides classes"], low_share: float, *, seed: int = 0
 ) -> Bool[np.ndarray, " slides"]:
-    """Whom a switch sends that leaves `low_share` of the slides low, to the nearest slide: the least confident.
+    """True for the slides that a switch sends if `low_share` stay low, to the nearest slide: the least confident.
 
     Where confidences are equal, as those that single precision rounds to 1, the slide stays whose other classes have
     less probability together, which is 1 - m in finer steps; what is equal in that too is drawn at random by `seed`.

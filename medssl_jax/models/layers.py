@@ -30,7 +30,7 @@ def compiled_for(platform: str) -> Iterator[None]:
 
 
 def target_platform() -> str:
-    """What networks are traced for: the devices here, unless `compiled_for` says otherwise."""
+    """The platform that networks are traced for: that of the devices here, unless `compiled_for` says otherwise."""
     return _platform.get() or jax.default_backend()
 
 

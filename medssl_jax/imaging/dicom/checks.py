@@ -1,4 +1,4 @@
-"""What is wrong with the headers of one series, each problem as a sentence that begins with its name."""
+"""Problems of the headers of one series, each as a sentence that begins with the problem's name."""
 
 import collections
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from medssl_jax.core.names import printable
-from medssl_jax.imaging.dicom.files import UNCOMPRESSED
+from medssl_jax.imaging.dicom.fragments import UNCOMPRESSED
 from medssl_jax.imaging.dicom.headers import Header
 from medssl_jax.imaging.dicom.pixels import READABLE
 from medssl_jax.imaging.geometry import FARTHEST_MM
 
 
 class Numbers(NamedTuple):
-    """How many numbers a field holds, and from where to where any CT has them."""
+    """The count and the range of the numbers that a field has in any CT."""
 
     length: int
     least: float
@@ -26,7 +26,7 @@ class Numbers(NamedTuple):
         return f"{numbers} from {self.least:g} to {self.most:g}"
 
     def hold(self, value: Any) -> bool:
-        """Whether a value is such numbers."""
+        """True where a value is such numbers."""
         values = value if isinstance(value, tuple) else (value,)
         kinds = int if self.is_whole else int | float
         return len(values) == self.length and all(
@@ -65,13 +65,13 @@ LONGEST_TEXT = 80  # of a value in a message
 
 
 def field_problems(headers: Sequence[Header]) -> Iterator[str]:
-    """What keeps files from being slices of one stack.
+    """Yields what keeps files from being slices of one stack.
 
     Not CT; localizer; several frames; grey values of another kind; fields missing, without sense, or differing.
     """
     for modality, names in _names_by_value(headers, "Modality").items():
         if modality != "CT":
-            yield f"not CT: Modality is {told(modality)}, expected CT, in {some(names)}"
+            yield f"not CT: Modality is {brief(modality)}, expected CT, in {some(names)}"
             return
     scouts = [header for header in headers if _is_localizer(header)]
     if scouts:
@@ -79,14 +79,14 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
         return
     for frames, names in _names_by_value(headers, "NumberOfFrames").items():
         if frames not in (None, 1):
-            yield f"several frames: {some(names)} holds {told(frames)} frames, expected one slice a file"
+            yield f"several frames: {some(names)} holds {brief(frames)} frames, expected one slice a file"
             return
     for kind, names in _names_by_value(headers, "PhotometricInterpretation").items():
         if kind is None:
             yield f"field missing: no PhotometricInterpretation in the header of {some(names)}, expected a CT slice"
         elif kind != "MONOCHROME2":
             yield (
-                f"grey values: PhotometricInterpretation is {told(kind)} in {some(names)}, expected MONOCHROME2: "
+                f"grey values: PhotometricInterpretation is {brief(kind)} in {some(names)}, expected MONOCHROME2: "
                 "export the series again so"
             )
     wrong = set()
@@ -100,7 +100,7 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
         if senseless:
             value = senseless[0]
             yield (
-                f"field without sense: {field} is {told(value)} in {some(names_by_value[value])}"
+                f"field without sense: {field} is {brief(value)} in {some(names_by_value[value])}"
                 f"{others(len(senseless) - 1)}, expected {numbers}"
             )
             wrong.add(field)
@@ -112,13 +112,13 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
 
 
 def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
-    """What keeps pixels from being read: a compression; pixels absent, cut short or of another size; too many."""
+    """Yields what keeps pixels from being read: compression; pixels absent, cut short or of another size; too many."""
     from pydicom.uid import UID
 
     for syntax, names in _names_by_value(headers, "TransferSyntaxUID").items():
         if syntax not in READABLE:
             kind = UID(syntax).name or "no TransferSyntaxUID"
-            yield f"compression: cannot read {some(names)} ({told(kind)}): decompress it"
+            yield f"compression: cannot read {some(names)} ({brief(kind)}): decompress it"
     for damage, names in _grouped((header.damage, header) for header in headers if header.damage).items():
         problem, _, found = damage.partition(": ")
         yield f"{problem}: {some(names)}: {found}: copy it again"
@@ -141,12 +141,12 @@ def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
 
 
 def _is_localizer(header: Header) -> bool:
-    """Whether an image says of itself that it is one."""
+    """True where the header calls the image a localizer."""
     return "LOCALIZER" in _image_type(header)
 
 
 def could_belong(header: Header, other: Header) -> bool:
-    """Whether an image could be a slice of another series: it has the same shape and direction, as far as it tells.
+    """True where an image could be a slice of another series: what it states of shape and direction is the same.
 
     Localizers have not, and pictures of the scanner's screen say that they are secondary.
     """
@@ -157,7 +157,7 @@ def could_belong(header: Header, other: Header) -> bool:
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    """Whether a field's values are the same, numbers within what rounding makes of them."""
+    """True where two values of a field are the same, numbers within what rounding makes of them."""
     finite = Numbers(len(value) if isinstance(value, tuple) else 1, -1e9, 1e9)
     if not (finite.hold(value) and finite.hold(other)):
         return value == other
@@ -174,8 +174,8 @@ def others(count: int) -> str:
     return f" (and {count} more)" if count else ""
 
 
-def told(value: Any) -> str:
-    """A value as a message tells it: text of one line, cut where it is long."""
+def brief(value: Any) -> str:
+    """A value as one line of text for a message, cut where it is long."""
     text = printable(str(value))
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
@@ -207,7 +207,7 @@ def _mixed(headers: Sequence[Header], field: str, problem: str) -> Iterator[str]
     usual = max(names_by_value, key=lambda value: len(names_by_value[value]))
     for value, names in names_by_value.items():
         if not _is_same(value, usual):
-            yield f"{problem}: {field} is {told(value)} in {some(names)}, the series' other slices have {told(usual)}"
+            yield f"{problem}: {field} is {brief(value)} in {some(names)}, the series' other slices have {brief(usual)}"
             return
 
 

@@ -1,4 +1,4 @@
-"""What DICOM files say of themselves: the few fields that a CT is judged by, without pixels.
+"""Headers of DICOM files: the few fields that decide whether a CT can be read, without pixels.
 
 pydicom's warnings about values that bend the standard are kept from the user: what is used is checked by its readers.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.imaging.dicom.files import (
+from medssl_jax.imaging.dicom.fragments import (
     BIG_ENDIAN,
     IMPLICIT,
     Fragment,
@@ -107,7 +107,7 @@ def read_headers(folder: Path) -> tuple[list[Header], list[str]]:
 
 
 def could_be_dicom(name: str) -> bool:
-    """Whether a file of that name may be DICOM; most have no extension or any."""
+    """True where a file of that name may be DICOM; most have no extension or any."""
     # Hidden files named like slices are what macOS leaves on foreign disks.
     return not name.startswith(".") and name[name.rfind(".") :].lower() not in NOT_DICOM
 

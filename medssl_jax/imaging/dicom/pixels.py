@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Integer, Num, UInt
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.imaging.dicom.files import BIG_ENDIAN, UNCOMPRESSED, read_fragments
+from medssl_jax.imaging.dicom.fragments import BIG_ENDIAN, UNCOMPRESSED, read_fragments
 from medssl_jax.imaging.dicom.headers import Header
 from medssl_jax.imaging.jpeg import BLOCK, ENDING, PROCESSES, SCAN, JpegHeader, decode_jpeg, read_jpeg_header
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are the slices of one CT, in which order, and where they lie; from DICOM headers alone.
+"""Series of slices: finds those of one CT in a folder, their order and their place, from DICOM headers alone.
 
 What is wrong with a series is a sentence that begins with the problem's name: `slice missing: 5.00 mm between ...`.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
-from medssl_jax.imaging.dicom.checks import could_belong, field_problems, others, pixel_problems, some, told
+from medssl_jax.imaging.dicom.checks import brief, could_belong, field_problems, others, pixel_problems, some
 from medssl_jax.imaging.dicom.headers import Header, read_headers
 from medssl_jax.imaging.geometry import Grid, check_extent
 
@@ -92,8 +92,8 @@ def check_apart(folder: Path, few: FoundSeries, series: FoundSeries) -> None:
     if could_belong(few.headers[0], series.headers[0]):
         names = some([printable(header.path.name) for header in few.headers])
         raise InputError(
-            f"{folder}: {names} is of series {told(few.series_uid)}, but looks like a slice of series "
-            f"{told(series.series_uid)}: correct its SeriesInstanceUID, or put it in a folder of its own"
+            f"{folder}: {names} is of series {brief(few.series_uid)}, but looks like a slice of series "
+            f"{brief(series.series_uid)}: correct its SeriesInstanceUID, or put it in a folder of its own"
         )
 
 
@@ -109,14 +109,14 @@ def _wanted(folder: Path, found: Sequence[FoundSeries], series_uid: str | None) 
         return found[0]
     longer = [series for series in found if len(series.headers) > LOCALIZER_MOST_IMAGES]
     if len(longer) != 1:
-        listed = ", ".join(f"{told(series.series_uid)} ({len(series.headers)} images)" for series in found)
+        listed = ", ".join(f"{brief(series.series_uid)} ({len(series.headers)} images)" for series in found)
         raise InputError(f"{folder}: {len(found)} series, expected one: {listed}: put each in a folder of its own")
     for other in found:
         if other is longer[0]:
             continue
         check_apart(folder, other, longer[0])
         names = some([printable(header.path.name) for header in other.headers])
-        left_out = f"left out {names} of series {told(other.series_uid)}, beside the CT {told(longer[0].series_uid)}"
+        left_out = f"left out {names} of series {brief(other.series_uid)}, beside the CT {brief(longer[0].series_uid)}"
         print(f"{printable(str(folder))}: {left_out}", file=sys.stderr)
     return longer[0]
 

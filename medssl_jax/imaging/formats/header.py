@@ -1,4 +1,4 @@
-"""What the headers of volume files have in common: a grid, where the voxels are, and values that may say anything."""
+"""Common parts of the headers of volume files: the grid, the place of the voxels, and numbers that are not trusted."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from medssl_jax.imaging.geometry import Grid, check_extent
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)  # read, so that who asks can say what is wrong
-LONGEST_SHOWN = 80
+LONGEST_TEXT = 80
 
 Fields = Mapping[str, str]  # what stands in the header, by name
 Number = TypeVar("Number", int, float)
@@ -24,7 +24,7 @@ NumbersOf = Callable[[Sequence[str]], tuple[Number, ...]]  # `whole_numbers` or 
 
 
 class VolumeHeader(NamedTuple):
-    """What the header of a volume file says, held against the length of the file."""
+    """The header of a volume file, checked against the length of the file."""
 
     grid: Grid
     voxels: VoxelData
@@ -53,13 +53,13 @@ def beside(header_path: Path, name: str) -> Path:
     path = header_path.parent / name
     if not os.path.isfile(path):  # unlike Path.is_file, no error where the name is too long for any file
         raise InputError(
-            f"{header_path}: its data file {shown(path.name)} is missing in {header_path.parent}: copy it there too"
+            f"{header_path}: its data file {brief(path.name)} is missing in {header_path.parent}: copy it there too"
         )
     return path
 
 
 def words_of(text: str) -> list[str]:
-    """What white space of ASCII parts, as in these formats; another space, as in `1\\xa0000`, parts nothing."""
+    """The words between ASCII white space, as in these formats; another space, as in `1\\xa0000`, separates nothing."""
     return re.findall(r"\S+", text, re.ASCII)
 
 
@@ -82,6 +82,6 @@ def listed(numbers: Iterable[float], separator: str = ", ") -> str:
     return separator.join(f"{number:.6g}" for number in numbers)
 
 
-def shown(value: str) -> str:
-    """A value as a message shows it: its beginning, if it is long."""
-    return value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}... ({len(value)} characters)"
+def brief(value: str) -> str:
+    """A value for a message: its beginning, if it is long."""
+    return value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}... ({len(value)} characters)"

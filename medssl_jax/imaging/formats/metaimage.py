@@ -22,9 +22,9 @@ from medssl_jax.imaging.formats.header import (
     NumbersOf,
     VolumeHeader,
     beside,
+    brief,
     decimal_numbers,
     grid_of_header,
-    shown,
     whole_numbers,
     words_of,
 )
@@ -67,11 +67,11 @@ def read_header(path: Path) -> VolumeHeader:
         raise InputError(f"{path}: no NDims in the header, expected NDims = 3")
     for name, values in ONLY_READ_WITH.items():
         if fields.get(name, values[0]) not in values:
-            raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {values[0]}: convert it")
+            raise InputError(f"{path}: {name} = {brief(fields[name])}, expected {values[0]}: convert it")
     x, y, z = _numbers(path, fields, whole_numbers, 3, "DimSize")
     size_xyz = (x, y, z)
     if min(size_xyz) < 1:
-        raise InputError(f"{path}: DimSize = {shown(fields['DimSize'])}, expected at least 1 voxel on each axis")
+        raise InputError(f"{path}: DimSize = {brief(fields['DimSize'])}, expected at least 1 voxel on each axis")
     voxels = _voxel_data(path, fields, size_xyz, header_bytes)
     return VolumeHeader(_grid(path, fields, size_xyz), voxels)
 
@@ -125,7 +125,7 @@ def _voxel_data(path: Path, fields: Fields, size_xyz: tuple[int, int, int], head
         raise InputError(f"{path}: BinaryData = False, expected binary data: save it as a binary MetaImage")
     element = fields.get("ElementType", "absent")
     if element not in DTYPE_OF_ELEMENT:
-        raise InputError(f"{path}: ElementType = {shown(element)}, expected one number a voxel such as MET_SHORT")
+        raise InputError(f"{path}: ElementType = {brief(element)}, expected one number a voxel such as MET_SHORT")
     is_local = fields["ElementDataFile"].upper() == "LOCAL"
     is_big_endian = any(_is_true(path, fields, name) for name in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     data = VoxelData(
@@ -189,14 +189,14 @@ def _numbers(path: Path, fields: Fields, kind: NumbersOf[Number], count: int, *n
     except ValueError:
         numbers = ()
     if len(numbers) != count:
-        raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {count} numbers")
+        raise InputError(f"{path}: {name} = {brief(fields[name])}, expected {count} numbers")
     return numbers
 
 
 def _is_true(path: Path, fields: Fields, name: str, default: str = "False") -> bool:
     value = fields.get(name, default)
     if value.lower() not in ("true", "t", "1", "false", "f", "0"):
-        raise InputError(f"{path}: {name} = {shown(value)}, expected True or False: copy the file again")
+        raise InputError(f"{path}: {name} = {brief(value)}, expected True or False: copy the file again")
     return value.lower() in ("true", "t", "1")
 
 

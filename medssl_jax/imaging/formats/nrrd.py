@@ -22,9 +22,9 @@ from medssl_jax.imaging.formats.header import (
     NumbersOf,
     VolumeHeader,
     beside,
+    brief,
     decimal_numbers,
     grid_of_header,
-    shown,
     whole_numbers,
     words_of,
 )
@@ -134,7 +134,7 @@ def _fields(path: Path) -> tuple[Fields, int]:
                 raise InputError(f"{path}: {field} stands twice in the header, expected once: copy the file again")
             fields[field] = value.strip(string.whitespace)
         elif ":=" not in line:
-            raise InputError(f"{path}: cannot be read: header line {shown(line)!r} is not FIELD: VALUE of the format")
+            raise InputError(f"{path}: cannot be read: header line {brief(line)!r} is not FIELD: VALUE of the format")
     if "data file" not in fields:
         raise InputError(f"{path}: the header does not end within {len(start)} bytes: copy the file again")
     return fields, position
@@ -147,7 +147,7 @@ def _sizes_and_axes(path: Path, fields: Fields) -> tuple[tuple[int, ...], list[i
         raise InputError(f"{path}: {rank} dimensions, expected a volume of 3")
     sizes = _numbers(path, fields, "sizes", whole_numbers, rank)
     if min(sizes) < 1:
-        raise InputError(f"{path}: sizes = {shown(fields['sizes'])}, expected at least 1 voxel on each axis")
+        raise InputError(f"{path}: sizes = {brief(fields['sizes'])}, expected at least 1 voxel on each axis")
     kinds = _words(path, fields, "kinds", rank) if "kinds" in fields else ["domain"] * rank
     axes = [axis for axis, kind in enumerate(kinds) if kind.lower() in KINDS_OF_SPATIAL_AXES]
     if len(axes) != 3:
@@ -168,7 +168,7 @@ def _dtype(path: Path, fields: Fields) -> np.dtype:
 def _data_file_name(path: Path, fields: Fields) -> str:
     name = fields["data file"]
     if re.match(r"(SKIP)?LIST\b", name) or re.search(r"%\d*d", name):
-        raise InputError(f"{path}: data file = {shown(name)}, expected one file: save the volume in one")
+        raise InputError(f"{path}: data file = {brief(name)}, expected one file: save the volume in one")
     return name
 
 
@@ -195,7 +195,7 @@ def _grid(path: Path, fields: Fields, size_xyz: tuple[int, int, int], axes: Sequ
     for name in ("space units", "units"):
         others = [unit for unit in re.findall(r'"([^"]*)"', fields.get(name, "")) if unit.lower() not in MILLIMETRES]
         if others:
-            raise InputError(f"{path}: {name} of {shown(others[0])!r}, expected mm: convert it")
+            raise InputError(f"{path}: {name} of {brief(others[0])!r}, expected mm: convert it")
     is_in_space = "space" in fields or "space dimension" in fields
     spacing, origin, directions = (_in_space if is_in_space else _along_axes)(path, fields, axes)
     return grid_of_header(path, size_xyz, spacing, origin, directions)
@@ -205,7 +205,7 @@ def _in_space(path: Path, fields: Fields, axes: Sequence[int]) -> Axes:
     """The spacing, the origin and the directions, as columns, of a volume with a vector for each of its axes."""
     if "space dimension" in fields and ("space" in fields or fields["space dimension"] != "3"):
         raise InputError(
-            f"{path}: space dimension = {shown(fields['space dimension'])}, expected 3 and no space beside"
+            f"{path}: space dimension = {brief(fields['space dimension'])}, expected 3 and no space beside"
         )
     if "spacings" in fields:
         raise InputError(f"{path}: spacings and a space, expected space directions or spacings: take one out")
@@ -251,7 +251,7 @@ def _vectors(path: Path, fields: Fields, name: str, count: int) -> list[Float[np
     except ValueError:
         vectors = []
     if len(vectors) != count or any(len(each) != 3 for each in vectors) or words_of(VECTOR.sub("", text)):
-        raise InputError(f"{path}: {name} = {shown(text)}, expected {count} times (x,y,z)")
+        raise InputError(f"{path}: {name} = {brief(text)}, expected {count} times (x,y,z)")
     return [np.array(each) for each in vectors]
 
 
@@ -260,14 +260,14 @@ def _choice(path: Path, fields: Fields, name: str, choices: Collection[str]) -> 
     key = value.lower()
     if key not in choices:
         some = ", ".join(list(choices)[:6]) + (", ..." if len(choices) > 6 else "")
-        raise InputError(f"{path}: {name} = {shown(value)}, expected one of {some}: convert it")
+        raise InputError(f"{path}: {name} = {brief(value)}, expected one of {some}: convert it")
     return key
 
 
 def _words(path: Path, fields: Fields, name: str, count: int) -> list[str]:
     words = words_of(_value(path, fields, name))
     if len(words) != count:
-        raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {count}, one an axis")
+        raise InputError(f"{path}: {name} = {brief(fields[name])}, expected {count}, one an axis")
     return words
 
 
@@ -275,7 +275,7 @@ def _numbers(path: Path, fields: Fields, name: str, kind: NumbersOf[Number], cou
     try:
         return kind(_words(path, fields, name, count))
     except ValueError:
-        raise InputError(f"{path}: {name} = {shown(fields[name])}, expected {count} numbers") from None
+        raise InputError(f"{path}: {name} = {brief(fields[name])}, expected {count} numbers") from None
 
 
 def _value(path: Path, fields: Fields, name: str) -> str:

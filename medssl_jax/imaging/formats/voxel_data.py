@@ -25,7 +25,7 @@ ZLIB_OR_GZIP = 47  # zlib's number for "whichever the stream says it is"
 
 @dataclasses.dataclass(frozen=True)
 class VoxelData:
-    """Where the voxels of a volume are, and how they are stored.
+    """The place and the storage of the voxels of a volume.
 
     At `offset` in `path` the voxels begin, x fastest, or the compressed stream with `bytes_before` them. A value is
     what is stored x `slope` + `intercept`. `claim` is what the header says of size and kind, in its own words.
@@ -43,12 +43,12 @@ class VoxelData:
 
     @property
     def voxel_count(self) -> int:
-        """How many voxels the volume has."""
+        """The number of voxels."""
         return math.prod(self.size_zyx)
 
     @property
     def byte_count(self) -> int:
-        """How many bytes the voxels take, decompressed."""
+        """The bytes that the voxels take, decompressed."""
         return self.voxel_count * self.dtype.itemsize
 
 
@@ -110,7 +110,7 @@ def read_pieces(data: VoxelData) -> Iterator[Num[np.ndarray, " n"]]:
 
 
 class Inflated:
-    """What a zlib or gzip stream decompresses to; its checksums are checked, of every member of a gzip file."""
+    """The decompressed bytes of a zlib or gzip stream; the checksums of every member of a gzip file are checked."""
 
     def __init__(self, file: BinaryIO):
         self._file = file

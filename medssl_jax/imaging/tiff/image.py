@@ -88,7 +88,7 @@ class TiffImage:
 
     @property
     def is_one_block(self) -> bool:
-        """Whether pixels lie in the file as they do in the image, nothing between them."""
+        """True where pixels lie in the file as they do in the image, with nothing between them."""
         is_plain = self.compression == NOT_COMPRESSED and not self.differences and not self.bits_reversed
         is_whole = int(self.counts.sum()) == self.height * self.width * self.channels
         follow = self.offsets[1:] == self.offsets[:-1] + self.counts[:-1]

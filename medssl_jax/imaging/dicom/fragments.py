@@ -70,12 +70,12 @@ def open_dicom(path: Path) -> Opened:
 
 
 def is_pixels(tag: Any) -> bool:
-    """Whether an element holds pixels, or comes after them."""
+    """True for an element that holds pixels, or comes after them."""
     return tag >= FLOAT_PIXELS
 
 
 def find_fragments(opened: Opened) -> tuple[Fragment, ...]:
-    """Where the pixels lie, from the stream at their element: one fragment where they are not compressed.
+    """The places of the pixels, from the stream at their element: one fragment where they are not compressed.
 
     It ends where the file does, at the latest. Of compressed pixels the table of offsets is left out.
 
@@ -123,9 +123,9 @@ def read_fragments(path: Path, fragments: tuple[Fragment, ...], transfer_syntax:
 
 
 class _File(io.BufferedReader):
-    """A file of which never more is asked than it has.
+    """A file that is never asked for more bytes than it has.
 
-    Python would set aside what is asked for, and a field of a few bytes may claim to be 4 GB.
+    Python would allocate what is asked for, and a field of a few bytes may claim to be 4 GB.
     """
 
     def __init__(self, path: Path):
