@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import textwrap
 import typing
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -55,8 +56,9 @@ def errors_raised(function):
     return {each.func.id for each in raised if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)}
 
 
-def test_the_version_is_that_of_the_package():
+def test_the_version_is_that_of_the_package_and_of_the_citation():
     assert medssl_jax.__version__ == importlib.metadata.version("medssl-jax")
+    assert f"\nversion: {medssl_jax.__version__}\n" in (Path(__file__).parents[1] / "CITATION.cff").read_text()
 
 
 def test_the_rooms_of_arrays_and_files_export_their_names():
