@@ -5,6 +5,7 @@ tried on two real CTs, on phantoms and on a hand-made chest.
 """
 
 import numpy as np
+from etils import epy
 from jaxtyping import Bool, Float32, UInt8
 
 from medssl_jax.imaging.chest_air import (
@@ -29,6 +30,10 @@ from medssl_jax.imaging.shapes import (
     without_holes,
 )
 from medssl_jax.imaging.volumes import Volume
+
+with epy.lazy_imports():
+    import SimpleITK as sitk
+    from scipy import ndimage
 
 HU_RANGE = (-1200, 600)
 AIRWAY_BELOW_HU = -940
@@ -83,8 +88,6 @@ def _working_grid(grid: Grid) -> Grid:
 
 
 def _large_airways(hu: Float32[np.ndarray, "z y x"], air: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
-    from scipy import ndimage
-
     dark = ndimage.uniform_filter((hu < AIRWAY_BELOW_HU).astype(np.float32), 3, mode="nearest") > 0.5
     dark &= air
     if dark.sum() > MOST_AIRWAY_SHARE * air.sum():
@@ -131,8 +134,6 @@ def _split_where_thin(lungs: Bool[np.ndarray, "z y x"]) -> tuple[Bool[np.ndarray
 
 def _filled(lung: Bool[np.ndarray, "z y x"], step_mm: float) -> Bool[np.ndarray, "z y x"]:
     """Vessels and nodules belong to the lung, also those that dent it from its wall; the heart does not."""
-    import SimpleITK as sitk
-
     around = ball(CLOSING_VOXELS)
     lung = without_holes(lung | shrunk(grown(lung, around), around))
     hull = closed_far(lung, round(DENT_CLOSING_MM / step_mm))

@@ -1,20 +1,17 @@
 """Volumes from one grid to another, by SimpleITK."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from etils import epy
 from jaxtyping import Float32, Num
 
 from medssl_jax.imaging.geometry import Grid
 
-if TYPE_CHECKING:
+with epy.lazy_imports():
     import SimpleITK as sitk
 
 
 def resample_linear(array_zyx: Num[np.ndarray, "z y x"], grid: Grid, onto: Grid) -> Float32[np.ndarray, "d h w"]:
     """Trilinear values of `array_zyx`, which lies on `grid`, at the voxels of `onto`; outside, those of the edge."""
-    import SimpleITK as sitk
-
     resampler = _resampler(onto)
     resampler.SetInterpolator(sitk.sitkLinear)
     # ITK cuts to whole numbers what it writes as integers, so rounding is left to the caller.
@@ -25,8 +22,6 @@ def resample_linear(array_zyx: Num[np.ndarray, "z y x"], grid: Grid, onto: Grid)
 
 def resample_nearest(array_zyx: Num[np.ndarray, "z y x"], grid: Grid, onto: Grid) -> Num[np.ndarray, "d h w"]:
     """The nearest values of `array_zyx`, which lies on `grid`, at the voxels of `onto`; outside, 0."""
-    import SimpleITK as sitk
-
     resampler = _resampler(onto)
     resampler.SetInterpolator(sitk.sitkNearestNeighbor)
     return sitk.GetArrayFromImage(resampler.Execute(to_image(array_zyx, grid)))
@@ -34,8 +29,6 @@ def resample_nearest(array_zyx: Num[np.ndarray, "z y x"], grid: Grid, onto: Grid
 
 def to_image(array_zyx: Num[np.ndarray, "z y x"], grid: Grid) -> "sitk.Image":
     """The array as SimpleITK sees it, with its place in the world."""
-    import SimpleITK as sitk
-
     image = sitk.GetImageFromArray(array_zyx)
     image.SetSpacing(grid.spacing_zyx_mm[::-1])
     image.SetOrigin(grid.origin_xyz_mm)
@@ -44,8 +37,6 @@ def to_image(array_zyx: Num[np.ndarray, "z y x"], grid: Grid) -> "sitk.Image":
 
 
 def _resampler(onto: Grid) -> "sitk.ResampleImageFilter":
-    import SimpleITK as sitk
-
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize(onto.size_zyx[::-1])
     resampler.SetOutputSpacing(onto.spacing_zyx_mm[::-1])

@@ -7,7 +7,12 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+from etils import epy
 from jaxtyping import Bool, Float32, Int32
+
+with epy.lazy_imports():
+    import SimpleITK as sitk
+    from scipy import ndimage
 
 Offset = tuple[int, int, int]
 
@@ -50,8 +55,6 @@ def without_holes(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
 
 def labelled_parts(mask: Bool[np.ndarray, "z y x"]) -> Int32[np.ndarray, "z y x"]:
     """Parts whose voxels share faces, numbered from 1 by size, the largest first; 0 outside the mask."""
-    from scipy import ndimage
-
     labels, count = ndimage.label(mask)
     voxels = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     rank = np.zeros(count + 1, np.int32)
@@ -61,8 +64,6 @@ def labelled_parts(mask: Bool[np.ndarray, "z y x"]) -> Int32[np.ndarray, "z y x"
 
 def signed_distance_voxels(mask: Bool[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
     """Distance to the mask's outermost voxels, negative inside."""
-    import SimpleITK as sitk
-
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=False))
 

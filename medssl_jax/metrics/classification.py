@@ -7,10 +7,14 @@ rapid immunofluorescence whole slide image classification", CVPR 2020.
 from typing import NamedTuple
 
 import numpy as np
+from etils import epy
 from jaxtyping import Bool, Float, Int
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.bootstrap import draw_counts, interval_95
+
+with epy.lazy_imports():
+    from scipy import stats
 
 
 class Estimate(NamedTuple):
@@ -61,11 +65,9 @@ def accuracy_of_counts(right: int, slides: int) -> Estimate:
     exact one (Clopper-Pearson) is wider than it says (Brown, Cai, DasGupta, Statistical Science 16, 2001).
     Raises InputError where there is no slide.
     """
-    from scipy.stats import binomtest
-
     if slides < 1:
         raise InputError("accuracy: found no slide, expected at least one; give a data set with test slides")
-    interval = binomtest(right, slides).proportion_ci(0.95, method="wilson")
+    interval = stats.binomtest(right, slides).proportion_ci(0.95, method="wilson")
     return Estimate(right / slides, float(interval.low), float(interval.high))
 
 

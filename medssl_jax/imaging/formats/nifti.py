@@ -11,12 +11,16 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.formats.header import VolumeHeader, grid_of_header, listed
 from medssl_jax.imaging.formats.voxel_data import Inflated, VoxelData, check_length
 from medssl_jax.imaging.geometry import ORTHONORMAL_TOLERANCE, Grid, check_spacing
+
+with epy.lazy_imports():
+    from scipy import spatial
 
 # By byte offset; what is not read here is left out.
 FORMAT_OF_FIELD = {
@@ -186,13 +190,11 @@ def _transform(path: Path, fields: np.void, spacing_xyz: Float[np.ndarray, "3"])
 
 
 def _qform(path: Path, fields: np.void, spacing_xyz: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 4"]:
-    from scipy.spatial.transform import Rotation
-
     bcd = fields["quatern_bcd"].astype(np.float64)
     squared = float(bcd @ bcd)
     if not squared <= 1 + UNIT_QUATERNION:
         raise InputError(f"{path}: quatern_b, c, d = {listed(bcd)}, expected those of a rotation: save it again")
-    axes = Rotation.from_quat([*bcd, max(0.0, 1 - squared) ** 0.5]).as_matrix()
+    axes = spatial.transform.Rotation.from_quat([*bcd, max(0.0, 1 - squared) ** 0.5]).as_matrix()
     # pixdim[0] says whether the z axis is turned round after the rotation, which alone cannot mirror.
     axes[:, 2] *= -1 if fields["pixdim"][0] < 0 else 1
     return np.column_stack([axes * spacing_xyz, fields["qoffset_xyz"].astype(np.float64)])
