@@ -37,7 +37,7 @@ def main(_) -> None:
     if _STEPS.value and not _VERIFY.value:
         raise InputError("--steps is for --verify: give both, or neither for the whole run")
     record = read_run_record(path)
-    restored = restore_settings(record.sessions[0].surroundings)
+    restored = restore_settings(record.sessions[0].environment)
     command.start_devices(deterministic=False)  # where the run was, its XLA_FLAGS say so
     if restored:
         hosts.say(f"set as in the run: {', '.join(restored)}")

@@ -31,6 +31,9 @@ KNOWN_TO = {
     "jax.sharding": {"medssl_jax.parallel.sharding"},
     "jax.distributed": {"medssl_jax.parallel.hosts"},
     "jax.experimental.multihost_utils": {"medssl_jax.parallel.hosts"},
+    # Of JAX and of a device alike.
+    "process_index": {"medssl_jax.parallel.hosts"},
+    "process_count": {"medssl_jax.parallel.hosts"},
 }
 
 
@@ -81,7 +84,8 @@ def offences(root):
             if phantom and not any(is_in(name, f"medssl_jax.{room}") for room in ("core", "imaging", "phantoms")):
                 found.append(f"{module} is a phantom and imports {name}")
             for package, files in KNOWN_TO.items():
-                if library and is_in(name, package) and module not in files:
+                known = is_in(name, package) or name.endswith(f".{package}")
+                if library and known and module not in files:
                     found.append(f"{module} uses {name}, which is for {' and '.join(files)}")
     return found
 
@@ -108,6 +112,12 @@ def test_imports_go_down():
         ),
         ("medssl_jax/phantoms/lks.py", "from medssl_jax.data import splits", "medssl_jax.phantoms.lks is a phantom"),
         ("medssl_jax/train/loop.py", "import orbax.checkpoint", "medssl_jax.train.loop uses orbax.checkpoint"),
+        ("medssl_jax/train/loop.py", "from jax import process_index", "medssl_jax.train.loop uses jax.process_index"),
+        (
+            "medssl_jax/parallel/sharding.py",
+            "def f(device):\n    return device.process_index",
+            "medssl_jax.parallel.sharding uses device.process_index, which is for medssl_jax.parallel.hosts",
+        ),
         ("medssl_jax/loose.py", "import jax", "medssl_jax.loose stands in no room"),
         (
             "data_builders/scan_shard.py",

@@ -28,7 +28,7 @@ from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FrocResult, score
 from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.parallel import hosts
-from medssl_jax.parallel.sharding import HERE, Placement, place
+from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
 from medssl_jax.train.config_checks import (
@@ -87,9 +87,9 @@ def _train_and_score(config, workdir, watch):
     annotations, excluded = findings_of(config.data, cache, split.test)
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir, watch)
-    local = place(jax.local_devices(), batches=[config.inference.window_batch])
+    local = data_parallel(jax.local_devices(), batches=[config.inference.window_batch])
     detector = scan_detector(config, make_detector(config), local)
-    params = local.put_state(state.params_to_evaluate)
+    params = local.replicate(state.params_to_evaluate)
     marks = find_marks(detector, params, cache, split.test, progress_bar("detecting", "scans"))
     result = score(marks, annotations, excluded, split.test, bootstraps=config.logging.bootstraps)
     if hosts.is_first():
@@ -241,7 +241,7 @@ def train_focalmix(
     config: ml_collections.ConfigDict, cache: CropCache, split: Split, workdir: Path, watch: Watch = unwatched
 ) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one."""
-    placement = placement_of(config, jax.devices())
+    sharding = sharding_of(config, jax.devices())
     patches = config.patches
     sizes = {"labelled_batch": patches.labelled_batch, "unlabelled_batch": patches.unlabelled_batch}
     batches = patch_batches(
@@ -251,15 +251,15 @@ def train_focalmix(
         **sizes,
         settings=patch_settings(config),
         seed=config.seed,
-        host_rows=placement.host_rows,
+        host_rows=sharding.host_rows,
     )
     return train_in(
         workdir,
         config,
         fresh_state(config),
         batches,
-        compiled_step(config, placement),
-        placement,
+        jitted_step(config, sharding),
+        sharding,
         threads=patches.loader_threads,
         fetched_ahead=2 * patches.loader_threads,
         rows_of=lambda position: batch_rows(split.labelled, split.unlabelled, position, **sizes, seed=config.seed),
@@ -268,38 +268,38 @@ def train_focalmix(
     )
 
 
-def compiled_step(config: ml_collections.ConfigDict, placement: Placement = HERE) -> jax.stages.Wrapped:
-    """The training step of a config, compiled for the devices of a placement."""
+def jitted_step(config: ml_collections.ConfigDict, sharding: DataParallel = SINGLE_DEVICE) -> jax.stages.Wrapped:
+    """The training step of a config, compiled for the devices that share its batches."""
     detector = make_detector(config)
-    return placement.compile_step(
+    return sharding.jit_step(
         functools.partial(
             focalmix_step,
             predict=detector.predict,
             optimiser=make_optimiser(config.optimiser, config.steps),
             grid=detector.grid,
             settings=method_settings(config),
-            placement=placement,
+            sharding=sharding,
         )
     )
 
 
 def abstract_training(
     config: ml_collections.ConfigDict, devices: Sequence[jax.Device]
-) -> tuple[Placement, jax.stages.Wrapped, Any, Any]:
-    """What training on `devices` would compile: placement, step, and the shapes of state and global batch."""
-    placement = placement_of(config, devices)
+) -> tuple[DataParallel, jax.stages.Wrapped, Any, Any]:
+    """What training on `devices` would compile: sharding, step, and the shapes of state and global batch."""
+    sharding = sharding_of(config, devices)
     settings, patches = patch_settings(config), config.patches
     sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
     batch = {name: settings.abstract_batch(size) for name, size in sizes.items() if size}
     state = jax.eval_shape(functools.partial(fresh_state, config))
-    return placement, compiled_step(config, placement), *placement.abstract(state, batch)
+    return sharding, jitted_step(config, sharding), *sharding.abstract(state, batch)
 
 
 def scan_detector(
-    config: ml_collections.ConfigDict, detector: Detector, placement: Placement = HERE
+    config: ml_collections.ConfigDict, detector: Detector, sharding: DataParallel = SINGLE_DEVICE
 ) -> SlidingDetector:
-    """What finds nodules in a scan; the devices of the placement share its windows."""
-    return SlidingDetector(detector.predict, detector.grid, SlidingSettings(**config.inference), placement)
+    """What finds nodules in a scan; the devices of the sharding share its windows."""
+    return SlidingDetector(detector.predict, detector.grid, SlidingSettings(**config.inference), sharding)
 
 
 def find_marks(
@@ -326,10 +326,10 @@ def load_detector(checkpoint: Path) -> LoadedDetector:
     )
 
 
-def placement_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> Placement:
+def sharding_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> DataParallel:
     """Those of `devices` that share the batch. Raises `InputError` where more hosts than rows would."""
     sizes = [size for size in (config.patches.labelled_batch, config.patches.unlabelled_batch) if size]
-    return place(devices, batches=sizes, groups=_mixing_groups(config))
+    return data_parallel(devices, batches=sizes, groups=_mixing_groups(config))
 
 
 def _mixing_groups(config) -> int:

@@ -9,7 +9,7 @@ import ml_collections
 
 from experiments.runs import focalmix, sos, sos_job
 from medssl_jax.core.errors import InputError
-from medssl_jax.parallel.sharding import Placement
+from medssl_jax.parallel.sharding import DataParallel
 from medssl_jax.train.run_record import SECTIONS, command_of
 from medssl_jax.train.state import TrainState
 
@@ -17,14 +17,14 @@ from medssl_jax.train.state import TrainState
 class Job(NamedTuple):
     """What there is to do with a config of one `command`.
 
-    `run(config, workdir, watch=...)` is the whole job, `placement(config, devices)` says who shares a batch. `files`
+    `run(config, workdir, watch=...)` is the whole job, `sharding(config, devices)` says who shares a batch. `files`
     are those of a finished run that another run of its name writes again, each with its part that holds no times.
     """
 
     command: str
     run: Callable[..., Any]
     check_config: Callable[[ml_collections.ConfigDict], None]
-    placement: Callable[[ml_collections.ConfigDict, Sequence[jax.Device]], Placement]
+    sharding: Callable[[ml_collections.ConfigDict, Sequence[jax.Device]], DataParallel]
     fresh_state: Callable[[ml_collections.ConfigDict], TrainState]
     files: Mapping[str, Callable[[Path], bytes]]
 
@@ -33,7 +33,7 @@ _FOCALMIX = Job(
     command="experiments.focalmix",
     run=focalmix.run,
     check_config=focalmix.check_config,
-    placement=focalmix.placement_of,
+    sharding=focalmix.sharding_of,
     fresh_state=focalmix.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json", "submission.csv", "froc.json"), Path.read_bytes),
 )
@@ -41,7 +41,7 @@ _SOS = Job(
     command="experiments.sos",
     run=sos_job.run,
     check_config=sos.check_config,
-    placement=sos.placement_of,
+    sharding=sos.sharding_of,
     fresh_state=sos.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json"), Path.read_bytes) | {"results.json": sos_job.slides_in},
 )

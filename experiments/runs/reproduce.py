@@ -13,10 +13,10 @@ import ml_collections
 from experiments.runs.jobs import job_of
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel import hosts
-from medssl_jax.train.environment import differences, surroundings
+from medssl_jax.train.environment import differences, environment_of
 from medssl_jax.train.run import Watch, unwatched
 from medssl_jax.train.run_record import RunRecord
-from medssl_jax.train.tensor_hashes import Fingerprint, difference_of_fingerprints, read_fingerprints
+from medssl_jax.train.tensor_hashes import StepHashes, difference_of_hashes, read_hashes
 
 
 class Verdict(NamedTuple):
@@ -54,11 +54,11 @@ def obstacles(record: RunRecord) -> list[str]:
     first = record.sessions[0]
     found = [f"nothing is recorded of its steps up to {first.from_step}"] if first.from_step else []
     for before, after in zip(record.sessions, record.sessions[1:], strict=False):
-        changes = "; ".join(differences(before.surroundings, after.surroundings))
-        found.append(f"it went on in other surroundings after step {after.from_step} ({changes})")
+        changes = "; ".join(differences(before.environment, after.environment))
+        found.append(f"it went on in another environment after step {after.from_step} ({changes})")
     config = config_of(record)
-    devices = job_of(config).placement(config, jax.devices()).devices
-    return found + differences(first.surroundings, surroundings(devices))
+    devices = job_of(config).sharding(config, jax.devices()).devices
+    return found + differences(first.environment, environment_of(devices))
 
 
 def reproduce(record: RunRecord, workdir: Path, *, anyway: bool = False, watch: Watch = unwatched) -> None:
@@ -68,7 +68,7 @@ def reproduce(record: RunRecord, workdir: Path, *, anyway: bool = False, watch: 
     """
     is_checked = anyway
 
-    def checked_watch(step: int, fingerprint: Fingerprint) -> None:
+    def checked_watch(step: int, hashes: StepHashes) -> None:
         nonlocal is_checked
         if not is_checked and json.loads((workdir / "split.json").read_text()) != record.split:
             raise InputError(
@@ -76,7 +76,7 @@ def reproduce(record: RunRecord, workdir: Path, *, anyway: bool = False, watch: 
                 "was, or give --anyway to see where the run departs"
             )
         is_checked = True
-        watch(step, fingerprint)
+        watch(step, hashes)
 
     config = config_of(record)
     job_of(config).run(config, workdir, watch=checked_watch)
@@ -90,15 +90,15 @@ def verify(
     A run that has not ended is followed as far as it went. Raises `InputError` as `reproduce` does, and where there are
     no steps to compare.
     """
-    then = {step: each for step, each in read_fingerprints(folder).items() if steps is None or step <= steps}
+    then = {step: each for step, each in read_hashes(folder).items() if steps is None or step <= steps}
     if not then:
         until = "" if steps is None else f" up to step {steps}"
         raise InputError(f"{folder / 'hashes.jsonl'}: no line{until}, expected one to compare")
     last = max(then)
     is_whole = last == record.config["steps"]
 
-    def watch(step: int, now: Fingerprint) -> None:
-        if step not in then or difference_of_fingerprints(then[step], now) or (step == last and not is_whole):
+    def watch(step: int, now: StepHashes) -> None:
+        if step not in then or difference_of_hashes(then[step], now) or (step == last and not is_whole):
             raise _Decided
 
     with contextlib.suppress(_Decided):
@@ -122,14 +122,14 @@ def difference_of_files(a: Path, b: Path, part: Callable[[Path], bytes] = Path.r
     return None if first is None else f"line {first} is the first of {1 + sum(1 for _ in differing)} that differ"
 
 
-def _compare_steps(folder: Path, workdir: Path, then: Mapping[int, Fingerprint]) -> Verdict:
-    now = {step: each for step, each in read_fingerprints(workdir).items() if step <= max(then)}
+def _compare_steps(folder: Path, workdir: Path, then: Mapping[int, StepHashes]) -> Verdict:
+    now = {step: each for step, each in read_hashes(workdir).items() if step <= max(then)}
     for equal, step in enumerate(sorted({*then, *now})):
         if step not in then or step not in now:
             return Verdict(
                 equal, f"step {step}: has no line in {folder if step in now else workdir}/hashes.jsonl", {}, []
             )
-        if difference := difference_of_fingerprints(then[step], now[step]):
+        if difference := difference_of_hashes(then[step], now[step]):
             return Verdict(equal, f"step {step}: {difference}", {}, [])
     return Verdict(len(then), None, {}, [])
 

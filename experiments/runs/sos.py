@@ -23,7 +23,7 @@ from medssl_jax.inference.selective import RULES, SelectiveClassifier, Selective
 from medssl_jax.metrics.sos_methods import METHODS
 from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
 from medssl_jax.models.sos_networks import JOINS, SosNetworks, make_networks, measure_intensities
-from medssl_jax.parallel.sharding import Placement, place
+from medssl_jax.parallel.sharding import DataParallel, data_parallel
 from medssl_jax.train.config_checks import (
     COMMON,
     LARGEST_BATCH,
@@ -241,14 +241,14 @@ def _file_digest(path):
 
 
 def _train(config, source, indices, workdir, watch) -> TrainState:
-    placement = placement_of(config, jax.devices())
-    step_function = placement.compile_step(
+    sharding = sharding_of(config, jax.devices())
+    step_function = sharding.jit_step(
         functools.partial(
             sos_step,
             networks=networks_of(config),
             optimiser=make_optimiser(config.optimiser, config.steps),
             settings=method_settings(config),
-            placement=placement,
+            sharding=sharding,
         )
     )
     batches = slide_batches(
@@ -258,7 +258,7 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
         patches=config.method.use_high,
         symmetries=config.batches.symmetries,
         seed=config.seed,
-        host_rows=placement.host_rows,
+        host_rows=sharding.host_rows,
     )
 
     def rows_of(position):
@@ -271,7 +271,7 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
         _first_state(config),
         batches,
         step_function,
-        placement,
+        sharding,
         threads=config.batches.loader_threads,
         fetched_ahead=FETCHED_AHEAD,
         rows_of=rows_of,
@@ -279,9 +279,9 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
     )
 
 
-def placement_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> Placement:
+def sharding_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> DataParallel:
     """Those of `devices` that share the batch. Raises `InputError` where more hosts than slides would."""
-    return place(devices, batches=[config.batches.slides])
+    return data_parallel(devices, batches=[config.batches.slides])
 
 
 def _first_state(config) -> TrainState:

@@ -22,7 +22,7 @@ from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections, suppress, top_detections
 from medssl_jax.detection.prediction import Prediction
-from medssl_jax.parallel.sharding import HERE, Placement
+from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Window(NamedTuple):
 class SlidingDetector:
     """Finds nodules in scans of any size. The network, top-k and NMS of a window compile together, once.
 
-    The devices of a `placement` share the windows of a batch.
+    The devices of a `sharding` share the windows of a batch.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SlidingDetector:
         predict: Callable[[Any, Array], Prediction],
         grid: AnchorGrid,
         settings: SlidingSettings,
-        placement: Placement = HERE,
+        sharding: DataParallel = SINGLE_DEVICE,
     ):
         if not 0 <= settings.overlap < grid.patch_side:
             raise InputError(
@@ -82,7 +82,7 @@ class SlidingDetector:
             logits = jnp.where(in_core, prediction.logits, -jnp.inf)
             return jax.vmap(functools.partial(best_of_window, settings=settings))(logits, boxes)
 
-        self._detect = placement.compile_rows(detect)
+        self._detect = sharding.jit_rows(detect)
 
     def __call__(
         self,

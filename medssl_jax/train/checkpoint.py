@@ -24,7 +24,7 @@ LONGEST_REASON = 160  # TensorStore's go on for several hundred characters
 
 
 class Restored(NamedTuple):
-    """A run as it was saved: its state, the place in the stream of batches, the metrics that were not yet written."""
+    """A run as it was saved: its state, its position in the stream of batches, the metrics not yet written."""
 
     state: Any
     data_position: Mapping[str, Any]
@@ -86,9 +86,9 @@ class Checkpoints:
             self._manager.save(int(state.step), args=items)
 
     def config(self) -> dict[str, Any]:
-        """The config the newest checkpoint was trained with. Raises `InputError` where there is no checkpoint."""
+        """The config of the newest whole checkpoint. Raises `InputError` where there is no checkpoint."""
 
-        def read(step):
+        def read(step: int) -> dict[str, Any]:
             return self._read_whole(step).config
 
         found = self._newest_whole(read)
@@ -106,7 +106,7 @@ class Checkpoints:
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
 
-        def read(step):
+        def read(step: int) -> Restored:
             data = self._read_whole(step).data
             saved = self._manager.item_metadata(step).state
             if saved is not None:
@@ -123,7 +123,7 @@ class Checkpoints:
         return self._newest_whole(read)
 
     def _read_whole(self, step: int) -> Any:
-        """Config and data of a step; `ValueError` where they are not those that were saved."""
+        """Config and data of a step. Raises `ValueError` where they are not those that were saved."""
         items = ocp.args.Composite(data=ocp.args.JsonRestore(), config=ocp.args.JsonRestore())
         read = self._manager.restore(step, args=items)
         if read.data.get("format") != FORMAT:
@@ -146,11 +146,11 @@ class Checkpoints:
                 found = read(step)
             except InputError:
                 raise
-            except Exception as error:  # whatever a damaged file makes of orbax
+            except Exception as error:  # whatever orbax raises over a damaged file
                 damaged[step] = _reason(error)
                 continue
             for each, reason in damaged.items():
-                if each in self._passed_over:  # when it was asked for something else
+                if each in self._passed_over:  # already, in an earlier call
                     continue
                 self._passed_over.add(each)
                 print(
@@ -168,7 +168,7 @@ class Checkpoints:
             )
         return None
 
-    def _put_aside(self, step):
+    def _put_aside(self, step: int) -> None:
         if self._read_only:
             return
         if hosts.is_first():
@@ -189,7 +189,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _named(directory: Path) -> Iterator[None]:
-    """What the disk refuses, as an error that names the folder."""
+    """Turns what the disk refuses into an `InputError` that names the folder."""
     try:
         yield
     except (OSError, ValueError) as error:  # TensorStore reports a full disk as a ValueError
@@ -204,14 +204,14 @@ def _named(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def _reason(error):
+def _reason(error: BaseException) -> str:
     """The first line of an error, cut short where it is long."""
     line = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     return printable(line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}...")
 
 
-def _digest(state):
-    """Of every number: an array file that lost a part reads as zeros, without an error."""
+def _digest(state: Any) -> str:
+    """SHA-256 of every number: an array file that lost a part reads as zeros, without an error."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(state):
         array = np.asarray(jax.device_get(leaf))
@@ -220,12 +220,12 @@ def _digest(state):
     return digest.hexdigest()
 
 
-def _json_digest(content):
+def _json_digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _check_same_parameters(saved, expected, where) -> None:
-    def shapes(tree):
+def _check_same_parameters(saved: Any, expected: Any, where: str) -> None:
+    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
         return {
             jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
             for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

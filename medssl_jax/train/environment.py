@@ -1,4 +1,4 @@
-"""All that the bits of a run depend on beside its config and its data: code, devices, versions, settings."""
+"""Everything besides config and data that the bits of a run depend on: code, devices, versions, settings."""
 
 import functools
 import hashlib
@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict
 
 import medssl_jax
 from medssl_jax.core.versions import versions
+from medssl_jax.parallel import hosts
 from medssl_jax.train.determinism import is_deterministic
 
 CHECKOUT = Path(medssl_jax.__file__).parents[1]
@@ -25,18 +26,18 @@ KERNEL_PACKAGES = ("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cudnn-cu12"
 JAX_SETTINGS = ("jax_default_matmul_precision", "jax_default_prng_impl", "jax_enable_x64", "jax_threefry_partitionable")
 
 
-def surroundings(devices: Sequence[jax.Device]) -> dict[str, Any]:
-    """What a run on `devices` is surrounded by now, as JSON holds it."""
+def environment_of(devices: Sequence[jax.Device]) -> dict[str, Any]:
+    """Code, devices, versions and settings of a run on `devices` in this process, as JSON holds them."""
     first = devices[0]
     described = {
         "platform": first.platform,
         "kind": first.device_kind,
         "count": len(devices),
-        "processes": jax.process_count(),
+        "processes": hosts.count(),
         "runtime": " ".join(first.client.platform_version.split()),
     }
     if first.platform == "cpu":
-        # Sums are shared out among threads, and compiled for the instructions that the processor has.
+        # Threads share out sums, and code is compiled for the instructions of the processor.
         described |= {"kind": _processor(), "threads": _threads(), "per_process": jax.local_device_count()}
     return {
         "code": dict(_code()),
@@ -49,7 +50,7 @@ def surroundings(devices: Sequence[jax.Device]) -> dict[str, Any]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In what two surroundings differ, each as `field: value then, value now`.
+    """Lists the fields in which two environments differ, each as `field: value then, value now`.
 
     Another commit with the same sources is no difference.
     """
@@ -66,9 +67,10 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def restore_settings(then: Mapping[str, Any]) -> list[str]:
-    """Sets JAX and XLA as they were in recorded surroundings, and says what was otherwise; call it before JAX is used.
+    """Sets JAX and XLA as a recorded environment has them; call it before JAX is used.
 
-    What cannot be set, such as code and devices, is left to `differences`.
+    Returns the settings that it changed, each as `name=value`. `differences` finds those that cannot be set, such as
+    code and devices.
     """
     devices = then["devices"]
     variables = {"XLA_FLAGS": then["xla_flags"]}
@@ -86,7 +88,7 @@ def restore_settings(then: Mapping[str, Any]) -> list[str]:
     return changed
 
 
-def _commit(code):
+def _commit(code: Mapping[str, Any]) -> str:
     if code["commit"] is None:
         return f"no commit ({code['why_no_commit']})"
     return f"commit {code['commit'][:12]}" + ("" if code["is_clean"] else " with changes")
@@ -94,7 +96,7 @@ def _commit(code):
 
 @functools.cache
 def _code() -> Mapping[str, Any]:
-    """The commit of the checkout that the package lies in, whether its sources are as committed, and their hash."""
+    """Commit of the checkout that holds this package, whether its sources are as committed, and their hash."""
     digest = hashlib.sha256()
     for path in sorted(path for package in CODE for path in (CHECKOUT / package).rglob("*.py")):
         digest.update(
@@ -111,12 +113,12 @@ def _code() -> Mapping[str, Any]:
         return found | {"why_no_commit": error.stderr.strip().partition("\n")[0]}
 
 
-def _git(*arguments):
+def _git(*arguments: str) -> str:
     done = subprocess.run(["git", "-C", str(CHECKOUT), *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-def _kernel_versions():
+def _kernel_versions() -> dict[str, str]:
     found = {}
     for name in KERNEL_PACKAGES:
         try:
@@ -126,7 +128,7 @@ def _kernel_versions():
     return found
 
 
-def _processor():
+def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
@@ -135,8 +137,8 @@ def _processor():
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def _threads():
-    """Of XLA's pool: as many as the process may use, unless `NPROC` says otherwise."""
+def _threads() -> int:
+    """The size of XLA's thread pool: the processors that this process may use, unless `NPROC` says otherwise."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     told = os.environ.get("NPROC", "")
     return int(told) if told.isdigit() and int(told) else usable

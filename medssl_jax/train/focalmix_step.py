@@ -21,7 +21,7 @@ from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections, top_detections
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
-from medssl_jax.parallel.sharding import HERE, Placement
+from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
 from medssl_jax.ssl.pseudo_labels import average_views, sharpen
 from medssl_jax.train.rng import stream_key
@@ -76,7 +76,7 @@ def label_patches(batch: PatchBatch, grid: AnchorGrid, settings: FocalMixSetting
     """Patches of annotated scans, with 0/1 targets from their boxes."""
     anchors = jnp.asarray(grid.boxes_zyxdhw())
 
-    def assign(boxes, valid):
+    def assign(boxes: Float[Array, "m 6"], valid: Bool[Array, " m"]) -> AnchorTargets:
         return assign_anchors(
             anchors,
             boxes,
@@ -99,7 +99,7 @@ def pseudo_label_patches(
     weight: Float[Array, ""],
     grid: AnchorGrid,
     settings: FocalMixSettings,
-    placement: Placement = HERE,
+    sharding: DataParallel = SINGLE_DEVICE,
 ) -> Patches:
     """Patches of scans without labels, with sharpened pseudo-labels as targets; no gradient passes."""
     voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
@@ -107,7 +107,7 @@ def pseudo_label_patches(
     probability, deltas = jax.lax.stop_gradient(average_views(predict, voxels, views, grid))
     probability = sharpen(probability, settings.temperature)
     find = functools.partial(_confident_objects, grid=grid, settings=settings, count=batch["valid"].shape[1])
-    objects = placement.map_rows(find, probability, deltas)  # or the compiler would gather what top-k looks through
+    objects = sharding.map_rows(find, probability, deltas)  # or the compiler would gather what top-k looks through
     nobody = jnp.zeros(len(voxels))
     targets = AnchorTargets(probability, jnp.zeros(probability.shape, bool), jnp.zeros_like(deltas))
     return Patches(voxels, targets, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
@@ -116,7 +116,7 @@ def pseudo_label_patches(
 def in_groups(parts: Sequence[Patches], groups: int) -> Patches:
     """Labelled and unlabelled patches shared out to mixing groups, a new leading axis: equally many of each in each."""
 
-    def share(*leaves):
+    def share(*leaves: Array) -> Array:
         return jnp.concatenate([leaf.reshape(groups, -1, *leaf.shape[1:]) for leaf in leaves], axis=1)
 
     return jax.tree.map(share, *parts)
@@ -243,11 +243,11 @@ def focalmix_step(
     optimiser: optax.GradientTransformation,
     grid: AnchorGrid,
     settings: FocalMixSettings,
-    placement: Placement = HERE,
+    sharding: DataParallel = SINGLE_DEVICE,
 ) -> tuple[TrainState, Metrics]:
     """Targets, MixUp, loss, one optimiser step (FocalMix, arXiv 2003.09108). Metrics are (sum, count).
 
-    What it computes does not depend on `placement`, only where.
+    What it computes does not depend on `sharding`, only where.
     """
     parts = [label_patches(batch["labelled"], grid, settings)]
     weight = unlabelled_weight(state.step, settings) if "unlabelled" in batch else jnp.zeros(())
@@ -256,7 +256,7 @@ def focalmix_step(
         key = stream_key(settings.seed, "views", state.step)
         pseudo_labelled = pseudo_label_patches(
             *(lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight),
-            *(grid, settings, placement),
+            *(grid, settings, sharding),
         )
         if settings.judge_guesses:
             judged = pseudo_label_metrics(pseudo_labelled, label_patches(batch["unlabelled"], grid, settings).targets)
@@ -264,12 +264,13 @@ def focalmix_step(
     groups = settings.mixing_groups
     grouped = in_groups(parts, groups)
     keys = jax.vmap(lambda group: stream_key(settings.seed, "mixup", state.step * groups + group))(jnp.arange(groups))
-    mixed = placement.map_groups(lambda patches, key: mix_patches(patches, key, settings), grouped, keys)
+    mixed = sharding.map_groups(lambda patches, key: mix_patches(patches, key, settings), grouped, keys)
     patches, mixed = (
-        placement.rows(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), each)) for each in (grouped, mixed)
+        sharding.shard_rows(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), each))
+        for each in (grouped, mixed)
     )
 
-    def loss(params):
+    def loss(params: Any) -> tuple[Float[Array, ""], Metrics]:
         return detection_loss(predict(params, mixed.voxels), mixed, patches, settings)
 
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params)
@@ -280,11 +281,18 @@ def focalmix_step(
     }
 
 
-def _confident_objects(probability, deltas, *, grid, settings, count) -> Detections:
+def _confident_objects(
+    probability: Float[Array, "b a"],
+    deltas: Float[Array, "b a 6"],
+    *,
+    grid: AnchorGrid,
+    settings: FocalMixSettings,
+    count: int,
+) -> Detections:
     boxes = decode_boxes(deltas, jnp.asarray(grid.boxes_zyxdhw()))
     logits = jax.scipy.special.logit(probability)
 
-    def find(logits, boxes):
+    def find(logits: Float[Array, " a"], boxes: Float[Array, "a 6"]) -> Detections:
         return top_detections(
             logits,
             boxes,
@@ -297,9 +305,9 @@ def _confident_objects(probability, deltas, *, grid, settings, count) -> Detecti
     return jax.vmap(find)(logits, boxes)
 
 
-def _mean_over(values, chosen):
+def _mean_over(values: Float[Array, "b a"], chosen: Bool[Array, "b a"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     return (values * chosen).sum(), chosen.sum().astype(jnp.float32)
 
 
-def _gauge(value):
+def _gauge(value: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     return value, jnp.ones(())

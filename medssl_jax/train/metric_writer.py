@@ -7,7 +7,7 @@ from medssl_jax.core.step_lines import StepLines
 
 
 class MetricsWriter:
-    """Appends to `metrics.jsonl` and to TensorBoard events in the same folder, from `resume_step` on."""
+    """Appends to `metrics.jsonl` and to the TensorBoard events beside it, dropping what is later than `resume_step`."""
 
     def __init__(self, workdir: Path, *, resume_step: int):
         from tensorboardX import SummaryWriter

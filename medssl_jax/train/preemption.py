@@ -1,7 +1,7 @@
-"""Being told to stop: SIGTERM, as clouds and schedulers send it, and SIGINT, which is Ctrl-C.
+"""How a run stops on request: SIGTERM, which clouds and schedulers send, and SIGINT, which is Ctrl-C.
 
-After SIGTERM a run that has something to save saves it first. At any other time, as while it compiles, and after Ctrl-C
-always, the process ends at once, with one line.
+On SIGTERM a run that has something to save saves it first. At any other time, such as during compilation, and always
+on Ctrl-C, the process ends at once and prints one line.
 """
 
 import atexit
@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 
 from medssl_jax.core.atomic import remove_unfinished
@@ -23,15 +24,16 @@ _saves_first = threading.Event()
 _leaving = threading.Lock()
 
 
-class Preempted(Exception):  # noqa: N818 - it is none
-    """Raised when the run was saved and stopped because of a notice; what it says is for the user."""
+class Preempted(Exception):  # noqa: N818 - not an error
+    """Raised once a run has been saved and stopped on request; the message is for the user."""
 
 
 def leave_when_told() -> None:
-    """From here on Ctrl-C ends the process with a message and status 130, and SIGTERM with one and status 75.
+    """From here on Ctrl-C ends the process with one line and status 130, SIGTERM with one line and status 75.
 
-    The latter only where there is nothing to save first. A thread listens, because Python's own handlers wait for XLA,
-    which may compile for minutes, and because an exception can be swallowed on its way. Call it in the main thread.
+    SIGTERM does so only where nothing has to be saved first. A thread listens for both, because Python's own handlers
+    wait for XLA, which may compile for minutes, and because code on the way can swallow an exception. Call this in the
+    main thread.
     """
     listener, waker = socket.socketpair()
     waker.setblocking(False)
@@ -39,17 +41,17 @@ def leave_when_told() -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     threading.Thread(target=_leave_when_told, args=(listener, waker), daemon=True).start()
-    # Nobody listens then, all is done, and the system would end the process without a line.
+    # At exit nobody listens any more, and the system would end a process that has done its work without a line.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def wait_while_leaving() -> None:
-    """Comes back only if no other thread is ending the process: what it took away must not be complained of."""
+    """Returns only if no other thread is ending the process, which removes files that are still in use."""
     with _leaving:
         pass
 
 
-def _leave_when_told(listener, _waker):
+def _leave_when_told(listener: socket.socket, _waker: socket.socket) -> None:
     while True:
         number = listener.recv(1)[0]
         if number == signal.SIGINT:
@@ -58,9 +60,9 @@ def _leave_when_told(listener, _waker):
             _leave("SIGTERM", PREEMPTED_STATUS)
 
 
-def _leave(cause, status):
-    _leaving.acquire()  # for good: one line, whichever thread says it
-    with contextlib.suppress(OSError, ValueError):  # a pipe whose reader was stopped too
+def _leave(cause: str, status: int) -> None:
+    _leaving.acquire()  # never released: only one thread prints the line
+    with contextlib.suppress(OSError, ValueError):  # the reader of the pipe was stopped too
         sys.stdout.flush()
     with contextlib.suppress(OSError, ValueError):
         print(f"stopped by {cause}: what is finished is kept, start it again to go on", file=sys.stderr, flush=True)
@@ -70,26 +72,24 @@ def _leave(cause, status):
 
 @contextlib.contextmanager
 def preemption_notice() -> Iterator[Callable[[int], bool]]:
-    """Gives a function that says whether to stop after a step. Once it is called, SIGTERM waits for its next call.
+    """Yields `must_stop(step)`, true where the run is to stop after `step`. From its first call on SIGTERM waits.
 
-    A second SIGTERM ends the process at once, and so does, at the end, one that nothing was stopped for. Outside the
-    main thread signals are not seen. Where several processes share the run, a notice to any of them stops all, after
-    the same step.
+    A second SIGTERM ends the process at once. So does the first, when the context ends without anything having stopped
+    for it. Outside the main thread no signal is seen. Where several processes share the run, a SIGTERM to any of them
+    stops all, after the same step.
     """
     if hosts.count() > 1:
-        yield hosts.reached_stop  # JAX itself listens to SIGTERM then
+        yield hosts.reached_stop  # here JAX itself listens for SIGTERM
         return
     came = threading.Event()
 
-    def remember(number, frame):
-        del frame
+    def remember(number: int, _: types.FrameType | None) -> None:
         if came.is_set():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         came.set()
 
-    def must_stop(step):
-        del step
+    def must_stop(_: int) -> bool:
         _saves_first.set()
         return came.is_set()
 

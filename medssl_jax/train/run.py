@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel import hosts
-from medssl_jax.parallel.sharding import Placement
+from medssl_jax.parallel.sharding import DataParallel
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.determinism import refusals_explained
 from medssl_jax.train.loop import train
@@ -21,12 +21,12 @@ from medssl_jax.train.metric_writer import MetricsWriter
 from medssl_jax.train.preemption import preemption_notice
 from medssl_jax.train.run_record import command_of, write_run_record
 from medssl_jax.train.state import TrainState
-from medssl_jax.train.tensor_hashes import Fingerprint, FingerprintWriter, join_rows, row_hashes, tensor_hashes
+from medssl_jax.train.tensor_hashes import HashWriter, StepHashes, join_rows, row_hashes, tensor_hashes
 
-Watch = Callable[[int, Fingerprint], None]
+Watch = Callable[[int, StepHashes], None]
 
 
-def unwatched(step: int, fingerprint: Fingerprint) -> None:
+def unwatched(step: int, hashes: StepHashes) -> None:
     """Nobody looks at the hashes."""
 
 
@@ -36,7 +36,7 @@ def train_in(
     state: TrainState,
     batches: grain.MapDataset,
     step_function: jax.stages.Wrapped,
-    placement: Placement,
+    sharding: DataParallel,
     *,
     threads: int,
     fetched_ahead: int,
@@ -46,22 +46,22 @@ def train_in(
 ) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one, and returns the final state.
 
-    `step_function(state, batch)` is made by `placement.compile_step`; `batches` are the rows of this host. `threads`
+    `step_function(state, batch)` is made by `sharding.jit_step`; `batches` are the rows of this host. `threads`
     read them, up to `fetched_ahead` batches beforehand. `rows_of` names all rows of the batch at a place in the stream:
     where a loss is not finite, they are told and the host's are kept. `watch` sees the hashes of each log step. Every
     host saves, and comes back with the state as arrays of its own; only the first writes anything else. Raises
     `Preempted` after a SIGTERM.
     """
-    if placement.count < jax.device_count():
+    if sharding.device_count < jax.device_count():
         hosts.say(
-            f"{placement.count} of {jax.device_count()} devices share the batch: no more of them divide it evenly"
+            f"{sharding.device_count} of {jax.device_count()} devices share the batch: no more of them divide it evenly"
         )
 
     compiled: jax.stages.Compiled | None = None
 
     def placed_step(state, batch):
         nonlocal compiled
-        batch = placement.put_batch(batch)
+        batch = sharding.shard_batch(batch)
         if compiled is None:
             compiled = step_function.lower(state, batch).compile()
             hosts.wait_for_all("compiled")  # or the first exchange would not wait for the slowest for long
@@ -77,11 +77,11 @@ def train_in(
 
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=fetched_ahead)
     checkpoints = Checkpoints(workdir / "checkpoints", keep=config.logging.keep_checkpoints)
-    state = placement.put_state(state)
+    state = sharding.replicate(state)
     restored = checkpoints.restore(state)
     resume_step = int(restored.state.step) if restored else 0
     if hosts.is_first():
-        changes = write_run_record(workdir, config, devices=placement.devices, resume_step=resume_step)
+        changes = write_run_record(workdir, config, devices=sharding.devices, resume_step=resume_step)
         if changes:
             print(
                 f"after step {resume_step} this run is not as before ({'; '.join(changes)}): the same batches, and "
@@ -107,7 +107,7 @@ def train_in(
                     keep_batch=keep_batch,
                     record=records.hashes,
                 )
-            return placement.take_home(trained)
+            return sharding.host_local(trained)
         finally:
             records.close()
             checkpoints.close()  # a notice that comes now waits until the last is on disk
@@ -119,17 +119,17 @@ class _Records:
     def __init__(self, workdir: Path, resume_step: int, watch: Watch):
         self._watch = watch
         self._metrics = MetricsWriter(workdir, resume_step=resume_step) if hosts.is_first() else None
-        self._hashes = FingerprintWriter(workdir, resume_step=resume_step) if hosts.is_first() else None
+        self._hashes = HashWriter(workdir, resume_step=resume_step) if hosts.is_first() else None
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         if self._metrics:
             self._metrics(step, values)
 
     def hashes(self, step: int, batch: Any, state: Any) -> None:
-        fingerprint = Fingerprint(join_rows(hosts.gather(row_hashes(batch))), tensor_hashes(state))
+        hashes = StepHashes(join_rows(hosts.gather(row_hashes(batch))), tensor_hashes(state))
         if self._hashes:
-            self._hashes(step, fingerprint)
-        self._watch(step, fingerprint)
+            self._hashes(step, hashes)
+        self._watch(step, hashes)
 
     def close(self) -> None:
         if self._metrics:

@@ -15,19 +15,19 @@ import ml_collections
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
-from medssl_jax.train.environment import differences, surroundings
+from medssl_jax.train.environment import differences, environment_of
 
 FILE_NAME = "run.json"
-FORMAT = 2
+FORMAT = 3
 # The modules that train, each with a section that only its configs have.
 SECTIONS = {"experiments.focalmix": "anchors", "experiments.sos": "method"}
 
 
 class Session(NamedTuple):
-    """The steps after `from_step` were computed in these `surroundings`."""
+    """The steps after `from_step` were computed in this `environment`."""
 
     from_step: int
-    surroundings: Mapping[str, Any]
+    environment: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +56,8 @@ def write_run_record(
     path = workdir / FILE_NAME
     before = read_run_record(path).sessions if resume_step and path.exists() else ()
     sessions = [each for each in before if each.from_step < resume_step]
-    now = surroundings(devices)
-    changes = differences(sessions[-1].surroundings, now) if sessions else []
+    now = environment_of(devices)
+    changes = differences(sessions[-1].environment, now) if sessions else []
     if changes or not sessions:
         sessions.append(Session(resume_step, now))
     split = workdir / "split.json"
@@ -83,7 +83,7 @@ def read_run_record(path: Path) -> RunRecord:
             raise InputError(
                 f"{path}: has format {content['format']}, expected {FORMAT}: read it with the version that wrote it"
             )
-        sessions = tuple(Session(each["from_step"], each["surroundings"]) for each in content["sessions"])
+        sessions = tuple(Session(each["from_step"], each["environment"]) for each in content["sessions"])
         if not sessions or content["command"] not in SECTIONS or content["command"] != command_of(content["config"]):
             raise ValueError("no sessions, or a command that the config is not for")
         if content.pop("sha256") != _digest(content):

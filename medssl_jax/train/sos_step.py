@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from medssl_jax.losses.confidence import executive_losses, paradoxical_loss, switches
 from medssl_jax.models.sos_networks import SosNetworks
-from medssl_jax.parallel.sharding import HERE, Placement
+from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 
@@ -73,7 +73,7 @@ def encode_in_chunks(
     flat = patches.reshape(total, *side)
 
     @jax.checkpoint
-    def encode_chunk(places, is_real):
+    def encode_chunk(places: Int[Array, " m"], is_real: Bool[Array, " m"]) -> Float[Array, "m d"]:
         chunk_of_patches = flat.at[places].get(mode="fill", fill_value=0)
         features = jax.eval_shape(encode, chunk_of_patches)
         nothing = jnp.zeros(features.shape, features.dtype)
@@ -87,7 +87,7 @@ def encode_in_chunks(
 
 
 def run_networks(
-    params: Any, batch: SlideBatch, networks: SosNetworks, settings: SosSettings, placement: Placement = HERE
+    params: Any, batch: SlideBatch, networks: SosNetworks, settings: SosSettings, sharding: DataParallel = SINGLE_DEVICE
 ) -> Outputs:
     """All networks of the method on all slides of the batch; each device encodes the patches of its own slides."""
     low = networks.low(params, batch["low_resolution"]) if networks.lrn else None
@@ -95,7 +95,7 @@ def run_networks(
     if networks.hrn:
         v = low.feature if low is not None else None
         v = jax.lax.stop_gradient(v) if settings.stop_feature else v
-        features = placement.map_rows(
+        features = sharding.map_rows(
             lambda params, patches, mask: encode_in_chunks(
                 lambda chunk: networks.encode(params, chunk), patches, mask, settings.chunk
             ),
@@ -193,7 +193,7 @@ def sos_step(
     networks: SosNetworks,
     optimiser: optax.GradientTransformation,
     settings: SosSettings,
-    placement: Placement = HERE,
+    sharding: DataParallel = SINGLE_DEVICE,
 ) -> tuple[TrainState, Metrics]:
     """Networks, losses, one optimiser step (SOS, arXiv 2003.05080). Metrics are (sum, count).
 
@@ -202,8 +202,8 @@ def sos_step(
     """
     labels = batch["label"]
 
-    def loss(params):
-        outputs = run_networks(params, batch, networks, settings, placement)
+    def loss(params: Any) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+        outputs = run_networks(params, batch, networks, settings, sharding)
         losses = classification_losses(outputs, labels, settings)
         metrics = output_metrics(outputs, labels, settings)
         extra = None
@@ -211,7 +211,7 @@ def sos_step(
             policy, reward, extra = policy_part(outputs, labels, state, settings)
             losses |= policy
             metrics |= reward
-        total = sum(each.mean() for each in losses.values())
+        total = sum((each.mean() for each in losses.values()), jnp.zeros(()))
         metrics |= {"loss": (total, jnp.ones(()))} | {f"loss_{name}": _per_slide(losses[name]) for name in losses}
         return total, (metrics, extra)
 
@@ -225,7 +225,7 @@ def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSett
     metrics: Metrics = {}
     for name, logits in (("low", outputs.low_logits), ("high", outputs.high_logits)):
         if logits is not None:
-            metrics[f"accuracy_{name}"] = _per_slide(logits.argmax(-1) == labels)
+            metrics[f"accuracy_{name}"] = _per_slide(jnp.equal(logits.argmax(-1), labels))
     if outputs.low_logits is not None:
         probability = jax.nn.softmax(outputs.low_logits)
         metrics["confidence"] = _per_slide(probability.max(-1))
@@ -233,14 +233,14 @@ def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSett
         metrics["low_share"] = _per_slide(~switched)
         if outputs.high_logits is not None:
             chosen = jnp.where(switched, outputs.high_logits.argmax(-1), outputs.low_logits.argmax(-1))
-            metrics["accuracy_switched"] = _per_slide(chosen == labels)
+            metrics["accuracy_switched"] = _per_slide(jnp.equal(chosen, labels))
     return metrics
 
 
-def _cross_entropy(logits, labels):
+def _cross_entropy(logits: Float[Array, "b k"], labels: Int[Array, " b"]) -> Float[Array, " b"]:
     # Not by the label's index: the gradient of that has no fixed order on a GPU.
     return optax.softmax_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
 
 
-def _per_slide(values):
+def _per_slide(values: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:
     return values.sum().astype(jnp.float32), jnp.asarray(values.shape[0], jnp.float32)

@@ -1,4 +1,4 @@
-"""Everything a training run changes, as one immutable tree."""
+"""Everything that a training step changes, as one immutable tree."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax.train.tensor_hashes import read_fingerprints
+from medssl_jax.train.tensor_hashes import read_hashes
 
 SMALL = (
     f"--config={Path(__file__).with_name('small_phantom.py')}",
@@ -108,6 +108,6 @@ def test_whatever_befalls_one_of_them_the_run_ends_in_the_same_bits(tmp_path, di
     alone = subprocess.run([*COMMAND, "--workdir=moved"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert "devices.count: 4 then, 1 now" in alone.stdout
     assert "the same batches, and results equal to rounding, not to the bit" in alone.stdout
-    ours, theirs = (read_fingerprints(tmp_path / name) for name in ("moved", "whole"))
+    ours, theirs = (read_hashes(tmp_path / name) for name in ("moved", "whole"))
     assert ours.keys() == theirs.keys()
     assert all(ours[step].batch == theirs[step].batch for step in theirs)

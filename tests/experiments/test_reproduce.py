@@ -16,7 +16,7 @@ from experiments.runs.jobs import JOBS
 from experiments.runs.reproduce import Verdict, config_of, obstacles, verify
 from medssl_jax.core.errors import InputError
 from medssl_jax.train.run_record import read_run_record, write_run_record
-from medssl_jax.train.tensor_hashes import Fingerprint, FingerprintWriter
+from medssl_jax.train.tensor_hashes import HashWriter, StepHashes
 
 TINY_FOCALMIX = (
     "--config=tiny.py",
@@ -77,14 +77,14 @@ def test_what_stands_in_the_way(tmp_path):
     def change(content):
         (first,) = content["sessions"]
         content["sessions"] = [
-            {"from_step": 20, "surroundings": first["surroundings"] | {"xla_flags": "--a"}},
-            {"from_step": 40, "surroundings": first["surroundings"] | {"xla_flags": "--b"}},
+            {"from_step": 20, "environment": first["environment"] | {"xla_flags": "--a"}},
+            {"from_step": 40, "environment": first["environment"] | {"xla_flags": "--b"}},
         ]
 
     edit(tmp_path / "run.json", change)
     assert obstacles(read_run_record(tmp_path / "run.json")) == [
         "nothing is recorded of its steps up to 20",
-        "it went on in other surroundings after step 40 (xla_flags: --a then, --b now)",
+        "it went on in another environment after step 40 (xla_flags: --a then, --b now)",
         "xla_flags: --a then,  now",
     ]
 
@@ -107,13 +107,13 @@ class ToyRun:
     def run(self, config, workdir, watch=lambda *_: None):
         workdir.mkdir(exist_ok=True)
         (workdir / "split.json").write_text(json.dumps(self.split))
-        write, self.trained = FingerprintWriter(workdir, resume_step=0), []
+        write, self.trained = HashWriter(workdir, resume_step=0), []
         for step in self.steps:
             batch = {"hu": "other" if step in self.other_batch else f"{step}"}
-            fingerprint = Fingerprint(batch, {"params.a": "0", "params.b": f"{step}{step in self.departs}"})
-            write(step, fingerprint)
+            hashes = StepHashes(batch, {"params.a": "0", "params.b": f"{step}{step in self.departs}"})
+            write(step, hashes)
             self.trained.append(step)
-            watch(step, fingerprint)
+            watch(step, hashes)
         for name in ("metrics.jsonl", "submission.csv"):
             (workdir / name).write_text("1\n2\n")
 
@@ -181,7 +181,7 @@ def test_what_is_refused_at_once(tmp_path):
     record_of(tmp_path / "run", phantom.get_config())
     here = ("--run=run/run.json", "--workdir=run")
     assert "is the folder of the run itself" in one_line_error(start(tmp_path, "reproduce", *here))
-    edit(tmp_path / "run/run.json", lambda content: content["sessions"][0]["surroundings"]["versions"].update(jax="0"))
+    edit(tmp_path / "run/run.json", lambda content: content["sessions"][0]["environment"]["versions"].update(jax="0"))
     message = one_line_error(start(tmp_path, "reproduce", "--run=run/run.json", "--verify"))
     assert "run/run.json: here the run cannot come out the same to the bit" in message
     assert f"versions.jax: 0 then, {jax.__version__} now" in message
@@ -229,7 +229,7 @@ def test_on_eight_devices_it_is_equal(tmp_path):
     done = start(tmp_path, "focalmix", *TINY_FOCALMIX, *batches, "--workdir=run", XLA_FLAGS=EIGHT)
     assert done.returncode == 0, done.stderr
     (session,) = read_run_record(tmp_path / "run/run.json").sessions
-    assert session.surroundings["devices"]["count"] == 8
+    assert session.environment["devices"]["count"] == 8
     done = start(tmp_path, "reproduce", "--run=run/run.json", "--verify", "--workdir=again")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"set as in the run: XLA_FLAGS={EIGHT}" in done.stdout

@@ -17,7 +17,7 @@ from experiments.runs.sos import method_settings
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.sos_networks import make_networks
 from medssl_jax.parallel import hosts
-from medssl_jax.parallel.sharding import place
+from medssl_jax.parallel.sharding import data_parallel
 from medssl_jax.train.sos_step import sos_step
 from medssl_jax.train.state import TrainState
 
@@ -42,23 +42,23 @@ def main(folder, counts):
     optimiser = optax.sgd(1.0)  # a step is the gradient
     before = networks.init(jax.random.key(0))
     for count in counts:
-        placement = place(jax.devices()[:count], batches=[SLIDES])
-        step = placement.compile_step(
+        sharding = data_parallel(jax.devices()[:count], batches=[SLIDES])
+        step = sharding.jit_step(
             functools.partial(
                 sos_step,
                 networks=networks,
                 optimiser=optimiser,
                 settings=method_settings(config),
-                placement=placement,
+                sharding=sharding,
             )
         )
         fresh = TrainState.create(jax.tree.map(jnp.copy, before), optimiser, keep_ema=False)
-        rows = placement.host_rows(SLIDES)
-        state = placement.put_state(fresh)
-        placed = placement.put_batch({name: values[rows.start : rows.stop] for name, values in batch.items()})
+        rows = sharding.host_rows(SLIDES)
+        state = sharding.replicate(fresh)
+        placed = sharding.shard_batch({name: values[rows.start : rows.stop] for name, values in batch.items()})
         compiled = step.lower(state, placed).compile()
         after, metrics = compiled(state, placed)
-        gradient = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), before, placement.take_home(after.params))
+        gradient = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), before, sharding.host_local(after.params))
         if hosts.is_first():
             np.savez(folder / f"{count}.npz", np.float32(metrics["loss"][0]), *jax.tree.leaves(gradient))
             (folder / f"{count}.hlo").write_text(compiled.as_text())

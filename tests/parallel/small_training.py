@@ -64,7 +64,7 @@ def train(folder, config, devices):
     from medssl_jax.train.state import TrainState
     from medssl_jax.train.tensor_hashes import join_rows, row_hashes
 
-    placement = run.placement_of(config, devices)
+    sharding = run.sharding_of(config, devices)
     batches = patch_batches(
         Scans(),
         [str(uid) for uid in range(10)],
@@ -73,39 +73,39 @@ def train(folder, config, devices):
         unlabelled_batch=8,
         settings=run.patch_settings(config),
         seed=config.seed,
-        host_rows=placement.host_rows,
+        host_rows=sharding.host_rows,
     )
     detector = make_detector(config)
     optimiser = optax.sgd(1.0)  # a step is the gradient
-    step = placement.compile_step(
+    step = sharding.jit_step(
         functools.partial(
             focalmix_step,
             predict=detector.predict,
             optimiser=optimiser,
             grid=detector.grid,
             settings=run.method_settings(config),
-            placement=placement,
+            sharding=sharding,
         )
     )
     first = run.fresh_state(config).params
-    state = placement.put_state(TrainState.create(first, optimiser, keep_ema=False))
-    before = jax.tree.map(np.asarray, placement.take_home(state.params))
+    state = sharding.replicate(TrainState.create(first, optimiser, keep_ema=False))
+    before = jax.tree.map(np.asarray, sharding.host_local(state.params))
     # Compiled for these places: handed a state or a batch that lies elsewhere, it refuses.
-    step = step.lower(state, placement.put_batch(batches[0])).compile()
+    step = step.lower(state, sharding.shard_batch(batches[0])).compile()
     hashes, losses, gradient = [], [], None
     for index in range(STEPS):
         hashes.append(join_rows(hosts.gather(row_hashes(batches[index]))))
-        state, metrics = step(state, placement.put_batch(batches[index]))
+        state, metrics = step(state, sharding.shard_batch(batches[index]))
         losses.append(float(jax.device_get(metrics["loss"][0])))
         if gradient is None:
-            after = jax.tree.map(np.asarray, placement.take_home(state.params))
+            after = jax.tree.map(np.asarray, sharding.host_local(state.params))
             gradient = jax.tree.map(lambda a, b: a - b, before, after)
     if hosts.is_first():
         folder.mkdir()
         np.savez(folder / "gradient.npz", *jax.tree.leaves(gradient))
         (folder / "step.hlo").write_text(step.as_text())
         said = {
-            "devices": placement.count,
+            "devices": sharding.device_count,
             "hosts": hosts.count(),
             "batches": hashes,
             "losses": losses,

@@ -14,12 +14,12 @@ ALL = {"JAX_COORDINATOR_ADDRESS": "localhost:1234", "JAX_NUM_PROCESSES": "2", "J
 
 
 def test_all_three_are_told():
-    assert hosts._told(ALL) == {"coordinator_address": "localhost:1234", "num_processes": 2, "process_id": 1}
+    assert hosts._addressed(ALL) == {"coordinator_address": "localhost:1234", "num_processes": 2, "process_id": 1}
 
 
 @pytest.mark.parametrize("environment", [{}, {"JAX_COORDINATOR_ADDRESS": "localhost:1234"}, {"JAX_PROCESS_ID": ""}])
 def test_nothing_is_told(environment):
-    assert hosts._told(environment) == {}
+    assert hosts._addressed(environment) == {}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_nothing_is_told(environment):
 )
 def test_what_does_not_fit_together(change, message):
     with pytest.raises(InputError, match=message):
-        hosts._told(ALL | change)
+        hosts._addressed(ALL | change)
 
 
 def test_a_lone_process_gathers_its_own(capsys):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.parallel.sharding import HERE, place
+from medssl_jax.parallel.sharding import SINGLE_DEVICE, data_parallel
 from medssl_jax.plan.collectives import read_collectives
 
 # What is asked is where things are computed, not how fast: a third of the time to compile is saved.
@@ -176,7 +176,7 @@ def device_of(process_index):
     ],
 )
 def test_as_many_devices_share_a_batch_as_divide_it(devices, batches, expected):
-    grid = place([device_of(index) for index in devices], batches=batches, groups=2).mesh.devices
+    grid = data_parallel([device_of(index) for index in devices], batches=batches, groups=2).mesh.devices
     assert grid.size == expected
     assert grid.shape[0] == 2
     assert len({device.process_index for device in grid.ravel()}) == len(set(devices))
@@ -184,9 +184,9 @@ def test_as_many_devices_share_a_batch_as_divide_it(devices, batches, expected):
 
 def test_more_hosts_than_rows():
     with pytest.raises(InputError, match=r"a batch of 4 \+ 4 rows cannot be shared by 8 hosts: make it a multiple"):
-        place([device_of(index) for index in range(8)], batches=[4, 4])
+        data_parallel([device_of(index) for index in range(8)], batches=[4, 4])
 
 
 def test_one_device_needs_no_mesh():
-    assert place(jax.devices()[:1], batches=[3]) is HERE
-    assert HERE.host_rows(5) == range(5)
+    assert data_parallel(jax.devices()[:1], batches=[3]) is SINGLE_DEVICE
+    assert SINGLE_DEVICE.host_rows(5) == range(5)

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from medssl_jax.train import environment as module
-from medssl_jax.train.environment import differences, surroundings
+from medssl_jax.train.environment import differences, environment_of
 
 
 def git(folder, *arguments):
@@ -31,7 +31,7 @@ def code(tmp_path, monkeypatch):
 
     def told():
         module._code.cache_clear()
-        return surroundings(jax.devices())["code"]
+        return environment_of(jax.devices())["code"]
 
     told.root = root
     yield told
@@ -79,12 +79,12 @@ def test_without_a_checkout_the_reason_is_told(code, monkeypatch):
 
 
 def test_nothing_differs_from_itself():
-    now = surroundings(jax.devices())
+    now = environment_of(jax.devices())
     assert differences(now, copy.deepcopy(now)) == []
 
 
 def test_each_thing_that_changes_bits_is_a_difference():
-    then = surroundings(jax.devices())
+    then = environment_of(jax.devices())
     for section, field in (("devices", "count"), ("devices", "threads"), ("versions", "jaxlib"), ("jax", "enable_x64")):
         now = copy.deepcopy(then)
         now[section][field] = "other"
@@ -104,16 +104,16 @@ def test_the_sources_count_and_not_the_commit():
 def test_threads_are_those_that_xla_starts(monkeypatch):
     """XLA's pool is as large as the set of processors the process may use, or as NPROC says."""
     monkeypatch.delenv("NPROC", raising=False)
-    assert surroundings(jax.devices())["devices"]["threads"] == len(os.sched_getaffinity(0))
+    assert environment_of(jax.devices())["devices"]["threads"] == len(os.sched_getaffinity(0))
     monkeypatch.setenv("NPROC", "3")
-    assert surroundings(jax.devices())["devices"]["threads"] == 3
+    assert environment_of(jax.devices())["devices"]["threads"] == 3
 
 
 def test_settings_are_restored_before_jax_starts():
     script = (
-        "import jax, json, sys; from medssl_jax.train.environment import restore_settings, surroundings;"
+        "import jax, json, sys; from medssl_jax.train.environment import restore_settings, environment_of;"
         "then = json.loads(sys.argv[1]); print(json.dumps(then and restore_settings(then)));"
-        "print(json.dumps(surroundings(jax.devices())))"
+        "print(json.dumps(environment_of(jax.devices())))"
     )
 
     def told(then, **environment):

@@ -20,7 +20,7 @@ from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.assignment import AnchorTargets, assign_anchors
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
-from medssl_jax.parallel.sharding import Placement
+from medssl_jax.parallel.sharding import DataParallel
 from medssl_jax.ssl import mixup
 from medssl_jax.train import focalmix_step as focalmix_step_module
 from medssl_jax.train.focalmix_step import (
@@ -309,7 +309,7 @@ def test_every_draw_of_a_run_has_a_key_of_its_own(monkeypatch):
     class ReachedMixing(Exception):  # noqa: N818 - no error
         pass
 
-    class Watching(Placement):
+    class Watching(DataParallel):
         def map_groups(self, function, patches, keys):
             taken.extend(keys)
             raise ReachedMixing
@@ -328,7 +328,7 @@ def test_every_draw_of_a_run_has_a_key_of_its_own(monkeypatch):
                 optimiser=OPTIMISER,
                 grid=GRID,
                 settings=dataclasses.replace(SETTINGS, mixing_groups=3),
-                placement=Watching(),
+                sharding=Watching(),
             )
     assert len({np.asarray(jax.random.key_data(key)).tobytes() for key in taken}) == 3 * (1 + 3)
 

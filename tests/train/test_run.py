@@ -11,10 +11,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.parallel.sharding import HERE
+from medssl_jax.parallel.sharding import SINGLE_DEVICE
 from medssl_jax.train.run import train_in
 from medssl_jax.train.state import TrainState
-from medssl_jax.train.tensor_hashes import read_fingerprints
+from medssl_jax.train.tensor_hashes import read_hashes
 
 OPTIMISER = optax.sgd(0.1)
 STEPS, ROWS = 6, 4
@@ -48,7 +48,7 @@ def run(workdir, *, poisoned=None):
         state,
         batches,
         step,
-        HERE,
+        SINGLE_DEVICE,
         threads=1,
         fetched_ahead=1,
         rows_of=lambda place: {"labelled": [f"scan{place}"]},
@@ -62,7 +62,7 @@ def test_one_device_trains_and_says_only_its_progress(tmp_path, capsys):
         expected -= 0.1 * (expected - place)
     np.testing.assert_allclose(trained.params["w"], expected, rtol=1e-5)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()) == ["6"]
-    assert sorted(read_fingerprints(tmp_path)) == [2, 4, 6]
+    assert sorted(read_hashes(tmp_path)) == [2, 4, 6]
     said = capsys.readouterr()
     assert re.findall(r"step\s+(\d+)", said.out + said.err) == ["2", "4", "6"]
     assert "share the batch" not in said.out + said.err

@@ -14,13 +14,13 @@ from medssl_jax.train.run_record import read_run_record, write_run_record
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Starts the run of a folder after a step, in surroundings with another thread count."""
+    """Starts the run of a folder after a step, in an environment with another thread count."""
     now = {"devices": {"platform": "cpu", "count": 1}, "code": {"sources_sha256": "a"}, "xla_flags": ""}
 
     def write(resume_step, count=1, config=None):
         changed = copy.deepcopy(now)
         changed["devices"]["count"] = count
-        monkeypatch.setattr(run_record, "surroundings", lambda devices: changed)
+        monkeypatch.setattr(run_record, "environment_of", lambda devices: changed)
         return write_run_record(
             tmp_path, config or phantom.get_config(), devices=jax.devices(), resume_step=resume_step
         )
@@ -30,7 +30,7 @@ def start(tmp_path, monkeypatch):
 
 def sessions(folder):
     record = read_run_record(folder / "run.json")
-    return [(each.from_step, each.surroundings["devices"]["count"]) for each in record.sessions]
+    return [(each.from_step, each.environment["devices"]["count"]) for each in record.sessions]
 
 
 def test_all_that_names_a_run_is_there(tmp_path):
@@ -43,8 +43,8 @@ def test_all_that_names_a_run_is_there(tmp_path):
     assert record.split == split
     (session,) = record.sessions
     assert session.from_step == 0
-    assert session.surroundings["devices"]["platform"] == "cpu"
-    assert session.surroundings["versions"]["jax"] == jax.__version__
+    assert session.environment["devices"]["platform"] == "cpu"
+    assert session.environment["versions"]["jax"] == jax.__version__
     content = json.loads((tmp_path / "run.json").read_text())
     assert content["seed"] == 0
 
@@ -91,14 +91,14 @@ def test_the_command_is_that_of_the_config(start, tmp_path):
         ("{", "not the run.json of a training run"),
         ("[]", "not the run.json of a training run"),
         ("[" * 100_000, "not the run.json of a training run"),
-        ('{"format": 2, "command": "x"}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
-        ('{"format": 2, "command": "experiments.sos", "config": {"method": {}}, "sessions": []}', "no sessions"),
+        ('{"format": 3, "command": "x"}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
+        ('{"format": 3, "command": "experiments.sos", "config": {"method": {}}, "sessions": []}', "no sessions"),
         (
-            '{"format": 2, "command": "experiments.sos", "config": {"anchors": {}},'
-            ' "sessions": [{"from_step": 0, "surroundings": {}}]}',
+            '{"format": 3, "command": "experiments.sos", "config": {"anchors": {}},'
+            ' "sessions": [{"from_step": 0, "environment": {}}]}',
             "a command that the config is not for",
         ),
-        ('{"format": 7}', "has format 7, expected 2"),
+        ('{"format": 7}', "has format 7, expected 3"),
     ],
 )
 def test_what_is_no_run_record(tmp_path, content, message):
@@ -119,6 +119,6 @@ def test_a_field_changed_by_hand_is_told(start, tmp_path):
 def test_one_of_an_older_version_is_told(start, tmp_path):
     start(0)
     path = tmp_path / "run.json"
-    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(InputError, match="has format 1, expected 2: read it with the version that wrote it"):
+    path.write_text(path.read_text().replace('"format": 3', '"format": 2'))
+    with pytest.raises(InputError, match="has format 2, expected 3: read it with the version that wrote it"):
         read_run_record(path)

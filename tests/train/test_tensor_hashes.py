@@ -12,11 +12,11 @@ import pytest
 from medssl_jax.core.errors import InputError
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.tensor_hashes import (
-    Fingerprint,
-    FingerprintWriter,
-    difference_of_fingerprints,
+    HashWriter,
+    StepHashes,
+    difference_of_hashes,
     join_rows,
-    read_fingerprints,
+    read_hashes,
     row_hashes,
     tensor_hashes,
 )
@@ -84,18 +84,18 @@ def test_rows_in_another_order_are_another_batch():
 
 
 def test_lines_of_steps_that_were_not_saved_are_dropped(tmp_path):
-    fingerprints = {step: Fingerprint({"x": f"b{step}"}, {"params.w": f"s{step}"}) for step in (10, 20, 30)}
-    writer = FingerprintWriter(tmp_path, resume_step=0)
-    for step, fingerprint in fingerprints.items():
-        writer(step, fingerprint)
-    assert read_fingerprints(tmp_path) == fingerprints
+    written = {step: StepHashes({"x": f"b{step}"}, {"params.w": f"s{step}"}) for step in (10, 20, 30)}
+    writer = HashWriter(tmp_path, resume_step=0)
+    for step, hashes in written.items():
+        writer(step, hashes)
+    assert read_hashes(tmp_path) == written
     whole = (tmp_path / "hashes.jsonl").read_bytes()
     with (tmp_path / "hashes.jsonl").open("a") as file:
         file.write('{"step": 40, "bat')
 
-    resumed = FingerprintWriter(tmp_path, resume_step=20)
-    assert sorted(read_fingerprints(tmp_path)) == [10, 20]
-    resumed(30, fingerprints[30])
+    resumed = HashWriter(tmp_path, resume_step=20)
+    assert sorted(read_hashes(tmp_path)) == [10, 20]
+    resumed(30, written[30])
     assert (tmp_path / "hashes.jsonl").read_bytes() == whole
 
 
@@ -116,33 +116,33 @@ def test_lines_of_steps_that_were_not_saved_are_dropped(tmp_path):
 def test_what_is_no_file_of_hashes(tmp_path, content, told):
     (tmp_path / "hashes.jsonl").write_text(content + "\n" * (not content.endswith("\n")))
     with pytest.raises(InputError, match=rf"hashes\.jsonl: {told}"):
-        read_fingerprints(tmp_path)
+        read_hashes(tmp_path)
 
 
 def test_no_file_of_hashes(tmp_path):
     with pytest.raises(InputError, match="expected the hashes that a training run writes"):
-        read_fingerprints(tmp_path)
+        read_hashes(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("now", "difference"),
     [
-        (Fingerprint({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "4"}), None),
-        (Fingerprint({"hu": "1", "boxes": "0"}, {"params.a": "0", "params.b": "4"}), "batch.boxes differs"),
+        (StepHashes({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "4"}), None),
+        (StepHashes({"hu": "1", "boxes": "0"}, {"params.a": "0", "params.b": "4"}), "batch.boxes differs"),
         (
-            Fingerprint({"hu": "0"}, {"params.a": "3", "params.b": "4"}),
+            StepHashes({"hu": "0"}, {"params.a": "3", "params.b": "4"}),
             "batch.hu differs, one of 2 tensors of the batch that do",
         ),
         (
-            Fingerprint({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "0"}),
+            StepHashes({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "0"}),
             "params.b differs; the batch is equal",
         ),
         (
-            Fingerprint({"hu": "1", "boxes": "2"}, {"params.b": "0", "params.c": "0"}),
+            StepHashes({"hu": "1", "boxes": "2"}, {"params.b": "0", "params.c": "0"}),
             "params.a differs, one of 3 tensors of the state that do; the batch is equal",
         ),
     ],
 )
 def test_what_differs_first(now, difference):
-    then = Fingerprint({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "4"})
-    assert difference_of_fingerprints(then, now) == difference
+    then = StepHashes({"hu": "1", "boxes": "2"}, {"params.a": "3", "params.b": "4"})
+    assert difference_of_hashes(then, now) == difference

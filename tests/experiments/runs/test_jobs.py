@@ -16,7 +16,7 @@ def test_a_config_is_for_one_job(config, command):
     job = job_of(config)
     assert job.command == command
     job.check_config(config)
-    assert job.placement(config, jax.devices()).count == 1
+    assert job.sharding(config, jax.devices()).device_count == 1
 
 
 def test_every_command_that_trains_has_a_job():

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from experiments.configs import phantom
 from medssl_jax.core.step_lines import StepLines
 from medssl_jax.train.run_record import read_run_record, write_run_record
-from medssl_jax.train.tensor_hashes import Fingerprint, FingerprintWriter, read_fingerprints
+from medssl_jax.train.tensor_hashes import HashWriter, StepHashes, read_hashes
 from medssl_jax.train.workdir import claim_workdir, record_split
 from tests.fuzz.damage import NASTY_TEXTS, damage_file, damage_json, other_json
 from tests.fuzz.oracle import MustRefuse, judged
@@ -46,10 +46,10 @@ def make(folder: Path, variant: str) -> None:
     claim_workdir(folder, config)
     record_split(folder, SPLIT)
     write_run_record(folder, config, devices=jax.devices(), resume_step=0)
-    hashes = FingerprintWriter(folder, resume_step=0)
+    hashes = HashWriter(folder, resume_step=0)
     metrics = StepLines(folder / "metrics.jsonl", resume_step=0)
     for step in (2, 4, 6, 8):
-        hashes(step, Fingerprint({"x": f"{step:016x}"}, {"params.w": f"{step + 1:016x}"}))
+        hashes(step, StepHashes({"x": f"{step:016x}"}, {"params.w": f"{step + 1:016x}"}))
         metrics.append(step, {"loss": 1 / step, "steps_per_second": 3.5})
 
 
@@ -82,12 +82,12 @@ def mutate(folder: Path, variant: str, rng) -> str:
 def read(folder: Path):
     """The record and the hashes, as they are compared; then all that a run does before it goes on after step 6."""
     record = read_run_record(folder / "run.json")
-    hashes = {step: each._asdict() for step, each in read_fingerprints(folder).items()}
+    hashes = {step: each._asdict() for step, each in read_hashes(folder).items()}
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         used = shutil.copytree(folder, Path(scratch) / folder.name)
         claim_workdir(used, _config())
         record_split(used, SPLIT)
-        FingerprintWriter(used, resume_step=RESUME_STEP)
+        HashWriter(used, resume_step=RESUME_STEP)
         StepLines(used / "metrics.jsonl", resume_step=RESUME_STEP)
         kept = {name: (used / name).read_text().splitlines() for name in ("hashes.jsonl", "metrics.jsonl")}
     return {"record": dataclasses.asdict(record), "hashes": hashes, "kept": kept}
