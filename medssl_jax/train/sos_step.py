@@ -230,7 +230,7 @@ def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSett
         probability = jax.nn.softmax(outputs.low_logits)
         metrics["confidence"] = _per_slide(probability.max(-1))
         switched = switches(probability, settings.c)
-        metrics["low_share"] = _per_slide(~switched)
+        metrics["low_share"] = _per_slide(jnp.logical_not(switched))
         if outputs.high_logits is not None:
             chosen = jnp.where(switched, outputs.high_logits.argmax(-1), outputs.low_logits.argmax(-1))
             metrics["accuracy_switched"] = _per_slide(jnp.equal(chosen, labels))
