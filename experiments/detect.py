@@ -15,7 +15,7 @@ from experiments.runs.detect import detect_in_file
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.report.nodules.scan_page import write_scan_page
 from medssl_jax.report.nodules.scan_report import summary, write_detections_csv, write_detections_json
-from medssl_jax.train.run import folder_of_checkpoints
+from medssl_jax.train.load_run import folder_of_checkpoints
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True

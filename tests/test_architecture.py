@@ -103,7 +103,7 @@ def test_imports_go_down():
 @pytest.mark.parametrize(
     ("module", "line", "offence"),
     [
-        ("medssl_jax/train/loop.py", "import experiments.runs", "medssl_jax.train.loop imports experiments.runs"),
+        ("medssl_jax/train/trainer.py", "import experiments.runs", "medssl_jax.train.trainer imports experiments.runs"),
         ("medssl_jax/core/errors.py", "from medssl_jax.imaging import volumes", "medssl_jax.core.errors imports"),
         (
             "medssl_jax/losses/focal.py",
@@ -111,8 +111,12 @@ def test_imports_go_down():
             "medssl_jax.losses.focal is",
         ),
         ("medssl_jax/phantoms/lks.py", "from medssl_jax.data import splits", "medssl_jax.phantoms.lks is a phantom"),
-        ("medssl_jax/train/loop.py", "import orbax.checkpoint", "medssl_jax.train.loop uses orbax.checkpoint"),
-        ("medssl_jax/train/loop.py", "from jax import process_index", "medssl_jax.train.loop uses jax.process_index"),
+        ("medssl_jax/train/trainer.py", "import orbax.checkpoint", "medssl_jax.train.trainer uses orbax.checkpoint"),
+        (
+            "medssl_jax/train/trainer.py",
+            "from jax import process_index",
+            "medssl_jax.train.trainer uses jax.process_index",
+        ),
         (
             "medssl_jax/parallel/sharding.py",
             "def f(device):\n    return device.process_index",

@@ -31,6 +31,7 @@ from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
+from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.config_checks import (
     COMMON,
     FOLDER,
@@ -49,10 +50,12 @@ from medssl_jax.train.config_checks import (
     whole,
 )
 from medssl_jax.train.focalmix_step import FocalMixSettings, collapse_warning, focalmix_step
+from medssl_jax.train.load_run import load_run
 from medssl_jax.train.optimiser import make_optimiser
+from medssl_jax.train.records import Records, Watch, unwatched
 from medssl_jax.train.rng import stream_key
-from medssl_jax.train.run import Watch, load_run, train_in, unwatched
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.trainer import Batches, Schedule, Trainer
 from medssl_jax.train.workdir import claim_workdir, only_run_in, record_split
 
 
@@ -244,7 +247,7 @@ def train_focalmix(
     sharding = sharding_of(config, jax.devices())
     patches = config.patches
     sizes = {"labelled_batch": patches.labelled_batch, "unlabelled_batch": patches.unlabelled_batch}
-    batches = patch_batches(
+    rows = patch_batches(
         cache,
         split.labelled,
         split.unlabelled,
@@ -253,19 +256,20 @@ def train_focalmix(
         seed=config.seed,
         host_rows=sharding.host_rows,
     )
-    return train_in(
-        workdir,
-        config,
-        fresh_state(config),
-        batches,
-        jitted_step(config, sharding),
-        sharding,
-        threads=patches.loader_threads,
-        fetched_ahead=2 * patches.loader_threads,
-        rows_of=lambda position: batch_rows(split.labelled, split.unlabelled, position, **sizes, seed=config.seed),
-        warn=collapse_warning,
-        watch=watch,
-    )
+    return Trainer(
+        init_state=lambda: fresh_state(config),
+        step=jitted_step(config, sharding),
+        batches=Batches(
+            rows,
+            lambda position: batch_rows(split.labelled, split.unlabelled, position, **sizes, seed=config.seed),
+            threads=patches.loader_threads,
+            fetched_ahead=2 * patches.loader_threads,
+        ),
+        sharding=sharding,
+        schedule=Schedule(config.steps, log_every=config.logging.log_every, save_every=config.logging.save_every),
+        checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=config.logging.keep_checkpoints),
+        records=Records(workdir, config, warn=collapse_warning, watch=watch),
+    ).train()
 
 
 def jitted_step(config: ml_collections.ConfigDict, sharding: DataParallel = SINGLE_DEVICE) -> jax.stages.Wrapped:

@@ -24,6 +24,7 @@ from medssl_jax.metrics.sos_methods import METHODS
 from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
 from medssl_jax.models.sos_networks import JOINS, SosNetworks, make_networks, measure_intensities
 from medssl_jax.parallel.sharding import DataParallel, data_parallel
+from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.config_checks import (
     COMMON,
     LARGEST_BATCH,
@@ -38,11 +39,13 @@ from medssl_jax.train.config_checks import (
     one_of,
     whole,
 )
+from medssl_jax.train.load_run import load_run
 from medssl_jax.train.optimiser import make_optimiser
+from medssl_jax.train.records import Records, Watch, unwatched
 from medssl_jax.train.rng import stream_key
-from medssl_jax.train.run import Watch, load_run, train_in, unwatched
 from medssl_jax.train.sos_step import SosSettings, first_extra, sos_step
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.trainer import Batches, Schedule, Trainer
 from medssl_jax.train.workdir import claim_workdir, record_split
 
 FETCHED_AHEAD = 2  # batches; those of LKS are large
@@ -242,7 +245,7 @@ def _file_digest(path):
 
 def _train(config, source, indices, workdir, watch) -> TrainState:
     sharding = sharding_of(config, jax.devices())
-    step_function = sharding.jit_step(
+    step = sharding.jit_step(
         functools.partial(
             sos_step,
             networks=networks_of(config),
@@ -251,7 +254,7 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
             sharding=sharding,
         )
     )
-    batches = slide_batches(
+    rows = slide_batches(
         source,
         indices,
         batch=config.batches.slides,
@@ -261,22 +264,19 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
         host_rows=sharding.host_rows,
     )
 
-    def rows_of(position):
+    def names_at(position: int) -> dict[str, list[str]]:
         rows = batch_rows(indices, position, batch=config.batches.slides, seed=config.seed)
         return {"slides": [source.names[index] for index in rows]}
 
-    return train_in(
-        workdir,
-        config,
-        _first_state(config),
-        batches,
-        step_function,
-        sharding,
-        threads=config.batches.loader_threads,
-        fetched_ahead=FETCHED_AHEAD,
-        rows_of=rows_of,
-        watch=watch,
-    )
+    return Trainer(
+        init_state=lambda: _first_state(config),
+        step=step,
+        batches=Batches(rows, names_at, threads=config.batches.loader_threads, fetched_ahead=FETCHED_AHEAD),
+        sharding=sharding,
+        schedule=Schedule(config.steps, log_every=config.logging.log_every, save_every=config.logging.save_every),
+        checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=config.logging.keep_checkpoints),
+        records=Records(workdir, config, watch=watch),
+    ).train()
 
 
 def sharding_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> DataParallel:

@@ -13,7 +13,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.parallel import hosts
 from medssl_jax.report.slides.sos_summary import write_summary
-from medssl_jax.train.run import Watch, unwatched
+from medssl_jax.train.records import Watch, unwatched
 from medssl_jax.train.workdir import only_run_in
 
 

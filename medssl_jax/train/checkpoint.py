@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.parallel import hosts
+from medssl_jax.train.step_metrics import StepMetrics
 
 Read = TypeVar("Read")
 
@@ -28,16 +29,18 @@ class Restored(NamedTuple):
 
     state: Any
     data_position: Mapping[str, Any]
-    pending: Sequence[Mapping[str, tuple[Any, Any]]]
+    pending: Sequence[StepMetrics]
 
 
 class Checkpoints:
-    """The checkpoints below one folder. Saving happens in the background: call `close`, or the last may be lost.
+    """The checkpoints below one folder, of a run of `config`; without a config they can only be read.
 
-    A damaged checkpoint is passed over with a warning for the one before.
+    Saving happens in the background: call `close`, or the last may be lost. Reading passes over a damaged checkpoint,
+    with a warning, for the one before.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 2, read_only: bool = False):
+    def __init__(self, directory: Path, *, config: Mapping[str, Any] | None = None, keep: int = 2):
+        read_only = config is None
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=not read_only, read_only=read_only)
         with _named(directory):
             self._manager = ocp.CheckpointManager(
@@ -50,7 +53,7 @@ class Checkpoints:
                 },
             )
         self.directory = directory
-        self._read_only = read_only
+        self._config = config
         self._passed_over: set[int] = set()
 
     @property
@@ -62,14 +65,14 @@ class Checkpoints:
         self,
         state: Any,
         data_position: Mapping[str, Any],
-        config: Mapping[str, Any],
         *,
-        pending: Sequence[Mapping[str, tuple[Any, Any]]] = (),
+        pending: Sequence[StepMetrics] = (),
     ) -> None:
-        """Saves all together under the state's step, which must be new.
+        """Saves them and the config together, under the state's step, which must be new.
 
         Raises `InputError` where the disk does not take them; earlier checkpoints stay.
         """
+        config = dict(self._config or {})
         place = {
             "position": dict(data_position),
             # Floats of 32 bits go through JSON unchanged.
@@ -80,7 +83,7 @@ class Checkpoints:
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             data=ocp.args.JsonSave(data),
-            config=ocp.args.JsonSave(dict(config)),
+            config=ocp.args.JsonSave(config),
         )
         with _named(self.directory):
             self._manager.save(int(state.step), args=items)
@@ -101,7 +104,7 @@ class Checkpoints:
     def restore(self, like: Any) -> Restored | None:
         """The newest checkpoint that is whole, in the shapes and shardings of `like`; None where there is none.
 
-        Unless opened read-only, damaged newer ones are put aside as `damaged-STEP`, so that their steps can be saved
+        Where this run may save, damaged newer ones are put aside as `damaged-STEP`, so that their steps can be saved
         again. Raises `InputError` where the parameters on disk are not those of this model, or all are damaged.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
@@ -169,7 +172,7 @@ class Checkpoints:
         return None
 
     def _put_aside(self, step: int) -> None:
-        if self._read_only:
+        if self._config is None:
             return
         if hosts.is_first():
             with _named(self.directory):

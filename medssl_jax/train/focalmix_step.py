@@ -26,9 +26,9 @@ from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mi
 from medssl_jax.ssl.pseudo_labels import average_views, sharpen
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.step_metrics import StepMetrics
 
 Predict = Callable[[Any, Float[Array, "b s s s 1"]], Prediction]
-Metrics = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +148,7 @@ def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Pat
 
 def detection_loss(
     prediction: Prediction, mixed: Patches, before_mixing: Patches, settings: FocalMixSettings
-) -> tuple[Float[Array, ""], Metrics]:
+) -> tuple[Float[Array, ""], StepMetrics]:
     """Soft-target focal loss on all anchors and smooth L1 on labelled positives, with the parts as metrics.
 
     The focal loss is divided by the weighted number of anchors whose target before mixing is at least 1/2, not by the
@@ -182,7 +182,7 @@ def detection_loss(
     return loss, metrics
 
 
-def target_metrics(patches: Patches) -> Metrics:
+def target_metrics(patches: Patches) -> StepMetrics:
     """What the targets look like; watch them for collapse (all towards 0) and explosion.
 
     `unlabelled_positive` is to be compared with `labelled_positive`: anchors with a target of at least 1/2 a patch.
@@ -201,7 +201,7 @@ def target_metrics(patches: Patches) -> Metrics:
     return metrics
 
 
-def pseudo_label_metrics(pseudo_labelled: Patches, truth: AnchorTargets) -> Metrics:
+def pseudo_label_metrics(pseudo_labelled: Patches, truth: AnchorTargets) -> StepMetrics:
     """Quality of the pseudo-labels of patches whose boxes are known after all, as on a phantom.
 
     `pseudo_label_on_nodules` is the mean target of the anchors of true nodules, `pseudo_label_false_share` the share
@@ -244,14 +244,14 @@ def focalmix_step(
     grid: AnchorGrid,
     settings: FocalMixSettings,
     sharding: DataParallel = SINGLE_DEVICE,
-) -> tuple[TrainState, Metrics]:
+) -> tuple[TrainState, StepMetrics]:
     """Targets, MixUp, loss, one optimiser step (FocalMix, arXiv 2003.09108). Metrics are (sum, count).
 
     What it computes does not depend on `sharding`, only where.
     """
     parts = [label_patches(batch["labelled"], grid, settings)]
     weight = unlabelled_weight(state.step, settings) if "unlabelled" in batch else jnp.zeros(())
-    judged: Metrics = {}
+    judged: StepMetrics = {}
     if "unlabelled" in batch:
         key = stream_key(settings.seed, "views", state.step)
         pseudo_labelled = pseudo_label_patches(
@@ -270,7 +270,7 @@ def focalmix_step(
         for each in (grouped, mixed)
     )
 
-    def loss(params: Any) -> tuple[Float[Array, ""], Metrics]:
+    def loss(params: Any) -> tuple[Float[Array, ""], StepMetrics]:
         return detection_loss(predict(params, mixed.voxels), mixed, patches, settings)
 
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params)

@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterator
 from medssl_jax.core.atomic import remove_unfinished
 from medssl_jax.parallel import hosts
 
+# Entered for a training, it gives `must_stop(step)`.
+Stop = Callable[[], contextlib.AbstractContextManager[Callable[[int], bool]]]
+
 PREEMPTED_STATUS = 75  # sysexits.h calls it EX_TEMPFAIL: try again
 INTERRUPTED_STATUS = 128 + signal.SIGINT  # as shells have it
 

@@ -17,8 +17,8 @@ from medssl_jax.models.sos_networks import SosNetworks
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.step_metrics import StepMetrics
 
-Metrics = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
 SlideBatch = Mapping[str, Array]
 
 
@@ -165,7 +165,7 @@ def policy_losses(
 
 def policy_part(
     outputs: Outputs, labels: Int[Array, " b"], state: TrainState, settings: SosSettings
-) -> tuple[dict[str, Float[Array, " b"]], Metrics, dict[str, Array]]:
+) -> tuple[dict[str, Float[Array, " b"]], StepMetrics, dict[str, Array]]:
     """Draws who is asked and rewards it: losses of each slide, metrics, and the state's next `extra`."""
     low, high, ask = outputs
     assert low is not None
@@ -194,7 +194,7 @@ def sos_step(
     optimiser: optax.GradientTransformation,
     settings: SosSettings,
     sharding: DataParallel = SINGLE_DEVICE,
-) -> tuple[TrainState, Metrics]:
+) -> tuple[TrainState, StepMetrics]:
     """Networks, losses, one optimiser step (SOS, arXiv 2003.05080). Metrics are (sum, count).
 
     `batch` holds `low_resolution` uint8 (b, s, s), `label` int32 (b,) and, for methods with an HRN, `patches` uint8
@@ -202,7 +202,7 @@ def sos_step(
     """
     labels = batch["label"]
 
-    def loss(params: Any) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+    def loss(params: Any) -> tuple[Float[Array, ""], tuple[StepMetrics, Any]]:
         outputs = run_networks(params, batch, networks, settings, sharding)
         losses = classification_losses(outputs, labels, settings)
         metrics = output_metrics(outputs, labels, settings)
@@ -220,9 +220,9 @@ def sos_step(
     return state.update(gradients, optimiser, ema_decay=settings.ema_decay, extra=extra), metrics
 
 
-def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSettings) -> Metrics:
+def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSettings) -> StepMetrics:
     """Accuracy of each network, and of what the switch makes of both; `low_share` is what the LRN settles."""
-    metrics: Metrics = {}
+    metrics: StepMetrics = {}
     for name, logits in (("low", outputs.low_logits), ("high", outputs.high_logits)):
         if logits is not None:
             metrics[f"accuracy_{name}"] = _per_slide(jnp.equal(logits.argmax(-1), labels))

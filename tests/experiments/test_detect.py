@@ -33,8 +33,8 @@ def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("untrained")
     params = make_detector(config).init(stream_key(0, "init", 0))
     state = TrainState.create(params, make_optimiser(config.optimiser, config.steps), keep_ema=False)
-    checkpoints = Checkpoints(folder / "checkpoints")
-    checkpoints.save(state, {}, json.loads(config.to_json()))
+    checkpoints = Checkpoints(folder / "checkpoints", config=json.loads(config.to_json()))
+    checkpoints.save(state, {})
     checkpoints.close()
     return folder
 

@@ -316,8 +316,8 @@ def test_rdms_keeps_a_running_mean_of_rewards_that_is_saved(tmp_path):
     baseline, (total, count) = first.extra["reward_baseline"], metrics["reward"]
     assert float(second.extra["reward_baseline"]) == pytest.approx(float(0.95 * baseline + 0.05 * total / count))
     state = second.replace(extra={"reward_baseline": jnp.array(0.125)})
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(state, {}, {})
+    checkpoints = Checkpoints(tmp_path, config={})
+    checkpoints.save(state, {})
     checkpoints.close()
     restored = Checkpoints(tmp_path).restore(fresh_state(networks)).state
     assert float(restored.extra["reward_baseline"]) == 0.125

@@ -12,7 +12,7 @@ import optax
 import orbax.checkpoint  # noqa: F401 - imported once, or each input would wait for it
 
 from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.run import load_run
+from medssl_jax.train.load_run import load_run
 from medssl_jax.train.state import TrainState
 from tests.fuzz.damage import damage_json, damage_one_of, other_text
 from tests.fuzz.oracle import SAME, Wrong, difference_between
@@ -25,9 +25,9 @@ STEP_BEFORE = "the checkpoint before was taken instead, which is whole"
 
 def make(folder: Path, variant: str) -> None:
     """Saves two steps as training does."""
-    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints = Checkpoints(folder / "checkpoints", config=CONFIG)
     for step in STEPS:
-        checkpoints.save(_state(step), _position(step), CONFIG, pending=_pending(step))
+        checkpoints.save(_state(step), _position(step), pending=_pending(step))
         checkpoints.close() if step == STEPS[-1] else None
 
 
@@ -55,7 +55,7 @@ def read(folder: Path):
     """Config, weights and place in the data, by the two ways that commands go; and what they say meanwhile."""
     with contextlib.redirect_stderr(io.StringIO()) as said:
         config, state = load_run(folder, lambda _: _state(0), command="experiments.focalmix")
-        checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+        checkpoints = Checkpoints(folder / "checkpoints")
         restored = checkpoints.restore(_state(0))
         checkpoints.close()
     return {

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from medssl_jax.train.run import train_in
 from ml_collections import ConfigDict
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel.sharding import SINGLE_DEVICE
-from medssl_jax.train.run import train_in
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.tensor_hashes import read_hashes
 

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from medssl_jax.train.loop import train
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.loop import train
 from medssl_jax.train.metric_writer import MetricsWriter
 from medssl_jax.train.preemption import Preempted
 from medssl_jax.train.rng import stream_key

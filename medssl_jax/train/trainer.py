@@ -1,0 +1,144 @@
+"""The trainer, the same for every method: `Trainer(...).train()`."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+
+from medssl_jax.core.errors import InputError
+from medssl_jax.parallel import hosts
+from medssl_jax.parallel.sharding import DataParallel
+from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.determinism import refusals_explained
+from medssl_jax.train.preemption import Preempted, Stop, preemption_notice
+from medssl_jax.train.records import Records
+from medssl_jax.train.state import TrainState
+from medssl_jax.train.step_metrics import StepMetrics, mean_metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How many steps a run has, and which of them are logged and saved; the last one always is both."""
+
+    steps: int
+    log_every: int
+    save_every: int
+
+    def logs(self, step: int) -> bool:
+        """True for a step whose metrics are fetched and written."""
+        return step % self.log_every == 0 or step == self.steps
+
+    def saves(self, step: int) -> bool:
+        """True for a step after which the run is saved."""
+        return step % self.save_every == 0 or step == self.steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """The batches of a run by their position in the stream: `host_rows` has the rows of this host.
+
+    `names_at` gives the names of all rows of a batch, by part. `threads` read up to `fetched_ahead` batches beforehand.
+    """
+
+    host_rows: grain.MapDataset
+    names_at: Callable[[int], Mapping[str, Sequence[str]]]
+    threads: int
+    fetched_ahead: int
+
+    def __iter__(self) -> grain.DatasetIterator:
+        """An iterator from the first batch on, whose position can be saved and set."""
+        options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=self.fetched_ahead)
+        return iter(self.host_rows.to_iter_dataset(options))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """A training run of any method, as its parts."""
+
+    init_state: Callable[[], TrainState]  # before the first step, the same on every host
+    step: jax.stages.Wrapped  # (state, batch) -> (state, metrics), jitted by `sharding.jit_step`
+    batches: Batches
+    sharding: DataParallel
+    schedule: Schedule
+    checkpoints: Checkpoints
+    records: Records
+    stop: Stop = preemption_notice
+
+    def train(self) -> TrainState:
+        """Trains to the last step, from the newest checkpoint if there is one, and returns the state on every host.
+
+        State, position in the stream and metrics not yet written are saved together, before the next batch is drawn.
+        Metrics are fetched only where they are logged, or the run is about to stop. Raises `Preempted` once the run is
+        saved where `stop` asks for it. Raises `InputError` before anything is saved where a metric is not finite, such
+        as the loss or the norm of the gradient, and keeps the batch: the message names its file, step and rows.
+        """
+        steps = self.schedule.steps
+        if self.sharding.device_count < jax.device_count():
+            hosts.say(
+                f"{self.sharding.device_count} of {jax.device_count()} devices share the batch: no more of them divide "
+                "it evenly"
+            )
+        with self.stop() as must_stop, contextlib.closing(self.checkpoints), refusals_explained():
+            state, batches, pending = self._resume()
+            step = int(state.step)
+            compiled: jax.stages.Compiled | None = None
+            with contextlib.closing(self.records.open(self.sharding.devices, resume_step=step)) as records:
+                if step:
+                    hosts.say(f"resumed at step {step} of {steps}")
+                while step < steps:
+                    rows = next(batches)
+                    batch = self.sharding.shard_batch(rows)
+                    if compiled is None:
+                        compiled = self._compile(state, batch)
+                    state, metrics = compiled(state, batch)
+                    step += 1
+                    pending.append(metrics)
+                    stopping = must_stop(step) and step < steps
+                    if stopping or self.schedule.logs(step):
+                        pending = jax.device_get(pending)
+                        self._check_finite(step, pending)
+                    if self.schedule.logs(step):
+                        records.log(step, mean_metrics(pending), rows, state)
+                        pending = []
+                    if stopping or self.schedule.saves(step):
+                        self.checkpoints.save(state, batches.get_state(), pending=jax.device_get(pending))
+                    if stopping:
+                        raise Preempted(
+                            f"stopped by SIGTERM after step {step} of {steps}, which is saved: start it again to go on"
+                        )
+        return self.sharding.host_local(state)
+
+    def _resume(self) -> tuple[TrainState, grain.DatasetIterator, list[StepMetrics]]:
+        """State, stream and metrics not yet written of the newest checkpoint, or of a run that begins."""
+        state = self.sharding.replicate(self.init_state())
+        restored = self.checkpoints.restore(state)
+        batches = iter(self.batches)
+        if restored is None:
+            return state, batches, []
+        batches.set_state(dict(restored.data_position))
+        return restored.state, batches, list(restored.pending)
+
+    def _compile(self, state: TrainState, batch: Any) -> jax.stages.Compiled:
+        compiled = self.step.lower(state, batch).compile()
+        hosts.wait_for_all("compiled")  # the first exchange would not wait long for the slowest host
+        return compiled
+
+    def _check_finite(self, step: int, pending: Sequence[StepMetrics]) -> None:
+        """Raises `InputError` for the first of the steps up to `step` that has a metric which is not finite."""
+        for number, metrics in enumerate(pending, step - len(pending) + 1):
+            means = mean_metrics([metrics])
+            if np.isfinite(list(means.values())).all():
+                continue
+            shown = [name for name, value in means.items() if name.startswith("loss") or not np.isfinite(value)]
+            parts = ", ".join(f"{name} {means[name]:.4g}" for name in shown)
+            kept = self.records.keep_batch(number, self.batches.host_rows[number - 1])
+            names = self.batches.names_at(number - 1)
+            rows = "; ".join(f"{part}: {', '.join(names[part])}" for part in names)
+            raise InputError(
+                f"the loss or its gradient is not finite at step {number} ({parts}): lower optimiser.learning_rate or "
+                f"check the data; the last checkpoint is untouched; that step's batch is kept in {kept} ({rows})"
+            )
