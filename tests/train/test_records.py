@@ -8,13 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from medssl_jax.train.run import train_in
 from ml_collections import ConfigDict
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel.sharding import SINGLE_DEVICE
+from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.records import Records
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.tensor_hashes import read_hashes
+from medssl_jax.train.trainer import Batches, Schedule, Trainer
 
 OPTIMISER = optax.sgd(0.1)
 STEPS, ROWS = 6, 4
@@ -37,22 +39,22 @@ def run(workdir, *, poisoned=None):
             "seed": 0,
             "steps": STEPS,
             "anchors": {},
-            "logging": {"log_every": 2, "save_every": 3, "keep_checkpoints": 1},
         }
     )
-    state = TrainState.create({"w": jnp.zeros(2)}, OPTIMISER, keep_ema=False)
-    batches = grain.MapDataset.range(STEPS).map(batch)
-    return train_in(
-        workdir,
-        config,
-        state,
-        batches,
-        step,
-        SINGLE_DEVICE,
-        threads=1,
-        fetched_ahead=1,
-        rows_of=lambda place: {"labelled": [f"scan{place}"]},
-    )
+    return Trainer(
+        init_state=lambda: TrainState.create({"w": jnp.zeros(2)}, OPTIMISER, keep_ema=False),
+        step=step,
+        batches=Batches(
+            grain.MapDataset.range(STEPS).map(batch),
+            lambda place: {"labelled": [f"scan{place}"]},
+            threads=1,
+            fetched_ahead=1,
+        ),
+        sharding=SINGLE_DEVICE,
+        schedule=Schedule(STEPS, log_every=2, save_every=3),
+        checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=1),
+        records=Records(workdir, config),
+    ).train()
 
 
 def test_one_device_trains_and_says_only_its_progress(tmp_path, capsys):

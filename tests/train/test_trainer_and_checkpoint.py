@@ -1,52 +1,50 @@
-"""The loop resumes to the bit, stops at a loss that is not finite, and refuses checkpoints of another network."""
+"""The trainer resumes to the bit, stops at a loss that is not finite, and refuses checkpoints of another network."""
 
+import contextlib
 import gc
 import json
 import shutil
 import subprocess
 import sys
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from medssl_jax.train.loop import train
+from ml_collections import ConfigDict
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.parallel.sharding import SINGLE_DEVICE
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.metric_writer import MetricsWriter
 from medssl_jax.train.preemption import Preempted
+from medssl_jax.train.records import OpenRecords, Records
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.trainer import Batches, Schedule, Trainer
 
 OPTIMISER = optax.adam(0.1)
 
 
-class Numbers:
-    """Batches that are a function of their position; can be made to break off."""
+def numbers(*, break_at=None, poison_at=None):
+    """Batches that are a function of their position; can be made to break off before one, or to hold no number."""
 
-    def __init__(self, break_at=None, poison_at=None):
-        self.position, self.break_at, self.poison_at = 0, break_at, poison_at
-
-    def __next__(self):
-        if self.position == self.break_at:
+    def batch(position):
+        if position == break_at:
             raise KeyboardInterrupt
-        self.position += 1
-        value = np.nan if self.position == self.poison_at else np.sin(self.position)
-        return jnp.full(3, value, jnp.float32)
+        value = np.nan if position + 1 == poison_at else np.sin(position + 1)
+        return {"x": np.full(3, value, np.float32)}
 
-    def get_state(self):
-        return {"position": self.position}
-
-    def set_state(self, state):
-        self.position = state["position"]
+    rows = grain.MapDataset.range(100).map(batch)
+    return Batches(rows, lambda position: {"numbers": [str(position)]}, threads=0, fetched_ahead=0)
 
 
 @jax.jit
 def step_function(state, batch):
     noise = jax.random.normal(stream_key(0, "noise", state.step), (3,))
-    loss, gradient = jax.value_and_grad(lambda p: ((p["w"] - batch - noise) ** 2).sum())(state.params)
+    loss, gradient = jax.value_and_grad(lambda p: ((p["w"] - batch["x"] - noise) ** 2).sum())(state.params)
     return state.update(gradient, OPTIMISER, ema_decay=0.0), {"loss": (loss, jnp.ones(()))}
 
 
@@ -54,35 +52,32 @@ def fresh(size=3):
     return TrainState.create({"w": jnp.zeros(size)}, OPTIMISER, keep_ema=False)
 
 
-def run(directory, batches, steps=12, state=None, **options):
-    checkpoints = Checkpoints(directory / "checkpoints")
-    restored = checkpoints.restore(state or fresh())
-    writer = MetricsWriter(directory, resume_step=int(restored.state.step) if restored else 0)
-    try:
-        return train(
-            state or fresh(),
-            batches,
-            step_function,
-            steps=steps,
-            checkpoints=checkpoints,
-            restored=restored,
-            config={"steps": steps},
-            write_metrics=writer,
-            log_every=2,
-            save_every=4,
-            **options,
-        )
-    finally:
-        writer.close()
-        checkpoints.close()
+class MetricsAndHashes(Records):
+    """The records without `run.json`."""
+
+    def open(self, devices, *, resume_step):
+        return OpenRecords(self, resume_step)
+
+
+def run(directory, batches=None, *, steps=12, size=3, step=step_function, stop_after=None, **records):
+    return Trainer(
+        init_state=lambda: fresh(size),
+        step=step,
+        batches=batches or numbers(),
+        sharding=SINGLE_DEVICE,
+        schedule=Schedule(steps, log_every=2, save_every=4),
+        checkpoints=Checkpoints(directory / "checkpoints", config={"steps": steps}),
+        records=MetricsAndHashes(directory, ConfigDict({"steps": steps}), **records),
+        stop=lambda: contextlib.nullcontext(lambda number: number == stop_after),
+    ).train()
 
 
 @pytest.mark.parametrize("break_at", [3, 4, 7, 9, 11])
 def test_an_interrupted_run_ends_in_the_same_bits_and_metrics(tmp_path, break_at):
-    whole = run(tmp_path / "whole", Numbers())
+    whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", Numbers(break_at=break_at))
-    resumed = run(tmp_path / "cut", Numbers())
+        run(tmp_path / "cut", numbers(break_at=break_at))
+    resumed = run(tmp_path / "cut")
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
@@ -91,14 +86,14 @@ def test_an_interrupted_run_ends_in_the_same_bits_and_metrics(tmp_path, break_at
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, capsys):
-    first = run(tmp_path, Numbers())
-    second = run(tmp_path, Numbers(break_at=0))
+    first = run(tmp_path)
+    second = run(tmp_path, numbers(break_at=0))
     np.testing.assert_array_equal(first.params["w"], second.params["w"])
     assert "resumed at step 12 of 12" in capsys.readouterr().out
 
 
 def test_the_line_shows_progress(tmp_path, capsys):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     line = capsys.readouterr().out.splitlines()[0]
     assert line.startswith("step 2/12  loss ")
     assert "steps/s" in line
@@ -106,52 +101,37 @@ def test_the_line_shows_progress(tmp_path, capsys):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
-    with pytest.raises(InputError, match=r"not finite at step 7 \(loss nan\).*untouched, kept 7$"):
-        run(tmp_path, Numbers(poison_at=7), keep_batch=lambda step: f", kept {step}")
+    with pytest.raises(InputError, match=r"not finite at step 7 \(loss nan\).*untouched; .*step7\.npz \(numbers: 6\)$"):
+        run(tmp_path, numbers(poison_at=7))
+    with np.load(tmp_path / "not_finite_step7.npz") as kept:
+        assert np.isnan(kept["x"]).all()
     assert Checkpoints(tmp_path / "checkpoints").latest_step == 4
 
 
-def test_a_gradient_that_is_not_finite_is_never_saved(tmp_path, monkeypatch):
-    plain = step_function
-
+def test_a_gradient_that_is_not_finite_is_never_saved(tmp_path):
+    @jax.jit
     def with_norm(state, batch):
-        state, metrics = plain(state, batch)
+        state, metrics = step_function(state, batch)
         exploded = jnp.where(state.step == 4, jnp.inf, 1.0)
         return state, metrics | {"gradient_norm": (exploded, jnp.ones(()))}
 
-    monkeypatch.setitem(globals(), "step_function", with_norm)
     with pytest.raises(InputError, match=r"at step 4 .*gradient_norm inf"):
-        run(tmp_path, Numbers())
+        run(tmp_path, step=with_norm)
     assert Checkpoints(tmp_path / "checkpoints").latest_step is None
 
 
 def test_a_warning_is_shown(tmp_path, capsys):
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
-    train(
-        fresh(),
-        Numbers(),
-        step_function,
-        steps=2,
-        checkpoints=checkpoints,
-        restored=None,
-        config={},
-        write_metrics=lambda step, values: None,
-        log_every=2,
-        save_every=2,
-        warn=lambda means: "look here" if "loss" in means else None,
-    )
-    checkpoints.close()
+    run(tmp_path, steps=2, warn=lambda means: "look here" if "loss" in means else None)
     assert "warning: look here" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 4, 5, 11])
-def test_stopped_by_a_notice_it_ends_in_the_same_bits_and_metrics(tmp_path, stop_at):
-    whole = run(tmp_path / "whole", Numbers())
-    batches = Numbers()
-    with pytest.raises(Preempted, match=f"stopped by SIGTERM after step {stop_at} of 12, which is saved"):
-        run(tmp_path / "cut", batches, must_stop=lambda _: batches.position == stop_at)
-    assert Checkpoints(tmp_path / "cut" / "checkpoints").latest_step == stop_at
-    resumed = run(tmp_path / "cut", Numbers())
+@pytest.mark.parametrize("last", [1, 3, 4, 5, 11])
+def test_stopped_by_a_notice_it_ends_in_the_same_bits_and_metrics(tmp_path, last):
+    whole = run(tmp_path / "whole")
+    with pytest.raises(Preempted, match=f"stopped by SIGTERM after step {last} of 12, which is saved"):
+        run(tmp_path / "cut", stop_after=last)
+    assert Checkpoints(tmp_path / "cut" / "checkpoints").latest_step == last
+    resumed = run(tmp_path / "cut")
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
@@ -159,15 +139,13 @@ def test_stopped_by_a_notice_it_ends_in_the_same_bits_and_metrics(tmp_path, stop
 
 
 def test_a_notice_after_a_loss_that_is_not_finite_saves_nothing(tmp_path):
-    batches = Numbers(poison_at=5)
     with pytest.raises(InputError, match="not finite at step 5"):
-        run(tmp_path, batches, must_stop=lambda _: batches.position == 5)
+        run(tmp_path, numbers(poison_at=5), stop_after=5)
     assert Checkpoints(tmp_path / "checkpoints").latest_step == 4
 
 
 def test_a_notice_at_the_last_step_changes_nothing(tmp_path):
-    batches = Numbers()
-    assert int(run(tmp_path, batches, must_stop=lambda _: batches.position == 12).step) == 12
+    assert int(run(tmp_path, stop_after=12).step) == 12
 
 
 def damage(path, how):
@@ -180,12 +158,12 @@ def damage(path, how):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_whole_arrays_that_are_not_those_that_were_saved_are_damage(tmp_path, capsys):
     """Those of step 4 in the place of step 8's: every file is whole, and only the digest tells."""
-    whole = run(tmp_path / "whole", Numbers())
-    run(tmp_path / "begun", Numbers(), steps=8)
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "begun", steps=8)
     newest = tmp_path / "begun" / "checkpoints" / "8"
     shutil.rmtree(newest / "state")
     shutil.copytree(newest.with_name("4") / "state", newest / "state")
-    resumed = run(tmp_path / "begun", Numbers())
+    resumed = run(tmp_path / "begun")
     assert "8: a damaged checkpoint (its arrays are not those that were saved)" in capsys.readouterr().err
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -195,8 +173,8 @@ def test_whole_arrays_that_are_not_those_that_were_saved_are_damage(tmp_path, ca
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", ["truncated", "emptied", "deleted"])
 def test_whatever_is_damaged_the_run_ends_in_the_same_bits(tmp_path, capsys, how):
-    whole = run(tmp_path / "whole", Numbers())
-    run(tmp_path / "begun", Numbers(), steps=8)
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "begun", steps=8)
     newest = tmp_path / "begun" / "checkpoints" / "8"
     files = sorted(path.relative_to(newest) for path in newest.rglob("*") if path.is_file() and path.stat().st_size)
     assert len(files) > 5
@@ -205,7 +183,7 @@ def test_whatever_is_damaged_the_run_ends_in_the_same_bits(tmp_path, capsys, how
         folder = tmp_path / str(number)
         shutil.copytree(tmp_path / "begun", folder)
         damage(folder / "checkpoints" / "8" / file, how)
-        resumed = run(folder, Numbers())
+        resumed = run(folder)
         for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
             np.testing.assert_array_equal(a, b)
         assert (folder / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
@@ -226,24 +204,24 @@ def edit_json(path, change):
     ("item", "change", "told"),
     [
         ("config", lambda config: config.update(steps=13), "its config is not the one that was saved"),
-        ("data", lambda data: data["position"].update(position=9), "its place in the data is not"),
+        ("data", lambda data: data["position"].update(next_index=9), "its place in the data is not"),
         ("data", lambda data: data["pending"].append({"loss": [1.0, 1.0]}), "its place in the data is not"),
         ("data", lambda data: data["digests"].update(state="0"), "its arrays are not those"),
     ],
 )
 def test_what_was_changed_in_a_checkpoint_is_never_gone_on_with(tmp_path, capsys, item, change, told):
-    whole = run(tmp_path, Numbers())
+    whole = run(tmp_path)
     edit_json(tmp_path / "checkpoints" / "12" / item / "metadata", change)
-    resumed = run(tmp_path, Numbers())
+    resumed = run(tmp_path)
     assert f"12: a damaged checkpoint ({told}" in capsys.readouterr().err
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_a_changed_config_is_not_handed_out_and_is_told_once(tmp_path, capsys):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     edit_json(tmp_path / "checkpoints" / "12" / "config" / "metadata", lambda config: config.update(steps=13))
-    checkpoints = Checkpoints(tmp_path / "checkpoints", read_only=True)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
     assert checkpoints.config() == {"steps": 12}
     assert int(checkpoints.restore(fresh()).state.step) == 8
     assert capsys.readouterr().err.count("12: a damaged checkpoint") == 1
@@ -251,23 +229,23 @@ def test_a_changed_config_is_not_handed_out_and_is_told_once(tmp_path, capsys):
 
 def test_a_number_that_changed_in_the_arrays_is_never_gone_on_with(tmp_path, capsys):
     """Saved anew by orbax itself with one number changed, so that nothing but the digest can tell."""
-    run(tmp_path, Numbers())
-    checkpoints = Checkpoints(tmp_path / "checkpoints", read_only=True)
+    run(tmp_path)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
     restored = checkpoints.restore(fresh())
     config = checkpoints.config()
     other = tmp_path / "other" / "checkpoints"
     changed = restored.state.replace(params={"w": restored.state.params["w"].at[1].add(1e-6)})
-    forged = Checkpoints(other)
-    forged.save(changed, restored.data_position, config)
+    forged = Checkpoints(other, config=config)
+    forged.save(changed, restored.data_position)
     forged.close()
     shutil.rmtree(tmp_path / "checkpoints" / "12" / "state")
     shutil.copytree(other / "12" / "state", tmp_path / "checkpoints" / "12" / "state")
-    assert int(Checkpoints(tmp_path / "checkpoints", read_only=True).restore(fresh()).state.step) == 8
+    assert int(Checkpoints(tmp_path / "checkpoints").restore(fresh()).state.step) == 8
     assert "12: a damaged checkpoint (its arrays are not those that were saved)" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(tmp_path):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     edit_json(tmp_path / "checkpoints" / "12" / "data" / "metadata", lambda data: data.pop("format"))
     with pytest.raises(InputError, match=r"12: a checkpoint of another version .*format 1, expected 2"):
         Checkpoints(tmp_path / "checkpoints").restore(fresh())
@@ -275,11 +253,11 @@ def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_passed_over_by_readers_who_leave_it_there(tmp_path, capsys):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     for file in (tmp_path / "checkpoints" / "12" / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    restored = Checkpoints(tmp_path / "checkpoints", read_only=True).restore(fresh())
+    restored = Checkpoints(tmp_path / "checkpoints").restore(fresh())
     assert int(restored.state.step) == 8
     assert "12: a damaged checkpoint" in capsys.readouterr().err
     assert (tmp_path / "checkpoints" / "12").is_dir()
@@ -288,7 +266,7 @@ def test_a_damaged_checkpoint_is_passed_over_by_readers_who_leave_it_there(tmp_p
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_but_damaged_checkpoints_is_said(tmp_path):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     for file in (tmp_path / "checkpoints").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
@@ -302,7 +280,7 @@ def test_nothing_but_damaged_checkpoints_is_said(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_damage_that_orbax_tells_at_length_is_told_in_short(tmp_path):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     for path in (tmp_path / "checkpoints").glob("*/state/manifest.ocdbt"):
         path.write_bytes(b"no manifest" * 100)
     with pytest.raises(InputError, match=r"not a whole checkpoint of a training run \(.*\.\.\.\)") as caught:
@@ -313,32 +291,32 @@ def test_damage_that_orbax_tells_at_length_is_told_in_short(tmp_path):
 
 
 def test_metadata_nested_without_end_is_refused_in_one_line(tmp_path):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     (tmp_path / "checkpoints" / "12" / "_CHECKPOINT_METADATA").write_text('{"a":' * 100_000)
     with pytest.raises(InputError, match="a _CHECKPOINT_METADATA below it is damaged"):
         Checkpoints(tmp_path / "checkpoints")
 
 
 def test_another_architecture_is_refused_by_name(tmp_path):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     with pytest.raises(InputError, match=r"another architecture: .*w is \(3,\), this config makes it \(5,\)"):
-        run(tmp_path, Numbers(), state=fresh(size=5))
+        run(tmp_path, size=5)
 
 
 def test_the_config_comes_with_the_checkpoint(tmp_path):
-    run(tmp_path, Numbers())
+    run(tmp_path)
     assert Checkpoints(tmp_path / "checkpoints").config() == {"steps": 12}
 
 
 def test_no_checkpoint_is_said(tmp_path):
     with pytest.raises(InputError, match="no checkpoint found"):
-        Checkpoints(tmp_path / "empty").config()
+        Checkpoints(tmp_path / "empty", config={}).config()
 
 
 def test_a_workdir_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="checkpoints cannot be written there"):
-        Checkpoints(tmp_path / "file" / "checkpoints")
+        Checkpoints(tmp_path / "file" / "checkpoints", config={})
 
 
 # A process whose files may not grow past 40 kB stands for a full disk; the state is noise, which does not compress.
@@ -347,13 +325,15 @@ import resource, signal, sys
 from pathlib import Path
 import jax
 from medssl_jax.core.errors import InputError
+from medssl_jax.parallel.sharding import SINGLE_DEVICE
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.trainer import Batches, Schedule, Trainer
 
 def save(step):
-    checkpoints = Checkpoints(Path(sys.argv[1]))
+    checkpoints = Checkpoints(Path(sys.argv[1]), config={})
     noise = jax.random.normal(jax.random.key(step), (50_000,))
-    checkpoints.save(TrainState(jax.numpy.array(step), {"w": noise}, ()), {}, {})
+    checkpoints.save(TrainState(jax.numpy.array(step), {"w": noise}, ()), {})
     checkpoints.close()
 
 save(1)
@@ -363,7 +343,7 @@ try:
     save(2)
 except InputError as error:
     print("said:", error)
-print("left:", Checkpoints(Path(sys.argv[1]), read_only=True).latest_step)
+print("left:", Checkpoints(Path(sys.argv[1])).latest_step)
 """
 
 
