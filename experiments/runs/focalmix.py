@@ -258,7 +258,7 @@ def train_focalmix(
     )
     return Trainer(
         init_state=lambda: fresh_state(config),
-        step=jitted_step(config, sharding),
+        train_step=jitted_step(config, sharding),
         batches=Batches(
             rows,
             lambda position: batch_rows(split.labelled, split.unlabelled, position, **sizes, seed=config.seed),

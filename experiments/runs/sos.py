@@ -245,7 +245,7 @@ def _file_digest(path):
 
 def _train(config, source, indices, workdir, watch) -> TrainState:
     sharding = sharding_of(config, jax.devices())
-    step = sharding.jit_step(
+    train_step = sharding.jit_step(
         functools.partial(
             sos_step,
             networks=networks_of(config),
@@ -270,7 +270,7 @@ def _train(config, source, indices, workdir, watch) -> TrainState:
 
     return Trainer(
         init_state=lambda: _first_state(config),
-        step=step,
+        train_step=train_step,
         batches=Batches(rows, names_at, threads=config.batches.loader_threads, fetched_ahead=FETCHED_AHEAD),
         sharding=sharding,
         schedule=Schedule(config.steps, log_every=config.logging.log_every, save_every=config.logging.save_every),

@@ -105,7 +105,7 @@ def _addressed(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def count() -> int:
-    """How many processes share the run."""
+    """The number of processes that share the run."""
     return jax.process_count()
 
 

@@ -34,7 +34,7 @@ class DataParallel:
 
     @property
     def device_count(self) -> int:
-        """How many devices share the batch."""
+        """The number of devices that share the batch."""
         return 1 if self.mesh is None else self.mesh.size
 
     def shard_rows(self, tree: Any) -> Any:

@@ -1,7 +1,7 @@
-"""What a GPU needs to compute the same bits twice.
+"""Settings with which a GPU computes the same bits twice.
 
 XLA's flag leaves out kernels that add up in no fixed order, and does not choose among kernels by timing them, which may
-end otherwise at the next compilation. CPUs and TPUs need nothing. The precision of matrix products stays as it is:
+differ at the next compilation. CPUs and TPUs need nothing. The precision of matrix products stays as it is:
 TensorFloat-32 rounds, but the same way every time.
 """
 
@@ -19,7 +19,7 @@ ONLY_BEFORE_START = "jax_num_cpu_devices"  # a setting that JAX lets change unti
 
 
 def make_deterministic() -> None:
-    """Has XLA use deterministic operations only, and refuse others; call it before JAX is used for the first time.
+    """Makes XLA use deterministic operations only, and refuse others; call it before JAX is used for the first time.
 
     Raises `InputError` where it is too late, or `XLA_FLAGS` says otherwise.
     """
@@ -34,14 +34,14 @@ def make_deterministic() -> None:
 
 
 def is_deterministic() -> bool:
-    """Whether XLA's flag is set, by `make_deterministic` or by hand; of several the last counts."""
+    """True where XLA's flag is set, by `make_deterministic` or by hand; of several the last counts."""
     given = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag.partition("=")[0] == FLAG]
     return bool(given) and given[-1].partition("=")[2].lower() in ("", "1", "true")
 
 
 @contextlib.contextmanager
 def refusals_explained() -> Iterator[None]:
-    """Within, XLA's refusal of an operation that is not deterministic becomes an `InputError` that names it."""
+    """Turns XLA's refusal of an operation that is not deterministic into an `InputError` that names the operation."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:

@@ -183,7 +183,7 @@ def detection_loss(
 
 
 def target_metrics(patches: Patches) -> StepMetrics:
-    """What the targets look like; watch them for collapse (all towards 0) and explosion.
+    """Number, size and confidence of the targets; watch them for collapse (all towards 0) and explosion.
 
     `unlabelled_positive` is to be compared with `labelled_positive`: anchors with a target of at least 1/2 a patch.
     """

@@ -1,4 +1,4 @@
-"""What is written and printed of a run beside its checkpoints; the first host does it for all."""
+"""Everything that a run writes and prints beside its checkpoints; the first host does it for all."""
 
 import dataclasses
 import time

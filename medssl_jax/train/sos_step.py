@@ -57,7 +57,7 @@ def encode_in_chunks(
     mask: Bool[Array, "b n"],
     chunk: int,
 ) -> Float[Array, "b n d"]:
-    """The feature of every patch in the mask; those of others mean nothing.
+    """The feature of every patch in the mask; those of the others have no meaning.
 
     Beside the patches themselves, one byte a pixel, memory is that of one chunk: each is encoded again in the backward
     pass, so the gradient is that of all patches, exactly. Chunks without a patch in the mask are skipped. `chunk` = 0
@@ -113,7 +113,7 @@ def run_networks(
 def classification_losses(
     outputs: Outputs, labels: Int[Array, " b"], settings: SosSettings
 ) -> dict[str, Float[Array, " b"]]:
-    """Weighted losses of each slide by name: what the method has of L_ce1, L_ce2, L_2 and L_3."""
+    """Weighted losses of each slide by name: those of L_ce1, L_ce2, L_2 and L_3 that the method has."""
     low, high = outputs.low_logits, outputs.high_logits
     weighted = {}
     if low is not None:
@@ -138,7 +138,7 @@ def asking_reward(
     labels: Int[Array, " b"],
     asked: Bool[Array, " b"],
 ) -> Float[Array, " b"]:
-    """a (CE_s - CE_h) / max(CE_s, 1e-6) in [-1, 1]: what asking the HRN was worth, 0 where it was not asked.
+    """a (CE_s - CE_h) / max(CE_s, 1e-6) in [-1, 1]: the worth of asking the HRN, 0 where it was not asked.
 
     Our choice: the paper does not give RDMS's reward. A constant: no gradient reaches the classifiers.
     """
@@ -166,7 +166,7 @@ def policy_losses(
 def policy_part(
     outputs: Outputs, labels: Int[Array, " b"], state: TrainState, settings: SosSettings
 ) -> tuple[dict[str, Float[Array, " b"]], StepMetrics, dict[str, Array]]:
-    """Draws who is asked and rewards it: losses of each slide, metrics, and the state's next `extra`."""
+    """Draws the slides that the HRN is asked about, and rewards it: losses of each slide, metrics, the next `extra`."""
     low, high, ask = outputs
     assert low is not None
     assert high is not None
@@ -221,7 +221,7 @@ def sos_step(
 
 
 def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSettings) -> StepMetrics:
-    """Accuracy of each network, and of what the switch makes of both; `low_share` is what the LRN settles."""
+    """Accuracy of each network and of both with the switch; `low_share` is the share of slides that the LRN settles."""
     metrics: StepMetrics = {}
     for name, logits in (("low", outputs.low_logits), ("high", outputs.high_logits)):
         if logits is not None:

@@ -89,7 +89,7 @@ def _named(tree: Any) -> list[tuple[str, np.ndarray]]:
     return [(jax.tree_util.keystr(path, simple=True, separator="."), np.asarray(leaf)) for path, leaf in leaves]
 
 
-def _hash_of(tensor: np.ndarray) -> str:
+def _hash_of(tensor: np.ndarray | np.generic) -> str:
     digest = hashlib.sha256(f"{tensor.dtype} {tensor.shape} ".encode())
     # As bytes, since the buffer protocol has no bfloat16.
     digest.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)

@@ -22,7 +22,7 @@ from medssl_jax.train.step_metrics import StepMetrics, mean_metrics
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How many steps a run has, and which of them are logged and saved; the last one always is both."""
+    """The number of steps of a run, and those that are logged and saved; the last one always is both."""
 
     steps: int
     log_every: int
@@ -60,7 +60,7 @@ class Trainer:
     """A training run of any method, as its parts."""
 
     init_state: Callable[[], TrainState]  # before the first step, the same on every host
-    step: jax.stages.Wrapped  # (state, batch) -> (state, metrics), jitted by `sharding.jit_step`
+    train_step: jax.stages.Wrapped  # (state, batch) -> (state, metrics), jitted by `sharding.jit_step`
     batches: Batches
     sharding: DataParallel
     schedule: Schedule
@@ -123,7 +123,7 @@ class Trainer:
         return restored.state, batches, list(restored.pending)
 
     def _compile(self, state: TrainState, batch: Any) -> jax.stages.Compiled:
-        compiled = self.step.lower(state, batch).compile()
+        compiled = self.train_step.lower(state, batch).compile()
         hosts.wait_for_all("compiled")  # the first exchange would not wait long for the slowest host
         return compiled
 

@@ -43,7 +43,7 @@ def run(workdir, *, poisoned=None):
     )
     return Trainer(
         init_state=lambda: TrainState.create({"w": jnp.zeros(2)}, OPTIMISER, keep_ema=False),
-        step=step,
+        train_step=step,
         batches=Batches(
             grain.MapDataset.range(STEPS).map(batch),
             lambda place: {"labelled": [f"scan{place}"]},

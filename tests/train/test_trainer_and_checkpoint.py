@@ -62,7 +62,7 @@ class MetricsAndHashes(Records):
 def run(directory, batches=None, *, steps=12, size=3, step=step_function, stop_after=None, **records):
     return Trainer(
         init_state=lambda: fresh(size),
-        step=step,
+        train_step=step,
         batches=batches or numbers(),
         sharding=SINGLE_DEVICE,
         schedule=Schedule(steps, log_every=2, save_every=4),
