@@ -1,0 +1,1 @@
+"""Training: the state and the steps, the trainer, checkpoints and records of a run."""
