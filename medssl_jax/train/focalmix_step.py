@@ -283,7 +283,7 @@ def focalmix_step(
 
 def _confident_objects(
     probability: Float[Array, "b a"],
-    deltas: Float[Array, "b a 6"],
+    deltas: Float[Array, "b a 4"],
     *,
     grid: AnchorGrid,
     settings: FocalMixSettings,
