@@ -5,7 +5,7 @@ import signal
 import sys
 
 
-def _leave(*_):
+def _leave(*_: object) -> None:
     # Not by an exception: one that comes into a callback of the interpreter or of JAX is printed there and lost.
     print("stopped by Ctrl-C: nothing was begun", file=sys.stderr, flush=True)
     os._exit(130)

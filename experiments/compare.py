@@ -6,6 +6,7 @@ A seed draws the labelled scans, the first parameters and the batches. Started a
 Differences are to the first config, paired over the same test scans.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -13,7 +14,7 @@ from absl import flags
 from experiments import command, comparison
 from experiments.runs import focalmix as focalmix_run
 from medssl_jax.core.atomic import writable_directory
-from medssl_jax.metrics.froc import paired_cpm_difference, pooled_over_runs
+from medssl_jax.metrics.froc import FrocResult, paired_cpm_difference, pooled_over_runs
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import result_row, sensitivity_table
 
@@ -21,8 +22,8 @@ FLAGS = flags.FLAGS
 comparison.define_flags(None, about="Configs of experiments.focalmix, the baseline first.")
 
 
-def main(_) -> None:
-    """Every run, then the table."""
+def main(_: Sequence[str]) -> None:
+    """Makes every run, then the table."""
     comparison.check_each_is_given_once()
     workdir = writable_directory(FLAGS.workdir)
     results = {Path(path).stem: [_run(path, seed, workdir) for seed in FLAGS.seed] for path in FLAGS.configs}
@@ -41,7 +42,7 @@ def main(_) -> None:
     write_froc_figure(workdir / "froc.png", {f"{name}, seed {first}": runs[0] for name, runs in results.items()})
 
 
-def _run(path: str, seed: int, workdir: Path):
+def _run(path: str, seed: int, workdir: Path) -> FrocResult:
     config = command.load_config(path)
     command.require_config_of("experiments.focalmix", config)
     comparison.set_run(config, seed)

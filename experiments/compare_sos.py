@@ -6,11 +6,16 @@ A seed draws the validation slides, the first parameters and the batches. Config
 training share one. Started again, training that is finished is kept.
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import jax
 from absl import flags
 from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
 
 from data_builders.lks.lks_files import CLASSES
+from data_builders.slide_source import LksSource
 from experiments import command, comparison
 from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run
@@ -18,6 +23,7 @@ from experiments.runs.sos_evaluation import evaluate
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.metrics.sos_evaluation import Evaluation
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.workdir import only_run_in
 
@@ -29,11 +35,11 @@ FLAGS = flags.FLAGS
 comparison.define_flags(CONFIGS, about="Configs of experiments.sos, a method each.")
 
 
-def main(_) -> None:
-    """Every training, then every method on the same slides, then the tables."""
+def main(_: Sequence[str]) -> None:
+    """Trains every method, evaluates all on the same slides, then makes the tables."""
     configs = _load_configs()
     workdir = writable_directory(FLAGS.workdir)
-    evaluations: dict[str, list] = {config.method.name: [] for config in configs.values()}
+    evaluations: dict[str, list[Evaluation]] = {config.method.name: [] for config in configs.values()}
     for seed in FLAGS.seed:
         methods, source, split = _train_all(configs, seed, workdir)
         evaluated = evaluate(methods, source, split, progress_bar(f"evaluating, seed {seed}", "batches"))
@@ -54,7 +60,7 @@ def main(_) -> None:
     comparison.write_table(workdir, table)
 
 
-def _load_configs():
+def _load_configs() -> dict[str, ConfigDict]:
     """The configs by path, all of them checked before hours are spent on the first."""
     if not FLAGS.configs:
         raise InputError(
@@ -72,7 +78,7 @@ def _load_configs():
     return configs
 
 
-def _check_comparable(configs):
+def _check_comparable(configs: Mapping[str, ConfigDict]) -> None:
     names = [config.method.name for config in configs.values()]
     if len(set(names)) < len(names):
         raise InputError(f"--configs: found the methods {', '.join(names)}, expected each method.name once")
@@ -88,7 +94,9 @@ def _check_comparable(configs):
                 )
 
 
-def _train_all(configs, seed, workdir):
+def _train_all(
+    configs: Mapping[str, ConfigDict], seed: int, workdir: Path
+) -> tuple[dict[str, sos_run.TrainedMethod], LksSource, slides_run.SlideSplit]:
     trained: dict[str, sos_run.TrainedMethod] = {}
     methods = {}
     for path, config in configs.items():

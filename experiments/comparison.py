@@ -1,4 +1,4 @@
-"""What the commands that run several configs with several seeds share: their flags, the runs and the table."""
+"""The flags, runs and table of the commands that run several configs with several seeds."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""What the commands on downloaded data sets share: the flags that say where the files lie, and whose flag is whose."""
+"""The flags of the commands on downloaded data sets: where the files lie, and which data sets have which flag."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -37,12 +37,12 @@ flags.DEFINE_string(
 flags.DEFINE_integer("sheet_scans", 6, "scans on the contact sheet of luna16, studies on that of nlst", lower_bound=1)
 
 
-def _flag(field: dataclasses.Field) -> str:
+def _flag(field: dataclasses.Field[Any]) -> str:
     return RENAMED.get(field.name, field.name)
 
 
 def _define_flags() -> None:
-    fields: dict[str, dict[str, dataclasses.Field]] = {}
+    fields: dict[str, dict[str, dataclasses.Field[Any]]] = {}
     for kind, spec in SPECS.items():
         for field in dataclasses.fields(spec):
             fields.setdefault(_flag(field), {})[kind] = field
@@ -72,7 +72,7 @@ def spec_from_flags(kind: str) -> Luna16Phantom | NlstPhantom | LksPhantom:
     return SPECS[kind](**{field.name: _value(name, field) for name, field in wanted.items() if FLAGS[name].present})
 
 
-def _value(name: str, field: dataclasses.Field) -> Any:
+def _value(name: str, field: dataclasses.Field[Any]) -> Any:
     value = getattr(FLAGS, name)
     if not isinstance(field.default, tuple):
         return value

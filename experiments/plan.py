@@ -6,6 +6,8 @@ The step is compiled, not run: memory, arithmetic, traffic and collectives of a 
 Several --topology are compiled one after the other; without one it is for the local devices.
 """
 
+from collections.abc import Sequence
+
 import jax
 from absl import flags
 
@@ -18,7 +20,7 @@ _CONFIG = command.define_config_flag()
 _TOPOLOGIES = flags.DEFINE_multi_string("topology", [], "Such as v5e:4x4 or v5p:2x2x4. Needs the extra `plan`.")
 
 
-def main(_) -> None:
+def main(_: Sequence[str]) -> None:
     """Compiles, and prints what is planned so far when each topology is done."""
     command.require_config_of("experiments.focalmix", _CONFIG.value)
     if _TOPOLOGIES.value:

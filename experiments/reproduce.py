@@ -28,7 +28,7 @@ _STEPS = flags.DEFINE_integer("steps", None, "With --verify, ends after the last
 _ANYWAY = flags.DEFINE_bool("anyway", False, "Goes on where code, devices or data are not those of the run.")
 
 
-def main(_) -> None:
+def main(_: Sequence[str]) -> None:
     """Tells of what stands in the way, makes the run, and gives the verdict."""
     path = Path(_RUN.value)
     workdir = Path(_WORKDIR.value) if _WORKDIR.value else path.parent / "reproduced"

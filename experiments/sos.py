@@ -6,6 +6,7 @@ Everything is written below --workdir; started again, the run goes on from its l
 a cluster, all train together.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -18,8 +19,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics
 _DETERMINISTIC = command.define_deterministic_flag()
 
 
-def main(_) -> None:
-    """Data, training, evaluation."""
+def main(_: Sequence[str]) -> None:
+    """Prepares the data, trains, evaluates."""
     command.require_config_of("experiments.sos", _CONFIG.value)
     command.start_devices(deterministic=_DETERMINISTIC.value)
     sos_job.run(_CONFIG.value, Path(_WORKDIR.value))

@@ -1,4 +1,4 @@
-"""What every benchmark says of the machine, and work measured in a process of its own."""
+"""The state of the machine, which every benchmark tells, and work measured in a process of its own."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Measured(NamedTuple):
-    """What a function returned, its seconds, and the peak memory of its process alone."""
+    """The result of a function, its seconds, and the peak memory of its process alone."""
 
     result: Any
     seconds: float
@@ -28,7 +28,7 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Measured:
         return pool.submit(_measured, function, *arguments).result()
 
 
-def _measured(function, *arguments):
+def _measured(function: Callable[..., Any], *arguments: Any) -> Measured:
     begin = time.perf_counter()
     result = function(*arguments)
     seconds = time.perf_counter() - begin

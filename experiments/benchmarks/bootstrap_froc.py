@@ -6,6 +6,7 @@ Marks and nodules lie at random: what counts here is how many there are.
 """
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
@@ -22,7 +23,7 @@ MARKS = flags.DEFINE_integer("marks", 100, "Marks a scan.")
 BOOTSTRAPS = flags.DEFINE_integer("bootstraps", 1000, "Resamples of the scans.")
 
 
-def main(_):
+def main(_: Sequence[str]) -> None:
     """Scores once without resamples and once with them, prints both times."""
     rng = np.random.default_rng(0)
     series_uids = tuple(f"scan{place}" for place in range(SCANS.value))

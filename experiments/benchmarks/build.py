@@ -9,6 +9,7 @@ Synthetic LUNA16 through its own builder; the phantom is written first and not c
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -24,7 +25,7 @@ DIRECTORY = flags.DEFINE_string("directory", None, "Where all is written and rem
 WORKERS = (1, 2)
 
 
-def main(_):
+def main(_: Sequence[str]) -> None:
     """Builds the same data set with each number of workers, prints a line for each."""
     spec = Luna16Phantom(seed=0, scans=SCANS.value, chest_zyx_mm=tuple(float(side) for side in CHEST.value))
     with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as folder:

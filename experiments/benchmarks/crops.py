@@ -9,13 +9,14 @@ threads hand them to training. The scans were just written, so the disk takes no
 import concurrent.futures
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
 from experiments.benchmarks._measured import machine
-from medssl_jax.data.crop_cache import build_crop_cache
+from medssl_jax.data.crop_cache import CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings, cut_window
 from medssl_jax.data.pipeline import patch_batches
 from medssl_jax.data.preparation import PreparedScan
@@ -34,11 +35,11 @@ BATCH = 8
 class RandomScans:
     """Scans of noise: what a crop costs does not depend on what it shows."""
 
-    def __init__(self, count, size_zyx):
+    def __init__(self, count: int, size_zyx: tuple[int, int, int]):
         self._grid = Grid(size_zyx, (1.0, 1.0, 1.0))
         self.metadata = {f"scan{number}": ScanMetadata(0, "", True, size_zyx) for number in range(count)}
 
-    def __getitem__(self, number):
+    def __getitem__(self, number: int) -> PreparedScan:
         size = self._grid.size_zyx
         rng = np.random.default_rng(number)
         lungs = np.zeros(size, np.uint8)
@@ -48,12 +49,12 @@ class RandomScans:
         return PreparedScan(f"scan{number}", 0, hu, lungs, boxes, self._grid, (1.0, 1.0, 1.0))
 
 
-def main(_):
+def main(_: Sequence[str]) -> None:
     """Writes a cache, reads it in each way, prints a line for each."""
-    size = tuple(int(side) for side in SCAN_SIZE.value)
+    z, y, x = (int(side) for side in SCAN_SIZE.value)
     with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as folder:
         cache = build_crop_cache(
-            RandomScans(SCANS.value, size), Path(folder), fingerprint="", mask_lungs=False, say=print
+            RandomScans(SCANS.value, (z, y, x)), Path(folder), fingerprint="", mask_lungs=False, say=print
         )
         for uid in cache.metadata:
             cache.scan(uid).hu_zyx.sum()
@@ -67,10 +68,10 @@ def main(_):
                 print(f"{name:<10} {threads:8} {CROPS.value / seconds:9.0f} {volume / seconds / 1e6:8.0f}", flush=True)
 
 
-def _windows(cache, threads):
+def _windows(cache: CropCache, threads: int) -> int:
     uids = list(cache.metadata)
 
-    def cut(number):
+    def cut(number: int) -> int:
         rng = np.random.default_rng(number)
         scan = cache.scan(uids[number % len(uids)])
         start = rng.integers(0, np.maximum(1, np.array(scan.hu_zyx.shape) - SIDE.value))
@@ -80,7 +81,7 @@ def _windows(cache, threads):
         return sum(pool.map(cut, range(CROPS.value)))
 
 
-def _patches(cache, threads):
+def _patches(cache: CropCache, threads: int) -> int:
     """The window that is read is as large as the strongest shrinking asks for: here none, to read the same crops."""
     import grain
 

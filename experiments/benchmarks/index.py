@@ -8,6 +8,7 @@ peak of the process that leads; with two workers each has one of its own, as lar
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -23,7 +24,7 @@ WORKERS = (1, 2)
 PIXELS = 512
 
 
-def main(_):
+def main(_: Sequence[str]) -> None:
     """Writes the headers, indexes them with each number of workers and once more, prints a line for each."""
     count = SERIES.value * SLICES.value
     with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as folder:
@@ -39,12 +40,12 @@ def main(_):
                 print(f"{name:<12} {workers:8} {seconds:8.1f} {count / seconds:10.0f} {peak_mb:8.0f}", flush=True)
 
 
-def _index(raw, index_dir, workers):
+def _index(raw: Path, index_dir: Path, workers: int) -> None:
     problems = [row.problem for row in index_series(raw, index_dir, workers=workers, progress=silent) if row.problem]
     assert not problems, problems[0]
 
 
-def _write_series(folder, number):
+def _write_series(folder: Path, number: int) -> None:
     """A header before a hole as long as the pixels: real sizes, no room on the disk."""
     import pydicom
     from pydicom.dataset import FileDataset, FileMetaDataset

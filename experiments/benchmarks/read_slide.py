@@ -11,10 +11,13 @@ many threads as there are cores. Needs the extra "test", for pyvips.
 import hashlib
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
+from jaxtyping import UInt8
 
 from experiments.benchmarks._measured import in_own_process, machine
 from medssl_jax.core.progress import progress_bar
@@ -34,7 +37,7 @@ KINDS = {
 RANDOM_PATCHES = 10
 
 
-def main(_):
+def main(_: Sequence[str]) -> None:
     """Writes a slide of each kind, reads it in each way, prints a line for each."""
     layout = SlideLayout(GRID.value, PATCH_SIDE.value, SHRINK.value)
     rows = [("file", "MB", "one pass, s", "MB", "libvips, low only, s", "MB", "same low", "one patch, ms")]
@@ -61,7 +64,7 @@ def main(_):
     print(text_table(rows))
 
 
-def _one_pass(path, layout):
+def _one_pass(path: Path, layout: SlideLayout) -> str:
     digest = hashlib.sha256()
     with TiffSlide(path, layout) as slide:
         for band in slide.bands():
@@ -70,7 +73,7 @@ def _one_pass(path, layout):
     return digest.hexdigest()
 
 
-def _random_patches(path, layout):
+def _random_patches(path: Path, layout: SlideLayout) -> float:
     """Milliseconds a patch."""
     chosen = np.random.default_rng(0).integers(layout.grid**2, size=RANDOM_PATCHES)
     with TiffSlide(path, layout) as slide:
@@ -80,7 +83,7 @@ def _random_patches(path, layout):
         return (time.perf_counter() - begin) / RANDOM_PATCHES * 1000
 
 
-def _libvips(path, layout):
+def _libvips(path: Path, layout: SlideLayout) -> str:
     import pyvips
 
     slide = pyvips.Image.new_from_file(str(path), access="sequential")
@@ -89,7 +92,7 @@ def _libvips(path, layout):
     return hashlib.sha256(low.numpy().tobytes()).hexdigest()
 
 
-def _write(path, side, options):
+def _write(path: Path, side: int, options: Mapping[str, Any]) -> None:
     import imagecodecs
     import tifffile
 
@@ -107,14 +110,14 @@ def _write(path, side, options):
     tifffile.imwrite(path, encoded, shape=shape, dtype=np.uint8, photometric="minisblack", **options)
 
 
-def _tiles(band, side):
+def _tiles(band: UInt8[np.ndarray, "rows columns"], side: int) -> Iterator[UInt8[np.ndarray, "{side} {side}"]]:
     """A row of tiles, those at the border filled up with black."""
     height, width = band.shape
     padded = np.pad(band, ((0, side - height), (0, -width % side)))
     return (padded[:, left : left + side] for left in range(0, width, side))
 
 
-def _rows(side, top, height):
+def _rows(side: int, top: int, height: int) -> UInt8[np.ndarray, "{height} {side}"]:
     """Rows of a dark, noisy, structured disc with black corners, which LZW compresses as it does a real slide."""
     y = (np.arange(top, top + height, dtype=np.float32) / side - 0.5)[:, None]
     x = (np.arange(side, dtype=np.float32) / side - 0.5)[None]

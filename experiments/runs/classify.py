@@ -33,13 +33,13 @@ OTHER_SUFFIXES = (
 
 
 class FoundFiles(NamedTuple):
-    """What may be slides, by name; and, by name without folder, why other files are not taken for any."""
+    """Files that may be slides, by name; and, by name without folder, why other files are not taken for any."""
 
     slides: tuple[Path, ...]
     refused: dict[str, str]
 
 
-def find_slide_files(place: str | os.PathLike) -> FoundFiles:
+def find_slide_files(place: str | os.PathLike[str]) -> FoundFiles:
     """A slide itself, whatever its ending, or all slides in a folder: TIFF files, and those of the authors' script.
 
     In a folder nothing is taken for a slide unless it ends in `TIFF_SUFFIXES` or was prepared by that script; hidden
@@ -68,7 +68,11 @@ def find_slide_files(place: str | os.PathLike) -> FoundFiles:
 
 
 def classify_files(
-    checkpoint: str | os.PathLike, place: str | os.PathLike, *, c: float | None = None, progress: Progress = silent
+    checkpoint: str | os.PathLike[str],
+    place: str | os.PathLike[str],
+    *,
+    c: float | None = None,
+    progress: Progress = silent,
 ) -> tuple[SlideReport, dict[str, str]]:
     """Classifies the slide or slides at `place`; also returns their thumbnails, by name, for a page.
 
@@ -123,7 +127,7 @@ def classify_files(
 
 
 def is_phantom_slide(path: Path) -> bool:
-    """Whether the file lies in a phantom, which keeps the truth about each of its slides beside them."""
+    """True where the file lies in a phantom, which keeps the truth about each of its slides beside them."""
     return (path.absolute().parent.parent / TRUTH_FOLDER / f"{file_name(path.stem)}.json").is_file()
 
 
@@ -136,7 +140,7 @@ def _with_c(method: TrainedMethod, c: float) -> TrainedMethod:
     return method.used_as(moved)
 
 
-def _is_prepared(path):
+def _is_prepared(path: Path) -> bool:
     return (path / PREPARED_IMAGE).is_file() or (path / PREPARED_PATCHES).is_dir()
 
 

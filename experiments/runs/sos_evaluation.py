@@ -1,4 +1,4 @@
-"""Methods on the same slides: what each gives to them, what both its networks say, how long it takes.
+"""Methods on the same slides: the classes of each, the probabilities of both its networks, its time.
 
 Times are taken in turn: a few slides by every method, then the next few, so that a machine that slows down slows all of
 them alike.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float
 
 from data_builders.lks import lks_files
 from data_builders.slide_source import LksSource
@@ -118,16 +119,17 @@ def both_networks(
     return {name: said[first_with[id(method.params)]] for name, method in methods.items()}
 
 
-def _stacked(rows):
-    return None if not rows or rows[0] is None else np.stack(rows)
+def _stacked(rows: Sequence[Float[np.ndarray, " classes"] | None]) -> Float[np.ndarray, "slides classes"] | None:
+    given = [row for row in rows if row is not None]
+    return np.stack(given) if given else None
 
 
-def _sent(results):
+def _sent(results: Sequence[SlideResult]) -> Bool[np.ndarray, " slides"]:
     return np.array([result.route == "high" for result in results])
 
 
-def _seconds(results) -> MeanSeconds:
-    def of_stages(stages):
+def _seconds(results: Sequence[SlideResult]) -> MeanSeconds:
+    def of_stages(stages: Sequence[str]) -> Float[np.ndarray, " slides"]:
         return np.array([sum(result.seconds.get(stage, 0.0) for stage in stages) for result in results])
 
     return mean_seconds(of_stages(LOW_STAGES), of_stages(HIGH_STAGES), _sent(results))

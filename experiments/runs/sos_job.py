@@ -27,7 +27,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
         _train_and_evaluate(config, workdir, watch)
 
 
-def _train_and_evaluate(config, workdir, watch):
+def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, watch: Watch) -> None:
     method, source, split = train_method(config, workdir, watch=watch)
     name = config.method.name
     evaluations = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))

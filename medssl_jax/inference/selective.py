@@ -8,13 +8,13 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float, UInt8
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.data.foreground import foreground_patches
@@ -32,7 +32,7 @@ KEPT_PROGRAMS = 8
 
 @dataclasses.dataclass(frozen=True)
 class SelectiveSettings:
-    """How slides are gone through; `experiments/configs/sos.py` explains each field.
+    """The way through slides; `experiments/configs/sos.py` explains each field.
 
     `rule` is who decides: `low` and `high` always take that network's answer, `confidence` is SOS's switch at `c`,
     `policy` is RDMS's.
@@ -46,7 +46,7 @@ class SelectiveSettings:
 
 
 class SlideResult(NamedTuple):
-    """What was made of one slide; patches are numbered row by row.
+    """The class of one slide and its making; patches are numbered row by row.
 
     `seconds` of the stages it went through: `low_resolution_read` begins with the opening of the file and ends with
     what is foreground, `low_network` is its share of the batch, with the policy's time, then `patch_read` and
@@ -87,12 +87,12 @@ class SelectiveClassifier:
 
     @property
     def slide_batch(self) -> int:
-        """How many slides the LRN looks at together."""
+        """The number of slides that the LRN looks at together."""
         return self._settings.slide_batch
 
     @property
     def peak_memory_bytes(self) -> int:
-        """What the largest program that the rule may need holds at once: parameters, images, scratch.
+        """Bytes that the largest program the rule may need holds at once: parameters, images, scratch.
 
         By the compiler's account, whichever programs the slides so far have needed.
         """
@@ -120,8 +120,8 @@ class SelectiveClassifier:
                 for passage in batch:
                     passage.slide.close()
 
-    def _run_low(self, batch: list["_Passage"], on_error) -> list["_Passage"]:
-        """Reads low-resolution images, runs the LRN and the policy on all of them at once; those that could be read."""
+    def _run_low(self, batch: list["_Passage"], on_error: Callable[[Slide, InputError], None]) -> list["_Passage"]:
+        """Reads low-resolution images, runs the LRN and the policy on all at once, returns those that could be read."""
         read = []
         for passage in batch:
             try:
@@ -156,17 +156,17 @@ class SelectiveClassifier:
     def _read_in_one_pass(self, passage: "_Passage", slide: BandedSlide) -> None:
         foreground_rows: list[np.ndarray] = []
 
-        def foreground_of_bands():
+        def foreground_of_bands() -> Iterator[tuple[int, np.ndarray]]:
             for band in slide.bands():
                 foreground_rows.append(self._foreground(band.low))
-                for column in np.flatnonzero(foreground_rows[-1]):
+                for column in np.flatnonzero(foreground_rows[-1]).tolist():
                     yield band.row * self._layout.grid + column, band.patches[column]
 
         passage.features = self._encode(foreground_of_bands(), passage.seconds)
         passage.low_resolution = slide.low_resolution()
         passage.foreground = np.concatenate(foreground_rows)
 
-    def _foreground(self, low_resolution):
+    def _foreground(self, low_resolution: UInt8[np.ndarray, "rows columns"]) -> Bool[np.ndarray, " patches"]:
         return foreground_patches(low_resolution, self._layout, self._settings.background_threshold)
 
     def _finish(self, passage: "_Passage") -> SlideResult:
@@ -195,8 +195,8 @@ class SelectiveClassifier:
             case rule:
                 return rule == "high"
 
-    def _run_high(self, passage: "_Passage"):
-        """The features of the foreground, unless they are there already, pooled; each slide fills the whole grid."""
+    def _run_high(self, passage: "_Passage") -> tuple[Float[np.ndarray, " classes"], Float[np.ndarray, " patches"]]:
+        """Probabilities and attention of the features of the foreground, made first unless they are there already."""
         if passage.features is None:
             indices = np.flatnonzero(passage.foreground)
             patches = passage.slide.patches(indices.tolist())
@@ -208,7 +208,9 @@ class SelectiveClassifier:
         passage.seconds["high_network"] += watch.seconds()
         return probability[0], attention[0]
 
-    def _encode(self, patches: Iterator[tuple[int, np.ndarray]], seconds: dict[str, float]):
+    def _encode(
+        self, patches: Iterator[tuple[int, np.ndarray]], seconds: dict[str, float]
+    ) -> Float[np.ndarray, "1 patches d"]:
         """Features (1, grid * grid, d) of patches that come with their number, a batch at a time; 0 where none came."""
         assert self._networks.encoder is not None
         encode = self._program("encode")
@@ -247,7 +249,7 @@ class _Passage:
 
 
 class _Stopwatch:
-    def __init__(self):
+    def __init__(self) -> None:
         self._start = time.perf_counter()
 
     def seconds(self) -> float:
@@ -288,7 +290,7 @@ def check_settings(networks: SosNetworks, settings: SelectiveSettings) -> None:
             raise InputError(f"config field inference.{name} is {getattr(settings, name)}, expected 1 or more")
 
 
-def _fill_up(images, count):
+def _fill_up(images: Sequence[UInt8[np.ndarray, "side side"]], count: int) -> UInt8[np.ndarray, "{count} side side"]:
     """Images as one array of a fixed size, so that one program does for all; what is beyond them is black."""
     filled = np.zeros((count, *images[0].shape), np.uint8)
     np.stack(images, out=filled[: len(images)])
@@ -300,7 +302,7 @@ def _needed_programs(networks: SosNetworks, rule: str) -> list[str]:
     return (["low"] if networks.lrn else []) + ([] if rule == "low" else ["encode", "high"])
 
 
-def _compile(name, networks, layout, settings) -> jax.stages.Compiled:
+def _compile(name: str, networks: SosNetworks, layout: SlideLayout, settings: SelectiveSettings) -> jax.stages.Compiled:
     match name:
         case "low":
             return _compile_low(networks, settings.slide_batch, settings.rule == "policy")
@@ -313,7 +315,7 @@ def _compile(name, networks, layout, settings) -> jax.stages.Compiled:
 # Compiled once, whatever c or which parameters are tried.
 @functools.lru_cache(KEPT_PROGRAMS)
 def _compile_low(networks: SosNetworks, slides: int, asks_policy: bool) -> jax.stages.Compiled:
-    def low(params, images):
+    def low(params: Any, images: Array) -> tuple[Array, Array, Array]:
         logits, v = networks.low(params, images)
         asks = networks.policy(params, images) > 0 if asks_policy else jnp.zeros(slides, bool)
         return jax.nn.softmax(logits), v, asks
@@ -332,7 +334,7 @@ def _compile_encode(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
 def _compile_high(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
     assert networks.encoder is not None
 
-    def high(params, features, mask, v):
+    def high(params: Any, features: Array, mask: Array, v: Array | None) -> tuple[Array, Array]:
         logits, attention = networks.high(params, features, mask, v)
         return jax.nn.softmax(logits), attention
 
@@ -341,10 +343,12 @@ def _compile_high(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
     return _compiled(high, networks, features, jax.ShapeDtypeStruct((1, patches), bool), v)
 
 
-def _compiled(function, networks, *arguments):
+def _compiled(
+    function: Callable[..., Any], networks: SosNetworks, *arguments: jax.ShapeDtypeStruct | None
+) -> jax.stages.Compiled:
     params = jax.eval_shape(networks.init, jax.random.key(0))
     return jax.jit(function).lower(params, *arguments).compile()
 
 
-def _bytes(memory):
+def _bytes(memory: Any) -> int:
     return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes

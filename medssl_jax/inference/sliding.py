@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int16, UInt8
+from jaxtyping import Array, Bool, Float, Int16, UInt8
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
@@ -27,7 +27,7 @@ from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 
 @dataclasses.dataclass(frozen=True)
 class SlidingSettings:
-    """How a scan is gone through; `experiments/configs/focalmix.py` explains each field."""
+    """The way through a scan; `experiments/configs/focalmix.py` explains each field."""
 
     overlap: int
     window_batch: int
@@ -74,7 +74,7 @@ class SlidingDetector:
         self._side, self._settings = grid.patch_side, settings
         anchors = grid.boxes_zyxdhw()
 
-        def detect(params, windows_hu, core_low, core_high):
+        def detect(params: Any, windows_hu: Array, core_low: Array, core_high: Array) -> Detections:
             prediction = predict(params, normalise_hu(windows_hu)[..., None])
             boxes = decode_boxes(prediction.deltas, jnp.asarray(anchors))
             centre = boxes[..., :3]
@@ -101,7 +101,9 @@ class SlidingDetector:
             boxes, scores = np.concatenate([boxes, found_boxes]), np.concatenate([scores, found_scores])
         return join_over_scan(boxes, scores, lungs_zyx, self._settings)
 
-    def _detect_batch(self, params, hu_zyx, windows: list[Window]):
+    def _detect_batch(
+        self, params: Any, hu_zyx: Int16[np.ndarray, "z y x"], windows: list[Window]
+    ) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, " n"]]:
         # The last batch is filled up with its first window, whose answers are then dropped.
         padded = windows + windows[:1] * (self._settings.window_batch - len(windows))
         found = self._detect(
@@ -136,7 +138,7 @@ def join_over_scan(
     lungs_zyx: UInt8[np.ndarray, "z y x"],
     settings: SlidingSettings,
 ) -> ScanDetections:
-    """The best of what parts of a scan found: centred in the lungs, and after suppression over the whole of it."""
+    """The best boxes that parts of a scan found: centred in the lungs, and after suppression over the whole of it."""
     inside = _in_mask(boxes_zyxdhw, lungs_zyx)
     boxes_zyxdhw, scores = boxes_zyxdhw[inside], scores[inside]
     best = np.argsort(-scores, kind="stable")[: settings.scan_candidates]
@@ -164,7 +166,7 @@ def plan_windows(shape_zyx: tuple[int, ...], side: int, overlap: int) -> list[Wi
     return [Window(*(np.array(part) for part in zip(*spans, strict=True))) for spans in itertools.product(*axes)]
 
 
-def _plan_axis(length, side, overlap):
+def _plan_axis(length: int, side: int, overlap: int) -> list[tuple[Any, Any, Any]]:
     if length <= side:
         return [(-((side - length) // 2), -np.inf, np.inf)]
     count = 1 + -(-(length - side) // (side - overlap))
@@ -173,7 +175,7 @@ def _plan_axis(length, side, overlap):
     return [(start, ends[i] - start, ends[i + 1] - start) for i, start in enumerate(starts)]
 
 
-def _has_lung(window: Window, lungs_zyx) -> bool:
+def _has_lung(window: Window, lungs_zyx: UInt8[np.ndarray, "z y x"]) -> bool:
     low, high = (
         np.clip(window.start_zyx + core, 0, lungs_zyx.shape).astype(int)
         for core in (window.core_low_zyx, window.core_high_zyx)
@@ -181,8 +183,8 @@ def _has_lung(window: Window, lungs_zyx) -> bool:
     return bool(lungs_zyx[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))].any())
 
 
-def _in_mask(boxes, mask_zyx):
+def _in_mask(boxes: Float[np.ndarray, "n 6"], mask_zyx: UInt8[np.ndarray, "z y x"]) -> Bool[np.ndarray, " n"]:
     index = np.round(boxes[:, :3]).astype(int)
-    inside = ((index >= 0) & (index < mask_zyx.shape)).all(1)
+    inside = np.all((index >= 0) & (index < mask_zyx.shape), axis=1)
     z, y, x = np.where(inside[:, None], index, 0).T
     return inside & (mask_zyx[z, y, x] > 0)

@@ -1,4 +1,4 @@
-"""What all figures share: colours, marks, quiet axes, and how they are written."""
+"""The style of all figures: colours, marks, quiet axes, and how they are written."""
 
 import os
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ def quieten(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def write_figure(path: str | os.PathLike, figure: "Figure") -> None:
+def write_figure(path: str | os.PathLike[str], figure: "Figure") -> None:
     """Writes the figure; the extension of `path` chooses the format."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -1,4 +1,4 @@
-"""What all HTML pages share: one file without scripts, fonts or addresses, so that it reads the same offline."""
+"""The parts of every HTML page: one file without scripts, fonts or addresses, so that it reads the same offline."""
 
 import base64
 import html
@@ -30,7 +30,7 @@ def fill_page(template: Path, **parts: str) -> str:
 
 
 def notices(warnings: Iterable[str]) -> str:
-    """What the software is not meant for, then the warnings, as text."""
+    """The purpose that the software is not for, then the warnings, as text."""
     lines = [f'<p class="notice">{RESEARCH_USE}</p>']
     return "\n".join([*lines, *(f'<p class="notice warning">{html.escape(warning)}</p>' for warning in warnings)])
 
@@ -66,11 +66,11 @@ def jpeg_data_uri(picture: UInt8[np.ndarray, "height width"]) -> str:
     return _data_uri(picture, "jpeg")
 
 
-def _filled(template, parts):
+def _filled(template: Path, parts: Mapping[str, str]) -> str:
     return string.Template(template.read_text(encoding="utf-8").rstrip()).substitute(parts)
 
 
-def _data_uri(picture, kind):
+def _data_uri(picture: UInt8[np.ndarray, "height width *channels"], kind: str) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()

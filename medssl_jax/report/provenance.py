@@ -1,4 +1,4 @@
-"""Where a result comes from, and what it is not meant for: written into every report."""
+"""The origin of a result, and the purpose that it is not for: written into every report."""
 
 import abc
 import dataclasses
@@ -12,7 +12,7 @@ RESEARCH_USE = "Research software, not a medical device. Not for diagnosis or tr
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard(abc.ABC):
-    """Which networks they were: the name of their run, the step of the checkpoint, the config they learnt with."""
+    """The identity of networks: the name of their run, the step of the checkpoint, the config they learnt with."""
 
     run: str
     step: int
@@ -25,7 +25,7 @@ class ModelCard(abc.ABC):
 
     @property
     def trained_on_phantom(self) -> bool:
-        """Whether they have seen synthetic images only."""
+        """True where they have seen synthetic images only."""
         return "phantom" in self.config["data"]
 
     @property

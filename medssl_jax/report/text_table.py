@@ -8,17 +8,17 @@ def text_table(rows: Sequence[Sequence[str]], *, markdown: bool = False, names: 
     return _markdown(rows, names) if markdown else _aligned(rows, names)
 
 
-def _aligned(rows, names):
+def _aligned(rows: Sequence[Sequence[str]], names: int) -> str:
     return "\n".join("  ".join(row).rstrip() for row in _padded(rows, names))
 
 
-def _markdown(rows, names):
+def _markdown(rows: Sequence[Sequence[str]], names: int) -> str:
     header, *body = (f"| {' | '.join(row)} |" for row in _padded(rows, names))
     rule = "|" + "|".join(["---"] * names + ["---:"] * (len(rows[0]) - names)) + "|"
     return "\n".join([header, rule, *body])
 
 
-def _padded(rows, names):
+def _padded(rows: Sequence[Sequence[str]], names: int) -> list[list[str]]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         [

@@ -1,4 +1,4 @@
-"""One HTML page about a data set: whether training can start, what is wrong, ranges, and pictures of a sample of scans.
+"""One HTML page about a data set: the verdict on training, defects, ranges, and pictures of a sample of scans.
 
 `page.html` and `page_style.html` are its own; `medssl_jax.report.page` says what all pages have in common.
 """
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
@@ -19,7 +20,7 @@ from medssl_jax.data_check.lung_defects import DOUBTED
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_nearest
-from medssl_jax.imaging.volumes import has_label, read_labels, read_volume
+from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
 from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straight, range_rows, sampled, verdict
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
 from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software, table
@@ -32,7 +33,7 @@ THINNED_TO_MM = 1.0  # a page needs no finer slices, and a whole CT as floats is
 SHEET_PIXELS = 1000
 
 
-def write_check_page(path: str | os.PathLike, report: CheckReport) -> None:
+def write_check_page(path: str | os.PathLike[str], report: CheckReport) -> None:
     """Writes `check_page` as UTF-8; the file appears whole or not at all."""
     write_text(path, check_page(report))
 
@@ -56,7 +57,7 @@ def check_page(report: CheckReport) -> str:
 
 
 def pictured_scans(report: CheckReport) -> list[CheckedScan]:
-    """Which scans are worth a look: with lungs that may be wrong, with defects, turned ones, others evenly spread."""
+    """Scans that are worth a look: with lungs that may be wrong, with defects, turned ones, others evenly spread."""
     scans = sampled(report)
     with_nodules = [scan for scan in scans if len(scan.scan.centres_xyz_mm)]
     doubted = _with_doubted_lungs(report)[:PICTURED_DOUBTED_LUNGS]
@@ -72,11 +73,11 @@ def pictured_scans(report: CheckReport) -> list[CheckedScan]:
     return list(unique.values())[: max(PICTURED_SCANS, len(doubted))]
 
 
-def _with_doubted_lungs(report):
+def _with_doubted_lungs(report: CheckReport) -> list[CheckedScan]:
     return [scan for scan in sampled(report) if any(defect.kind in DOUBTED for defect in scan.defects)]
 
 
-def _defects(report):
+def _defects(report: CheckReport) -> str:
     if not report.defects:
         return ""
     kinds = collections.Counter((not defect.blocks, defect.kind) for defect in report.defects)
@@ -92,7 +93,7 @@ def _defects(report):
     return f"<section>\n<h2>{heading}</h2>\n<p>{counted}</p>\n<div {region}>\n{listed}\n</div>\n</section>"
 
 
-def _ranges(report):
+def _ranges(report: CheckReport) -> str:
     if not sampled(report):
         return ""
     header, *body = range_rows(report)
@@ -103,7 +104,7 @@ def _ranges(report):
     return f'<section>\n<h2>Ranges</h2>\n<div class="scroll ranges">\n{table(header, rows)}\n</div>\n</section>'
 
 
-def _sheets(report):
+def _sheets(report: CheckReport) -> str:
     figures = [figure for scan in pictured_scans(report) if (figure := _figure(scan))]
     if not figures:
         return ""
@@ -116,7 +117,7 @@ def _sheets(report):
     return f'<section>\n<h2>A sample</h2>\n<p class="quiet">{legend}</p>\n' + "\n".join(figures) + "\n</section>"
 
 
-def _figure(checked):
+def _figure(checked: CheckedScan) -> str:
     scan = checked.scan
     try:
         whole = read_volume(scan.path, series_uid=scan.series_uid)
@@ -136,7 +137,7 @@ def _figure(checked):
     return f'<figure class="sheet">\n{picture}\n<figcaption>{html.escape(title)}</figcaption>\n</figure>'
 
 
-def _lungs(checked, volume, onto):
+def _lungs(checked: CheckedScan, volume: Volume, onto: Grid) -> Bool[np.ndarray, "z y x"] | None:
     """The mask that training would look through, before it is dilated; None where there is none."""
     if checked.lungs:
         return resample_nearest(segment_lungs(volume), volume.grid, onto).astype(bool)
@@ -147,10 +148,10 @@ def _lungs(checked, volume, onto):
     return resample_nearest(inside.astype(np.uint8), given.grid, onto).astype(bool)
 
 
-def _thinned(volume):
+def _thinned(volume: Volume) -> Volume:
     """Every second, third ... voxel along an axis that is finer than `THINNED_TO_MM` by as much."""
     steps = [max(1, round(THINNED_TO_MM / spacing)) for spacing in volume.grid.spacing_zyx_mm]
     array = volume.array_zyx[tuple(slice(None, None, step) for step in steps)]
-    spacing = tuple(mm * step for mm, step in zip(volume.grid.spacing_zyx_mm, steps, strict=True))
-    grid = Grid(array.shape, spacing, volume.grid.origin_xyz_mm, volume.grid.direction)
+    z, y, x = (mm * step for mm, step in zip(volume.grid.spacing_zyx_mm, steps, strict=True))
+    grid = Grid(array.shape, (z, y, x), volume.grid.origin_xyz_mm, volume.grid.direction)
     return dataclasses.replace(volume, array_zyx=array, grid=grid)

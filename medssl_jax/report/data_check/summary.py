@@ -1,4 +1,4 @@
-"""What a check says in numbers and sentences: ranges over the scans, what is turned or padded, defects as rows."""
+"""A check in numbers and sentences: ranges over the scans, what is turned or padded, defects as rows."""
 
 import collections
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def sampled(report: CheckReport) -> list[CheckedScan]:
 
 
 def all_notices(report: CheckReport) -> list[str]:
-    """The report's own, and which scans are flipped, tilted or padded."""
+    """The report's own notices, and those of scans that are flipped, tilted or padded."""
     turned, padded = collections.defaultdict(list), collections.defaultdict(list)
     for scan in sampled(report):
         assert scan.sample is not None
@@ -104,7 +104,7 @@ def all_notices(report: CheckReport) -> list[str]:
 
 
 def is_straight(scan: CheckedScan) -> bool:
-    """Whether the array's axes run to the patient's left, back and head."""
+    """True where the array's axes run to the patient's left, back and head."""
     assert scan.sample is not None
     cosines = np.diag(scan.sample.grid.direction_matrix).clip(-1, 1)
     return bool(np.degrees(np.arccos(cosines)).max() <= STRAIGHT_DEGREES)

@@ -25,6 +25,8 @@ BOX_MARGIN_MM = 1.5
 GAP_PIXELS, TITLE_PIXELS = 4, 16
 NO_POINTS = np.zeros((0, 3))
 DEFAULT_EXCLUDED_DIAMETER_MM = 10.0  # what LUNA16 takes for a diameter of -1
+# Its low and its high corner in voxels, and its colour.
+ColouredBox = tuple[tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]], tuple[int, int, int]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,7 +54,9 @@ def draw_contact_sheet(
     return np.concatenate([np.pad(row, ((0, GAP_PIXELS), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
 
-def write_contact_sheet(path: str | os.PathLike, scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5) -> None:
+def write_contact_sheet(
+    path: str | os.PathLike[str], scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5
+) -> None:
     """Writes the sheet as a PNG."""
     from PIL import Image
 
@@ -61,7 +65,7 @@ def write_contact_sheet(path: str | os.PathLike, scans: Sequence[SheetScan], *, 
         image.save(temporary, format="PNG")
 
 
-def _row(scan, pixels_per_mm, window_hu):
+def _row(scan: SheetScan, pixels_per_mm: float, window_hu: tuple[float, float]) -> UInt8[np.ndarray, "height width 3"]:
     from PIL import Image, ImageDraw
 
     array, lungs, boxes = _upright(scan)
@@ -93,13 +97,13 @@ def _row(scan, pixels_per_mm, window_hu):
     return np.asarray(row)
 
 
-def _outline(inside):
+def _outline(inside: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     """The outermost pixels; where the picture ends there is no outline, so that cut lungs can be told from whole."""
     return inside & ~shrunk(inside[None], ball(1.0))[0]
 
 
-def _upright(scan) -> tuple[Num[np.ndarray, "z y x"], Bool[np.ndarray, "z y x"] | None, list]:
-    """Array and mask with the head first, then front, then the patient's right; (low, high) corners of boxes in it."""
+def _upright(scan: SheetScan) -> tuple[Num[np.ndarray, "z y x"], Bool[np.ndarray, "z y x"] | None, list[ColouredBox]]:
+    """Array and mask with the head first, then front, then the patient's right, and the boxes in it."""
     grid = scan.volume.grid
     # Display runs towards the feet, the back and the patient's left, that is towards -z, +y, +x.
     turned = [axis for axis, sign in enumerate((-1, 1, 1)) if sign * grid.direction_matrix[2 - axis, 2 - axis] < 0]
@@ -118,7 +122,7 @@ def _upright(scan) -> tuple[Num[np.ndarray, "z y x"], Bool[np.ndarray, "z y x"] 
     return array, None if scan.lungs is None else np.flip(scan.lungs, tuple(turned)), boxes
 
 
-def _middle(boxes, size):
+def _middle(boxes: Sequence[ColouredBox], size: tuple[int, ...]) -> list[int]:
     nodules = [(low, high) for (low, high), colour in boxes if colour == NODULE_COLOUR]
     if not nodules:
         return [size[0] // 2, size[1] // 2, size[2] // 3]  # x: through the right lung, not along the spine

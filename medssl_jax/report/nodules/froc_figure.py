@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_froc_figure(path: str | os.PathLike, results: Mapping[str, FrocResult]) -> None:
+def write_froc_figure(path: str | os.PathLike[str], results: Mapping[str, FrocResult]) -> None:
     """Writes `draw_froc(results)` as a picture; the extension of `path` chooses the format."""
     write_figure(path, draw_froc(results))
 

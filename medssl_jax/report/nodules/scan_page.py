@@ -1,4 +1,4 @@
-"""One HTML page about one scan: what was read, where the marks are, and slices through each of them.
+"""One HTML page about one scan: its metadata, the places of its marks, and slices through each of them.
 
 `scan_page.html` and `scan_page_style.html` are its own; `page.py` says what all pages have in common.
 World coordinates are x, y, z in mm (DICOM LPS).
@@ -6,10 +6,11 @@ World coordinates are x, y, z in mm (DICOM LPS).
 
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.data.preparation import PreparedScan
@@ -45,12 +46,13 @@ LEGEND = (
 )
 WORLD = "World coordinates are DICOM LPS: x to the patient's left, y to the back, z to the head."
 EMPTY = "That does not mean that the scan is free of nodules."
+BoxesZyxdhw = Float[np.ndarray, "n 6"]  # in voxels of the prepared scan
 SIDES = (("patient's left", "patient's right"), ("back", "front"), ("head", "feet"))
 FROM_WHERE = {View.AXIAL: "from below", View.CORONAL: "from the front", View.SAGITTAL: "from the left"}
 
 
 def write_scan_page(
-    path: str | os.PathLike, detections: ScanReport, scan: PreparedScan, *, min_probability: float
+    path: str | os.PathLike[str], detections: ScanReport, scan: PreparedScan, *, min_probability: float
 ) -> None:
     """Writes `scan_page` as UTF-8; the file appears whole or not at all."""
     write_text(path, scan_page(detections, scan, min_probability=min_probability))
@@ -105,7 +107,7 @@ def direction_in_words(grid: Grid) -> str:
     return ", ".join(words) + (f"; tilted by {tilt:.1f}°" if tilt > STRAIGHT_DEGREES else "")
 
 
-def _overview(scan: PreparedScan, boxes) -> str:
+def _overview(scan: PreparedScan, boxes: BoxesZyxdhw) -> str:
     figures = []
     for view in View:
         frame = frame_of_scan(view, scan.hu.shape)
@@ -147,7 +149,7 @@ def _table(detections: ScanReport, shown: Sequence[int]) -> str:
     return f"<div {region}>\n{table(columns, rows)}\n</div>"
 
 
-def _marks(detections: ScanReport, shown: Sequence[int], boxes, scan: PreparedScan) -> str:
+def _marks(detections: ScanReport, shown: Sequence[int], boxes: BoxesZyxdhw, scan: PreparedScan) -> str:
     if not shown:
         return ""
     articles = []
@@ -162,7 +164,7 @@ def _marks(detections: ScanReport, shown: Sequence[int], boxes, scan: PreparedSc
     return f'<section>\n<h2>Slices</h2>\n<p class="quiet">{LEGEND}</p>\n' + "\n".join(articles) + "\n</section>"
 
 
-def _slice_figure(view: View, number: int, boxes, scan: PreparedScan) -> str:
+def _slice_figure(view: View, number: int, boxes: BoxesZyxdhw, scan: PreparedScan) -> str:
     box = boxes[number - 1]
     index = round(float(box[view.axis]))
     frame = frame_round(view, box[:3], max(REACH_MM, round(REACH_DIAMETERS * float(box[3:].max()))))
@@ -206,7 +208,7 @@ def _box(frame: Frame, rectangle: Rectangle, kind: str) -> str:
     return f'<span class="{kind}" style="{place}" aria-hidden="true"></span>'
 
 
-def _boxes_zyxdhw(detections: ScanReport, grid: Grid):
+def _boxes_zyxdhw(detections: ScanReport, grid: Grid) -> BoxesZyxdhw:
     centres = world_xyz_mm_to_voxel_zyx(detections.marks.centre_xyz_mm, grid)
     return np.hstack([centres, np.repeat(detections.diameter_mm[:, None], 3, 1)])
 
@@ -215,7 +217,7 @@ def _is_thin(frame: Frame) -> bool:
     return min(frame.width_mm, frame.height_mm) < THIN_MM
 
 
-def _cuts(box, axis: int, index: int) -> bool:
+def _cuts(box: Float[np.ndarray, "6"], axis: int, index: int) -> bool:
     return bool(abs(box[axis] - index) <= box[3 + axis] / 2)
 
 
@@ -228,9 +230,9 @@ def _voxel(detections: ScanReport, k: int) -> str:
     return ", ".join(f"{index:.0f}" for index in detections.centre_voxel_zyx[k, ::-1])
 
 
-def _listed(centre_xyz_mm) -> str:
+def _listed(centre_xyz_mm: Float[np.ndarray, "3"]) -> str:
     return ", ".join(f"{mm:.1f}" for mm in centre_xyz_mm)
 
 
-def _by(numbers, form: str) -> str:
+def _by(numbers: Iterable[int | float], form: str) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(f"{number:{form}}" for number in numbers)

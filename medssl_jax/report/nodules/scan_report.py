@@ -1,4 +1,4 @@
-"""What a detector found in one scan, as CSV for programs and people and as JSON with everything to trace it by.
+"""The marks of a detector in one scan, as CSV for programs and people and as JSON with everything to trace it by.
 
 World coordinates are x, y, z in mm (DICOM LPS).
 """
@@ -24,7 +24,7 @@ READER_PACKAGES = ("simpleitk",)
 
 
 class DetectorCard(ModelCard):
-    """Which detector it was."""
+    """The identity of a detector."""
 
     @property
     def trained_on(self) -> str:
@@ -65,7 +65,7 @@ class ScanReport:
         return world_xyz_mm_to_voxel_zyx(self.marks.centre_xyz_mm, self.grid)
 
 
-def write_detections_csv(path: str | os.PathLike, detections: ScanReport) -> None:
+def write_detections_csv(path: str | os.PathLike[str], detections: ScanReport) -> None:
     """Writes one line a mark; LUNA16's five columns are among them, so it is a submission for this scan as well."""
     marks = detections.marks
     # 9 digits tell any two float32 apart, so the order of probabilities stays.
@@ -78,7 +78,7 @@ def write_detections_csv(path: str | os.PathLike, detections: ScanReport) -> Non
     write_text(path, csv_text([DETECTION_COLUMNS, *rows]))
 
 
-def write_detections_json(path: str | os.PathLike, detections: ScanReport) -> None:
+def write_detections_json(path: str | os.PathLike[str], detections: ScanReport) -> None:
     """Writes `detections_as_json`."""
     write_text(path, json.dumps(detections_as_json(detections), indent=1) + "\n")
 
@@ -113,7 +113,7 @@ def detections_as_json(detections: ScanReport) -> dict[str, Any]:
 
 
 def summary(detections: ScanReport, *, min_probability: float) -> str:
-    """What was found, in a few lines for the terminal."""
+    """The marks in a few lines for the terminal."""
     likely = int((detections.marks.probability >= min_probability).sum())
     lines = [
         f"{detections.input_name}: {len(detections.marks)} marks, {likely} of probability {min_probability:g} or more",

@@ -72,7 +72,7 @@ def result_table(result: FrocResult) -> str:
 
 
 def scored_lines(result: FrocResult, marks: Marks, annotations: Findings) -> str:
-    """What was scored, so that a scan list that does not fit the submission is seen at once."""
+    """The counts behind a score, so that a scan list that does not fit the submission is seen at once."""
     with_nodules = int((result.outcome.nodules_per_scan > 0).sum())
     without_marks = result.scans - len(set(marks.series_uid))
     lines = [

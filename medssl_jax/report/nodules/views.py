@@ -40,7 +40,7 @@ class View(enum.Enum):
 
     @property
     def is_head_up(self) -> bool:
-        """Whether rows run against z."""
+        """True where rows run against z."""
         return self.rows_axis == 0
 
 
@@ -55,7 +55,7 @@ class Rectangle(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """What a picture shows: the voxels from `low_zyx` on, `size_zyx` of them, which may reach beyond the scan."""
+    """The voxels in a picture: from `low_zyx` on, `size_zyx` of them, which may reach beyond the scan."""
 
     view: View
     low_zyx: tuple[int, int, int]
@@ -63,16 +63,16 @@ class Frame:
 
     @property
     def width_mm(self) -> int:
-        """How wide the picture is."""
+        """The width of the picture."""
         return self.size_zyx[self.view.columns_axis]
 
     @property
     def height_mm(self) -> int:
-        """How high the picture is."""
+        """The height of the picture."""
         return self.size_zyx[self.view.rows_axis]
 
     def rectangle(self, box_zyxdhw_voxel: Float[np.ndarray, "6"]) -> Rectangle:
-        """Where a box of the scan lies in the picture; parts may lie beyond its edges."""
+        """The place of a box of the scan in the picture; parts may lie beyond its edges."""
         # Voxel i fills the picture from i to i + 1, and its centre is index i.
         low = box_zyxdhw_voxel[:3] - box_zyxdhw_voxel[3:] / 2 + 0.5 - np.array(self.low_zyx)
         depth, height, width = box_zyxdhw_voxel[3:]
@@ -108,7 +108,9 @@ def draw_projection(hu_zyx: Int16[np.ndarray, "z y x"], frame: Frame) -> UInt8[n
     return _draw(hu_zyx.mean(frame.view.axis, dtype=np.float32), frame, PROJECTION_WINDOW_HU, 1)
 
 
-def _draw(plane, frame, window_hu, pixels_per_mm):
+def _draw(
+    plane: Float[np.ndarray, "rows columns"], frame: Frame, window_hu: tuple[float, float], pixels_per_mm: int
+) -> UInt8[np.ndarray, "height width 2"]:
     from PIL import Image
 
     axes = frame.view.rows_axis, frame.view.columns_axis

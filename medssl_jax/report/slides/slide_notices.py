@@ -1,12 +1,12 @@
-"""What a reader of classes must know of the slides: how much of them was read, and which look unlike those of training.
+"""Notices to a reader of classes: how much of the slides was read, and which look unlike those of training.
 
 Each notice is the beginning of a sentence: no capital, no full stop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics
+from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics, Spread
 from medssl_jax.report.page import count
 
 LOOKS_NOT_KNOWN = (
@@ -16,7 +16,7 @@ LOOKS_NOT_KNOWN = (
 
 
 class SlideReading(NamedTuple):
-    """What was read of a slide, and how that looks.
+    """The part of a slide that was read, and its appearance.
 
     `share_of_area` is None where it is not known, as of a slide that a script had cut before. Of three `channels` green
     was read.
@@ -28,7 +28,7 @@ class SlideReading(NamedTuple):
 
 
 def reading_notices(readings: Mapping[str, SlideReading], training: AppearanceStatistics | None) -> list[str]:
-    """What was not read of the slides, by their names, and how many look unlike the slides of training."""
+    """Notices of the parts of slides that were not read, and of an appearance in training that is not known."""
     notices = []
     shares = [reading.share_of_area for reading in readings.values()]
     parts = sorted(share for share in shares if share is not None and share < 1)
@@ -47,7 +47,7 @@ def reading_notices(readings: Mapping[str, SlideReading], training: AppearanceSt
 
 
 def unlike_training(reading: SlideReading, training: AppearanceStatistics | None) -> str | None:
-    """In what a slide is far from those of training; None where in nothing, or that is not known."""
+    """The figures in which a slide is far from those of training; None where there are none, or it is not known."""
     far = training.far_from(reading.appearance) if training else ()
     figures = [
         f"{name} {getattr(reading.appearance, name):.3f}, there {_spread(getattr(training, name))}" for name in far
@@ -68,10 +68,10 @@ def reading_as_json(reading: SlideReading, training: AppearanceStatistics | None
     }
 
 
-def _percentages(shares):
+def _percentages(shares: Sequence[float]) -> str:
     least, most = (f"{100 * share:.1f} %" for share in (shares[0], shares[-1]))
     return least if least == most else f"{least} to {most}"
 
 
-def _spread(spread):
+def _spread(spread: Spread) -> str:
     return f"{spread.mean:.3f} with a deviation of {spread.deviation:.3f}"

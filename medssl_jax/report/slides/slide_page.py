@@ -59,7 +59,7 @@ def thumbnail(low_resolution: UInt8[np.ndarray, "side side"]) -> str:
     return jpeg_data_uri(brightened[np.asarray(small)])
 
 
-def write_slide_page(path: str | os.PathLike, report: SlideReport, thumbnails: Mapping[str, str]) -> None:
+def write_slide_page(path: str | os.PathLike[str], report: SlideReport, thumbnails: Mapping[str, str]) -> None:
     """Writes `slide_page` as UTF-8; the file appears whole or not at all."""
     write_text(path, slide_page(report, thumbnails))
 

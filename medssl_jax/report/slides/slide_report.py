@@ -1,10 +1,10 @@
-"""What a classifier gave to slides, as CSV for programs and people and as JSON with everything to trace it by."""
+"""The classes given to slides, as CSV for programs and people and as JSON with everything to trace them by."""
 
 import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ MOST_ATTENDED = 10  # patches a slide in the JSON report
 
 
 class ClassifierCard(ModelCard):
-    """Which classifier it was."""
+    """The identity of a classifier."""
 
     @property
     def trained_on(self) -> str:
@@ -53,7 +53,7 @@ class SlideReport:
 
     @property
     def settled_low(self) -> int:
-        """How many slides the LRN settled."""
+        """The number of slides that the LRN settled."""
         return sum(result.route == "low" for result in self.results)
 
     @property
@@ -63,7 +63,7 @@ class SlideReport:
 
     @functools.cached_property
     def unlike_training(self) -> dict[str, str]:
-        """In what slides are far from those of training, by their names."""
+        """The figures in which slides are far from those of training, by their names."""
         found = {name: unlike_training(reading, self.training) for name, reading in self.readings.items()}
         return {name: words for name, words in found.items() if words}
 
@@ -92,13 +92,13 @@ def result_columns(classes: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def write_results_csv(path: str | os.PathLike, report: SlideReport) -> None:
+def write_results_csv(path: str | os.PathLike[str], report: SlideReport) -> None:
     """Writes one line a slide; cells of a network or stage that did not run are empty."""
     rows = (_row(result, report.classes) for result in report.results)
     write_text(path, csv_text([result_columns(report.classes), *rows]))
 
 
-def write_results_json(path: str | os.PathLike, report: SlideReport) -> None:
+def write_results_json(path: str | os.PathLike[str], report: SlideReport) -> None:
     """Writes `results_as_json`."""
     write_text(path, json.dumps(results_as_json(report), indent=1, allow_nan=False) + "\n")
 
@@ -119,7 +119,7 @@ def results_as_json(report: SlideReport) -> dict[str, Any]:
 
 
 def summary(report: SlideReport) -> str:
-    """What was found, in a few lines for the terminal."""
+    """The classes in a few lines for the terminal."""
     slides = len(report.results)
     counts = np.bincount([result.label for result in report.results], minlength=len(report.classes))
     given = ", ".join(f"{number} {name}" for number, name in zip(counts, report.classes, strict=True) if number)
@@ -170,13 +170,13 @@ def _slide_as_json(result: SlideResult, report: SlideReport) -> dict[str, Any]:
     }
 
 
-def _by_class(probability, classes):
+def _by_class(probability: Float[np.ndarray, " classes"] | None, classes: Sequence[str]) -> dict[str, float] | None:
     if probability is None:
         return None
     return {name: float(f"{value:.9g}") for name, value in zip(classes, probability.tolist(), strict=True)}
 
 
-def _most_attended(result: SlideResult):
+def _most_attended(result: SlideResult) -> list[dict[str, Any]] | None:
     if result.attention is None:
         return None
     grid = round(len(result.attention) ** 0.5)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.metrics.classification import Estimate
@@ -37,21 +37,21 @@ class FixedMethod(NamedTuple):
 
 
 def write_confusion_figure(
-    path: str | os.PathLike, confusions: Mapping[str, Int[np.ndarray, "classes classes"]], classes: Sequence[str]
+    path: str | os.PathLike[str], confusions: Mapping[str, Int[np.ndarray, "classes classes"]], classes: Sequence[str]
 ) -> None:
     """Writes `draw_confusions` as a picture; the extension of `path` chooses the format."""
     write_figure(path, draw_confusions(confusions, classes))
 
 
 def write_switch_figure(
-    path: str | os.PathLike, swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int
+    path: str | os.PathLike[str], swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int
 ) -> None:
     """Writes `draw_switch_curves` as a picture; the extension of `path` chooses the format."""
     write_figure(path, draw_switch_curves(swept, fixed, seed=seed))
 
 
 def write_switch_json(
-    path: str | os.PathLike, swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int
+    path: str | os.PathLike[str], swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int
 ) -> None:
     """Writes the numbers that `draw_switch_curves` shows, and the curves of the validation slides.
 
@@ -68,11 +68,11 @@ def write_switch_json(
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def _points(curve):
+def _points(curve: SwitchCurve | None) -> dict[str, list[float | None]] | None:
     return None if curve is None else {part: _numbers(values) for part, values in curve._asdict().items()}
 
 
-def _numbers(values):
+def _numbers(values: Float[np.ndarray, " thresholds"]) -> list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
 
 
@@ -120,7 +120,7 @@ def draw_switch_curves(swept: Mapping[str, SweptMethod], fixed: Mapping[str, Fix
     return figure
 
 
-def _draw_confusion(axes: "Axes", confusion, classes):
+def _draw_confusion(axes: "Axes", confusion: Int[np.ndarray, "classes classes"], classes: Sequence[str]) -> None:
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), slides in np.ndenumerate(confusion):
@@ -136,7 +136,7 @@ def _draw_confusion(axes: "Axes", confusion, classes):
     axes.spines[:].set_visible(False)
 
 
-def _draw_swept(axes: "Axes", name: str, method: SweptMethod, x: str, place: int):
+def _draw_swept(axes: "Axes", name: str, method: SweptMethod, x: str, place: int) -> None:
     colour, curve = COLOURS[place % len(COLOURS)], method.curve
     across, chosen = getattr(curve, x), curve.index_at(method.c)
     axes.fill_between(across, curve.accuracy_lower, curve.accuracy_upper, color=colour, alpha=0.13, linewidth=0)
@@ -154,7 +154,7 @@ def _draw_swept(axes: "Axes", name: str, method: SweptMethod, x: str, place: int
     )
 
 
-def _draw_fixed(axes: "Axes", name: str, point: FixedMethod, across: float, place: int):
+def _draw_fixed(axes: "Axes", name: str, point: FixedMethod, across: float, place: int) -> None:
     value, low, high = point.accuracy
     axes.errorbar(
         across,

@@ -1,13 +1,13 @@
-"""An evaluation of methods in full: both tables, what the switches did, confusion matrices, the curves over c."""
+"""An evaluation of methods in full: both tables, the work of the switches, confusion matrices, the curves over c."""
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.metrics.classification import accuracy_of_counts
@@ -141,7 +141,9 @@ def _choices_of_c(runs: Runs) -> Iterator[str]:
                 )
 
 
-def _write_figures(folder, runs: Runs, results, classes, *, raw: bool) -> None:
+def _write_figures(
+    folder: Path, runs: Runs, results: Sequence[MethodResult], classes: Sequence[str], *, raw: bool
+) -> None:
     write_confusion_figure(
         folder / "confusion.png", {result.name: result.confusion(len(classes)) for result in results}, classes
     )
@@ -160,7 +162,7 @@ def _write_figures(folder, runs: Runs, results, classes, *, raw: bool) -> None:
 
 
 def _seeds(runs: Runs, needs_high: Truth) -> list[dict[str, Any]]:
-    """What the means over seeds are made of."""
+    """The runs of each seed, of which the tables show means."""
     found = []
     for of_seed in zip(*runs.values(), strict=True):
         alone = {each.name: [each] for each in of_seed}
@@ -201,11 +203,11 @@ def _difference_as_json(difference: Difference) -> dict[str, Any]:
     return difference._asdict() | {"accuracy": difference.accuracy._asdict()}
 
 
-def _defined(numbers):
+def _defined(numbers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if math.isnan(value) else value for name, value in numbers.items()}
 
 
-def _slides(runs: Runs, classes) -> dict[str, Any]:
+def _slides(runs: Runs, classes: Sequence[str]) -> dict[str, Any]:
     """Every answer, so that whatever the tables leave out can be computed later."""
     return {
         name: [
@@ -226,5 +228,5 @@ def _slides(runs: Runs, classes) -> dict[str, Any]:
     }
 
 
-def _digits(probability, row):
+def _digits(probability: Float[np.ndarray, "slides classes"] | None, row: int) -> list[float] | None:
     return None if probability is None else [float(f"{value:.9g}") for value in probability[row]]

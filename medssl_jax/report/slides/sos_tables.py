@@ -44,7 +44,7 @@ SCORES = ("F1", "PR", "RE", "SP")
 
 @dataclass(frozen=True, eq=False)
 class MethodResult:
-    """What one method gave to the test slides, in one run or in several (seeds) over the same slides.
+    """The classes that one method gave to the test slides, in one run or in several (seeds) over the same slides.
 
     `low_predicted` is what its LRN says alone. `low_share` and `seconds_per_slide` are means over runs. None: not
     measured, or the method has no such part.
@@ -78,7 +78,7 @@ class MethodResult:
 
 
 class MethodTiming(NamedTuple):
-    """How long a method takes on slides of one kind, raw or prepared."""
+    """The time of a method on slides of one kind, raw or prepared."""
 
     name: str
     seconds: MeanSeconds
@@ -127,7 +127,7 @@ def both_tables(
 
 
 def memory_note(slide_batch: int, patch_batch: int) -> str:
-    """What stands below Table 3."""
+    """The note below Table 3."""
     return (
         "Peak memory is the compiler's account of the largest compiled program: parameters, images and scratch, with "
         f"inference.slide_batch = {slide_batch} and inference.patch_batch = {patch_batch}."
@@ -187,7 +187,7 @@ def difference_line(name_a: str, name_b: str, difference: Estimate) -> str:
 
 
 def switch_line(name: str, scores: SwitchScores, slides: int) -> str:
-    """Whether a switch sends the slides that need the HRN."""
+    """A line on how well a switch sends the slides that need the HRN."""
     return (
         f"{name}: {scores.sent} of {slides} slides sent to the HRN, {scores.needed} need it, {scores.sent_and_needed} "
         f"are both: precision {_number(scores.precision, '.2f')} (at random {_number(scores.chance, '.2f')}), "
@@ -196,7 +196,7 @@ def switch_line(name: str, scores: SwitchScores, slides: int) -> str:
 
 
 def timing_table(timings: Sequence[MethodTiming], *, markdown: bool = False) -> str:
-    """What IT is made of: mean seconds of the LRN's part, of the HRN's part where it ran, and LP."""
+    """The parts of IT: mean seconds of the LRN's part, of the HRN's part where it ran, and LP."""
     multi_scale = {timing.name: timing for timing in timings}.get(MULTI_SCALE)
     rows = [["method", "LRN's part s", "HRN's part s", "LP", "IT s", "SB"]]
     for timing in timings:
@@ -235,7 +235,9 @@ def results_as_json(results: Sequence[MethodResult], classes: Sequence[str]) -> 
     }
 
 
-def _method_cells(result: MethodResult, image_level: MethodResult | None, multi_scale: MethodResult | None):
+def _method_cells(
+    result: MethodResult, image_level: MethodResult | None, multi_scale: MethodResult | None
+) -> list[str]:
     low_accuracy = result.low_accuracy
     right = (result.predicted == result.label).sum(axis=1).mean()
     return [
@@ -252,7 +254,7 @@ def _method_cells(result: MethodResult, image_level: MethodResult | None, multi_
     ]
 
 
-def _paper_cells(name: str, row: PaperRow):
+def _paper_cells(name: str, row: PaperRow) -> list[str]:
     return [
         name,
         *_accuracy_cells(accuracy_of_counts(row.right, sum(PAPER_SLIDES.values()))),
@@ -267,12 +269,12 @@ def _paper_cells(name: str, row: PaperRow):
     ]
 
 
-def _accuracy_cells(accuracy: Estimate):
+def _accuracy_cells(accuracy: Estimate) -> list[str]:
     value, low, high = (100 * end for end in accuracy)
     return [f"{value:.2f}", f"{low:.2f} to {high:.2f}"]
 
 
-def _class_cells(scores: ClassScores, place: int):
+def _class_cells(scores: ClassScores, place: int) -> list[str]:
     return [_number(float(score[place]), ".4f") for score in scores]
 
 
