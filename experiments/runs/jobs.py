@@ -15,7 +15,7 @@ from medssl_jax.train.state import TrainState
 
 
 class Job(NamedTuple):
-    """What there is to do with a config of one `command`.
+    """The work that a config of one `command` asks for.
 
     `run(config, workdir, watch=...)` is the whole job, `sharding(config, devices)` says who shares a batch. `files`
     are those of a finished run that another run of its name writes again, each with its part that holds no times.

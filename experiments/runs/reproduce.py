@@ -20,7 +20,7 @@ from medssl_jax.train.tensor_hashes import StepHashes, difference_of_hashes, rea
 
 
 class Verdict(NamedTuple):
-    """How a run that was made again compares with the first.
+    """The comparison of a run that was made again with the first.
 
     `steps` logged steps are equal, up to `difference` where there is one. `files` tells of each file in what it
     differs, None where it does not; `absent` are those that the first run has not. There are none of either where the

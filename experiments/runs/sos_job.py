@@ -44,7 +44,7 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, watch:
 
 
 def slides_in(results: Path) -> bytes:
-    """What each slide was given in a `results.json`; beside it there are times and memory, which no run repeats.
+    """The answer to each slide in a `results.json`; beside it there are times and memory, which no run repeats.
 
     Raises `InputError` where there is none.
     """

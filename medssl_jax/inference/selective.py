@@ -257,7 +257,7 @@ class _Stopwatch:
 
 
 def _begin_each(slides: Iterable[Slide]) -> Iterator[_Passage]:
-    """Where `slides` opens them as they are asked for, that is timed."""
+    """Begins with each slide; where `slides` opens it as it is asked for, that is timed."""
     slides = iter(slides)
     while True:
         watch = _Stopwatch()

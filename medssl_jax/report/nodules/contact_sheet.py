@@ -17,8 +17,8 @@ from medssl_jax.core.atomic import atomic_path
 from medssl_jax.imaging.geometry import world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.shapes import ball, shrunk
 from medssl_jax.imaging.volumes import Volume
+from medssl_jax.report.nodules.views import LUNG_WINDOW_HU, windowed
 
-LUNG_WINDOW_HU = (-1350.0, 150.0)  # width 1500, level -600
 NODULE_COLOUR, EXCLUDED_COLOUR, LUNGS_COLOUR = (255, 210, 0), (80, 160, 255), (90, 230, 140)
 TEXT_COLOUR = (255, 255, 255)
 BOX_MARGIN_MM = 1.5
@@ -46,10 +46,10 @@ class SheetScan:
 
 
 def draw_contact_sheet(
-    scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5, window_hu: tuple[float, float] = LUNG_WINDOW_HU
+    scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws the sheet as an RGB image: nodules in yellow, excluded findings in blue, the lungs' outline in green."""
-    rows = [_row(scan, pixels_per_mm, window_hu) for scan in scans]
+    """Draws the sheet in lung window: nodules in yellow, excluded findings in blue, the lungs' outline in green."""
+    rows = [_row(scan, pixels_per_mm) for scan in scans]
     width = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(row, ((0, GAP_PIXELS), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
@@ -65,11 +65,11 @@ def write_contact_sheet(
         image.save(temporary, format="PNG")
 
 
-def _row(scan: SheetScan, pixels_per_mm: float, window_hu: tuple[float, float]) -> UInt8[np.ndarray, "height width 3"]:
+def _row(scan: SheetScan, pixels_per_mm: float) -> UInt8[np.ndarray, "height width 3"]:
     from PIL import Image, ImageDraw
 
     array, lungs, boxes = _upright(scan)
-    grey = np.clip((array.astype(np.float32) - window_hu[0]) / (window_hu[1] - window_hu[0]), 0, 1)
+    grey = windowed(array.astype(np.float32), LUNG_WINDOW_HU)
     middle = _middle(boxes, array.shape)
     spacing = scan.volume.grid.spacing_zyx_mm
     views = []

@@ -97,7 +97,7 @@ def _facts(detections: ScanReport) -> str:
 
 
 def direction_in_words(grid: Grid) -> str:
-    """Where the x, y and z index axes run in the patient, and how far they are from straight."""
+    """The directions of the x, y and z index axes in the patient in words, and their tilt where they are oblique."""
     words = []
     for name, axis in zip("xyz", grid.direction_matrix.T, strict=True):
         nearest = int(np.abs(axis).argmax())

@@ -108,6 +108,12 @@ def draw_projection(hu_zyx: Int16[np.ndarray, "z y x"], frame: Frame) -> UInt8[n
     return _draw(hu_zyx.mean(frame.view.axis, dtype=np.float32), frame, PROJECTION_WINDOW_HU, 1)
 
 
+def windowed(hu: Float[np.ndarray, "*shape"], window_hu: tuple[float, float]) -> Float[np.ndarray, "*shape"]:
+    """HU as brightness: 0 at the lower end of the window and below, 1 at its upper end and above."""
+    low, high = window_hu
+    return np.clip((hu - low) / (high - low), 0, 1)
+
+
 def _draw(
     plane: Float[np.ndarray, "rows columns"], frame: Frame, window_hu: tuple[float, float], pixels_per_mm: int
 ) -> UInt8[np.ndarray, "height width 2"]:
@@ -126,5 +132,4 @@ def _draw(
         size = (hu.shape[1] * pixels_per_mm, hu.shape[0] * pixels_per_mm)
         hu = np.asarray(Image.fromarray(np.ascontiguousarray(hu)).resize(size, Image.Resampling.BICUBIC))
         inside = inside.repeat(pixels_per_mm, 0).repeat(pixels_per_mm, 1)
-    grey = np.clip((hu - window_hu[0]) / (window_hu[1] - window_hu[0]), 0, 1)
-    return np.stack([np.rint(grey * 255), inside * 255], axis=-1).astype(np.uint8)
+    return np.stack([np.rint(windowed(hu, window_hu) * 255), inside * 255], axis=-1).astype(np.uint8)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from medssl_jax.core.atomic import write_text
 from medssl_jax.metrics.classification import Estimate
 from medssl_jax.metrics.switching import SwitchCurve
-from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten, write_figure
+from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,20 +34,6 @@ class FixedMethod(NamedTuple):
     accuracy: Estimate
     low_share: float
     seconds_per_slide: float
-
-
-def write_confusion_figure(
-    path: str | os.PathLike[str], confusions: Mapping[str, Int[np.ndarray, "classes classes"]], classes: Sequence[str]
-) -> None:
-    """Writes `draw_confusions` as a picture; the extension of `path` chooses the format."""
-    write_figure(path, draw_confusions(confusions, classes))
-
-
-def write_switch_figure(
-    path: str | os.PathLike[str], swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int
-) -> None:
-    """Writes `draw_switch_curves` as a picture; the extension of `path` chooses the format."""
-    write_figure(path, draw_switch_curves(swept, fixed, seed=seed))
 
 
 def write_switch_json(

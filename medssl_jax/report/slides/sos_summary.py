@@ -25,11 +25,12 @@ from medssl_jax.metrics.sos_comparison import (
 )
 from medssl_jax.metrics.sos_evaluation import Evaluation
 from medssl_jax.metrics.switching import MeanSeconds
+from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.slides.sos_figures import (
     FixedMethod,
     SweptMethod,
-    write_confusion_figure,
-    write_switch_figure,
+    draw_confusions,
+    draw_switch_curves,
     write_switch_json,
 )
 from medssl_jax.report.slides.sos_tables import (
@@ -144,9 +145,8 @@ def _choices_of_c(runs: Runs) -> Iterator[str]:
 def _write_figures(
     folder: Path, runs: Runs, results: Sequence[MethodResult], classes: Sequence[str], *, raw: bool
 ) -> None:
-    write_confusion_figure(
-        folder / "confusion.png", {result.name: result.confusion(len(classes)) for result in results}, classes
-    )
+    confusions = {result.name: result.confusion(len(classes)) for result in results}
+    write_figure(folder / "confusion.png", draw_confusions(confusions, classes))
     swept, fixed = {}, {}
     for name, (each, *_) in runs.items():
         seconds = seconds_of(each, raw=raw)
@@ -157,7 +157,7 @@ def _write_figures(
             accuracy = accuracy_of_counts(int(each.right.sum()), len(each.right))
             fixed[name] = FixedMethod(accuracy, each.low_share, seconds.per_slide(each.low_share))
     seed = next(iter(runs.values()))[0].seed
-    write_switch_figure(folder / "switch.png", swept, fixed, seed=seed)
+    write_figure(folder / "switch.png", draw_switch_curves(swept, fixed, seed=seed))
     write_switch_json(folder / "switch.json", swept, fixed, seed=seed)
 
 

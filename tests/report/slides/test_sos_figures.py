@@ -7,13 +7,12 @@ import pytest
 
 from medssl_jax.metrics.classification import accuracy_of_counts
 from medssl_jax.metrics.switching import MeanSeconds, switch_curve
+from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.slides.sos_figures import (
     FixedMethod,
     SweptMethod,
     draw_confusions,
     draw_switch_curves,
-    write_confusion_figure,
-    write_switch_figure,
     write_switch_json,
 )
 
@@ -79,9 +78,9 @@ def test_each_method_has_one_matrix(methods, rows):
 
 
 def test_files_are_whole_and_the_json_is_what_is_drawn(swept, tmp_path):
-    write_switch_figure(tmp_path / "switch.png", swept, FIXED, seed=3)
+    write_figure(tmp_path / "switch.png", draw_switch_curves(swept, FIXED, seed=3))
     write_switch_json(tmp_path / "switch.json", swept, FIXED, seed=3)
-    write_confusion_figure(tmp_path / "confusion.png", {"SOS": np.eye(4, dtype=int)}, CLASSES)
+    write_figure(tmp_path / "confusion.png", draw_confusions({"SOS": np.eye(4, dtype=int)}, CLASSES))
     for name in ("switch.png", "confusion.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert len(list(tmp_path.iterdir())) == 3
