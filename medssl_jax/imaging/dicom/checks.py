@@ -5,12 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epy
 
 from medssl_jax.core.names import printable
 from medssl_jax.imaging.dicom.fragments import UNCOMPRESSED
 from medssl_jax.imaging.dicom.headers import Header
 from medssl_jax.imaging.dicom.pixels import READABLE
 from medssl_jax.imaging.geometry import FARTHEST_MM
+
+with epy.lazy_imports():
+    from pydicom import uid
 
 
 class Numbers(NamedTuple):
@@ -113,11 +117,9 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
 
 def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
     """Yields what keeps pixels from being read: compression; pixels absent, cut short or of another size; too many."""
-    from pydicom.uid import UID
-
     for syntax, names in _names_by_value(headers, "TransferSyntaxUID").items():
         if syntax not in READABLE:
-            kind = UID(syntax).name or "no TransferSyntaxUID"
+            kind = uid.UID(syntax).name or "no TransferSyntaxUID"
             yield f"compression: cannot read {some(names)} ({brief(kind)}): decompress it"
     for damage, names in _grouped((header.damage, header) for header in headers if header.damage).items():
         problem, _, found = damage.partition(": ")

@@ -11,7 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from etils import epy
+
 from medssl_jax.core.errors import InputError
+
+with epy.lazy_imports():
+    from pydicom import filereader
 
 PREAMBLE_BYTES, MARK = 128, b"DICM"
 IMPLICIT, BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
@@ -51,13 +56,11 @@ def open_dicom(path: Path) -> Opened:
       InputError: it does not inflate, or to more than `LARGEST_INFLATED_BYTES`; without the name of the file.
       OSError, or what pydicom raises where it cannot read the meta header.
     """
-    from pydicom.filereader import read_dataset
-
     file = _File(path)
     try:
         if file.read(PREAMBLE_BYTES + len(MARK))[PREAMBLE_BYTES:] != MARK:
             raise NotDicomError
-        meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != META_GROUP)
+        meta = filereader.read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != META_GROUP)
         syntax = str(meta.get("TransferSyntaxUID", ""))
         if syntax != DEFLATED:
             return Opened(file, file.length, meta, syntax)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from etils import epy
+
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.dicom.fragments import (
     BIG_ENDIAN,
@@ -26,6 +28,10 @@ from medssl_jax.imaging.dicom.fragments import (
     open_dicom,
 )
 from medssl_jax.imaging.patients import patient_key
+
+with epy.lazy_imports():
+    import pydicom
+    from pydicom import config, dataelem, filereader
 
 FIELDS = (
     "ImageType",
@@ -114,8 +120,6 @@ def could_be_dicom(name: str) -> bool:
 
 def _read_header(path: Path) -> Header | None:
     """None where the file is not DICOM or lists others, as a DICOMDIR does; `InputError` does not name the folder."""
-    import pydicom
-
     try:
         opened = open_dicom(path)
         with opened.stream:
@@ -154,9 +158,7 @@ def _read_header(path: Path) -> Header | None:
 
 
 def _read_dataset(opened: Opened) -> Any:
-    from pydicom.filereader import read_dataset
-
-    return read_dataset(
+    return filereader.read_dataset(
         opened.stream,
         opened.transfer_syntax == IMPLICIT,
         opened.transfer_syntax != BIG_ENDIAN,
@@ -179,8 +181,6 @@ def _reason(error: Exception) -> str:
 
 @functools.cache
 def _tags() -> dict[Any, str]:
-    import pydicom
-
     return {pydicom.tag.Tag(keyword): keyword for keyword in FIELDS}
 
 
@@ -192,10 +192,8 @@ def _value(element: Any) -> Any:
 
 @functools.lru_cache(maxsize=4096)  # a third of the time: the slices of a series differ in little but their place
 def _converted(tag: Any, vr: str | None, value: bytes | None, is_implicit: bool, is_little_endian: bool) -> Any:
-    from pydicom.dataelem import RawDataElement, convert_raw_data_element
-
-    raw = RawDataElement(tag, vr, len(value or b""), value, 0, is_implicit, is_little_endian)
-    element = convert_raw_data_element(raw)
+    raw = dataelem.RawDataElement(tag, vr, len(value or b""), value, 0, is_implicit, is_little_endian)
+    element = dataelem.convert_raw_data_element(raw)
     if element.VR in ("DS", "IS") and b"_" in (value or b""):  # Python takes 1_0 for 10
         raise ValueError("a number with an underscore")
     return _plain(element.value)
@@ -223,8 +221,6 @@ def _joined(value: Any) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    from pydicom import config
-
     logger = logging.getLogger("pydicom")
     # Both the filters and pydicom's settings belong to the whole process; threads must leave them as they were.
     with _quiet_lock, warnings.catch_warnings(), config.disable_value_validation():

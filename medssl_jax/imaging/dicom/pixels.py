@@ -9,12 +9,16 @@ import re
 import struct
 
 import numpy as np
+from etils import epy
 from jaxtyping import Integer, Num, UInt
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.dicom.fragments import BIG_ENDIAN, UNCOMPRESSED, read_fragments
 from medssl_jax.imaging.dicom.headers import Header
 from medssl_jax.imaging.jpeg import BLOCK, ENDING, PROCESSES, SCAN, JpegHeader, decode_jpeg, read_jpeg_header
+
+with epy.lazy_imports():
+    import imagecodecs
 
 JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
@@ -86,8 +90,6 @@ def _check_size(height: int, width: int, channels: int, shape: tuple[int, int]) 
 
 def _jpeg(data: bytes, shape: tuple[int, int]) -> Decoded:
     """The pixels and the bits of each, like the other decoders."""
-    import imagecodecs
-
     data = _to_end(data)
     header = read_jpeg_header(data)
     _check_size(header.height, header.width, header.channels, shape)
@@ -116,8 +118,6 @@ def _is_lossless(header: JpegHeader) -> bool:
 
 
 def _jpeg_ls(data: bytes, shape: tuple[int, int]) -> Decoded:
-    import imagecodecs
-
     data = _to_end(data)
     frame = data.find(b"\xff\xf7")
     if frame < 0 or len(data) < frame + 10:
@@ -128,8 +128,6 @@ def _jpeg_ls(data: bytes, shape: tuple[int, int]) -> Decoded:
 
 
 def _jpeg_2000(data: bytes, shape: tuple[int, int]) -> Decoded:
-    import imagecodecs
-
     begins = data.find(JPEG_2000_SIZE)  # some writers put the boxes of a JP2 file before it
     size = data[begins + 8 : begins + 43]
     if begins < 0 or len(size) < 35:
