@@ -57,7 +57,7 @@ class Batches:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trainer:
-    """A training run of any method, as its parts."""
+    """A training run of any method, as its parts. It trains once: `train` closes the checkpoints."""
 
     init_state: Callable[[], TrainState]  # before the first step, the same on every host
     train_step: jax.stages.Wrapped  # (state, batch) -> (state, metrics), jitted by `sharding.jit_step`
