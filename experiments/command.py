@@ -13,11 +13,11 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import fate_of
 from medssl_jax.parallel import hosts
 from medssl_jax.plan import topology
 from medssl_jax.train.determinism import make_deterministic
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving
-from medssl_jax.train.run_record import SECTIONS, command_of
 
 BAD_INPUT_STATUS = 2
 EXPERIMENTS = Path(__file__).parent
@@ -110,9 +110,10 @@ def load_config(path: str) -> ConfigDict:
 
 def require_config_of(command: str, config: ConfigDict) -> None:
     """Raises `InputError` for a config of another command, such as one of SOS where FocalMix's is wanted."""
-    if command_of(config) != command:
+    found = config.get("command")
+    if found != command:
         raise InputError(
-            f"the config has no section {SECTIONS[command]}, so it is none of {command}: give one of its own"
+            f"config field command is {'absent' if found is None else found}, expected {command}: give a config of it"
         )
 
 
@@ -191,9 +192,7 @@ def _unknown_field(argv: Sequence[str]) -> str | None:
     for argument in argv:
         field = argument.lstrip("-").partition("=")[0].removeprefix("config.")
         if argument.startswith(_either("config.")) and field.partition("[")[0] not in names:
-            nearest = difflib.get_close_matches(field, names, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else "see the config file for the fields there are"
-            return f"--config.{field}: the config has no such field; {hint}"
+            return f"--config.{field}: {fate_of(field, names)}"
     return None
 
 

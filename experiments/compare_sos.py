@@ -19,10 +19,12 @@ from data_builders.slide_source import LksSource
 from experiments import command, comparison
 from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run
+from experiments.runs.sos_config import SosConfig
 from experiments.runs.sos_evaluation import evaluate
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.core.settings import settings_from
 from medssl_jax.metrics.sos_evaluation import Evaluation
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.workdir import only_run_in
@@ -46,7 +48,7 @@ def main(_: Sequence[str]) -> None:
         for name, evaluation in evaluated.items():
             evaluations[name].append(evaluation)
         jax.clear_caches()
-    data = next(iter(configs.values())).data
+    data = next(iter(methods.values())).settings.data
     summary = write_summary(
         workdir,
         evaluations,
@@ -71,7 +73,7 @@ def _load_configs() -> dict[str, ConfigDict]:
     for path, config in configs.items():
         try:
             command.require_config_of("experiments.sos", config)
-            sos_run.check_config(config)
+            settings_from(SosConfig, config)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
     _check_comparable(configs)
@@ -105,7 +107,7 @@ def _train_all(
         if training not in trained:
             with comparison.announced_run(path, seed, workdir) as folder, only_run_in(folder):
                 trained[training], source, split = sos_run.train_method(config, folder)
-        methods[config.method.name] = trained[training].used_as(config)
+        methods[config.method.name] = trained[training].used_as(settings_from(SosConfig, config))
     return methods, source, split
 
 

@@ -86,11 +86,17 @@ def _patches(cache: CropCache, threads: int) -> int:
     import grain
 
     settings = PatchSettings(
-        side=SIDE.value, max_objects=8, nodule_share=0.7, jitter=24, scale_range=(1.0, 1.0), symmetry_group="flips"
+        side=SIDE.value,
+        labelled_batch=BATCH,
+        unlabelled_batch=0,
+        max_objects=8,
+        nodule_share=0.7,
+        jitter=min(24, SIDE.value // 2),
+        scale_range=(1.0, 1.0),
+        symmetry_group="flips",
+        loader_threads=threads,
     )
-    batches = patch_batches(
-        cache, list(cache.metadata), (), labelled_batch=BATCH, unlabelled_batch=0, settings=settings, seed=0
-    )
+    batches = patch_batches(cache, list(cache.metadata), (), settings=settings, seed=0)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     iterator = iter(batches.to_iter_dataset(options))
     return sum(next(iterator)["labelled"]["window_hu"].nbytes for _ in range(-(-CROPS.value // BATCH)))

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 def get_config(_: str = "") -> ConfigDict:
     """100 labelled and 400 unlabelled scans, patches of 160 mm."""
     config = ConfigDict()
+    config.command = "experiments.focalmix"  # what trains it
     config.seed = 0
     config.steps = 30_000  # (o)
 

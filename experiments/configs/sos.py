@@ -12,6 +12,7 @@ from medssl_jax.metrics import sos_methods
 def get_config(_: str = "") -> ConfigDict:
     """SOS on all of LKS."""
     config = ConfigDict()
+    config.command = "experiments.sos"  # what trains it
     config.seed = 0
     config.steps = 48_000  # (o) one slide each: about 100 times through the training slides
 

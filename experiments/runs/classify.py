@@ -1,5 +1,6 @@
 """Slides of any origin: from their files to classes, the way the test slides of a run go."""
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,15 +114,15 @@ def classify_files(
         appearance = appearance_of(low_resolution, result.foreground)
         readings[result.name] = SlideReading(slide.share_read, slide.channels, appearance)
     report = SlideReport(
-        classifier=ClassifierCard(_run_name(Path(checkpoint)), method.step, method.config.to_dict()),
+        classifier=ClassifierCard(_run_name(Path(checkpoint)), method.step, method.config),
         classes=CLASSES,
-        rule=used.config.inference.rule,
-        c=used.config.inference.c,
+        rule=used.settings.inference.rule,
+        c=used.settings.inference.c,
         are_phantom_slides=all(is_phantom_slide(path) for path in paths),
         results=tuple(results),
         refused=refused,
         readings=readings,
-        training=method.training_appearance,
+        training=method.training_slides.appearance,
     )
     return report, thumbnails
 
@@ -132,12 +133,11 @@ def is_phantom_slide(path: Path) -> bool:
 
 
 def _with_c(method: TrainedMethod, c: float) -> TrainedMethod:
-    rule = method.config.inference.rule
+    rule = method.settings.inference.rule
     if rule != "confidence":
         raise InputError(f"c is {c:g}, but this run decides by inference.rule = {rule}, which has no c: leave c out")
-    moved = method.config.copy_and_resolve_references()
-    moved.inference.c = c
-    return method.used_as(moved)
+    settings = method.settings
+    return method.used_as(dataclasses.replace(settings, inference=dataclasses.replace(settings.inference, c=c)))
 
 
 def _is_prepared(path: Path) -> bool:

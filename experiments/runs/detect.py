@@ -38,7 +38,7 @@ def detect_in_file(
         series_uid=volume.series_uid,
         is_phantom_scan=_is_phantom_scan(scan_path, volume.series_uid),
         grid=volume.grid,
-        detector=DetectorCard(_run_name(Path(checkpoint)), loaded.step, loaded.config.to_dict()),
+        detector=DetectorCard(_run_name(Path(checkpoint)), loaded.step, loaded.config),
         marks=find_nodules(loaded, scan, progress_bar("detecting", "batches")),
     )
     return detections, scan
@@ -46,7 +46,7 @@ def detect_in_file(
 
 def find_nodules(loaded: LoadedDetector, scan: PreparedScan, progress: Progress = silent) -> Marks:
     """Marks in world mm, best first: all that the config's `inference` lets through."""
-    hu_zyx = masked_hu(scan) if loaded.config.data.mask_lungs else scan.hu
+    hu_zyx = masked_hu(scan) if loaded.mask_lungs else scan.hu
     found = loaded.detector(loaded.params, hu_zyx, scan.lungs, progress)
     return as_marks({scan.series_uid: rows_in_world(found, scan.grid)})
 

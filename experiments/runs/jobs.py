@@ -1,6 +1,6 @@
 """The two jobs that a config can be for, FocalMix's and SOS's, to whoever treats the runs of both alike."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,39 +8,48 @@ import jax
 import ml_collections
 
 from experiments.runs import focalmix, sos, sos_job
+from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.parallel.sharding import DataParallel
-from medssl_jax.train.run_record import SECTIONS, command_of
+from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.state import TrainState
 
 
 class Job(NamedTuple):
-    """The work that a config of one `command` asks for.
+    """The work that a config asks for, which `kind` reads.
 
-    `run(config, workdir, watch=...)` is the whole job, `sharding(config, devices)` says who shares a batch. `files`
+    `run(config, workdir, watch=...)` is the whole job, `sharding(settings, devices)` says who shares a batch. `files`
     are those of a finished run that another run of its name writes again, each with its part that holds no times.
     """
 
-    command: str
+    kind: type[RunSettings]
     run: Callable[..., Any]
-    check_config: Callable[[ml_collections.ConfigDict], None]
-    sharding: Callable[[ml_collections.ConfigDict, Sequence[jax.Device]], DataParallel]
-    fresh_state: Callable[[ml_collections.ConfigDict], TrainState]
+    sharding: Callable[[Any, Sequence[jax.Device]], DataParallel]
+    fresh_state: Callable[[Any], TrainState]
     files: Mapping[str, Callable[[Path], bytes]]
+
+    @property
+    def command(self) -> str:
+        """The module that is started."""
+        return self.kind.COMMAND
+
+    def settings(self, config: ml_collections.ConfigDict | Mapping[str, Any]) -> RunSettings:
+        """What a config says. Raises `InputError` for one that is not sound."""
+        return settings_from(self.kind, config)
 
 
 _FOCALMIX = Job(
-    command="experiments.focalmix",
+    kind=FocalMixConfig,
     run=focalmix.run,
-    check_config=focalmix.check_config,
     sharding=focalmix.sharding_of,
     fresh_state=focalmix.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json", "submission.csv", "froc.json"), Path.read_bytes),
 )
 _SOS = Job(
-    command="experiments.sos",
+    kind=SosConfig,
     run=sos_job.run,
-    check_config=sos.check_config,
     sharding=sos.sharding_of,
     fresh_state=sos.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json"), Path.read_bytes) | {"results.json": sos_job.slides_in},
@@ -48,12 +57,12 @@ _SOS = Job(
 JOBS = {job.command: job for job in (_FOCALMIX, _SOS)}
 
 
-def job_of(config: Container[str]) -> Job:
+def job_of(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Job:
     """The job that a config is for. Raises `InputError` for a config of no training run."""
-    command = command_of(config)
-    if command is None:
+    command = config.get("command")
+    if not isinstance(command, str) or command not in JOBS:
+        found = "absent" if command is None else f"{command!r}"
         raise InputError(
-            f"the config has no section {' or '.join(SECTIONS.values())}, so it is none of a training run: give one of "
-            f"{' or '.join(SECTIONS)}"
+            f"config field command is {found}, expected {' or '.join(JOBS)}: give a config of a training run"
         )
     return JOBS[command]

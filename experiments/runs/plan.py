@@ -1,13 +1,16 @@
 """The cost of training a config on other devices: its step is compiled for them, not run."""
 
+import dataclasses
 import re
 from typing import Any
 
 import jax
 import ml_collections
 
-from experiments.runs.focalmix import abstract_training, check_config
+from experiments.runs.focalmix import abstract_training
+from experiments.runs.focalmix_config import FocalMixConfig
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.models.layers import compiled_for
 from medssl_jax.plan.chips import CHIPS
 from medssl_jax.plan.collectives import read_collectives
@@ -21,12 +24,12 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
     Takes minutes for a real network. Raises `InputError` for an unknown topology, and for a step that does not fit in a
     chip's memory.
     """
-    check_config(config)
+    settings = settings_from(FocalMixConfig, config)
     devices = jax.devices() if topology is None else topology_devices(topology)
     count, kind, platform = len(devices), devices[0].device_kind, devices[0].platform
     name, chip = topology or f"{count} x {kind}", CHIPS.get(kind)
-    config = shared_batch(config, count)
-    _, step, state, batch = abstract_training(config, devices)
+    settings = shared_batch(settings, count)
+    _, step, state, batch = abstract_training(settings, devices)
     try:
         with compiled_for(platform):
             compiled = step.lower(state, batch).compile()
@@ -39,7 +42,7 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
         ) from None
     cost: Any = compiled.cost_analysis()
     work = Work(cost["flops"], cost["bytes accessed"], read_collectives(compiled.as_text() or "", count))
-    patches, model = config.patches, config.model
+    patches, model = settings.patches, settings.model
     batches = f"{patches.labelled_batch} + {patches.unlabelled_batch}"
     blocks = "blocks computed again" if model.remat else "blocks kept"
     return Plan(
@@ -51,12 +54,16 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
     )
 
 
-def shared_batch(config: ml_collections.ConfigDict, chips: int) -> ml_collections.ConfigDict:
-    """The config with as many more patches of each kind as it takes for `chips` to share them equally."""
-    config = config.copy_and_resolve_references()
-    for name in ("labelled_batch", "unlabelled_batch"):
-        config.patches[name] = -(-config.patches[name] // chips) * chips
-    return config
+def shared_batch(settings: FocalMixConfig, chips: int) -> FocalMixConfig:
+    """The settings with as many more patches of each kind as it takes for `chips` to share them equally."""
+    patches, mixup = settings.patches, settings.mixup
+    labelled, unlabelled = (-(-rows // chips) * chips for rows in (patches.labelled_batch, patches.unlabelled_batch))
+    groups = max(1, (labelled + unlabelled) // mixup.group)
+    return dataclasses.replace(
+        settings,
+        patches=dataclasses.replace(patches, labelled_batch=labelled, unlabelled_batch=unlabelled),
+        mixup=dataclasses.replace(mixup, group=max(mixup.group, (labelled + unlabelled) // groups)),
+    )
 
 
 def memory_wanted(message: str) -> str:

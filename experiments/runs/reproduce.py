@@ -56,8 +56,8 @@ def obstacles(record: RunRecord) -> list[str]:
     for before, after in zip(record.sessions, record.sessions[1:], strict=False):
         changes = "; ".join(differences(before.environment, after.environment))
         found.append(f"it went on in another environment after step {after.from_step} ({changes})")
-    config = config_of(record)
-    devices = job_of(config).sharding(config, jax.devices()).devices
+    job = job_of(record.config)
+    devices = job.sharding(job.settings(record.config), jax.devices()).devices
     return found + differences(first.environment, environment_of(devices))
 
 

@@ -3,22 +3,55 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-import ml_collections
 import numpy as np
 from jaxtyping import Bool
 
 from data_builders.lks.lks_files import SLIDES_OF_LKS
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
+from experiments.runs.phantoms import phantom_from
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.core.settings import FOLDER, SEED, Settings, number, whole, within
 from medssl_jax.data.splits import draw_stratified
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.train.config_checks import phantom_from
 
 PURPOSES = {"train": "train on", "validation": "validate on", "test": "test on"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlideDataSettings(Settings):
+    """The slides of a run or a phantom in their place, how they are cut, and where they are prepared."""
+
+    section: ClassVar[str] = "data"
+    manual_dir: str = within(FOLDER)
+    data_dir: str = within(FOLDER)
+    grid: int = within(whole(1, 4096))
+    patch_side: int = within(whole(1, 2**16))
+    shrink: int = within(whole(1, 2**16))
+    background_threshold: float = within(number(0, 255))
+    phantom: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.phantom is not None:
+            phantom_of(self)
+
+    @property
+    def layout(self) -> SlideLayout:
+        """How the slides are cut. Raises `InputError` for sizes that do not fit."""
+        return SlideLayout(self.grid, self.patch_side, self.shrink)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlideSplitSettings(Settings):
+    """How many of the training slides are validated on."""
+
+    section: ClassVar[str] = "split"
+    seed: int = within(SEED)
+    validation_share: float = within(number(0, 1, above=True, below=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +63,10 @@ class SlideSplit:
     test: tuple[int, ...]
 
 
-def open_slides(data: ml_collections.ConfigDict) -> LksSource:
-    """The slides of `config.data`: makes the phantom if there is to be one, and the prepared data set."""
+def open_slides(data: SlideDataSettings) -> LksSource:
+    """The slides of a run: makes the phantom if there is to be one, and the prepared data set."""
     workers = os.cpu_count() or 1
-    if "phantom" in data:
+    if data.phantom is not None:
         from medssl_jax.phantoms.lks import write_lks_phantom
 
         write_lks_phantom(
@@ -42,7 +75,7 @@ def open_slides(data: ml_collections.ConfigDict) -> LksSource:
     prepare_lks(
         data.manual_dir,
         data.data_dir,
-        layout_of(data),
+        data.layout,
         background_threshold=data.background_threshold,
         workers=workers,
         progress=progress_bar("preparing", "slides"),
@@ -50,7 +83,7 @@ def open_slides(data: ml_collections.ConfigDict) -> LksSource:
     source = open_lks(data.data_dir)
     # Where the slides as downloaded are gone, nothing before compares the prepared ones with the config.
     for field, found, wanted in (
-        *((name, getattr(source.layout, name), data[name]) for name in ("grid", "patch_side", "shrink")),
+        *((name, getattr(source.layout, name), getattr(data, name)) for name in ("grid", "patch_side", "shrink")),
         ("background_threshold", source.background_threshold, data.background_threshold),
     ):
         if found != wanted:
@@ -61,32 +94,34 @@ def open_slides(data: ml_collections.ConfigDict) -> LksSource:
     return source
 
 
-def phantom_of(data: ml_collections.ConfigDict) -> Any:
-    """The phantom of `config.data`, cut as the slides are. Raises `InputError` for a field out of range."""
+def phantom_of(data: SlideDataSettings) -> Any:
+    """The phantom in place of slides, cut as these are. Raises `InputError` for a field out of range."""
     from medssl_jax.phantoms.slides.spec import LksPhantom
 
-    return phantom_from(LksPhantom, data.phantom, grid=data.grid, patch_side=data.patch_side, shrink=data.shrink)
+    assert data.phantom is not None
+    cut = {"grid": data.grid, "patch_side": data.patch_side, "shrink": data.shrink}
+    return phantom_from(LksPhantom, data.phantom, field=data.path_of("phantom"), **cut)
 
 
-def needs_high_resolution(data: ml_collections.ConfigDict, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:
+def needs_high_resolution(data: SlideDataSettings, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:
     """Which slides show their class at full resolution only: the truth of a phantom, None for real slides."""
-    if "phantom" not in data:
+    if data.phantom is None:
         return None
     from medssl_jax.phantoms.lks import read_truth
 
     return np.array([read_truth(data.manual_dir, name).fine_only for name in names])
 
 
-def is_lks(data: ml_collections.ConfigDict, source: LksSource) -> bool:
+def is_lks(data: SlideDataSettings, source: LksSource) -> bool:
     """Whether these are as many slides of each class as LKS has, so that the paper's rows may stand beside ours."""
     found = collections.Counter(zip(source.splits, source.labels, strict=True))
     expected = {(split, label): count for split, counts in SLIDES_OF_LKS.items() for label, count in enumerate(counts)}
-    return "phantom" not in data and found == expected
+    return data.phantom is None and found == expected
 
 
-def data_name(data: ml_collections.ConfigDict, source: LksSource) -> str:
+def data_name(data: SlideDataSettings, source: LksSource) -> str:
     """What a table is headed with, so that no result on other slides is taken for one on LKS."""
-    if "phantom" in data:
+    if data.phantom is not None:
         return "phantom (synthetic slides, not LKS)"
     if is_lks(data, source):
         return "LKS"
@@ -94,19 +129,14 @@ def data_name(data: ml_collections.ConfigDict, source: LksSource) -> str:
     return f"slides in LKS's layout, not LKS, which has {expected} in classes of its own sizes"
 
 
-def layout_of(data: ml_collections.ConfigDict) -> SlideLayout:
-    """How the slides are cut. Raises `InputError` for sizes that do not fit."""
-    return SlideLayout(data.grid, data.patch_side, data.shrink)
-
-
-def split_of(config: ml_collections.ConfigDict, source: LksSource) -> SlideSplit:
+def split_of(data: SlideDataSettings, settings: SlideSplitSettings, source: LksSource) -> SlideSplit:
     """The data set's own test slides, and of its training slides a stratified share to validate on.
 
     Raises `InputError` where there are too few slides for the three parts.
     """
     of_training = [index for index, split in enumerate(source.splits) if split == "train"]
     train, validation = draw_stratified(
-        [source.labels[index] for index in of_training], config.split.validation_share, config.split.seed
+        [source.labels[index] for index in of_training], settings.validation_share, settings.seed
     )
     split = SlideSplit(
         train=tuple(of_training[position] for position in train),
@@ -116,7 +146,7 @@ def split_of(config: ml_collections.ConfigDict, source: LksSource) -> SlideSplit
     for part, indices in dataclasses.asdict(split).items():
         if not indices:
             raise InputError(
-                f"{config.data.data_dir}: no slide to {PURPOSES[part]}, expected two or more training slides of a "
+                f"{data.data_dir}: no slide to {PURPOSES[part]}, expected two or more training slides of a "
                 "class and one or more test slides: prepare more slides"
             )
     return split

@@ -4,46 +4,35 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
+import optax
+from jaxtyping import UInt8
 
-from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
-from experiments.runs.slides import SlideSplit, layout_of, open_slides, phantom_of, split_of
+from experiments.runs.slides import SlideSplit, open_slides, split_of
+from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.core.settings import settings_from
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics, appearance_of
 from medssl_jax.data.slide_batches import batch_rows, slide_batches
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.inference.selective import RULES, SelectiveClassifier, SelectiveSettings, check_settings
-from medssl_jax.metrics.sos_methods import METHODS
-from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
-from medssl_jax.models.sos_networks import JOINS, SosNetworks, make_networks, measure_intensities
+from medssl_jax.inference.selective import SelectiveClassifier
+from medssl_jax.models.pretrained import read_resnet18
+from medssl_jax.models.sos_networks import Intensities, SosNetworks, measure_intensities
 from medssl_jax.parallel.sharding import DataParallel, data_parallel
 from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.config_checks import (
-    COMMON,
-    LARGEST_BATCH,
-    LARGEST_WIDTH,
-    SHARE,
-    SWITCH,
-    WEIGHT,
-    check_each,
-    check_together,
-    each,
-    number,
-    one_of,
-    whole,
-)
-from medssl_jax.train.load_run import load_run
+from medssl_jax.train.load_run import MEASURED, load_run
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.records import Records, Watch, unwatched
 from medssl_jax.train.rng import stream_key
-from medssl_jax.train.sos_step import SosSettings, first_extra, sos_step
+from medssl_jax.train.sos_step import first_extra, sos_step
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.trainer import Batches, Schedule, Trainer
 from medssl_jax.train.workdir import claim_workdir, record_split
@@ -51,35 +40,54 @@ from medssl_jax.train.workdir import claim_workdir, record_split
 FETCHED_AHEAD = 2  # batches; those of LKS are large
 
 
-class TrainedMethod(NamedTuple):
-    """A trained method; its `config` knows intensities and appearance of the slides it was trained on."""
+class TrainingSlides(NamedTuple):
+    """What was measured on the slides that a method was trained on."""
 
-    config: ml_collections.ConfigDict
+    intensities: Intensities
+    appearance: AppearanceStatistics
+
+    def as_json(self) -> dict[str, Any]:
+        """Names and numbers, as a checkpoint keeps them."""
+        return {"intensities": self.intensities._asdict(), "appearance": self.appearance.as_json()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "TrainingSlides":
+        """Reads what `as_json` gave."""
+        return cls(Intensities(**content["intensities"]), AppearanceStatistics.from_json(content["appearance"]))
+
+
+class TrainedMethod(NamedTuple):
+    """A trained method. `config` is what it was trained by, `settings` what it is used by."""
+
+    config: Mapping[str, Any]
+    settings: SosConfig
     step: int
     params: Any
-    networks: SosNetworks
+    training_slides: TrainingSlides
+
+    @property
+    def networks(self) -> SosNetworks:
+        """Those that `params` are of."""
+        return self.settings.networks(self.training_slides.intensities)
 
     @property
     def layout(self) -> SlideLayout:
         """How its slides are cut."""
-        return layout_of(self.config.data)
+        return self.settings.data.layout
 
-    @property
-    def training_appearance(self) -> AppearanceStatistics | None:
-        """How the slides looked that it was trained on; a run of an older version does not know."""
-        found = self.config.get("training_slides")
-        return None if found is None else AppearanceStatistics.from_json(found.to_dict())
-
-    def used_as(self, config: ml_collections.ConfigDict) -> "TrainedMethod":
-        """The same networks with the inference of another config."""
-        own = ml_collections.ConfigDict(self.config.to_dict())
-        own.inference, own.method.name = config.inference, config.method.name
-        return self._replace(config=own)
+    def used_as(self, settings: SosConfig) -> "TrainedMethod":
+        """The same networks with the inference of other settings."""
+        method = dataclasses.replace(self.settings.method, name=settings.method.name)
+        return self._replace(settings=dataclasses.replace(self.settings, inference=settings.inference, method=method))
 
     def classifier(self, rule: str | None = None) -> SelectiveClassifier:
         """The method on slides, by another rule than its own where one is given."""
-        settings = _selective_settings(self.config, rule or self.config.inference.rule)
-        return SelectiveClassifier(self.networks, self.params, self.layout, settings)
+        inference, data = self.settings.inference, self.settings.data
+        if rule is not None:
+            inference = dataclasses.replace(inference, rule=rule)
+        return SelectiveClassifier(
+            *(self.networks, self.params, data.layout, inference), background_threshold=data.background_threshold
+        )
 
 
 def train_method(
@@ -93,33 +101,33 @@ def train_method(
     Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config or cannot be
     written.
     """
-    check_config(config)
+    settings = settings_from(SosConfig, config)
     claim_workdir(workdir, config)
-    source = open_slides(config.data)
-    split = split_of(config, source)
+    source = open_slides(settings.data)
+    split = split_of(settings.data, settings.split, source)
     record = {"data_fingerprint": source.fingerprint}
-    if config.model.pretrained:
-        record["pretrained_sha256"] = _file_digest(config.model.pretrained)
+    if settings.model.pretrained:
+        record["pretrained_sha256"] = _file_digest(settings.model.pretrained)
     names = {part: [source.names[index] for index in indices] for part, indices in dataclasses.asdict(split).items()}
     record_split(workdir, names | record)
-    config = with_training_slides(config, source, split.train)
-    state = _train(config, source, split.train, workdir, watch)
-    return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config)), source, split
+    slides = measure_slides(source, split.train)
+    state = _train(config, settings, source, split.train, slides, workdir, watch)
+    method = TrainedMethod(config.to_dict(), settings, int(state.step), state.params_to_evaluate, slides)
+    return method, source, split
 
 
 def load_method(checkpoint: Path) -> TrainedMethod:
     """The method of a finished or running training, from its workdir or the folder `checkpoints` in it."""
-    config, state = load_run(checkpoint, fresh_state, command="experiments.sos")
-    return TrainedMethod(config, int(state.step), state.params_to_evaluate, networks_of(config))
+    run = load_run(checkpoint, SosConfig, fresh_state)
+    slides = TrainingSlides.from_json(run.measured["training_slides"])
+    return TrainedMethod(run.config, run.settings, int(run.state.step), run.state.params_to_evaluate, slides)
 
 
-def with_training_slides(
-    config: ml_collections.ConfigDict, source: LksSource, train: Sequence[int]
-) -> ml_collections.ConfigDict:
-    """The config with `training_slides`, their appearance, and with their mean and deviation, unless it has its own."""
+def measure_slides(source: LksSource, train: Sequence[int]) -> TrainingSlides:
+    """The intensities and the appearance of the slides that are trained on."""
     appearances: list[Appearance] = []
 
-    def images():
+    def images() -> Iterator[UInt8[np.ndarray, "s s"]]:
         for index in progress_bar("measuring", "slides")(train):
             with source.slide(index) as slide:
                 image = slide.low_resolution()
@@ -128,17 +136,8 @@ def with_training_slides(
             )
             yield image
 
-    measured = measure_intensities(images())
-    config = ml_collections.ConfigDict(config.to_dict())
-    if config.model.intensity_deviation <= 0:
-        config.model.intensity_mean, config.model.intensity_deviation = measured
-    config.training_slides = AppearanceStatistics.of(appearances).as_json()
-    return config
-
-
-def networks_of(config: ml_collections.ConfigDict) -> SosNetworks:
-    """The networks that the method of a config has."""
-    return make_networks(config, layout_of(config.data), classes=len(CLASSES))
+    intensities = measure_intensities(images())
+    return TrainingSlides(intensities, AppearanceStatistics.of(appearances))
 
 
 def training_of(config: ml_collections.ConfigDict) -> str:
@@ -150,170 +149,79 @@ def training_of(config: ml_collections.ConfigDict) -> str:
     return json.dumps(fields, sort_keys=True)
 
 
-RANGES = {
-    **COMMON,
-    "data.grid": whole(1, 4096),
-    "data.patch_side": whole(1, 2**16),
-    "data.shrink": whole(1, 2**16),
-    "data.background_threshold": number(0, 255),
-    "split.validation_share": number(0, 1, above=True, below=True),
-    "batches.slides": whole(1, LARGEST_BATCH),
-    "batches.chunk": whole(0, LARGEST_BATCH),
-    "batches.symmetries": SWITCH,
-    "batches.loader_threads": whole(1, 1024),
-    **{f"model.{network}_features": each(whole(1, LARGEST_WIDTH)) for network in ("low", "high", "policy")},
-    **{f"model.{network}_blocks": each(whole(0, 1024)) for network in ("low", "high", "policy")},
-    "model.low_stem_block": whole(0, 2**16),
-    "model.high_stem_block": whole(0, 2**16),
-    "model.attention_features": whole(1, LARGEST_WIDTH),
-    "model.intensity_mean": number(0, 1),
-    "model.intensity_deviation": number(0, 1),  # 0: both are measured
-    "method.name": one_of(METHODS),
-    **{f"method.{name}": SWITCH for name in ("use_low", "use_high", "use_policy")},
-    **{f"method.{name}": SWITCH for name in ("stop_feature", "stop_paradoxical_low")},
-    "method.join": one_of(JOINS),
-    **{f"method.{name}_weight": WEIGHT for name in ("low", "high", "paradoxical", "hesitant", "hurried")},
-    "method.c": SHARE,
-    "method.eps": SHARE,
-    "method.policy_weight": WEIGHT,
-    "method.entropy_weight": WEIGHT,
-    "method.baseline_decay": number(0, 1, below=True),
-    "optimiser.accumulate": whole(1),
-    "inference.rule": one_of(RULES),
-    "inference.c": SHARE,
-    "inference.slide_batch": whole(1, LARGEST_BATCH),
-    "inference.patch_batch": whole(1, LARGEST_BATCH),
-}
-
-
-def check_config(config: ml_collections.ConfigDict) -> None:
-    """Raises `InputError` for settings that would fail or mislead only later."""
-    check_each(config, RANGES)
-    method, model, optimiser, logging = config.method, config.model, config.optimiser, config.logging
-    chance = 1 / len(CLASSES)
-    executive = method.use_low and method.use_high and max(method.hesitant_weight, method.hurried_weight) > 0
-    expectations = (
-        *(
-            (
-                f"model.{name}_blocks",
-                len(model[f"{name}_blocks"]) == len(model[f"{name}_features"]),
-                f"as many as model.{name}_features",
-            )
-            for name in ("low", "high", "policy")
-        ),
-        (
-            "model.pretrained",
-            not model.pretrained or _is_resnet18(model),
-            f"nothing, or features {FEATURES} and blocks {BLOCKS} of all three networks, with stem_block 0",
-        ),
-        ("method.use_low", method.use_low or method.use_high, "True where method.use_high is False"),
-        ("method.use_policy", not method.use_policy or (method.use_low and method.use_high), "False without both"),
-        (
-            "method.c",
-            not executive or chance < method.c < method.c + method.eps <= 1,
-            f"more than 1/{len(CLASSES)}, and below 1 by method.eps ({method.eps}) or more",
-        ),
-        ("method.eps", not executive or method.eps > 0, "more than 0"),
-        ("steps", config.steps % optimiser.accumulate == 0, "a multiple of optimiser.accumulate"),
-        (
-            "optimiser.ema_decay",
-            optimiser.accumulate == 1 or optimiser.ema_decay == 0,
-            "0 where optimiser.accumulate is above 1: an average would move with every step, not every update",
-        ),
-        ("logging.save_every", logging.save_every % logging.log_every == 0, "a multiple of log_every"),
-        ("logging.save_every", logging.save_every % optimiser.accumulate == 0, "a multiple of optimiser.accumulate"),
-    )
-    check_together(config, expectations)
-    if "phantom" in config.data:
-        phantom_of(config.data)
-    # What only networks and classifier can tell: whether stems, joins and the rule fit.
-    rehearsal = ml_collections.ConfigDict(config.to_dict())
-    rehearsal.model.intensity_deviation = rehearsal.model.intensity_deviation or 1.0
-    check_settings(networks_of(rehearsal), _selective_settings(rehearsal, config.inference.rule))
-
-
-def _is_resnet18(model):
-    features = {tuple(model[f"{name}_features"]) for name in ("low", "high", "policy")}
-    blocks = {tuple(model[f"{name}_blocks"]) for name in ("low", "high", "policy")}
-    return features == {FEATURES} and blocks == {BLOCKS} and not model.low_stem_block and not model.high_stem_block
-
-
-def _file_digest(path):
+def _file_digest(path: str) -> str:
     read_resnet18(path)  # what is wrong with it is said before anything is computed
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _train(config, source, indices, workdir, watch) -> TrainState:
-    sharding = sharding_of(config, jax.devices())
+def _train(
+    config: ml_collections.ConfigDict,
+    settings: SosConfig,
+    source: LksSource,
+    indices: Sequence[int],
+    slides: TrainingSlides,
+    workdir: Path,
+    watch: Watch,
+) -> TrainState:
+    sharding = sharding_of(settings, jax.devices())
     train_step = sharding.jit_step(
         functools.partial(
             sos_step,
-            networks=networks_of(config),
-            optimiser=make_optimiser(config.optimiser, config.steps),
-            settings=method_settings(config),
+            networks=settings.networks(slides.intensities),
+            optimiser=optimiser_of(settings),
+            settings=settings.step_settings,
             sharding=sharding,
         )
     )
     rows = slide_batches(
         source,
         indices,
-        batch=config.batches.slides,
-        patches=config.method.use_high,
-        symmetries=config.batches.symmetries,
-        seed=config.seed,
+        batch=settings.batches.slides,
+        patches=settings.method.use_high,
+        symmetries=settings.batches.symmetries,
+        seed=settings.seed,
         host_rows=sharding.host_rows,
     )
 
     def names_at(position: int) -> dict[str, list[str]]:
-        rows = batch_rows(indices, position, batch=config.batches.slides, seed=config.seed)
+        rows = batch_rows(indices, position, batch=settings.batches.slides, seed=settings.seed)
         return {"slides": [source.names[index] for index in rows]}
 
+    logging, kept = settings.logging, config.to_dict() | {MEASURED: {"training_slides": slides.as_json()}}
     return Trainer(
-        init_state=lambda: _first_state(config),
+        init_state=lambda: _first_state(settings),
         train_step=train_step,
-        batches=Batches(rows, names_at, threads=config.batches.loader_threads, fetched_ahead=FETCHED_AHEAD),
+        batches=Batches(rows, names_at, threads=settings.batches.loader_threads, fetched_ahead=FETCHED_AHEAD),
         sharding=sharding,
-        schedule=Schedule(config.steps, log_every=config.logging.log_every, save_every=config.logging.save_every),
-        checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=config.logging.keep_checkpoints),
+        schedule=Schedule(settings.steps, log_every=logging.log_every, save_every=logging.save_every),
+        checkpoints=Checkpoints(workdir / "checkpoints", config=kept, keep=logging.keep_checkpoints),
         records=Records(workdir, config, watch=watch),
     ).train()
 
 
-def sharding_of(config: ml_collections.ConfigDict, devices: Sequence[jax.Device]) -> DataParallel:
+def sharding_of(settings: SosConfig, devices: Sequence[jax.Device]) -> DataParallel:
     """Those of `devices` that share the batch. Raises `InputError` where more hosts than slides would."""
-    return data_parallel(devices, batches=[config.batches.slides])
+    return data_parallel(devices, batches=[settings.batches.slides])
 
 
-def _first_state(config) -> TrainState:
+def optimiser_of(settings: SosConfig) -> optax.GradientTransformation:
+    """The optimiser of a config, which updates once in `optimiser.accumulate` steps."""
+    return make_optimiser(settings.optimiser, settings.steps, accumulate=settings.optimiser.accumulate)
+
+
+def _first_state(settings: SosConfig) -> TrainState:
     """The state that training begins with: only here pretrained weights are read."""
-    backbone = read_resnet18(config.model.pretrained) if config.model.pretrained else None
-    return fresh_state(config, backbone)
+    backbone = read_resnet18(settings.model.pretrained) if settings.model.pretrained else None
+    return fresh_state(settings, backbone)
 
 
-def fresh_state(config: ml_collections.ConfigDict, backbone: Any = None) -> TrainState:
+def fresh_state(settings: SosConfig, backbone: Any = None) -> TrainState:
     """The state before the first step, with the weights of a ResNet-18 where a `backbone` is given."""
-    networks = networks_of(config)
-    params = networks.init(stream_key(config.seed, "init", 0))
+    networks = settings.networks(UNIT_INTENSITIES)
+    params = networks.init(stream_key(settings.seed, "init", 0))
     return TrainState.create(
         params if backbone is None else networks.with_backbone(params, backbone),
-        make_optimiser(config.optimiser, config.steps),
-        keep_ema=config.optimiser.ema_decay > 0,
+        optimiser_of(settings),
+        keep_ema=settings.optimiser.ema_decay > 0,
         extra=first_extra(networks),
     )
-
-
-def _selective_settings(config, rule) -> SelectiveSettings:
-    return SelectiveSettings(
-        rule=rule,
-        c=config.inference.c,
-        slide_batch=config.inference.slide_batch,
-        patch_batch=config.inference.patch_batch,
-        background_threshold=config.data.background_threshold,
-    )
-
-
-def method_settings(config: ml_collections.ConfigDict) -> SosSettings:
-    """What a config says of the training step."""
-    derived = {"seed": config.seed, "chunk": config.batches.chunk, "ema_decay": config.optimiser.ema_decay}
-    names = [field.name for field in dataclasses.fields(SosSettings)]
-    return SosSettings(**{name: derived[name] if name in derived else config.method[name] for name in names})

@@ -43,9 +43,9 @@ def evaluate(
     return {
         name: Evaluation(
             name=name,
-            seed=method.config.seed,
-            rule=method.config.inference.rule,
-            c=method.config.inference.c,
+            seed=method.settings.seed,
+            rule=method.settings.inference.rule,
+            c=method.settings.inference.c,
             names=tuple(result.name for result in by_name[name]),
             predicted=np.array([result.label for result in by_name[name]]),
             sent=_sent(by_name[name]),
@@ -55,8 +55,8 @@ def evaluate(
             raw_seconds=_seconds(raw_by_name[name]) if raw_by_name else None,
             parameters=sum(leaf.size for leaf in jax.tree.leaves(method.params)),
             peak_memory_bytes=classifiers[name].peak_memory_bytes,
-            slide_batch=method.config.inference.slide_batch,
-            patch_batch=method.config.inference.patch_batch,
+            slide_batch=method.settings.inference.slide_batch,
+            patch_batch=method.settings.inference.patch_batch,
         )
         for name, method in methods.items()
     }
@@ -84,7 +84,7 @@ def classify_in_turn(
 
 def raw_slides(method: TrainedMethod, source: LksSource, indices: Sequence[int]) -> list[OpenSlide]:
     """The slides as they were downloaded; none where `data.manual_dir` does not hold them any more."""
-    folder = Path(method.config.data.manual_dir)
+    folder = Path(method.settings.data.manual_dir)
     if not lks_files.is_there(folder):
         return []
     paths = {(slide.split, slide.name): slide.path for slide in lks_files.find_slides(folder)}

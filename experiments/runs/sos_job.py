@@ -29,7 +29,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
 
 def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, watch: Watch) -> None:
     method, source, split = train_method(config, workdir, watch=watch)
-    name = config.method.name
+    data, name = method.settings.data, method.settings.method.name
     evaluations = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))
     if not hosts.is_first():
         return
@@ -37,10 +37,10 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, watch:
         workdir,
         {name: [evaluations[name]]},
         CLASSES,
-        is_lks=is_lks(config.data, source),
-        needs_high=needs_high_resolution(config.data, evaluations[name].names),
+        is_lks=is_lks(data, source),
+        needs_high=needs_high_resolution(data, evaluations[name].names),
     )
-    print(f"\n{data_name(config.data, source)}, {len(split.test)} test slides\n\n{summary}\nwritten to {workdir}")
+    print(f"\n{data_name(data, source)}, {len(split.test)} test slides\n\n{summary}\nwritten to {workdir}")
 
 
 def slides_in(results: Path) -> bytes:

@@ -2,32 +2,44 @@
 
 import dataclasses
 import math
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int16
 
+from medssl_jax.core.settings import LARGEST_BATCH, LARGEST_SIDE, SHARE, Settings, each, number, one_of, whole, within
 from medssl_jax.data.crop_cache import OUTSIDE_HU, CachedScan
 from medssl_jax.data.preparation import HU_RANGE
 from medssl_jax.detection.symmetries import GROUPS
 
 
-@dataclasses.dataclass(frozen=True)
-class PatchSettings:
-    """How patches are drawn; sides and jitter in voxels of 1 mm.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchSettings(Settings):
+    """How patches are drawn, and how many at a time; sides and jitter in voxels of 1 mm."""
 
-    `keep_hidden_boxes` leaves the boxes on patches that count as unlabelled, so that their targets can be judged.
-    """
+    section: ClassVar[str] = "patches"
+    side: int = within(whole(1, LARGEST_SIDE))
+    labelled_batch: int = within(whole(1, LARGEST_BATCH))
+    unlabelled_batch: int = within(whole(0, LARGEST_BATCH))
+    max_objects: int = within(whole(1, 1024))
+    nodule_share: float = within(SHARE)
+    jitter: int = within(whole(0, LARGEST_SIDE))
+    scale_range: tuple[float, float] = within(each(number(0.1, 10), least=2, most=2))
+    symmetry_group: str = within(one_of(GROUPS))
+    loader_threads: int = within(whole(1, 1024))
 
-    side: int
-    max_objects: int
-    nodule_share: float
-    jitter: int
-    scale_range: tuple[float, float]
-    symmetry_group: str
-    keep_hidden_boxes: bool = False
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = self.scale_range
+        self.expect("scale_range", low <= high, "two numbers, the smaller first")
+        self.expect(
+            "jitter",
+            self.jitter * high <= self.side / 2,
+            f"at most {int(self.side / 2 / high)}, half of patches.side over the larger scale, so that the nodule "
+            "lies in its patch",
+        )
 
     @property
     def window(self) -> int:
@@ -62,9 +74,11 @@ def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSet
     return _cut(scan, _place_in_lungs(scan, rng), rng, settings)
 
 
-def draw_unlabelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, Any]:
-    """A patch anywhere in the lungs; no label of the scan is looked at, and none handed on unless asked for."""
-    if not settings.keep_hidden_boxes:
+def draw_unlabelled(
+    scan: CachedScan, rng: np.random.Generator, settings: PatchSettings, *, keep_boxes: bool = False
+) -> dict[str, Any]:
+    """A patch anywhere in the lungs; no label of the scan is looked at, and none handed on unless told to."""
+    if not keep_boxes:
         scan = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.zeros((0, 6), np.float32))
     return _cut(scan, _place_in_lungs(scan, rng), rng, settings)
 

@@ -4,6 +4,7 @@ Every row is a function of (seed, stream, position in the global shuffle): neith
 the stream resumes anywhere at no cost.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,16 +23,16 @@ def patch_batches(
     labelled: Sequence[str],
     unlabelled: Sequence[str],
     *,
-    labelled_batch: int,
-    unlabelled_batch: int,
     settings: PatchSettings,
     seed: int,
+    keep_hidden_boxes: bool = False,
     host_rows: Callable[[int], range] = range,
 ) -> grain.MapDataset:
     """Batch i holds `{"labelled": PatchBatch, "unlabelled": PatchBatch}`; without an unlabelled batch, only the first.
 
     Each stream goes through its scans in a new order every time round, one patch a scan. Of a batch of n rows, those
-    that `host_rows(n)` names are read.
+    that `host_rows(n)` names are read. `keep_hidden_boxes` leaves the boxes on patches that count as unlabelled, so
+    that their targets can be judged.
     """
 
     def stream(series_uids: Sequence[str], draw: Draw, batch: int, stream_seed: int) -> grain.MapDataset:
@@ -40,9 +41,10 @@ def patch_batches(
 
         return batch_on_host(shuffled(series_uids, stream_seed).random_map(cut), batch, host_rows(batch))
 
-    streams = {"labelled": stream(labelled, draw_labelled, labelled_batch, 2 * seed)}
-    if unlabelled_batch:
-        streams["unlabelled"] = stream(unlabelled, draw_unlabelled, unlabelled_batch, 2 * seed + 1)
+    streams = {"labelled": stream(labelled, draw_labelled, settings.labelled_batch, 2 * seed)}
+    if settings.unlabelled_batch:
+        draw = functools.partial(draw_unlabelled, keep_boxes=keep_hidden_boxes)
+        streams["unlabelled"] = stream(unlabelled, draw, settings.unlabelled_batch, 2 * seed + 1)
     # Streams repeat for as many elements as Python can count, so the larger batch has fewer.
     shortest = min(map(len, streams.values()))
     zipped = grain.experimental.ZipMapDataset([stream.slice(slice(shortest)) for stream in streams.values()])
@@ -50,18 +52,12 @@ def patch_batches(
 
 
 def batch_rows(
-    labelled: Sequence[str],
-    unlabelled: Sequence[str],
-    position: int,
-    *,
-    labelled_batch: int,
-    unlabelled_batch: int,
-    seed: int,
+    labelled: Sequence[str], unlabelled: Sequence[str], position: int, *, settings: PatchSettings, seed: int
 ) -> dict[str, list[str]]:
     """The series of each row of the batch at `position`, by stream."""
     parts = {
-        "labelled": (labelled, labelled_batch, 2 * seed),
-        "unlabelled": (unlabelled, unlabelled_batch, 2 * seed + 1),
+        "labelled": (labelled, settings.labelled_batch, 2 * seed),
+        "unlabelled": (unlabelled, settings.unlabelled_batch, 2 * seed + 1),
     }
     return {
         name: [shuffled(series_uids, stream_seed)[position * batch + row] for row in range(batch)]

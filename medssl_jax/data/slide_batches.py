@@ -4,18 +4,31 @@ Every row is a function of (seed, position in the global shuffle): neither threa
 resumes anywhere at no cost.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import grain
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from medssl_jax.core.settings import LARGEST_BATCH, SWITCH, Settings, whole, within
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.global_stream import batch_on_host, shuffled
 from medssl_jax.imaging.slides import Slide, SlideLayout
 
 SYMMETRIES = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlideBatchSettings(Settings):
+    """How many slides make a batch, how they are turned, and how many of their patches are encoded at a time."""
+
+    section: ClassVar[str] = "batches"
+    slides: int = within(whole(1, LARGEST_BATCH))
+    chunk: int = within(whole(0, LARGEST_BATCH))
+    symmetries: bool = within(SWITCH)
+    loader_threads: int = within(whole(1, 1024))
 
 
 @runtime_checkable

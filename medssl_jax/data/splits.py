@@ -2,11 +2,30 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import MANY, SEED, Settings, each, whole, within
 from medssl_jax.data.scan_metadata import ScanMetadata
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitSettings(Settings):
+    """How many scans of which subsets are trained on, and which are tested on; -1 is all of them."""
+
+    section: ClassVar[str] = "split"
+    seed: int = within(SEED)
+    train_subsets: tuple[int, ...] = within(each(whole(0), most=MANY))
+    test_subsets: tuple[int, ...] = within(each(whole(0), most=MANY))
+    labelled: int = within(whole(-1))
+    unlabelled: int = within(whole(0))
+    unlabelled_extra: int = within(whole(-1))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect("labelled", self.labelled != 0, "1 or more, or -1 for all")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, one_of, whole, within
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
 from medssl_jax.losses.confidence import switches
@@ -30,19 +31,19 @@ HIGH_STAGES = ("patch_read", "high_network")
 KEPT_PROGRAMS = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class SelectiveSettings:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectiveSettings(Settings):
     """The way through slides; `experiments/configs/sos.py` explains each field.
 
     `rule` is who decides: `low` and `high` always take that network's answer, `confidence` is SOS's switch at `c`,
     `policy` is RDMS's.
     """
 
-    rule: str
-    c: float
-    slide_batch: int
-    patch_batch: int
-    background_threshold: float
+    section: ClassVar[str] = "inference"
+    rule: str = within(one_of(RULES))
+    c: float = within(SHARE)
+    slide_batch: int = within(whole(1, LARGEST_BATCH))
+    patch_batch: int = within(whole(1, LARGEST_BATCH))
 
 
 class SlideResult(NamedTuple):
@@ -74,14 +75,24 @@ class SelectiveClassifier:
     """Classifies slides; those that the LRN settles never have a patch decoded.
 
     Memory is bounded by one batch of low-resolution images, one of patches, a few bands of one slide, and the features
-    of a batch of slides. Compiling is left out of all measured times.
+    of a batch of slides. Compiling is left out of all measured times. Patches whose mean is at most
+    `background_threshold` grey levels are not looked at.
 
     Raises `InputError` where the rule does not fit the networks.
     """
 
-    def __init__(self, networks: SosNetworks, params: Any, layout: SlideLayout, settings: SelectiveSettings):
-        check_settings(networks, settings)
+    def __init__(
+        self,
+        networks: SosNetworks,
+        params: Any,
+        layout: SlideLayout,
+        settings: SelectiveSettings,
+        *,
+        background_threshold: float,
+    ):
+        check_networks(networks, settings)
         self._networks, self._layout, self._settings = networks, layout, settings
+        self._background_threshold = background_threshold
         self._params = jax.device_put(params)
         self._programs: dict[str, jax.stages.Compiled] = {}
 
@@ -167,7 +178,7 @@ class SelectiveClassifier:
         passage.foreground = np.concatenate(foreground_rows)
 
     def _foreground(self, low_resolution: UInt8[np.ndarray, "rows columns"]) -> Bool[np.ndarray, " patches"]:
-        return foreground_patches(low_resolution, self._layout, self._settings.background_threshold)
+        return foreground_patches(low_resolution, self._layout, self._background_threshold)
 
     def _finish(self, passage: "_Passage") -> SlideResult:
         high_probability = attention = None
@@ -267,27 +278,20 @@ def _begin_each(slides: Iterable[Slide]) -> Iterator[_Passage]:
         yield _Passage(slide, {"low_resolution_read": watch.seconds()})
 
 
-def check_settings(networks: SosNetworks, settings: SelectiveSettings) -> None:
-    """Raises `InputError` where the rule does not fit the networks, or a number is out of range."""
+def check_networks(networks: SosNetworks, settings: SelectiveSettings) -> None:
+    """Raises `InputError` where the rule does not fit the networks."""
     needed: dict[str, dict[str, Any]] = {
         "low": {"low": networks.lrn},
         "high": {"high": networks.hrn},
         "confidence": {"low": networks.lrn, "high": networks.hrn},
         "policy": {"low": networks.lrn, "high": networks.hrn, "policy": networks.policy_network},
     }
-    if settings.rule not in RULES:
-        raise InputError(f"config field inference.rule is {settings.rule}, expected one of {', '.join(RULES)}")
     for name, network in needed[settings.rule].items():
         if network is None:
             raise InputError(
                 f"config field inference.rule is {settings.rule}, which needs the {name} network: "
                 f"set method.use_{name}, or choose another rule"
             )
-    if not 0 <= settings.c <= 1:
-        raise InputError(f"config field inference.c is {settings.c}, expected 0 to 1")
-    for name in ("slide_batch", "patch_batch"):
-        if getattr(settings, name) < 1:
-            raise InputError(f"config field inference.{name} is {getattr(settings, name)}, expected 1 or more")
 
 
 def _fill_up(images: Sequence[UInt8[np.ndarray, "side side"]], count: int) -> UInt8[np.ndarray, "{count} side side"]:

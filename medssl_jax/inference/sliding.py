@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int16, UInt8
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
+from medssl_jax.core.settings import LARGEST_BATCH, LARGEST_SIDE, SHARE, Settings, number, whole, within
 from medssl_jax.data.patches import cut_window, normalise_hu
 from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.boxes import decode_boxes
@@ -25,18 +26,19 @@ from medssl_jax.detection.prediction import Prediction
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 
 
-@dataclasses.dataclass(frozen=True)
-class SlidingSettings:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlidingSettings(Settings):
     """The way through a scan; `experiments/configs/focalmix.py` explains each field."""
 
-    overlap: int
-    window_batch: int
-    candidates: int
-    window_detections: int
-    scan_candidates: int
-    score_threshold: float
-    nms_iou: float
-    marks: int
+    section: ClassVar[str] = "inference"
+    overlap: int = within(whole(0, LARGEST_SIDE))
+    window_batch: int = within(whole(1, LARGEST_BATCH))
+    candidates: int = within(whole(1))
+    window_detections: int = within(whole(1, 2**16))
+    scan_candidates: int = within(whole(1, 2**16))
+    score_threshold: float = within(number(0, 1, above=True))
+    nms_iou: float = within(SHARE)
+    marks: int = within(whole(1, 2**16))
 
 
 class ScanDetections(NamedTuple):

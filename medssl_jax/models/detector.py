@@ -1,16 +1,68 @@
 """The detector of a config: network, anchors and how to apply them."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 from jaxtyping import Array, Float
 
+from medssl_jax.core.settings import (
+    LARGEST_SIDE,
+    LARGEST_WIDTH,
+    MANY,
+    SWITCH,
+    Settings,
+    each,
+    number,
+    one_of,
+    whole,
+    within,
+)
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.models.fpn3d import FPN3D
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DetectorSettings(Settings):
+    """Sizes of the network."""
+
+    section: ClassVar[str] = "model"
+    stem_features: int = within(whole(0, LARGEST_WIDTH))
+    features: tuple[int, ...] = within(each(whole(1, LARGEST_WIDTH), most=10))
+    blocks: tuple[int, ...] = within(each(whole(1, 1024), most=10))
+    pyramid_features: int = within(whole(1, LARGEST_WIDTH))
+    head_depth: int = within(whole(0, 1024))
+    prior: float = within(number(0, 1, above=True, below=True))
+    remat: bool = within(SWITCH)
+    dtype: str = within(one_of(("float32", "bfloat16")))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect("blocks", len(self.blocks) == len(self.features), "as many as model.features")
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the backbone's stages, in voxels."""
+        return tuple(2 ** (stage + 1) for stage in range(len(self.features)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnchorSettings(Settings):
+    """Where anchors stand, how large they are, and which of them are nodules."""
+
+    section: ClassVar[str] = "anchors"
+    strides: tuple[int, ...] = within(each(whole(1, LARGEST_SIDE)))
+    sides_mm: tuple[tuple[float, ...], ...] = within(each(each(number(0, LARGEST_SIDE, above=True), most=MANY)))
+    positive_iou: float = within(number(0, 1, above=True))
+    ignored_iou: float = within(number(0, 1, above=True))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect("sides_mm", len(self.strides) == len(self.sides_mm), "as many as anchors.strides")
+        self.expect("strides", len(set(self.strides)) == len(self.strides), "each stride once")
+        self.expect("ignored_iou", self.ignored_iou <= self.positive_iou, "above 0, at most positive_iou")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +83,18 @@ class Detector:
         return prediction
 
 
-def make_detector(config: ml_collections.ConfigDict) -> Detector:
-    """Reads `patches.side`, `anchors` and `model`. Raises `InputError` where side and strides do not fit."""
-    anchors, model = config.anchors, config.model
-    levels = tuple(
-        AnchorLevel(stride, tuple(sides)) for stride, sides in zip(anchors.strides, anchors.sides_mm, strict=True)
-    )
+def make_detector(model: DetectorSettings, anchors: AnchorSettings, *, patch_side: int) -> Detector:
+    """The detector for patches of one side, in voxels. Raises `InputError` where side and strides do not fit."""
+    levels = tuple(AnchorLevel(stride, sides) for stride, sides in zip(anchors.strides, anchors.sides_mm, strict=True))
     network = FPN3D(
         levels=levels,
         stem_features=model.stem_features,
-        features=tuple(model.features),
-        blocks=tuple(model.blocks),
+        features=model.features,
+        blocks=model.blocks,
         pyramid_features=model.pyramid_features,
         head_depth=model.head_depth,
         prior=model.prior,
         remat=model.remat,
         dtype=jnp.dtype(model.dtype),
     )
-    return Detector(network, AnchorGrid(config.patches.side, levels))
+    return Detector(network, AnchorGrid(patch_side, levels))

@@ -2,20 +2,112 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import (
+    LARGEST_WIDTH,
+    SHARE,
+    SWITCH,
+    TEXT,
+    WEIGHT,
+    Settings,
+    each,
+    number,
+    one_of,
+    whole,
+    within,
+)
 from medssl_jax.imaging.slides import SlideLayout
+from medssl_jax.metrics.sos_methods import METHODS
+from medssl_jax.models.pretrained import BLOCKS, FEATURES
 from medssl_jax.models.resnet2d import ResNet2D
 
 JOINS = ("add", "concat", "none")
+
+
+NETWORKS = ("low", "high", "policy")
+_FEATURES, _BLOCKS = each(whole(1, LARGEST_WIDTH)), each(whole(0, 1024))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SosModelSettings(Settings):
+    """Sizes of the three networks; a `deviation` of 0: intensities are measured when training starts."""
+
+    section: ClassVar[str] = "model"
+    low_features: tuple[int, ...] = within(_FEATURES)
+    low_blocks: tuple[int, ...] = within(_BLOCKS)
+    low_stem_block: int = within(whole(0, 2**16))
+    high_features: tuple[int, ...] = within(_FEATURES)
+    high_blocks: tuple[int, ...] = within(_BLOCKS)
+    high_stem_block: int = within(whole(0, 2**16))
+    policy_features: tuple[int, ...] = within(_FEATURES)
+    policy_blocks: tuple[int, ...] = within(_BLOCKS)
+    pretrained: str = within(TEXT)
+    attention_features: int = within(whole(1, LARGEST_WIDTH))
+    intensity_mean: float = within(SHARE)
+    intensity_deviation: float = within(SHARE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in NETWORKS:
+            fits = len(self.blocks_of(name)) == len(self.features_of(name))
+            self.expect(f"{name}_blocks", fits, f"as many as model.{name}_features")
+        self.expect(
+            "pretrained",
+            not self.pretrained or self._is_resnet18(),
+            f"nothing, or features {FEATURES} and blocks {BLOCKS} of all three networks, with stem_block 0",
+        )
+
+    def features_of(self, network: str) -> tuple[int, ...]:
+        """Channels of each stage."""
+        features: tuple[int, ...] = getattr(self, f"{network}_features")
+        return features
+
+    def blocks_of(self, network: str) -> tuple[int, ...]:
+        """Residual blocks of each stage."""
+        blocks: tuple[int, ...] = getattr(self, f"{network}_blocks")
+        return blocks
+
+    def _is_resnet18(self) -> bool:
+        sizes = {(self.features_of(name), self.blocks_of(name)) for name in NETWORKS}
+        return sizes == {(FEATURES, BLOCKS)} and not self.low_stem_block and not self.high_stem_block
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MethodSettings(Settings):
+    """What makes a method: its networks, how they are joined, and what they learn."""
+
+    section: ClassVar[str] = "method"
+    name: str = within(one_of(METHODS))
+    use_low: bool = within(SWITCH)
+    use_high: bool = within(SWITCH)
+    use_policy: bool = within(SWITCH)
+    join: str = within(one_of(JOINS))
+    stop_feature: bool = within(SWITCH)
+    stop_paradoxical_low: bool = within(SWITCH)
+    low_weight: float = within(WEIGHT)
+    high_weight: float = within(WEIGHT)
+    paradoxical_weight: float = within(WEIGHT)
+    hesitant_weight: float = within(WEIGHT)
+    hurried_weight: float = within(WEIGHT)
+    c: float = within(SHARE)
+    eps: float = within(SHARE)
+    policy_weight: float = within(WEIGHT)
+    entropy_weight: float = within(WEIGHT)
+    baseline_decay: float = within(number(0, 1, below=True))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect("use_low", self.use_low or self.use_high, "True where method.use_high is False")
+        self.expect("use_policy", not self.use_policy or (self.use_low and self.use_high), "False without both")
+        self.expect("join", self.use_low or self.join == "none", "none where method.use_low is False")
 
 
 class Intensities(NamedTuple):
@@ -184,36 +276,36 @@ class SosNetworks:
         return (grey_levels.astype(jnp.float32) * scale - self.intensities.mean / self.intensities.deviation)[..., None]
 
 
-def make_networks(config: ml_collections.ConfigDict, layout: SlideLayout, *, classes: int = 4) -> SosNetworks:
-    """Reads `model` and `method`.
+def make_networks(
+    model: SosModelSettings,
+    method: MethodSettings,
+    layout: SlideLayout,
+    *,
+    classes: int = 4,
+    measured: Intensities | None = None,
+) -> SosNetworks:
+    """The networks of a method; intensities are those of the `model`, where it has none, those `measured`.
 
-    Raises `InputError` where sides and stems do not fit, or `model.intensity_deviation` has not been measured.
+    Raises `InputError` where sides and stems do not fit, or there are no intensities.
     """
-    model, method = config.model, config.method
-    for field, side in (("low_stem_block", layout.low_side), ("high_stem_block", layout.patch_side)):
-        if model[field] and side % model[field]:
-            raise InputError(
-                f"config field model.{field} is {model[field]}, expected a divisor of the image side {side}, or 0"
-            )
-    if method.join not in JOINS:
-        raise InputError(f"config field method.join is {method.join}, expected one of {', '.join(JOINS)}")
-    if method.use_high and not method.use_low and method.join != "none":
-        raise InputError(f"config field method.join is {method.join}, expected none where method.use_low is False")
-    if model.intensity_deviation <= 0:
-        raise InputError(
-            f"config field model.intensity_deviation is {model.intensity_deviation}, expected more than 0: measure "
-            "the training slides first, as a training run does"
-        )
-    normalise = not model.pretrained
+    stems = {"low": model.low_stem_block, "high": model.high_stem_block, "policy": model.low_stem_block}
+    for name, side in (("low", layout.low_side), ("high", layout.patch_side)):
+        fits = not stems[name] or side % stems[name] == 0
+        model.expect(f"{name}_stem_block", fits, f"a divisor of the image side {side}, or 0")
+    model.expect(
+        "intensity_deviation",
+        model.intensity_deviation > 0 or measured is not None,
+        "more than 0: measure the training slides first, as a training run does",
+    )
+    own = Intensities(model.intensity_mean, model.intensity_deviation)
     low, high, policy = (
-        ResNet2D(tuple(model[f"{name}_features"]), tuple(model[f"{name}_blocks"]), model[stem], normalise)
-        for name, stem in (("low", "low_stem_block"), ("high", "high_stem_block"), ("policy", "low_stem_block"))
+        ResNet2D(model.features_of(name), model.blocks_of(name), stems[name], not model.pretrained) for name in NETWORKS
     )
     return SosNetworks(
         classes=classes,
         low_side=layout.low_side,
         patch_side=layout.patch_side,
-        intensities=Intensities(model.intensity_mean, model.intensity_deviation),
+        intensities=own if own.deviation > 0 or measured is None else measured,
         lrn=Lrn(low, classes) if method.use_low else None,
         encoder=high if method.use_high else None,
         hrn=Hrn(classes, model.low_features[-1], model.attention_features, method.join) if method.use_high else None,

@@ -3,7 +3,6 @@
 Read `focalmix_step` first; the functions above it are its sentences.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,38 +23,12 @@ from medssl_jax.losses.focal import soft_target_focal_loss
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
 from medssl_jax.ssl.pseudo_labels import average_views, sharpen
+from medssl_jax.train.focalmix_settings import FocalMixSettings
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.step_metrics import StepMetrics
 
 Predict = Callable[[Any, Float[Array, "b s s s 1"]], Prediction]
-
-
-@dataclasses.dataclass(frozen=True)
-class FocalMixSettings:
-    """What the config says of the method; `experiments/configs/focalmix.py` explains each field."""
-
-    seed: int
-    positive_iou: float
-    ignored_iou: float
-    negative_weight: float
-    positive_weight: float
-    gamma: float
-    box_weight: float
-    views: int
-    view_group: str
-    temperature: float
-    ramp_start: int
-    ramp_steps: int
-    image_mixup: bool
-    object_mixup: bool
-    mixing_groups: int
-    eta: float
-    object_window: int
-    object_score: float
-    object_nms_iou: float
-    ema_decay: float
-    judge_guesses: bool
 
 
 class Patches(NamedTuple):
@@ -82,8 +55,8 @@ def label_patches(batch: PatchBatch, grid: AnchorGrid, settings: FocalMixSetting
             boxes,
             valid,
             patch_side=grid.patch_side,
-            positive_iou=settings.positive_iou,
-            ignored_iou=settings.ignored_iou,
+            positive_iou=settings.anchors.positive_iou,
+            ignored_iou=settings.anchors.ignored_iou,
         )
 
     voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
@@ -103,9 +76,9 @@ def pseudo_label_patches(
 ) -> Patches:
     """Patches of scans without labels, with sharpened pseudo-labels as targets; no gradient passes."""
     voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
-    views = symmetries.draw_views(key, settings.views, symmetries.GROUPS[settings.view_group])
+    views = symmetries.draw_views(key, settings.ssl.views, symmetries.GROUPS[settings.ssl.view_group])
     probability, deltas = jax.lax.stop_gradient(average_views(predict, voxels, views, grid))
-    probability = sharpen(probability, settings.temperature)
+    probability = sharpen(probability, settings.ssl.temperature)
     find = functools.partial(_confident_objects, grid=grid, settings=settings, count=batch["valid"].shape[1])
     objects = sharding.map_rows(find, probability, deltas)  # or the compiler would gather what top-k looks through
     nobody = jnp.zeros(len(voxels))
@@ -131,18 +104,18 @@ def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Pat
     usable = patches.weight > 0
     image_key, object_key = jax.random.split(key)
     voxels, targets, weight = patches.voxels, patches.targets, patches.weight
-    if settings.image_mixup:
-        images = draw_image_mix(image_key, usable, settings.eta)
+    if settings.mixup.image:
+        images = draw_image_mix(image_key, usable, settings.mixup.eta)
         voxels, weight = mix_images(voxels, images), mix_images(weight, images)
         targets = targets._replace(
             probability=mix_images(targets.probability, images),
             ignored=targets.ignored | (targets.ignored[images.partner] & (images.weight < 1)[:, None]),
         )
-    if settings.object_mixup:
+    if settings.mixup.object:
         objects = draw_object_mix(
-            object_key, patches.boxes, patches.box_valid & usable[:, None], side=voxels.shape[1], eta=settings.eta
+            object_key, patches.boxes, patches.box_valid & usable[:, None], side=voxels.shape[1], eta=settings.mixup.eta
         )
-        voxels = mix_objects(voxels, patches.boxes, objects, window=settings.object_window)
+        voxels = mix_objects(voxels, patches.boxes, objects, window=settings.mixup.object_window)
     return patches._replace(voxels=voxels, targets=targets, weight=weight)
 
 
@@ -160,9 +133,9 @@ def detection_loss(
     focal = soft_target_focal_loss(
         prediction.logits,
         mixed.targets.probability,
-        negative_weight=settings.negative_weight,
-        positive_weight=settings.positive_weight,
-        gamma=settings.gamma,
+        negative_weight=settings.loss.negative_weight,
+        positive_weight=settings.loss.positive_weight,
+        gamma=settings.loss.gamma,
     )
     focal = (focal * ~mixed.targets.ignored * mixed.weight[:, None]).sum(1)
     class_loss = focal.sum() / positives
@@ -170,7 +143,7 @@ def detection_loss(
     regressed = mixed.labelled[:, None] & (targets.probability == 1)
     smooth_l1 = optax.huber_loss(prediction.deltas, targets.deltas).sum(-1)
     box_loss = (smooth_l1 * regressed).sum() / jnp.maximum(1, regressed.sum())
-    loss = class_loss + settings.box_weight * box_loss
+    loss = class_loss + settings.loss.box_weight * box_loss
     labelled_share = (focal * mixed.labelled).sum() / positives
     metrics = {
         "loss": _gauge(loss),
@@ -258,7 +231,7 @@ def focalmix_step(
             *(lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight),
             *(grid, settings, sharding),
         )
-        if settings.judge_guesses:
+        if settings.ssl.judge_guesses:
             judged = pseudo_label_metrics(pseudo_labelled, label_patches(batch["unlabelled"], grid, settings).targets)
         parts.append(pseudo_labelled)
     groups = settings.mixing_groups
@@ -297,8 +270,8 @@ def _confident_objects(
             logits,
             boxes,
             candidates=16 * count,
-            iou_threshold=settings.object_nms_iou,
-            score_threshold=settings.object_score,
+            iou_threshold=settings.mixup.object_nms_iou,
+            score_threshold=settings.mixup.object_score,
             count=count,
         )
 

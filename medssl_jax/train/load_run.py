@@ -1,14 +1,18 @@
 """A run that was trained before: its config and state."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import ml_collections
+from typing import Any, Generic, TypeVar
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.run_record import command_of
+from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.state import TrainState
+
+Config = TypeVar("Config", bound=RunSettings)
+MEASURED = "measured"  # what was measured of the data, beside the sections of a checkpoint's config
 
 
 def folder_of_checkpoints(checkpoint: Path) -> Path:
@@ -19,18 +23,34 @@ def folder_of_checkpoints(checkpoint: Path) -> Path:
     return folder
 
 
-def load_run(
-    checkpoint: Path, fresh_state: Callable[[ml_collections.ConfigDict], TrainState], *, command: str
-) -> tuple[ml_collections.ConfigDict, TrainState]:
-    """Config and state of a finished or running training, from its workdir or the folder `checkpoints` in it.
+@dataclasses.dataclass(frozen=True)
+class LoadedRun(Generic[Config]):
+    """A finished or running training: its config, as it was given and as it is read, what was measured, its state."""
 
-    Raises `InputError` where there is none, or it is no run of `command`.
+    config: Mapping[str, Any]
+    settings: Config
+    measured: Mapping[str, Any]
+    state: TrainState
+
+
+def load_run(checkpoint: Path, kind: type[Config], fresh_state: Callable[[Config], TrainState]) -> LoadedRun[Config]:
+    """A training from its workdir or the folder `checkpoints` in it.
+
+    Raises `InputError` where there is none, it is one of another method, or its config does not load any more.
     """
     checkpoints = Checkpoints(folder_of_checkpoints(checkpoint))
-    config = ml_collections.ConfigDict(checkpoints.config())
-    if command_of(config) != command:
-        raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {command}")
-    restored = checkpoints.restore(fresh_state(config))
+    config = checkpoints.config()
+    measured = config.pop(MEASURED, {})
+    if config.get("command", kind.COMMAND) != kind.COMMAND:
+        raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {kind.COMMAND}")
+    try:
+        settings = settings_from(kind, config)
+    except InputError as error:
+        raise InputError(
+            f"{checkpoint}: a run of another version, whose config does not load here ({error}): use the version that "
+            "trained it, or train again"
+        ) from None
+    restored = checkpoints.restore(fresh_state(settings))
     checkpoints.close()
     assert restored is not None  # or there would be no config
-    return config, restored.state
+    return LoadedRun(config, settings, measured, restored.state)

@@ -6,7 +6,7 @@ A run is named by (git commit, config, seed, device kind and count): same name, 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,6 @@ from medssl_jax.train.environment import differences, environment_of
 
 FILE_NAME = "run.json"
 FORMAT = 3
-# The modules that train, each with a section that only its configs have.
-SECTIONS = {"experiments.focalmix": "anchors", "experiments.sos": "method"}
 
 
 class Session(NamedTuple):
@@ -34,15 +32,20 @@ class Session(NamedTuple):
 class RunRecord:
     """What `run.json` says.
 
-    `command` is the module that was started. `split` is the content of `split.json`, which has the fingerprint of the
+    `split` is the content of `split.json`, which has the fingerprint of the
     data; None where none was drawn. `sessions` are the starts of the run: the first, and every later one that differed
     from the one before.
     """
 
-    command: str
     config: Mapping[str, Any]
     split: Mapping[str, Any] | None
     sessions: tuple[Session, ...]
+
+    @property
+    def command(self) -> str:
+        """The module that was started."""
+        command: str = self.config["command"]
+        return command
 
 
 def write_run_record(
@@ -64,7 +67,6 @@ def write_run_record(
     fields = json.loads(config.to_json())
     content = {
         "format": FORMAT,
-        "command": command_of(fields),
         "seed": fields["seed"],
         "config": fields,
         "split": json.loads(split.read_text()) if split.exists() else None,
@@ -84,22 +86,17 @@ def read_run_record(path: Path) -> RunRecord:
                 f"{path}: has format {content['format']}, expected {FORMAT}: read it with the version that wrote it"
             )
         sessions = tuple(Session(each["from_step"], each["environment"]) for each in content["sessions"])
-        if not sessions or content["command"] not in SECTIONS or content["command"] != command_of(content["config"]):
-            raise ValueError("no sessions, or a command that the config is not for")
+        if not sessions:
+            raise ValueError("no sessions")
         if content.pop("sha256") != _digest(content):
             raise ValueError("it was changed after it was written")
-        return RunRecord(content["command"], content["config"], content["split"], sessions)
+        return RunRecord(content["config"], content["split"], sessions)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}, expected the run.json that a training run writes") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: not the run.json of a training run ({type(error).__name__}: {error}): copy it again"
         ) from error
-
-
-def command_of(config: Container[str]) -> str | None:
-    """The module that trains a config; None for a config of neither method."""
-    return next((command for command, section in SECTIONS.items() if section in config), None)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

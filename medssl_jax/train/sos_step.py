@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from medssl_jax.losses.confidence import executive_losses, paradoxical_loss, switches
-from medssl_jax.models.sos_networks import SosNetworks
+from medssl_jax.models.sos_networks import MethodSettings, SosNetworks
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
@@ -24,22 +24,11 @@ SlideBatch = Mapping[str, Array]
 
 @dataclasses.dataclass(frozen=True)
 class SosSettings:
-    """What the config says of the method; `experiments/configs/sos.py` explains each field."""
+    """The method, and what else its training step is told; `experiments/configs/sos.py` explains each field."""
 
     seed: int
     chunk: int
-    c: float
-    eps: float
-    low_weight: float
-    high_weight: float
-    paradoxical_weight: float
-    hesitant_weight: float
-    hurried_weight: float
-    policy_weight: float
-    entropy_weight: float
-    baseline_decay: float
-    stop_feature: bool
-    stop_paradoxical_low: bool
+    method: MethodSettings
     ema_decay: float
 
 
@@ -94,7 +83,7 @@ def run_networks(
     high = None
     if networks.hrn:
         v = low.feature if low is not None else None
-        v = jax.lax.stop_gradient(v) if settings.stop_feature else v
+        v = jax.lax.stop_gradient(v) if settings.method.stop_feature else v
         features = sharding.map_rows(
             lambda params, patches, mask: encode_in_chunks(
                 lambda chunk: networks.encode(params, chunk), patches, mask, settings.chunk
@@ -117,18 +106,19 @@ def classification_losses(
     low, high = outputs.low_logits, outputs.high_logits
     weighted = {}
     if low is not None:
-        weighted["low"] = settings.low_weight, _cross_entropy(low, labels)
+        weighted["low"] = settings.method.low_weight, _cross_entropy(low, labels)
     if high is not None:
-        weighted["high"] = settings.high_weight, _cross_entropy(high, labels)
+        weighted["high"] = settings.method.high_weight, _cross_entropy(high, labels)
     if low is not None and high is not None:
         low_probability, high_probability = jax.nn.softmax(low), jax.nn.softmax(high)
-        reference = jax.lax.stop_gradient(low_probability) if settings.stop_paradoxical_low else low_probability
+        reference = jax.lax.stop_gradient(low_probability) if settings.method.stop_paradoxical_low else low_probability
         paradoxical = paradoxical_loss(reference, high_probability, labels)
-        weighted["paradoxical"] = settings.paradoxical_weight, paradoxical
-        if settings.hesitant_weight or settings.hurried_weight:  # else c and eps are not looked at
-            executive = executive_losses(low_probability, high_probability, labels, c=settings.c, eps=settings.eps)
-            weighted["hesitant"] = settings.hesitant_weight, executive.hesitant
-            weighted["hurried"] = settings.hurried_weight, executive.hurried
+        weighted["paradoxical"] = settings.method.paradoxical_weight, paradoxical
+        if settings.method.hesitant_weight or settings.method.hurried_weight:  # else c and eps are not looked at
+            method = settings.method
+            executive = executive_losses(low_probability, high_probability, labels, c=method.c, eps=method.eps)
+            weighted["hesitant"] = settings.method.hesitant_weight, executive.hesitant
+            weighted["hurried"] = settings.method.hurried_weight, executive.hurried
     return {name: weight * each for name, (weight, each) in weighted.items() if weight}
 
 
@@ -158,8 +148,8 @@ def policy_losses(
     probability = jax.nn.sigmoid(ask_logits)
     entropy = -probability * jax.nn.log_sigmoid(ask_logits) - (1 - probability) * jax.nn.log_sigmoid(-ask_logits)
     return {
-        "policy": settings.policy_weight * (baseline - reward) * log_chosen,
-        "entropy": -settings.policy_weight * settings.entropy_weight * entropy,
+        "policy": settings.method.policy_weight * (baseline - reward) * log_chosen,
+        "entropy": -settings.method.policy_weight * settings.method.entropy_weight * entropy,
     }
 
 
@@ -177,7 +167,7 @@ def policy_part(
     baseline = state.extra["reward_baseline"]
     losses = policy_losses(ask, asked, reward, baseline, settings)
     metrics = {"reward": _per_slide(reward), "asked_share": _per_slide(asked)}
-    next_baseline = optax.incremental_update(reward.mean(), baseline, 1 - settings.baseline_decay)
+    next_baseline = optax.incremental_update(reward.mean(), baseline, 1 - settings.method.baseline_decay)
     return losses, metrics, {"reward_baseline": next_baseline}
 
 
@@ -229,7 +219,7 @@ def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSett
     if outputs.low_logits is not None:
         probability = jax.nn.softmax(outputs.low_logits)
         metrics["confidence"] = _per_slide(probability.max(-1))
-        switched = switches(probability, settings.c)
+        switched = switches(probability, settings.method.c)
         metrics["low_share"] = _per_slide(jnp.logical_not(switched))
         if outputs.high_logits is not None:
             chosen = jnp.where(switched, outputs.high_logits.argmax(-1), outputs.low_logits.argmax(-1))

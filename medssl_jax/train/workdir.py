@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict
 from medssl_jax.core.atomic import atomic_path, writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import alone
+from medssl_jax.core.settings import FORMER_FIELDS
 from medssl_jax.parallel import hosts
 
 # A run may go on with other values of these: they change what is shown, where data lies and how fast it comes.
@@ -56,6 +57,11 @@ def claim_workdir(workdir: Path, config: ml_collections.ConfigDict) -> None:
     wanted = json.loads(config.to_json())
     old = flatten_dict(_read_json(path), sep=".") if _has_begun(workdir, path) else {}
     new = flatten_dict(wanted, sep=".")
+    if old and (outdated := sorted(old.keys() & FORMER_FIELDS) or sorted({"command"} - old.keys())):
+        raise InputError(
+            f"{path}: this run was started by another version, whose config does not load here (see {outdated[0]}): "
+            "choose another --workdir, or go on with that version"
+        )
     for field in sorted(old.keys() | new.keys()) if old else ():
         if old.get(field) != new.get(field) and not field.startswith(FREE_TO_CHANGE):
             raise InputError(
@@ -79,12 +85,12 @@ def record_split(workdir: Path, split: Mapping[str, Any]) -> None:
     _write_json(path, split)
 
 
-def _has_begun(workdir, path):
+def _has_begun(workdir: Path, path: Path) -> bool:
     """Whether there is a checkpoint: before the first, nothing was learnt from the config and the scans on record."""
     return path.exists() and any((workdir / "checkpoints").glob("[0-9]*"))
 
 
-def _read_json(path):
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
@@ -96,7 +102,7 @@ def _read_json(path):
         ) from error
 
 
-def _write_json(path, content):
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     if not hosts.is_first():
         return
     with atomic_path(path) as temporary:

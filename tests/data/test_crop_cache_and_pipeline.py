@@ -19,7 +19,15 @@ from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
 
 SETTINGS = PatchSettings(
-    side=16, max_objects=2, nodule_share=0.7, jitter=4, scale_range=(0.75, 1.25), symmetry_group="flips"
+    side=16,
+    labelled_batch=2,
+    unlabelled_batch=2,
+    max_objects=2,
+    nodule_share=0.7,
+    jitter=4,
+    scale_range=(0.75, 1.25),
+    symmetry_group="flips",
+    loader_threads=1,
 )
 
 
@@ -285,9 +293,8 @@ def test_upper_and_lower_case_are_two_scans(tmp_path):
 
 def batches(cache, seed=0, unlabelled_batch=2):
     uids = [scan.series_uid for scan in SCANS]
-    return patch_batches(
-        cache, uids[:3], uids[3:], labelled_batch=2, unlabelled_batch=unlabelled_batch, settings=SETTINGS, seed=seed
-    )
+    settings = dataclasses.replace(SETTINGS, unlabelled_batch=unlabelled_batch)
+    return patch_batches(cache, uids[:3], uids[3:], settings=settings, seed=seed)
 
 
 def flat(batch):
@@ -308,11 +315,11 @@ def test_rows_are_named(tmp_path):
         for number, scan in enumerate(SCANS)
     )
     cache = build_crop_cache(scans, tmp_path, fingerprint="f", mask_lungs=False)
-    uids, sizes = list(cache.metadata), {"labelled_batch": 2, "unlabelled_batch": 3}
-    stream = patch_batches(cache, uids[:3], uids[3:], **sizes, settings=SETTINGS, seed=4)
+    uids, settings = list(cache.metadata), dataclasses.replace(SETTINGS, unlabelled_batch=3)
+    stream = patch_batches(cache, uids[:3], uids[3:], settings=settings, seed=4)
     for position in (0, 1, 7):
         shown = {name: [int(window.max()) for window in part["window_hu"]] for name, part in stream[position].items()}
-        named = batch_rows(uids[:3], uids[3:], position, **sizes, seed=4)
+        named = batch_rows(uids[:3], uids[3:], position, settings=settings, seed=4)
         assert shown == {name: [uids.index(uid) for uid in rows] for name, rows in named.items()}
 
 
@@ -368,8 +375,8 @@ def test_hidden_labels_choose_no_crop(cache):
 
 def test_every_labelled_scan_is_seen_equally_often(cache):
     # A scan is recognised by whether it has a nodule: of the three labelled ones, only 1.2.1 does.
-    always = dataclasses.replace(SETTINGS, nodule_share=1.0, jitter=0)
+    always = dataclasses.replace(SETTINGS, labelled_batch=3, unlabelled_batch=0, nodule_share=1.0, jitter=0)
     uids = [scan.series_uid for scan in SCANS[:3]]
-    stream = patch_batches(cache, uids, (), labelled_batch=3, unlabelled_batch=0, settings=always, seed=0)
+    stream = patch_batches(cache, uids, (), settings=always, seed=0)
     for position in range(5):
         assert stream[position]["labelled"]["valid"].any(1).sum() == 1

@@ -19,7 +19,15 @@ from medssl_jax.data.patches import (
 from medssl_jax.imaging.geometry import Grid
 
 SETTINGS = PatchSettings(
-    side=32, max_objects=4, nodule_share=1.0, jitter=6, scale_range=(0.75, 1.25), symmetry_group="cube"
+    side=32,
+    labelled_batch=1,
+    unlabelled_batch=1,
+    max_objects=4,
+    nodule_share=1.0,
+    jitter=6,
+    scale_range=(0.75, 1.25),
+    symmetry_group="cube",
+    loader_threads=1,
 )
 
 
@@ -122,8 +130,9 @@ def test_no_label_of_an_unlabelled_scan_is_seen():
 
 def test_hidden_boxes_are_kept_where_pseudo_labels_are_to_be_judged():
     scan = bright_nodules((30.0, 36.0, 41.0, 59.0, 59.0, 59.0))
-    settings = dataclasses.replace(SETTINGS, keep_hidden_boxes=True)
-    kept, hidden = (draw_unlabelled(scan, np.random.default_rng(0), each) for each in (settings, SETTINGS))
+    kept, hidden = (
+        draw_unlabelled(scan, np.random.default_rng(0), SETTINGS, keep_boxes=keep) for keep in (True, False)
+    )
     assert kept["valid"].sum() == 1
     np.testing.assert_array_equal(kept["window_hu"], hidden["window_hu"])
 

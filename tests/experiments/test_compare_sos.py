@@ -31,7 +31,10 @@ def refused(folder, *flags):
     [
         ("", "--configs: found none"),
         ("configs/phantom_sos.py,configs/phantom_sos.py", "expected each name and seed once"),
-        ("configs/phantom_sos.py,configs/phantom.py", "configs/phantom.py: the config has no section method"),
+        (
+            "configs/phantom_sos.py,configs/phantom.py",
+            "configs/phantom.py: config field command is experiments.focalmix",
+        ),
     ],
 )
 def test_configs_that_are_no_methods_of_sos(tmp_path, configs, message):

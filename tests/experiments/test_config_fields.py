@@ -1,5 +1,12 @@
 """Every field of both methods' configs, set to what makes no sense: refused by name, or it does make sense."""
 
+import dataclasses
+import functools
+import math
+import re
+import typing
+
+import ml_collections
 import pytest
 from absl import flags
 from flax.traverse_util import flatten_dict
@@ -7,10 +14,14 @@ from ml_collections import config_flags
 
 from experiments import command
 from experiments.configs import phantom, phantom_nlst, phantom_sos
+from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.jobs import job_of
+from experiments.runs.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import field_names, settings_from
 
 CONFIGS = {"focalmix": phantom, "sos": phantom_sos}
+KINDS = {"focalmix": FocalMixConfig, "sos": SosConfig}
 FIELDS = [
     (name, field) for name, module in CONFIGS.items() for field in flatten_dict(module.get_config().to_dict(), sep=".")
 ]
@@ -59,7 +70,7 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
         told[text] = None
         try:
             config = parsed(monkeypatch, CONFIGS[name].get_config(), f"--config.{field}={text}")
-            job_of(config).check_config(config)
+            job_of(config).settings(config)
         except (flags.IllegalFlagValueError, InputError) as error:
             told[text] = str(error)
     sensible = {text for text in TEXTS if field in SENSIBLE.get(text, ())}
@@ -92,7 +103,7 @@ def test_bounds_of_focalmix(changes, told):
     config = phantom.get_config()
     config.update_from_flattened_dict(changes)
     with pytest.raises(InputError, match=told):
-        job_of(config).check_config(config)
+        job_of(config).settings(config)
 
 
 @pytest.mark.parametrize(
@@ -110,21 +121,132 @@ def test_bounds_of_sos(changes, told):
     config = phantom_sos.get_config()
     config.update_from_flattened_dict(changes)
     with pytest.raises(InputError, match=told):
-        job_of(config).check_config(config)
+        job_of(config).settings(config)
+
+
+def full_config(name):
+    """A config that has every section there is, those that may be left out too."""
+    config = CONFIGS[name].get_config()
+    if name == "focalmix":
+        config.data = phantom_nlst.get_config().data
+        config.split.unlabelled_extra = -1
+        options = dict(labels="", labelled_list="", lungs="")
+        config.data.options, config.data.extra.options = (ml_collections.ConfigDict(options) for _ in range(2))
+    return config
+
+
+SECTIONS = [
+    (name, section)
+    for name, kind in KINDS.items()
+    for section in dict.fromkeys(field.rpartition(".")[0] for field in field_names(kind))
+]
+
+
+def section_of(config, section):
+    return functools.reduce(getattr, filter(None, section.split(".")), config)
+
+
+def test_a_config_with_all_sections_is_read():
+    for name, kind in KINDS.items():
+        settings_from(kind, full_config(name))
+
+
+@pytest.mark.parametrize(("name", "section"), SECTIONS)
+def test_a_field_too_many_is_named_with_the_nearest(name, section):
+    config = full_config(name)
+    given = section_of(config, section)
+    nearest = next(field for field in given if field not in ("phantom", "options", "extra"))
+    given[f"{nearest}s"] = 1
+    prefix = f"{section}." if section else ""
+    told = f"config field {prefix}{nearest}s: the config has no such field; did you mean {prefix}{nearest}?"
+    with pytest.raises(InputError, match=f"^{re.escape(told)}$"):
+        settings_from(KINDS[name], config)
+
+
+@pytest.mark.parametrize(("name", "section"), SECTIONS)
+def test_a_field_too_few_is_named(name, section):
+    config = full_config(name)
+    given = section_of(config, section)
+    for field in [field for field in given if field not in ("phantom", "options", "extra")]:
+        value = given[field]
+        del given[field]
+        path = f"{section}.{field}" if section else field
+        with pytest.raises(InputError, match=f"^config field {re.escape(path)} is absent, expected "):
+            settings_from(KINDS[name], config)
+        given[field] = value
+
+
+def test_a_field_in_the_wrong_section_is_named():
+    config = phantom.get_config()
+    config.optimiser.eta = 5
+    with pytest.raises(InputError, match=r"^config field optimiser\.eta: .*; did you mean mixup\.eta\?$"):
+        settings_from(FocalMixConfig, config)
+
+
+def test_a_field_that_was_removed_is_told_so():
+    config = phantom.get_config()
+    config.inference.whole_scan = True
+    with pytest.raises(InputError, match=r"^config field inference\.whole_scan: was removed, with whole-scan"):
+        settings_from(FocalMixConfig, config)
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+@pytest.mark.parametrize(
+    ("field", "least", "most"),
+    [
+        ("seed", 0, 2**32 - 1),  # what NumPy and JAX take
+        ("split.seed", 0, 2**32 - 1),
+        ("steps", 1, 2**31 - 1),  # what 32 bits count
+        ("logging.log_every", 1, 2**31 - 1),
+        ("logging.save_every", 1, 2**31 - 1),
+        ("logging.keep_checkpoints", 1, 10**6),
+        ("logging.bootstraps", 1, 10**6),
+    ],
+)
+def test_whole_numbers_of_every_config(kind, field, least, most):
+    holds = range_of(kind, field).holds
+    assert [holds(value) for value in (least - 1, least, most, most + 1)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+@pytest.mark.parametrize(
+    ("field", "inside", "outside"),
+    [
+        ("optimiser.learning_rate", [1e-9, 100], [0, 101]),
+        ("optimiser.warmup_share", [0, 1], [-0.1, 1.1]),
+        ("optimiser.b1", [0, 0.999], [-0.1, 1]),
+        ("optimiser.b2", [0, 0.999], [-0.1, 1]),
+        ("optimiser.weight_decay", [0, 100], [-0.1, 101]),
+        ("optimiser.clip_norm", [1e-9, 1e300], [0, math.inf]),
+        ("optimiser.ema_decay", [0, 0.999], [-0.1, 1]),
+        ("data.manual_dir", ["raw"], [""]),
+        ("data.data_dir", ["made"], [""]),
+    ],
+)
+def test_other_fields_of_every_config(kind, field, inside, outside):
+    holds = range_of(kind, field).holds
+    assert all(holds(value) for value in inside)
+    assert not any(holds(value) for value in outside)
+
+
+def range_of(kind, field):
+    section, _, name = field.rpartition(".")
+    kind = typing.get_type_hints(kind)[section] if section else kind
+    return next(each.metadata["range"] for each in dataclasses.fields(kind) if each.name == name)
 
 
 def test_a_field_that_is_absent_is_named():
     config = phantom.get_config()
     del config.patches.jitter
     with pytest.raises(InputError, match=r"config field patches\.jitter is absent, expected 0 or more"):
-        job_of(config).check_config(config)
+        job_of(config).settings(config)
 
 
 def test_the_second_phantom_is_looked_at_too():
     config = phantom_nlst.get_config()
     config.data.extra.phantom.patients = 0
     with pytest.raises(InputError, match="phantom patients: found 0, expected 1 or more"):
-        job_of(config).check_config(config)
+        job_of(config).settings(config)
 
 
 @pytest.mark.parametrize(("found", "reason"), [({"hearts": 2}, "hearts"), (5, "mapping"), ({"scans": "x"}, "")])
@@ -134,7 +256,7 @@ def test_a_phantom_of_other_fields_is_one_line(found, reason):
         config.data.phantom = found
     expected = f"data.phantom is .*, expected fields of Luna16Phantom: .*{reason}"
     with pytest.raises(InputError, match=expected) as caught:
-        job_of(config).check_config(config)
+        job_of(config).settings(config)
     assert "\n" not in str(caught.value)
 
 

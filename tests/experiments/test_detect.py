@@ -10,15 +10,13 @@ import pytest
 
 from experiments.configs import phantom
 from experiments.runs import detect
-from experiments.runs.focalmix import load_detector
+from experiments.runs.focalmix import fresh_state, load_detector
+from experiments.runs.focalmix_config import FocalMixConfig
+from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.submission import read_submission
 from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
-from medssl_jax.models.detector import make_detector
 from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.optimiser import make_optimiser
-from medssl_jax.train.rng import stream_key
-from medssl_jax.train.state import TrainState
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +29,7 @@ def workdir(tmp_path_factory):
     config.model.prior = 0.5
     config.inference.update({"window_detections": 4, "scan_candidates": 64, "marks": 6, "overlap": 0})
     folder = tmp_path_factory.mktemp("untrained")
-    params = make_detector(config).init(stream_key(0, "init", 0))
-    state = TrainState.create(params, make_optimiser(config.optimiser, config.steps), keep_ema=False)
+    state = fresh_state(settings_from(FocalMixConfig, config))
     checkpoints = Checkpoints(folder / "checkpoints", config=json.loads(config.to_json()))
     checkpoints.save(state, {})
     checkpoints.close()

@@ -15,7 +15,9 @@ import pytest
 
 from experiments.configs import phantom
 from experiments.runs import focalmix as focalmix_run
+from experiments.runs.focalmix_config import FocalMixConfig
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 
 TINY = (
     "--config.steps=24",
@@ -88,7 +90,7 @@ def test_values_that_cannot_be(field, value, message):
     config = phantom.get_config()
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=message):
-        focalmix_run.check_config(config)
+        settings_from(FocalMixConfig, config)
 
 
 def test_the_supervised_twin_differs_in_nothing_but_the_unlabelled_scans():

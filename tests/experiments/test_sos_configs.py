@@ -5,9 +5,9 @@ import importlib
 import jax
 import pytest
 
-from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
-from medssl_jax.models.sos_networks import make_networks
+from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
+from medssl_jax.core.settings import settings_from
+from medssl_jax.inference.selective import SelectiveClassifier
 
 METHODS = {
     "lks_sos": ({"low", "high"}, "confidence"),
@@ -21,20 +21,18 @@ METHODS = {
 
 def networks_and_config(name):
     config = importlib.import_module(f"experiments.configs.{name}").get_config()
-    config.model.intensity_deviation = 0.1
-    layout = SlideLayout(config.data.grid, config.data.patch_side, config.data.shrink)
-    return make_networks(config, layout), config, layout
+    return settings_from(SosConfig, config).networks(UNIT_INTENSITIES), config
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_config_is_its_method(name):
-    networks, config, layout = networks_and_config(name)
+    networks, config = networks_and_config(name)
     params = jax.eval_shape(networks.init, jax.random.key(0))
     present, rule = METHODS[name]
     assert params.keys() == present
     assert config.inference.rule == rule
-    settings = SelectiveSettings(**config.inference, background_threshold=config.data.background_threshold)
-    SelectiveClassifier(networks, {}, layout, settings)
+    settings = settings_from(SosConfig, config)
+    SelectiveClassifier(networks, {}, settings.data.layout, settings.inference, background_threshold=1.0)
     assert config.logging.save_every % config.logging.log_every == 0
     assert config.logging.save_every % config.optimiser.accumulate == 0
     assert f"--config=configs/{name}.py" in importlib.import_module(f"experiments.configs.{name}").__doc__

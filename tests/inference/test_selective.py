@@ -11,16 +11,17 @@ import tifffile
 
 from experiments.configs import sos
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
 from medssl_jax.imaging.slides import Slide, SlideLayout, TiffSlide, shrink_as_libvips
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference import selective
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SelectiveSettings
-from medssl_jax.models.sos_networks import make_networks
+from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
-SETTINGS = SelectiveSettings(rule="confidence", c=0.5, slide_batch=3, patch_batch=5, background_threshold=1.0)
+SETTINGS = SelectiveSettings(rule="confidence", c=0.5, slide_batch=3, patch_batch=5)
 ALL_LOW, ALL_HIGH = {"c": 0.0}, {"c": 1.0}
 
 
@@ -71,7 +72,8 @@ def networks_of(**method):
         config.model[f"{name}_features"], config.model[f"{name}_blocks"] = (4,), (0,)  # only the stem: quick to compile
     config.model.low_stem_block = config.model.high_stem_block = 4
     config.method.update(method)
-    return make_networks(config, LAYOUT)
+    model = settings_from(SosModelSettings, config.model)
+    return make_networks(model, settings_from(MethodSettings, config.method), LAYOUT)
 
 
 NETWORKS = networks_of()
@@ -94,7 +96,9 @@ def slides(count=7):
 
 
 def classifier(params, networks=NETWORKS, **changes):
-    return SelectiveClassifier(networks, params, LAYOUT, dataclasses.replace(SETTINGS, **changes))
+    return SelectiveClassifier(
+        networks, params, LAYOUT, dataclasses.replace(SETTINGS, **changes), background_threshold=1.0
+    )
 
 
 def classify(params, each, networks=NETWORKS, **changes):
@@ -331,7 +335,7 @@ def test_the_policy_decides_for_each_slide():
     [
         ({"rule": "best"}, r"inference\.rule is best, expected one of low, high, confidence, policy"),
         ({"rule": "policy"}, r"inference\.rule is policy, which needs the policy network: set method\.use_policy"),
-        ({"c": 1.5}, r"inference\.c is 1\.5, expected 0 to 1"),
+        ({"c": 1.5}, r"inference\.c is 1\.5, expected 0 or more, at most 1"),
         ({"patch_batch": 0}, r"inference\.patch_batch is 0, expected 1 or more"),
     ],
 )

@@ -10,8 +10,9 @@ import pytest
 
 from experiments.configs import phantom
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.detection.anchors import AnchorLevel
-from medssl_jax.models.detector import make_detector
+from medssl_jax.models.detector import AnchorSettings, DetectorSettings, make_detector
 from medssl_jax.models.fpn3d import FPN3D
 from medssl_jax.models.resnet import ResNet3D
 
@@ -19,6 +20,11 @@ from medssl_jax.models.resnet import ResNet3D
 def noise(seed, *shape):
     """NumPy's: JAX takes seconds to compile a draw."""
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def detector_of(config):
+    model, anchors = settings_from(DetectorSettings, config.model), settings_from(AnchorSettings, config.anchors)
+    return make_detector(model, anchors, patch_side=config.patches.side)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +39,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def detector(config):
-    return make_detector(config)
+    return detector_of(config)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,7 @@ def predict(detector):
 
 
 def test_one_prediction_an_anchor():
-    detector = make_detector(phantom.get_config())
+    detector = detector_of(phantom.get_config())
     side = detector.grid.patch_side
     prediction = jax.eval_shape(
         lambda key, patches: detector.predict(detector.init(key), patches),
@@ -67,7 +73,7 @@ def test_starts_from_the_prior(predict, params):
 def test_half_precision_is_computed_in_and_not_handed_on(config):
     half = copy.deepcopy(config)
     half.model.dtype = "bfloat16"
-    network = make_detector(half).network
+    network = detector_of(half).network
     patches = jax.ShapeDtypeStruct((1, 32, 32, 32, 1), jnp.float32)
     (prediction, variables) = jax.eval_shape(network.init_with_output, jax.random.key(0), patches)
     assert {leaf.dtype for leaf in jax.tree.leaves((prediction, variables))} == {jnp.dtype("float32")}
@@ -161,7 +167,7 @@ def test_rematerialised_blocks_are_not_kept(config, detector, params):
         )
         return sum(leaf.size for leaf in jax.tree.leaves(backward))
 
-    assert kept(make_detector(other)) < 0.8 * kept(detector)
+    assert kept(detector_of(other)) < 0.8 * kept(detector)
 
 
 @pytest.mark.parametrize(("stem_features", "first"), [(5, (3, 3, 3, 1, 5)), (0, (3, 3, 3, 8, 4))])
@@ -178,4 +184,4 @@ def test_a_patch_side_that_does_not_fit_is_refused():
     config = phantom.get_config()
     config.patches.side = 40
     with pytest.raises(InputError, match="patch side 40 is not a multiple of the stride 16"):
-        make_detector(config)
+        detector_of(config)

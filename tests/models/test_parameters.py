@@ -5,10 +5,11 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
 from experiments.configs import sos
+from medssl_jax.core.settings import settings_from
 from medssl_jax.detection.anchors import AnchorLevel
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.fpn3d import FPN3D
-from medssl_jax.models.sos_networks import make_networks
+from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
 
 RESIDUAL_BLOCK = {
     "stage0_block0.Conv{d}D_0.kernel": (..., 4, 4),
@@ -62,7 +63,8 @@ def test_of_the_networks_for_slides():
     config.model.update(dict(intensity_mean=0.2, intensity_deviation=0.5, attention_features=3, high_stem_block=2))
     config.model.low_stem_block = 0
     config.method.use_policy = True
-    networks = make_networks(config, SlideLayout(grid=4, patch_side=16, shrink=4))
+    model, method = settings_from(SosModelSettings, config.model), settings_from(MethodSettings, config.method)
+    networks = make_networks(model, method, SlideLayout(grid=4, patch_side=16, shrink=4))
     expected = {
         **blocks("low.backbone", 2),
         "low.backbone.stem.kernel": (7, 7, 1, 4),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from experiments.configs import lks_sos
-from experiments.runs.sos import check_config
+from experiments.runs.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models import pretrained
 from medssl_jax.models.pretrained import BLOCKS, FEATURES, read_resnet18
@@ -103,8 +104,8 @@ def test_all_networks_of_a_method_begin_with_them(weights):
     config.model.pretrained = str(weights[0])
     config.model.intensity_deviation = 1.0
     config.method.use_policy = True
-    check_config(config)
-    networks = make_networks(config, SlideLayout(2, 64, 4))
+    settings = settings_from(SosConfig, config)
+    networks = make_networks(settings.model, settings.method, SlideLayout(2, 64, 4))
     backbone = read_resnet18(weights[0])
     fresh = jax.eval_shape(networks.init, jax.random.key(0))
     params = networks.with_backbone(fresh, backbone)
@@ -224,4 +225,4 @@ def test_other_networks_take_no_pretrained_weights():
     config.model.pretrained = "resnet18.npz"
     config.model.high_blocks = (1, 1, 1, 1)
     with pytest.raises(InputError, match=r"model\.pretrained is resnet18\.npz, expected nothing, or features"):
-        check_config(config)
+        settings_from(SosConfig, config)

@@ -8,8 +8,16 @@ from scipy.special import expit, softmax
 
 from experiments.configs import sos
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.models.sos_networks import GatedAttention, Hrn, make_networks, measure_intensities
+from medssl_jax.models.sos_networks import (
+    GatedAttention,
+    Hrn,
+    MethodSettings,
+    SosModelSettings,
+    make_networks,
+    measure_intensities,
+)
 
 LAYOUT = SlideLayout(grid=4, patch_side=16, shrink=4)
 PATCHES = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 6)), jnp.float32)
@@ -24,6 +32,11 @@ def small_config(**method):
     config.model.low_stem_block = config.model.high_stem_block = 4
     config.method.update(method)
     return config
+
+
+def networks_of(config):
+    model = settings_from(SosModelSettings, config.model)
+    return make_networks(model, settings_from(MethodSettings, config.method), LAYOUT)
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +105,13 @@ def test_the_connection_to_the_lrn(join):
     ],
 )
 def test_a_method_has_the_parameters_of_its_networks(method, present):
-    networks = make_networks(small_config(**method), LAYOUT)
+    networks = networks_of(small_config(**method))
     params = jax.eval_shape(networks.init, jax.random.key(0))
     assert params.keys() == present
 
 
 def test_grey_levels_are_normalised_by_the_same_constants_for_all_images():
-    networks = make_networks(small_config(use_high=False), LAYOUT)
+    networks = networks_of(small_config(use_high=False))
     params = networks.init(jax.random.key(0))
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16), np.uint8)
     found = jax.jit(networks.low)(params, images)
@@ -135,4 +148,4 @@ def test_settings_that_do_not_fit_are_refused(field, value, message):
     section, name = field.split(".")
     config[section][name] = value
     with pytest.raises(InputError, match=message):
-        make_networks(config, LAYOUT)
+        networks_of(config)

@@ -13,7 +13,8 @@ import numpy as np
 import optax
 
 from experiments.configs import sos
-from experiments.runs.sos import method_settings
+from experiments.runs.sos_config import SosConfig
+from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.sos_networks import make_networks
 from medssl_jax.parallel import hosts
@@ -38,7 +39,8 @@ def main(folder, counts):
         "mask": rng.random((SLIDES, PATCHES)) < 0.6,
         "label": rng.integers(0, 4, SLIDES).astype(np.int32),
     }
-    networks = make_networks(config, SlideLayout(grid=4, patch_side=8, shrink=2))
+    settings = settings_from(SosConfig, config)
+    networks = make_networks(settings.model, settings.method, SlideLayout(grid=4, patch_side=8, shrink=2))
     optimiser = optax.sgd(1.0)  # a step is the gradient
     before = networks.init(jax.random.key(0))
     for count in counts:
@@ -48,7 +50,7 @@ def main(folder, counts):
                 sos_step,
                 networks=networks,
                 optimiser=optimiser,
-                settings=method_settings(config),
+                settings=settings.step_settings,
                 sharding=sharding,
             )
         )

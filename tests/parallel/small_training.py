@@ -49,6 +49,7 @@ def small_config(group=16):
     config.anchors.strides, config.anchors.sides_mm = (2, 4), ((4.5, 7.0), (14.0,))
     config.mixup.group = group
     config.ssl.ramp_start_share = config.ssl.ramp_share = 0.0
+    config.inference.overlap = 0
     return config
 
 
@@ -58,24 +59,24 @@ def train(folder, config, devices):
     import optax
 
     from experiments.runs import focalmix as run
+    from experiments.runs.focalmix_config import FocalMixConfig
+    from medssl_jax.core.settings import settings_from
     from medssl_jax.data.pipeline import patch_batches
-    from medssl_jax.models.detector import make_detector
     from medssl_jax.train.focalmix_step import focalmix_step
     from medssl_jax.train.state import TrainState
     from medssl_jax.train.tensor_hashes import join_rows, row_hashes
 
-    sharding = run.sharding_of(config, devices)
+    settings = settings_from(FocalMixConfig, config)
+    sharding = run.sharding_of(settings, devices)
     batches = patch_batches(
         Scans(),
         [str(uid) for uid in range(10)],
         [str(uid) for uid in range(10, 30)],
-        labelled_batch=8,
-        unlabelled_batch=8,
-        settings=run.patch_settings(config),
-        seed=config.seed,
+        settings=settings.patches,
+        seed=settings.seed,
         host_rows=sharding.host_rows,
     )
-    detector = make_detector(config)
+    detector = run.detector_of(settings)
     optimiser = optax.sgd(1.0)  # a step is the gradient
     step = sharding.jit_step(
         functools.partial(
@@ -83,11 +84,11 @@ def train(folder, config, devices):
             predict=detector.predict,
             optimiser=optimiser,
             grid=detector.grid,
-            settings=run.method_settings(config),
+            settings=settings.step_settings,
             sharding=sharding,
         )
     )
-    first = run.fresh_state(config).params
+    first = run.fresh_state(settings).params
     state = sharding.replicate(TrainState.create(first, optimiser, keep_ema=False))
     before = jax.tree.map(np.asarray, sharding.host_local(state.params))
     # Compiled for these places: handed a state or a batch that lies elsewhere, it refuses.

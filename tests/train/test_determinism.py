@@ -13,11 +13,12 @@ from jax.extend.core import jaxprs_in_params
 
 from experiments.configs import phantom, phantom_rdms, phantom_sos
 from experiments.runs import focalmix as focalmix_run
-from experiments.runs import slides
 from experiments.runs import sos as sos_run
+from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.train.determinism import is_deterministic, make_deterministic, refusals_explained
-from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.sos_step import sos_step
 
 
@@ -105,25 +106,26 @@ def test_the_search_finds_what_it_is_for():
 
 def test_the_focalmix_step_needs_nothing_of_that_kind():
     config = phantom.get_config()
-    _, step, state, batch = focalmix_run.abstract_training(config, jax.devices()[:1])
+    settings = settings_from(FocalMixConfig, config)
+    _, step, state, batch = focalmix_run.abstract_training(settings, jax.devices()[:1])
     assert without_fixed_order(step, state, batch) == set()
 
 
 @pytest.mark.parametrize("config", [phantom_sos.get_config(), phantom_rdms.get_config()], ids=["sos", "rdms"])
 def test_the_sos_step_needs_nothing_of_that_kind(config):
-    config.model.intensity_deviation = 1.0
+    settings = settings_from(SosConfig, config)
     step = functools.partial(
         sos_step,
-        networks=sos_run.networks_of(config),
-        optimiser=make_optimiser(config.optimiser, config.steps),
-        settings=sos_run.method_settings(config),
+        networks=settings.networks(UNIT_INTENSITIES),
+        optimiser=sos_run.optimiser_of(settings),
+        settings=settings.step_settings,
     )
-    side, patch_side = slides.layout_of(config.data).low_side, config.data.patch_side
+    side, patch_side = settings.data.layout.low_side, settings.data.patch_side
     batch = {
         "low_resolution": jax.ShapeDtypeStruct((2, side, side), jnp.uint8),
         "label": jax.ShapeDtypeStruct((2,), jnp.int32),
         "patches": jax.ShapeDtypeStruct((2, 20, patch_side, patch_side), jnp.uint8),
         "mask": jax.ShapeDtypeStruct((2, 20), bool),
     }
-    state = jax.eval_shape(functools.partial(sos_run.fresh_state, config))
+    state = jax.eval_shape(functools.partial(sos_run.fresh_state, settings))
     assert without_fixed_order(step, state, batch) == set()

@@ -20,11 +20,12 @@ from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.assignment import AnchorTargets, assign_anchors
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
+from medssl_jax.models.detector import AnchorSettings
 from medssl_jax.parallel.sharding import DataParallel
 from medssl_jax.ssl import mixup
 from medssl_jax.train import focalmix_step as focalmix_step_module
+from medssl_jax.train.focalmix_settings import FocalMixSettings, LossSettings, MixUpSettings, SslSettings
 from medssl_jax.train.focalmix_step import (
-    FocalMixSettings,
     Patches,
     collapse_warning,
     detection_loss,
@@ -43,30 +44,35 @@ SIDE, WINDOW = 16, 20
 GRID = AnchorGrid(SIDE, (AnchorLevel(4, (4.5, 7.0)), AnchorLevel(8, (12.0,))))
 SETTINGS = FocalMixSettings(
     seed=0,
-    positive_iou=0.35,
-    ignored_iou=0.1,
-    negative_weight=0.05,
-    positive_weight=0.95,
-    gamma=2.0,
-    box_weight=1.0,
-    views=1,
-    view_group="flips",
-    temperature=1.0,
+    anchors=AnchorSettings(strides=(4, 8), sides_mm=((4.5, 7.0), (12.0,)), positive_iou=0.35, ignored_iou=0.1),
+    loss=LossSettings(negative_weight=0.05, positive_weight=0.95, gamma=2.0, box_weight=1.0),
+    ssl=SslSettings(
+        views=1, view_group="flips", temperature=1.0, ramp_start_share=0.5, ramp_share=0.0, judge_guesses=False
+    ),
+    mixup=MixUpSettings(
+        image=False, object=False, group=16, eta=0.2, object_window=16, object_score=0.9, object_nms_iou=0.1
+    ),
     ramp_start=10,
     ramp_steps=0,
-    image_mixup=False,
-    object_mixup=False,
     mixing_groups=1,
-    eta=0.2,
-    object_window=16,
-    object_score=0.9,
-    object_nms_iou=0.1,
     ema_decay=0.9,
-    judge_guesses=False,
 )
+
+
+def changed(**changes):
+    """The settings with other values, of fields such as `seed` and `loss.gamma`."""
+    settings = SETTINGS
+    for field, value in changes.items():
+        section, _, name = field.rpartition(".")
+        if section:
+            name, value = section, dataclasses.replace(getattr(settings, section), **{name: value})
+        settings = dataclasses.replace(settings, **{name: value})
+    return settings
+
+
 OPTIMISER = optax.sgd(0.1)
 BEFORE_THE_RAMP, AFTER_THE_RAMP = 0, 20
-METHOD = {"views": 4, "temperature": 0.7, "image_mixup": True, "object_mixup": True}
+METHOD = {"ssl.views": 4, "ssl.temperature": 0.7, "mixup.image": True, "mixup.object": True}
 
 
 # What an anchor says depends on where it lies, so that no turn of a patch leaves the answers as they were.
@@ -113,7 +119,7 @@ def compiled_step(settings):
 
 
 def step(batches, state=None, **changes):
-    return compiled_step(dataclasses.replace(SETTINGS, **changes))(state or fresh_state(), batches)
+    return compiled_step(changed(**changes))(state or fresh_state(), batches)
 
 
 @pytest.fixture(autouse=True)
@@ -135,8 +141,8 @@ pseudo_label = jax.jit(
 )
 mix = jax.jit(mix_patches, static_argnums=2)
 loss_of = jax.jit(detection_loss, static_argnums=3)
-VIEWS_ONLY = dataclasses.replace(SETTINGS, views=4, temperature=0.7)
-BOTH_MIXINGS = dataclasses.replace(SETTINGS, image_mixup=True, object_mixup=True)
+VIEWS_ONLY = changed(**{"ssl.views": 4, "ssl.temperature": 0.7})
+BOTH_MIXINGS = changed(**{"mixup.image": True, "mixup.object": True})
 
 
 @jax.jit
@@ -174,7 +180,7 @@ def test_without_unlabelled_patches_and_mixing_it_is_the_supervised_step():
 def test_mixing_with_full_weight_is_the_supervised_step(monkeypatch):
     labelled = batch(0)
     monkeypatch.setattr(mixup, "_draw_weights", lambda key, shape, eta: jnp.ones(shape))
-    mixed, _ = step({"labelled": labelled}, image_mixup=True, object_mixup=True)
+    mixed, _ = step({"labelled": labelled}, **{"mixup.image": True, "mixup.object": True})
     plain, _ = step({"labelled": labelled})
     compiled_step.cache_clear()
     assert_same(mixed.params, plain.params)
@@ -222,7 +228,7 @@ def test_objects_of_a_pseudo_label_are_its_confident_boxes():
     logits = np.concatenate([level.reshape(1, -1) for level in levels], 1).astype(np.float32)
     deltas = np.zeros((*logits.shape, 4), np.float32)
     deltas[..., 0], deltas[..., 3] = 0.5, np.log(1.1)
-    one_view = dataclasses.replace(SETTINGS, temperature=0.7)
+    one_view = changed(**{"ssl.temperature": 0.7})
     made = jax.jit(
         lambda logits, deltas, batch, key: pseudo_label_patches(
             lambda voxels: Prediction(logits, deltas), batch, key, jnp.array(1.0), GRID, one_view
@@ -236,9 +242,11 @@ def test_objects_of_a_pseudo_label_are_its_confident_boxes():
 def test_images_are_mixed_in_voxels_targets_and_weights():
     patches = label(batch(0))._replace(weight=jnp.array([1.0, 0.25, 0.5]))
     key = jax.random.key(5)
-    drawn = jax.tree.map(np.asarray, mixup.draw_image_mix(jax.random.split(key)[0], patches.weight > 0, SETTINGS.eta))
+    drawn = jax.tree.map(
+        np.asarray, mixup.draw_image_mix(jax.random.split(key)[0], patches.weight > 0, SETTINGS.mixup.eta)
+    )
     assert (drawn.partner != np.arange(3)).all()
-    mixed = mix(patches, key, dataclasses.replace(SETTINGS, image_mixup=True))
+    mixed = mix(patches, key, changed(**{"mixup.image": True}))
 
     def expected(values):
         values = np.asarray(values)
@@ -253,7 +261,7 @@ def test_images_are_mixed_in_voxels_targets_and_weights():
 
 def test_an_anchor_ignored_in_either_source_is_ignored():
     patches = label(batch(0))
-    mixed = mix(patches, jax.random.key(5), dataclasses.replace(SETTINGS, image_mixup=True))
+    mixed = mix(patches, jax.random.key(5), changed(**{"mixup.image": True}))
     drawn = mixup.draw_image_mix(jax.random.split(jax.random.key(5))[0], jnp.ones(3, bool), 0.2)
     assert (drawn.weight < 1).all()
     expected = patches.targets.ignored | patches.targets.ignored[drawn.partner]
@@ -263,14 +271,14 @@ def test_an_anchor_ignored_in_either_source_is_ignored():
 
 def test_object_mixup_leaves_all_but_the_voxels():
     patches = label(batch(0))
-    mixed = mix(patches, jax.random.key(0), dataclasses.replace(SETTINGS, object_mixup=True))
+    mixed = mix(patches, jax.random.key(0), changed(**{"mixup.object": True}))
     assert not np.array_equal(mixed.voxels, patches.voxels)
     assert_same(mixed._replace(voxels=patches.voxels), patches, rtol=0, atol=0)
 
 
 def test_objects_are_mixed_on_top_of_images():
     patches, key = label(batch(0)), jax.random.key(3)
-    images_only = mix(patches, key, dataclasses.replace(SETTINGS, image_mixup=True))
+    images_only = mix(patches, key, changed(**{"mixup.image": True}))
     both = mix(patches, key, BOTH_MIXINGS)
     places = np.moveaxis(np.indices((SIDE,) * 3), 0, -1)
     for number, box in enumerate(np.asarray(patches.boxes[:, 0])):
@@ -327,7 +335,7 @@ def test_every_draw_of_a_run_has_a_key_of_its_own(monkeypatch):
                 predict=predict,
                 optimiser=OPTIMISER,
                 grid=GRID,
-                settings=dataclasses.replace(SETTINGS, mixing_groups=3),
+                settings=changed(mixing_groups=3),
                 sharding=Watching(),
             )
     assert len({np.asarray(jax.random.key_data(key)).tobytes() for key in taken}) == 3 * (1 + 3)
@@ -361,7 +369,8 @@ def test_no_box_is_learnt_from_unlabelled_patches(judge_guesses):
     unlabelled = batch(1)  # its boxes are there, but the step must not learn from them
     blind = unlabelled | {"boxes_zyxdhw": jnp.zeros((3, 3, 6)), "valid": jnp.zeros((3, 3), bool)}
     (seen, metrics), (unseen, _) = (
-        step(BATCHES | {"unlabelled": each}, judge_guesses=judge_guesses, **METHOD) for each in (unlabelled, blind)
+        step(BATCHES | {"unlabelled": each}, **{"ssl.judge_guesses": judge_guesses}, **METHOD)
+        for each in (unlabelled, blind)
     )
     assert_same(seen.params, unseen.params, rtol=0, atol=0)
     assert ("pseudo_label_on_nodules" in metrics) == judge_guesses
@@ -400,7 +409,7 @@ def test_the_loss_by_the_formula():
     rng = np.random.default_rng(0)
     before, mixed = made_up_patches(rng), made_up_patches(rng)
     logits, deltas = rng.normal(size=(4, 50)), rng.normal(size=(4, 50, 4))
-    settings = dataclasses.replace(SETTINGS, box_weight=0.3)
+    settings = changed(**{"loss.box_weight": 0.3})
     prediction = Prediction(jnp.asarray(logits, jnp.float32), jnp.asarray(deltas, jnp.float32))
     loss, metrics = loss_of(prediction, mixed, before, settings)
 
@@ -488,7 +497,7 @@ def test_without_pseudo_labels_or_labels_nothing_is_compared(means):
     ],
 )
 def test_the_ramp(at, ramp_steps, expected):
-    settings = dataclasses.replace(SETTINGS, ramp_start=10, ramp_steps=ramp_steps)
+    settings = changed(ramp_start=10, ramp_steps=ramp_steps)
     assert float(unlabelled_weight(jnp.array(at), settings)) == pytest.approx(expected, abs=1e-6)
 
 

@@ -1,15 +1,18 @@
 """The optimiser against AdamW written out with NumPy: clip, warm-up, decay and accumulation."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
-from medssl_jax.train.optimiser import make_optimiser
+from medssl_jax.train.optimiser import OptimiserSettings, make_optimiser
 from medssl_jax.train.state import TrainState
 
-CONFIG = dict(learning_rate=0.1, warmup_share=0.3, weight_decay=0.02, clip_norm=1.5, b1=0.8, b2=0.95)
+SETTINGS = OptimiserSettings(
+    learning_rate=0.1, warmup_share=0.3, weight_decay=0.02, clip_norm=1.5, b1=0.8, b2=0.95, ema_decay=0.0
+)
 RNG = np.random.default_rng(0)
 # Some are clipped, some are not; two leaves share one norm.
 GRADIENTS = [
@@ -18,9 +21,9 @@ GRADIENTS = [
 ]
 
 
-def path(gradients, **changes):
+def path(gradients, accumulate=1, **changes):
     """The parameters after each step, all of them in one row."""
-    optimiser = make_optimiser(ConfigDict(CONFIG | changes), len(gradients))
+    optimiser = make_optimiser(dataclasses.replace(SETTINGS, **changes), len(gradients), accumulate=accumulate)
     update = jax.jit(lambda state, gradient: state.update(gradient, optimiser, ema_decay=0.0))
     state, rows = TrainState.create(jax.tree.map(jnp.ones_like, GRADIENTS[0]), optimiser, keep_ema=False), []
     for gradient in gradients:

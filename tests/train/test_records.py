@@ -38,7 +38,6 @@ def run(workdir, *, poisoned=None):
         {
             "seed": 0,
             "steps": STEPS,
-            "anchors": {},
         }
     )
     return Trainer(

@@ -91,13 +91,8 @@ def test_the_command_is_that_of_the_config(start, tmp_path):
         ("{", "not the run.json of a training run"),
         ("[]", "not the run.json of a training run"),
         ("[" * 100_000, "not the run.json of a training run"),
-        ('{"format": 3, "command": "x"}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
-        ('{"format": 3, "command": "experiments.sos", "config": {"method": {}}, "sessions": []}', "no sessions"),
-        (
-            '{"format": 3, "command": "experiments.sos", "config": {"anchors": {}},'
-            ' "sessions": [{"from_step": 0, "environment": {}}]}',
-            "a command that the config is not for",
-        ),
+        ('{"format": 3}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
+        ('{"format": 3, "config": {}, "sessions": []}', "no sessions"),
         ('{"format": 7}', "has format 7, expected 3"),
     ],
 )

@@ -10,8 +10,9 @@ import optax
 import pytest
 
 from experiments.configs import sos
+from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.models.sos_networks import make_networks
+from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.sos_step import (
     Outputs,
@@ -28,23 +29,15 @@ from medssl_jax.train.sos_step import (
 from medssl_jax.train.state import TrainState
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
-SETTINGS = SosSettings(
-    seed=0,
-    chunk=0,
-    c=0.9,
-    eps=0.05,
-    low_weight=1.0,
-    high_weight=1.0,
-    paradoxical_weight=1.0,
-    hesitant_weight=1.0,
-    hurried_weight=1.0,
-    policy_weight=1.0,
-    entropy_weight=0.01,
-    baseline_decay=0.95,
-    stop_feature=False,
-    stop_paradoxical_low=False,
-    ema_decay=0.0,
-)
+METHOD = settings_from(MethodSettings, sos.get_config().method)
+SETTINGS = SosSettings(seed=0, chunk=0, method=METHOD, ema_decay=0.0)
+
+
+def changed(*, seed=0, chunk=0, **method):
+    """The settings with other values, of the method but for the first two."""
+    return dataclasses.replace(SETTINGS, seed=seed, chunk=chunk, method=dataclasses.replace(METHOD, **method))
+
+
 CROSS_ENTROPY_ONLY = dict.fromkeys(("paradoxical_weight", "hesitant_weight", "hurried_weight"), 0.0)
 NO_LOSS = dict.fromkeys(("low_weight", "high_weight", "paradoxical_weight", "hesitant_weight", "hurried_weight"), 0.0)
 OPTIMISER = optax.sgd(0.1)
@@ -59,7 +52,8 @@ def networks_of(*, blocks=0, **method):
         config.model[f"{name}_features"], config.model[f"{name}_blocks"] = (4,), (blocks,)
     config.model.low_stem_block = config.model.high_stem_block = 4
     config.method.update(method)
-    return make_networks(config, LAYOUT)
+    model = settings_from(SosModelSettings, config.model)
+    return make_networks(model, settings_from(MethodSettings, config.method), LAYOUT)
 
 
 @functools.cache
@@ -93,7 +87,7 @@ def compiled_step(networks, optimiser, settings):
 def step(batch, state=None, networks=None, optimiser=OPTIMISER, **changes):
     networks = networks or networks_of()
     state = state or fresh_state(networks, optimiser)
-    return compiled_step(networks, optimiser, dataclasses.replace(SETTINGS, **changes))(state, batch)
+    return compiled_step(networks, optimiser, changed(**changes))(state, batch)
 
 
 def gradients(batch, **changes):
@@ -173,7 +167,7 @@ def test_the_paradoxical_loss_teaches_both_unless_stopped():
     low, high, labels = jnp.array([[2.0, 0, 0, 0]]), jnp.array([[1.0, 0, 0, 0]]), jnp.array([0])
 
     def slopes(**changes):
-        settings = dataclasses.replace(SETTINGS, **(NO_LOSS | {"paradoxical_weight": 1.0}), **changes)
+        settings = changed(**(NO_LOSS | {"paradoxical_weight": 1.0}), **changes)
         return jax.grad(
             lambda low, high: classification_losses(Outputs(low, high, None), labels, settings)["paradoxical"].sum(),
             argnums=(0, 1),
@@ -190,7 +184,7 @@ def test_a_loss_is_there_where_its_weight_is(name):
     low, high = jnp.asarray(rng.normal(size=(2, 6, 4)), jnp.float32)
     labels = jnp.arange(6) % 4
     full = classification_losses(Outputs(low, high, None), labels, SETTINGS)
-    alone = dataclasses.replace(SETTINGS, **(NO_LOSS | {f"{name}_weight": 0.25}))
+    alone = changed(**(NO_LOSS | {f"{name}_weight": 0.25}))
     found = classification_losses(Outputs(low, high, None), labels, alone)
     assert found.keys() == {name}
     np.testing.assert_allclose(found[name], 0.25 * full[name], rtol=1e-6)
@@ -198,7 +192,7 @@ def test_a_loss_is_there_where_its_weight_is(name):
 
 def test_c_and_eps_are_not_looked_at_without_the_executive_losses():
     logits, labels = jnp.ones((2, 4)), jnp.zeros(2, jnp.int32)
-    meaningless = dataclasses.replace(SETTINGS, c=0.0, **CROSS_ENTROPY_ONLY)
+    meaningless = changed(c=0.0, **CROSS_ENTROPY_ONLY)
     assert classification_losses(Outputs(logits, logits, None), labels, meaningless).keys() == {"low", "high"}
 
 
@@ -297,7 +291,7 @@ def test_who_is_asked_is_drawn_anew_at_every_step_and_alike_in_every_run():
     def asked(number, seed=0):
         """Without a reward and with a baseline of 1, the slope of a slide's loss is a - p."""
         state = TrainState.create({}, OPTIMISER, keep_ema=False, extra={"reward_baseline": jnp.array(1.0)})
-        state, settings = state.replace(step=number), dataclasses.replace(SETTINGS, seed=seed)
+        state, settings = state.replace(step=number), changed(seed=seed)
 
         def loss(ask):
             return policy_part(Outputs(logits, logits, ask), labels, state, settings)[0]["policy"].sum()

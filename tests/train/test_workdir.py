@@ -11,6 +11,8 @@ from experiments.configs import phantom
 from medssl_jax.core.errors import InputError
 from medssl_jax.train.workdir import claim_workdir, only_run_in, record_split
 
+FORMER = {"whole_scan": False}
+
 
 @pytest.fixture
 def begun(tmp_path):
@@ -71,6 +73,20 @@ def test_what_does_not_change_what_is_learnt_may_change_and_is_recorded(begun, f
     changed = config_with(**{field: value})
     claim_workdir(begun, changed)
     assert json.loads((begun / "config.json").read_text()) == json.loads(changed.to_json())
+
+
+@pytest.mark.parametrize(
+    ("removed", "added", "named"), [("command", {}, "command"), ("", FORMER, "inference.whole_scan")]
+)
+def test_a_run_of_another_version_is_told_in_one_line(begun, removed, added, named):
+    claim_workdir(begun, config_with())
+    content = json.loads((begun / "config.json").read_text())
+    content.pop(removed, None)
+    content["inference"] |= added
+    (begun / "config.json").write_text(json.dumps(content))
+    told = rf"config\.json: this run was started by another version, .* \(see {named}\): choose another --workdir"
+    with pytest.raises(InputError, match=told):
+        claim_workdir(begun, config_with())
 
 
 def test_other_scans_are_refused(begun):

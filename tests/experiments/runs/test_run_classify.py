@@ -14,8 +14,10 @@ from experiments.configs import sos
 from experiments.runs import classify
 from experiments.runs import sos as sos_run
 from experiments.runs.classify import classify_files, find_slide_files
+from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
 from medssl_jax.core.csv_files import read_table
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slide_appearance import AppearanceStatistics, Spread
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.report.slides.slide_page import write_slide_page
@@ -41,14 +43,13 @@ def small_config(rule):
     config.model.low_stem_block = config.model.high_stem_block = 4
     config.method.use_policy = rule == "policy"
     config.inference.update(rule=rule, c=0.9, slide_batch=2, patch_batch=5)
-    config.training_slides = TRAINING.as_json()
-    return config
+    return settings_from(SosConfig, config)
 
 
 @functools.cache
-def networks_and_params(use_policy):
-    networks = sos_run.networks_of(small_config("policy" if use_policy else "low"))
-    return networks.init(jax.random.key(0)), networks
+def params_of(use_policy):
+    networks = small_config("policy" if use_policy else "low").networks(UNIT_INTENSITIES)
+    return networks.init(jax.random.key(0))
 
 
 @pytest.fixture
@@ -56,8 +57,10 @@ def runs(monkeypatch):
     """Runs called by the rule they decide by."""
 
     def load(checkpoint):
-        config = small_config(checkpoint.name)
-        return sos_run.TrainedMethod(config, 7, *networks_and_params(config.method.use_policy))
+        settings = small_config(checkpoint.name)
+        slides = sos_run.TrainingSlides(UNIT_INTENSITIES, TRAINING)
+        params = params_of(settings.method.use_policy)
+        return sos_run.TrainedMethod(sos.get_config().to_dict(), settings, 7, params, slides)
 
     monkeypatch.setattr(classify, "load_method", load)
 

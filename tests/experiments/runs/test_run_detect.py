@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from experiments.runs import detect
 from experiments.runs.detect import detect_in_file, find_nodules
@@ -30,14 +29,12 @@ TURNED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def loaded_detector(find, *, mask_lungs=True):
-    config = ConfigDict(
-        {
-            "data": {"mask_lungs": mask_lungs, "phantom": {}},
-            "split": {"labelled": 1, "unlabelled": 0},
-            "inference": {"marks": 100},
-        }
-    )
-    return LoadedDetector(config, 7, None, lambda params, hu_zyx, lungs_zyx, progress: find(hu_zyx, lungs_zyx))
+    config = {
+        "data": {"phantom": {}},
+        "split": {"labelled": 1, "unlabelled": 0},
+        "inference": {"marks": 100},
+    }
+    return LoadedDetector(config, 7, None, lambda params, hu, lungs, progress: find(hu, lungs), mask_lungs)
 
 
 def brightest_voxels(hu_zyx, lungs_zyx, count=5):

@@ -5,8 +5,10 @@ import sys
 import pytest
 
 from experiments.configs import phantom
+from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.plan import memory_wanted, plan, shared_batch
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.report.plan_tables import plan_text
 
 
@@ -42,12 +44,16 @@ def test_the_local_cpu(tiny):
 
 
 def test_the_batch_grows_until_the_chips_share_it_and_never_shrinks(tiny):
-    assert shared_batch(tiny, 1).patches.labelled_batch == 2
-    assert shared_batch(tiny, 16).patches.unlabelled_batch == 16
-    tiny.patches.labelled_batch = 24
-    assert shared_batch(tiny, 16).patches.labelled_batch == 32
-    tiny.patches.unlabelled_batch = 0
-    assert shared_batch(tiny, 16).patches.unlabelled_batch == 0
+    def patches(chips):
+        return shared_batch(settings_from(FocalMixConfig, tiny), chips).patches
+
+    assert patches(1).labelled_batch == 2
+    assert patches(12).unlabelled_batch == 12  # of which no mixing group of 16 could be made
+    assert patches(16).unlabelled_batch == 16
+    tiny.patches.labelled_batch, tiny.mixup.group = 24, 26
+    assert patches(16).labelled_batch == 32
+    tiny.patches.unlabelled_batch = tiny.split.unlabelled = 0
+    assert patches(16).unlabelled_batch == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The whole line in small: a phantom on disk, two methods trained, evaluated side by side, and slides classified."""
 
 import copy
+import dataclasses
 import json
 
 import jax
@@ -15,11 +16,14 @@ from experiments.runs import slides as slides_run
 from experiments.runs import sos as sos_run
 from experiments.runs.classify import classify_files
 from experiments.runs.focalmix import load_detector
+from experiments.runs.sos_config import SosConfig
 from experiments.runs.sos_evaluation import evaluate
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
 from medssl_jax.models.sos_networks import measure_intensities
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.metric_writer import MetricsWriter
+from medssl_jax.train.run_record import read_run_record
 
 STEPS = 4
 
@@ -69,7 +73,9 @@ def evaluations(folder, trained):
     image_level.inference.rule, image_level.method.name = "low", "Image-Level"
     always = small_config(folder)
     always.inference.rule, always.method.name = "high", "Multi-Scale"
-    methods = {"SOS": method, "Image-Level": method.used_as(image_level), "Multi-Scale": method.used_as(always)}
+    others = {"Image-Level": image_level, "Multi-Scale": always}
+    methods = {name: method.used_as(settings_from(SosConfig, config)) for name, config in others.items()}
+    methods = {"SOS": method} | methods
     return evaluate(methods, source, split)
 
 
@@ -87,7 +93,7 @@ def test_intensities_are_those_of_the_training_slides(trained):
     expected = measure_intensities(slide.low_resolution() for slide in prepared)
     for slide in prepared:
         slide.close()
-    assert (method.config.model.intensity_mean, method.config.model.intensity_deviation) == expected
+    assert method.networks.intensities == method.training_slides.intensities == expected
 
 
 def test_a_run_knows_how_its_training_slides_look(trained, folder):
@@ -101,24 +107,17 @@ def test_a_run_knows_how_its_training_slides_look(trained, folder):
         zip(("brightness", "tissue"), zip(np.mean(appearances, 0), np.std(appearances, 0), strict=True), strict=True)
     )
     for name, (mean, deviation) in expected.items():
-        assert getattr(method.training_appearance, name) == pytest.approx((mean, deviation))
-    assert sos_run.load_method(folder / "run").training_appearance == method.training_appearance
+        assert getattr(method.training_slides.appearance, name) == pytest.approx((mean, deviation))
+    assert sos_run.load_method(folder / "run").training_slides == method.training_slides
 
 
-def test_a_run_that_was_given_intensities_keeps_them_and_knows_appearance(trained, folder):
-    method, source, split = trained
-    config = small_config(folder, **{"model.intensity_mean": 0.4, "model.intensity_deviation": 0.3})
-    found = sos_run.with_training_slides(config, source, split.train)
-    assert (found.model.intensity_mean, found.model.intensity_deviation) == (0.4, 0.3)
-    assert found.training_slides == method.config.training_slides
-    assert "training_slides" not in config
-
-
-def test_a_run_of_an_older_version_does_not_know(trained):
+def test_intensities_of_the_config_come_first_and_what_was_measured_stays_out_of_it(trained, folder):
     method, _, _ = trained
-    old = method.config.copy_and_resolve_references()
-    del old.training_slides
-    assert method._replace(config=old).training_appearance is None
+    config = small_config(folder, **{"model.intensity_mean": 0.4, "model.intensity_deviation": 0.3})
+    given = method._replace(settings=settings_from(SosConfig, config))
+    assert given.networks.intensities == (0.4, 0.3)
+    assert method.config == small_config(folder, **{"inference.c": 0.3}).to_dict()
+    assert read_run_record(folder / "run" / "run.json").config == json.loads(json.dumps(method.config))
 
 
 def test_no_test_slide_of_the_phantom_looks_unlike_and_blank_ones_do(trained, folder, tmp_path):
@@ -154,7 +153,8 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(trained, folder, monkey
 def test_a_loaded_method_is_the_trained_one(trained, folder):
     method, _, _ = trained
     loaded = sos_run.load_method(folder / "run")
-    assert json.loads(loaded.config.to_json()) == json.loads(method.config.to_json())
+    assert loaded.config == json.loads(json.dumps(method.config))
+    assert loaded.settings == method.settings
     assert loaded.step == STEPS
     for one, other in zip(jax.tree.leaves(method.params), jax.tree.leaves(loaded.params), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -192,24 +192,23 @@ def test_the_summary_says_what_was_measured(evaluations, folder):
 
 
 def test_prepared_slides_cut_otherwise_are_refused(folder, trained):
-    data = small_config(folder, **{"data.manual_dir": str(folder / "gone")}).data
-    del data["phantom"]
+    data = settings_from(SosConfig, small_config(folder, **{"data.manual_dir": str(folder / "gone")})).data
+    data = dataclasses.replace(data, phantom=None)
     assert len(slides_run.open_slides(data)) == 24
-    data.background_threshold = 3.0
     with pytest.raises(
         InputError, match=r"background_threshold = 8\.0, config field data\.background_threshold is 3\.0"
     ):
-        slides_run.open_slides(data)
-    data.background_threshold, data.grid, data.patch_side = 8.0, 2, 128
+        slides_run.open_slides(dataclasses.replace(data, background_threshold=3.0))
     with pytest.raises(InputError, match=r"prepared with grid = 4, config field data\.grid is 2"):
-        slides_run.open_slides(data)
+        slides_run.open_slides(dataclasses.replace(data, grid=2, patch_side=128))
 
 
 def test_too_few_slides_to_validate_on_are_refused(trained, folder):
     one_of_each_class = copy.copy(trained[1])
     one_of_each_class.splits, one_of_each_class.labels = ("train",) * 4 + ("test",), (0, 1, 2, 3, 0)
+    settings = settings_from(SosConfig, small_config(folder))
     with pytest.raises(InputError, match="no slide to validate on"):
-        slides_run.split_of(small_config(folder), one_of_each_class)
+        slides_run.split_of(settings.data, settings.split, one_of_each_class)
 
 
 def test_the_switch_is_where_training_put_it_unless_it_is_moved():
@@ -222,10 +221,10 @@ def test_the_switch_is_where_training_put_it_unless_it_is_moved():
 
 def test_truth_is_known_of_phantoms_only(folder, trained):
     _, source, split = trained
-    data = small_config(folder).data
+    data = settings_from(SosConfig, small_config(folder)).data
     names = [source.names[index] for index in split.test]
     assert slides_run.needs_high_resolution(data, names).dtype == bool
-    assert slides_run.needs_high_resolution(lks_sos.get_config().data, names) is None
+    assert slides_run.needs_high_resolution(settings_from(SosConfig, lks_sos.get_config()).data, names) is None
 
 
 def test_configs_that_differ_only_in_inference_share_a_training():
@@ -280,7 +279,7 @@ def test_lks_is_known_by_the_slides_of_its_classes():
     """479 to train on and 205 to test on, as the paper counts them; a slide more or of another class is not LKS."""
     splits = ["train"] * 479 + ["test"] * 205
     labels = np.repeat([0, 1, 2, 3, 0, 1, 2, 3], [239, 106, 107, 27, 103, 45, 46, 11]).tolist()
-    data = lks_sos.get_config().data
+    data, phantom = (settings_from(SosConfig, each.get_config()).data for each in (lks_sos, phantom_sos))
 
     def slides(splits, labels):
         source = object.__new__(LksSource)  # without files
@@ -295,4 +294,4 @@ def test_lks_is_known_by_the_slides_of_its_classes():
     assert known(splits, labels)
     assert not known(splits[1:], labels[1:])
     assert not known(splits, [*labels[:-1], 2])
-    assert not slides_run.is_lks(phantom_sos.get_config().data, slides(splits, labels))
+    assert not slides_run.is_lks(phantom, slides(splits, labels))

@@ -1,30 +1,32 @@
 """Methods with untrained networks on small slides: what is asked, how often, and who is named when one is bad."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 import tifffile
 
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
 from experiments.configs import sos
-from experiments.runs import slides as slides_run
-from experiments.runs import sos as sos_run
 from experiments.runs.slides import SlideSplit
-from experiments.runs.sos import TrainedMethod
+from experiments.runs.sos import TrainedMethod, TrainingSlides
+from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
 from experiments.runs.sos_evaluation import both_networks, evaluate
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
+from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics
+from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import SelectiveClassifier
 
 SPLIT = SlideSplit(train=(), validation=(0, 1, 2), test=(3, 4, 5, 6, 7))
 
 
 @pytest.fixture(scope="module")
-def lks(tmp_path_factory) -> ml_collections.ConfigDict:
-    """A config on an LKS of three training and five test slides."""
+def lks(tmp_path_factory) -> SosConfig:
+    """The config of an LKS of three training and five test slides."""
     folder = tmp_path_factory.mktemp("slides")
     config = sos.get_config()
     config.data.update(grid=4, patch_side=8, shrink=2, manual_dir=str(folder / "LKS"), data_dir=str(folder / "tfds"))
@@ -43,8 +45,8 @@ def lks(tmp_path_factory) -> ml_collections.ConfigDict:
             tifffile.imwrite(folder / "LKS" / split / name, rng.integers(5, 250, (40, 40), np.uint8), compression="lzw")
             rows.append(f"{name},{('Neg', 'AMA', 'SMA-V', 'SMA-T')[place % 4]}")
         (folder / "LKS" / f"{split}_Labels.csv").write_text("\n".join(rows) + "\n")
-    prepare_lks(config.data.manual_dir, config.data.data_dir, slides_run.layout_of(config.data))
-    return config
+    prepare_lks(config.data.manual_dir, config.data.data_dir, SlideLayout(4, 8, 2))
+    return settings_from(SosConfig, config)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +57,17 @@ def source(lks) -> LksSource:
 @pytest.fixture(scope="module")
 def methods(lks) -> dict[str, TrainedMethod]:
     """SOS, and Multi-Scale and the cascade, which share parameters."""
-    networks = sos_run.networks_of(lks)
+    slides = TrainingSlides(UNIT_INTENSITIES, AppearanceStatistics.of([Appearance(0.5, 0.5)]))
 
     def method(params, name, rule):
-        config = ml_collections.ConfigDict(lks.to_dict())
-        config.method.name, config.inference.rule = name, rule
-        return TrainedMethod(config, 1, params, networks)
+        settings = dataclasses.replace(
+            lks,
+            method=dataclasses.replace(lks.method, name=name),
+            inference=dataclasses.replace(lks.inference, rule=rule),
+        )
+        return TrainedMethod({}, settings, 1, params, slides)
 
+    networks = lks.networks(UNIT_INTENSITIES)
     of_sos, shared = (networks.init(jax.random.key(seed)) for seed in range(2))
     return {
         "Multi-Scale": method(shared, "Multi-Scale", "high"),
@@ -142,7 +148,6 @@ def test_a_raw_slide_that_cannot_be_read_is_named(methods, source, lks, damage):
 def test_slides_that_are_gone_have_no_raw_seconds(methods, source, tmp_path):
     moved = {}
     for name, method in methods.items():
-        config = ml_collections.ConfigDict(method.config.to_dict())
-        config.data.manual_dir = str(tmp_path)
-        moved[name] = method._replace(config=config)
+        data = dataclasses.replace(method.settings.data, manual_dir=str(tmp_path))
+        moved[name] = method._replace(settings=dataclasses.replace(method.settings, data=data))
     assert all(each.raw_seconds is None for each in evaluate(moved, source, SPLIT).values())

@@ -1,9 +1,11 @@
 """Two checkpoints of a run: bytes of orbax's files, values of the JSON among them, files and steps that are gone."""
 
 import contextlib
+import dataclasses
 import io
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import jax
 import ml_collections
@@ -11,16 +13,32 @@ import numpy as np
 import optax
 import orbax.checkpoint  # noqa: F401 - imported once, or each input would wait for it
 
+from medssl_jax.core.settings import each, whole, within
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.load_run import load_run
+from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.state import TrainState
 from tests.fuzz.damage import damage_json, damage_one_of, other_text
 from tests.fuzz.oracle import SAME, Wrong, difference_between
 
 VARIANTS = ("two steps",)
-CONFIG = {"anchors": {"strides": (4, 8)}, "optimiser": {"learning_rate": 1e-3}, "seed": 0, "steps": 8}
+CONFIG = {
+    "command": "experiments.small",
+    "logging": {"log_every": 4, "save_every": 4, "keep_checkpoints": 2, "bootstraps": 10},
+    "seed": 0,
+    "steps": 8,
+    "strides": (4, 8),
+}
 STEPS = (4, 8)
 STEP_BEFORE = "the checkpoint before was taken instead, which is whole"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SmallConfig(RunSettings):
+    """What `CONFIG` says."""
+
+    COMMAND: ClassVar[str] = "experiments.small"
+    strides: tuple[int, ...] = within(each(whole(1)))
 
 
 def make(folder: Path, variant: str) -> None:
@@ -54,14 +72,14 @@ def mutate(folder: Path, variant: str, rng) -> str:
 def read(folder: Path):
     """Config, weights and place in the data, by the two ways that commands go; and what they say meanwhile."""
     with contextlib.redirect_stderr(io.StringIO()) as said:
-        config, state = load_run(folder, lambda _: _state(0), command="experiments.focalmix")
+        run = load_run(folder, SmallConfig, lambda _: _state(0))
         checkpoints = Checkpoints(folder / "checkpoints")
         restored = checkpoints.restore(_state(0))
         checkpoints.close()
     return {
         "said": said.getvalue(),
-        "config": config.to_dict(),
-        "loaded": _arrays(state),
+        "config": run.config,
+        "loaded": _arrays(run.state),
         "state": _arrays(restored.state),
         "position": dict(restored.data_position),
         "pending": [dict(each) for each in restored.pending],
@@ -83,7 +101,7 @@ def judge(damaged: Path, valid: Path, reading) -> str:
 
 def _saved(step):
     config = ml_collections.ConfigDict(CONFIG).to_dict()
-    config["anchors"]["strides"] = list(config["anchors"]["strides"])
+    config["strides"] = list(config["strides"])
     state = _arrays(_state(step))
     return {"config": config, "loaded": state, "state": state, "position": _position(step), "pending": _pending(step)}
 

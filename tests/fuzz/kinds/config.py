@@ -16,9 +16,7 @@ from flax.traverse_util import flatten_dict
 from experiments import command
 from experiments.configs import phantom, phantom_sos
 from experiments.runs import jobs
-from experiments.runs import slides as slides_run
 from medssl_jax.core.errors import InputError
-from medssl_jax.phantoms.chests.spec import Luna16Phantom
 from tests.fuzz.damage import NUMBER_TEXTS, damage_file, other_text
 from tests.fuzz.legal_values import LEGAL
 from tests.fuzz.oracle import AS_IT_SAYS, SAME, Wrong, difference_between
@@ -63,7 +61,7 @@ BODIES = (
     *("def get_config(): raise KeyError('x')", "def get_config(a, b, c): return a"),
     *(
         f"import ml_collections as m\ndef get_config(): return m.ConfigDict({given})"
-        for given in ("", "{'anchors': 1}")
+        for given in ("", "{'command': 'experiments.focalmix'}")
     ),
     *(
         f"from experiments.configs import phantom\ndef get_config():\n c = phantom.get_config()\n {change}\n return c"
@@ -129,8 +127,7 @@ def read(folder: Path):
     def main(_):
         config = flags.FLAGS.config
         command.require_config_of(f"experiments.{given['command']}", config)
-        jobs.job_of(config).check_config(config)
-        Luna16Phantom(**config.data.phantom) if given["command"] == "focalmix" else slides_run.phantom_of(config.data)
+        jobs.job_of(config).settings(config)
         taken.append(config)
 
     said = io.StringIO()

@@ -1,0 +1,67 @@
+"""What a training step of FocalMix is told; `experiments/configs/focalmix.py` explains each field."""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+from medssl_jax.core.settings import LARGEST_SIDE, SHARE, SWITCH, WEIGHT, Settings, number, one_of, whole, within
+from medssl_jax.detection.symmetries import GROUPS
+from medssl_jax.models.detector import AnchorSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossSettings(Settings):
+    """Weights of the soft-target focal loss and of the boxes' loss."""
+
+    section: ClassVar[str] = "loss"
+    negative_weight: float = within(WEIGHT)
+    positive_weight: float = within(WEIGHT)
+    gamma: float = within(number(1, 100))  # below 1, gradients at p = y are infinite
+    box_weight: float = within(WEIGHT)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SslSettings(Settings):
+    """The targets of unlabelled patches, and when these begin to count."""
+
+    section: ClassVar[str] = "ssl"
+    views: int = within(whole(1))
+    view_group: str = within(one_of(GROUPS))
+    temperature: float = within(number(0, 100, above=True))
+    ramp_start_share: float = within(SHARE)
+    ramp_share: float = within(SHARE)
+    judge_guesses: bool = within(SWITCH)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        views = len(GROUPS[self.view_group].flips)
+        self.expect("views", self.views <= views, f"1 to {views}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixUpSettings(Settings):
+    """Image-level and object-level MixUp."""
+
+    section: ClassVar[str] = "mixup"
+    image: bool = within(SWITCH)
+    object: bool = within(SWITCH)
+    group: int = within(whole(1))
+    eta: float = within(number(0, 1000, above=True))
+    object_window: int = within(whole(3, LARGEST_SIDE))
+    object_score: float = within(number(0, math.inf, above=True))  # above 1: no guess is an object
+    object_nms_iou: float = within(SHARE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FocalMixSettings:
+    """Sections of a config, and what follows from them for its steps and its batches."""
+
+    seed: int
+    anchors: AnchorSettings
+    loss: LossSettings
+    ssl: SslSettings
+    mixup: MixUpSettings
+    ramp_start: int
+    ramp_steps: int
+    mixing_groups: int
+    ema_decay: float

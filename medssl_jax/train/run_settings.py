@@ -1,0 +1,36 @@
+"""What the configs of all methods say of a training run."""
+
+import dataclasses
+from typing import ClassVar
+
+from medssl_jax.core.settings import LARGEST_STEPS, SEED, TEXT, Settings, whole, within
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoggingSettings(Settings):
+    """How often a run tells and saves how far it is, in steps, and resamples its score."""
+
+    section: ClassVar[str] = "logging"
+    log_every: int = within(whole(1, LARGEST_STEPS))
+    save_every: int = within(whole(1, LARGEST_STEPS))
+    keep_checkpoints: int = within(whole(1))
+    bootstraps: int = within(whole(1))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect("save_every", self.save_every % self.log_every == 0, "a multiple of log_every")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings(Settings):
+    """A whole config; `command` is the module that trains it."""
+
+    COMMAND: ClassVar[str]
+    command: str = within(TEXT)
+    seed: int = within(SEED)
+    steps: int = within(whole(1, LARGEST_STEPS))
+    logging: LoggingSettings
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect("command", self.command == self.COMMAND, self.COMMAND)
