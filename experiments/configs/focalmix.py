@@ -69,7 +69,7 @@ def get_config(_: str = "") -> ConfigDict:
     ssl.view_group = "flips"  # (o) `cube` adds the quarter turns
     ssl.temperature = 0.7  # (f) only 0.69 to 0.73 fits
     ssl.ramp_start_share = 0.0  # (o) share of the steps before unlabelled patches count
-    ssl.judge_guesses = False  # logs how right targets are where unlabelled scans are annotated; nothing learns from it
+    ssl.judge_pseudo_labels = False  # logs how right they are where scans have labels after all; changes nothing else
     ssl.ramp_share = 0.15  # (o) share of the steps in which their weight grows to 1
 
     mixup = config.mixup = ConfigDict()

@@ -60,7 +60,7 @@ def get_config(_: str = "") -> ConfigDict:
     # The run is short: pseudo-labels are worth something only after a third of it.
     config.ssl.ramp_start_share = 0.3
     config.ssl.ramp_share = 0.2
-    config.ssl.judge_guesses = True
+    config.ssl.judge_pseudo_labels = True
 
     config.inference.overlap = 12
     config.inference.window_batch = 8

@@ -31,5 +31,5 @@ def get_config(_: str = "") -> ConfigDict:
     )
     config.split.unlabelled = 0
     config.split.unlabelled_extra = -1
-    config.ssl.judge_guesses = False  # nobody labelled these
+    config.ssl.judge_pseudo_labels = False  # nobody labelled these
     return config

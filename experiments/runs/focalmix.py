@@ -135,7 +135,7 @@ def train_focalmix(
         split.unlabelled,
         settings=patches,
         seed=seed,
-        keep_hidden_boxes=settings.ssl.judge_guesses,
+        keep_hidden_boxes=settings.ssl.judge_pseudo_labels,
         host_rows=sharding.host_rows,
     )
     return Trainer(

@@ -9,6 +9,7 @@ with epy.lazy_api_imports(globals()):
     from medssl_jax.core.errors import InputError
     from medssl_jax.core.locks import alone, exclusive
     from medssl_jax.core.progress import Progress, progress_bar, silent
+    from medssl_jax.core.settings import Settings, settings_from
     from medssl_jax.core.step_lines import StepLine, StepLines, read_step_lines
     from medssl_jax.core.versions import versions
     from medssl_jax.core.worker_pool import results_as_completed
@@ -16,6 +17,7 @@ with epy.lazy_api_imports(globals()):
 __all__ = [
     "InputError",
     "Progress",
+    "Settings",
     "StepLine",
     "StepLines",
     "alone",
@@ -28,6 +30,7 @@ __all__ = [
     "read_step_lines",
     "read_table",
     "results_as_completed",
+    "settings_from",
     "silent",
     "versions",
     "writable_directory",

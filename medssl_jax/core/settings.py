@@ -25,6 +25,7 @@ LARGEST_SIDE = 512  # voxels, which are mm: no CT shows more of a chest
 # What became of fields that older configs have.
 FORMER_FIELDS: Mapping[str, str] = {
     "inference.whole_scan": "was removed, with whole-scan inference: leave it out",
+    "ssl.judge_guesses": "is now ssl.judge_pseudo_labels",
 }
 
 

@@ -3,7 +3,7 @@
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from medssl_jax.models.detector import Detector, make_detector
+    from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
     from medssl_jax.models.fpn3d import FPN3D
     from medssl_jax.models.pretrained import read_resnet18
     from medssl_jax.models.resnet import ResNet3D
@@ -14,7 +14,9 @@ with epy.lazy_api_imports(globals()):
         Intensities,
         LowOutput,
         Lrn,
+        MethodSettings,
         Policy,
+        SosModelSettings,
         SosNetworks,
         make_networks,
         measure_intensities,
@@ -22,15 +24,19 @@ with epy.lazy_api_imports(globals()):
 
 __all__ = [
     "FPN3D",
+    "AnchorSettings",
     "Detector",
+    "DetectorSettings",
     "HighOutput",
     "Hrn",
     "Intensities",
     "LowOutput",
     "Lrn",
+    "MethodSettings",
     "Policy",
     "ResNet2D",
     "ResNet3D",
+    "SosModelSettings",
     "SosNetworks",
     "make_detector",
     "make_networks",

@@ -30,7 +30,7 @@ class SslSettings(Settings):
     temperature: float = within(number(0, 100, above=True))
     ramp_start_share: float = within(SHARE)
     ramp_share: float = within(SHARE)
-    judge_guesses: bool = within(SWITCH)
+    judge_pseudo_labels: bool = within(SWITCH)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,7 +48,7 @@ class MixUpSettings(Settings):
     group: int = within(whole(1))
     eta: float = within(number(0, 1000, above=True))
     object_window: int = within(whole(3, LARGEST_SIDE))
-    object_score: float = within(number(0, math.inf, above=True))  # above 1: no guess is an object
+    object_score: float = within(number(0, math.inf, above=True))  # above 1: no pseudo-label is an object
     object_nms_iou: float = within(SHARE)
 
 

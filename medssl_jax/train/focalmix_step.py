@@ -231,7 +231,7 @@ def focalmix_step(
             *(lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight),
             *(grid, settings, sharding),
         )
-        if settings.ssl.judge_guesses:
+        if settings.ssl.judge_pseudo_labels:
             judged = pseudo_label_metrics(pseudo_labelled, label_patches(batch["unlabelled"], grid, settings).targets)
         parts.append(pseudo_labelled)
     groups = settings.mixing_groups

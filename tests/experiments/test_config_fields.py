@@ -42,7 +42,7 @@ SENSIBLE = {
         *(f"optimiser.{name}" for name in ("warmup_share", "b1", "b2", "weight_decay", "ema_decay")),
         *(f"data.phantom.share_{name}" for name in ("without_nodules", "fine_only", "hazy", "hinted")),
         # Switches, of which 0 is one side.
-        *("data.allow_absent", "data.mask_lungs", "model.remat", "ssl.judge_guesses"),
+        *("data.allow_absent", "data.mask_lungs", "model.remat", "ssl.judge_pseudo_labels"),
         *("mixup.image", "mixup.object", "batches.symmetries", "method.stop_feature", "method.stop_paradoxical_low"),
         "method.use_policy",
     },
@@ -183,10 +183,18 @@ def test_a_field_in_the_wrong_section_is_named():
         settings_from(FocalMixConfig, config)
 
 
-def test_a_field_that_was_removed_is_told_so():
+@pytest.mark.parametrize(
+    ("field", "fate"),
+    [
+        ("inference.whole_scan", "was removed, with whole-scan inference: leave it out"),
+        ("ssl.judge_guesses", "is now ssl.judge_pseudo_labels"),
+    ],
+)
+def test_a_field_of_older_configs_is_told_what_became_of_it(field, fate):
     config = phantom.get_config()
-    config.inference.whole_scan = True
-    with pytest.raises(InputError, match=r"^config field inference\.whole_scan: was removed, with whole-scan"):
+    section, name = field.split(".")
+    config[section][name] = True
+    with pytest.raises(InputError, match=f"^config field {re.escape(field)}: {fate}$"):
         settings_from(FocalMixConfig, config)
 
 

@@ -47,7 +47,7 @@ SETTINGS = FocalMixSettings(
     anchors=AnchorSettings(strides=(4, 8), sides_mm=((4.5, 7.0), (12.0,)), positive_iou=0.35, ignored_iou=0.1),
     loss=LossSettings(negative_weight=0.05, positive_weight=0.95, gamma=2.0, box_weight=1.0),
     ssl=SslSettings(
-        views=1, view_group="flips", temperature=1.0, ramp_start_share=0.5, ramp_share=0.0, judge_guesses=False
+        views=1, view_group="flips", temperature=1.0, ramp_start_share=0.5, ramp_share=0.0, judge_pseudo_labels=False
     ),
     mixup=MixUpSettings(
         image=False, object=False, group=16, eta=0.2, object_window=16, object_score=0.9, object_nms_iou=0.1
@@ -364,16 +364,16 @@ def test_a_model_that_agrees_with_itself_learns_nothing_from_unlabelled_patches(
     assert float(metrics["loss_class_unlabelled"][0]) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("judge_guesses", [False, True])
-def test_no_box_is_learnt_from_unlabelled_patches(judge_guesses):
+@pytest.mark.parametrize("judge_pseudo_labels", [False, True])
+def test_no_box_is_learnt_from_unlabelled_patches(judge_pseudo_labels):
     unlabelled = batch(1)  # its boxes are there, but the step must not learn from them
     blind = unlabelled | {"boxes_zyxdhw": jnp.zeros((3, 3, 6)), "valid": jnp.zeros((3, 3), bool)}
     (seen, metrics), (unseen, _) = (
-        step(BATCHES | {"unlabelled": each}, **{"ssl.judge_guesses": judge_guesses}, **METHOD)
+        step(BATCHES | {"unlabelled": each}, **{"ssl.judge_pseudo_labels": judge_pseudo_labels}, **METHOD)
         for each in (unlabelled, blind)
     )
     assert_same(seen.params, unseen.params, rtol=0, atol=0)
-    assert ("pseudo_label_on_nodules" in metrics) == judge_guesses
+    assert ("pseudo_label_on_nodules" in metrics) == judge_pseudo_labels
 
 
 def test_the_average_follows_the_parameters_and_labels_nothing():
