@@ -26,6 +26,18 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture(autouse=True)
+def strict_dtypes(request) -> Iterator[None]:
+    """In the tests of pure functions of JAX no array changes its type unasked."""
+    if request.path.parent.name not in ("detection", "losses", "ssl"):
+        yield
+        return
+    import jax
+
+    with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
 @pytest.fixture
 def full_disk(monkeypatch):
     """Makes every write of an ArrayRecord fail as on a full disk."""

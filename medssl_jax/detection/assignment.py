@@ -42,7 +42,7 @@ def assign_anchors(
     positive = (best_of_anchor >= positive_iou) | is_best.any(1)
     ignored = (best_of_anchor >= ignored_iou) & ~positive
     # A best anchor regresses to the nodule it is best for, even where it overlaps another one more.
-    matched = jnp.argmax(iou + is_best, axis=1)
+    matched = jnp.argmax(iou + is_best.astype(iou.dtype), axis=1)
     boxes = jnp.where(valid[:, None], boxes_zyxdhw, 1)[matched]
     deltas = jnp.where(positive[:, None], encode_boxes(boxes, anchors_zyxdhw), 0)
     return AnchorTargets(positive.astype(jnp.float32), ignored, deltas)

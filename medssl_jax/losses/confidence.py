@@ -54,8 +54,8 @@ def executive_losses(
     low_right = low_probability.argmax(-1) == labels
     high_right = high_probability.argmax(-1) == labels
     return ExecutiveLosses(
-        hesitant=low_right * jnp.maximum(c + eps - confidence, 0),
-        hurried=(high_right & ~low_right) * jnp.maximum(confidence - c, 0),
+        hesitant=low_right.astype(confidence.dtype) * jnp.maximum(c + eps - confidence, 0),
+        hurried=(high_right & ~low_right).astype(confidence.dtype) * jnp.maximum(confidence - c, 0),
     )
 
 

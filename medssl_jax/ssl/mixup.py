@@ -79,7 +79,7 @@ def mix_objects(
         # One slice of the batch, not a patch of it first: that would copy a whole patch for every object.
         whole = (1, window, window, window, patches.shape[-1])
         voxels = jax.lax.dynamic_slice(patches, (donor // objects_per_patch, *start, 0), whole)[0]
-        return _resample(voxels, donor_box[:3] - start, donor_box[3:], host_box, side)
+        return _resample(voxels, donor_box[:3] - start.astype(donor_box.dtype), donor_box[3:], host_box, side)
 
     donors = jax.vmap(jax.vmap(read_donor))(mix.donor, donor_boxes, boxes_zyxdhw)
 
@@ -87,7 +87,8 @@ def mix_objects(
         box, donor, weight, is_active = item
         start = _window_start(box, window, side)
         host = _read_window(patch, start, window)
-        axes = [jnp.abs(start[axis] + jnp.arange(window) - box[axis]) <= box[3 + axis] / 2 for axis in range(3)]
+        places = [(start[axis] + jnp.arange(window)).astype(box.dtype) for axis in range(3)]
+        axes = [jnp.abs(places[axis] - box[axis]) <= box[3 + axis] / 2 for axis in range(3)]
         inside = axes[0][:, None, None] & axes[1][None, :, None] & axes[2][None, None, :]
         blended = jnp.where((inside & is_active)[..., None], weight * host + (1 - weight) * donor, host)
         return jax.lax.dynamic_update_slice(patch, blended, (*start, 0)), None
@@ -123,8 +124,9 @@ def _resample(
     start = _window_start(host_box, window, side)
     for axis in range(3):
         # A row of padding has no extent, and is nobody's donor or host.
-        relative = (start[axis] + jnp.arange(window) - host_box[axis]) / host_box[3 + axis]
+        places = (start[axis] + jnp.arange(window)).astype(host_box.dtype)
+        relative = (places - host_box[axis]) / host_box[3 + axis]
         source = jnp.clip(donor_centre[axis] + relative * donor_extent[axis], 0, window - 1)
-        weights = jnp.clip(1 - jnp.abs(source[:, None] - jnp.arange(window)[None, :]), 0)
+        weights = jnp.clip(1 - jnp.abs(source[:, None] - jnp.arange(window).astype(source.dtype)[None, :]), 0)
         donor = jnp.moveaxis(jnp.tensordot(weights, donor, axes=(1, axis)), 0, axis)
     return donor

@@ -96,7 +96,7 @@ def test_flip_predict_unflip_is_the_identity(index):
         for shape, level in zip(GRID.grid_shapes, GRID.levels, strict=True):
             blocks = voxels.reshape(1, shape[0], level.stride, shape[1], level.stride, shape[2], level.stride)
             means = blocks.mean((2, 4, 6))[..., None, None]
-            levels.append(means * jnp.arange(1, shape[3] + 1)[:, None])
+            levels.append(means * jnp.arange(1.0, shape[3] + 1)[:, None])
         return GRID.flatten(levels)
 
     turned = predict(apply_to_voxels(voxels, symmetry))

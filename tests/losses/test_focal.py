@@ -18,7 +18,7 @@ SETTINGS = {"negative_weight": 0.05, "positive_weight": 0.95, "gamma": 2.0}
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 3.0])
 def test_is_focal_loss_for_hard_targets(gamma):
     logits = jnp.linspace(-6, 6, 40)
-    targets = jnp.arange(40) % 2.0
+    targets = jnp.arange(40.0) % 2
     expected = optax.sigmoid_focal_loss(logits, targets, alpha=0.95, gamma=gamma)
     loss = soft_target_focal_loss(logits, targets, negative_weight=0.05, positive_weight=0.95, gamma=gamma)
     np.testing.assert_allclose(loss, expected, rtol=1e-4, atol=1e-7)
