@@ -1,4 +1,4 @@
-"""What the builders of CT data sets share: one record a scan, made by processes side by side, or by Apache Beam.
+"""The base of the builders of CT data sets: one record a scan, made by parallel processes or by Apache Beam.
 
 A builder says which scans there are (`find_scans`); everything else is here. Finished shards wait in `building/` beside
 the data set until it is whole, so an interrupted build is simply started again. With a Beam runner TFDS makes the same
@@ -40,7 +40,7 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
     """One split, `scans`, in the order of `find_scans`; `metadata.json` lists them in that order.
 
     Shard-based, because a generator-based builder sorts its records, and needs TensorFlow for it above 1 GB. Scans that
-    cannot be prepared are told of when all others are finished, and kept from the data set only if `allow_absent`;
+    cannot be prepared are reported when all others are finished; `allow_absent` leaves them out, and
     `metadata.json` names them.
     """
 
@@ -64,7 +64,7 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
 
     @abc.abstractmethod
     def is_there(self, manual_dir: Path) -> bool:
-        """Whether `manual_dir` holds anything of the data set."""
+        """True if `manual_dir` holds any part of the data set."""
 
     def fingerprint(self, scans: Sequence[ScanFiles]) -> str:
         """A short name for exactly these scans, prepared by exactly these settings."""
@@ -166,7 +166,7 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
         self.info.set_splits(tfds.core.splits.SplitDict([split]))
 
     def _post_download_and_prepare_hook(self) -> None:
-        """Removes what the finished data set was made from, and what killed builds left behind."""
+        """Removes the parts of the finished data set, and those that killed builds left behind."""
         shutil.rmtree(self._building, ignore_errors=True)
         for abandoned in Path(self.data_path).parent.glob("incomplete.*"):
             shutil.rmtree(abandoned, ignore_errors=True)

@@ -47,11 +47,11 @@ class Shard:
     keys: tuple[str, ...]
 
     def records_path(self, folder: Path) -> Path:
-        """Where the shard is when it is finished."""
+        """The path of the finished shard."""
         return folder / f"shard-{hashlib.sha256(' '.join(self.keys).encode()).hexdigest()[:32]}"
 
     def summary_path(self, folder: Path) -> Path:
-        """Where its summary is, which is written last."""
+        """The path of its summary, which is written last."""
         path = self.records_path(folder)
         return path.with_name(f"{path.name}.json")
 
@@ -196,7 +196,7 @@ def _write_part(scan: ScanFiles, path: Path) -> dict[str, Any]:
 
 
 def _metadata(scan: PreparedScan, record: bytes) -> dict[str, Any]:
-    """What the data set's `metadata.json` says of a scan, so that nobody needs its voxels to know it."""
+    """The entry of a scan in the data set's `metadata.json`, which is there without reading a voxel."""
     return {
         "series_uid": scan.series_uid,
         "patient": scan.patient,

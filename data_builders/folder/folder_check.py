@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a user's folder: each scan by itself, then labels, lists and folds together."""
+"""The check of a user's folder: each scan by itself, then labels, lists and folds together."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path

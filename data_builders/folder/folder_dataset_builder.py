@@ -49,7 +49,7 @@ class Folder(ScanBuilder):
         return found.scans
 
     def is_there(self, manual_dir: Path) -> bool:
-        """Whether any scan lies there."""
+        """True if any scan lies there."""
         return folder_files.is_there(manual_dir)
 
 

@@ -93,7 +93,7 @@ def find_scans(
 
 
 def is_there(manual_dir: Path) -> bool:
-    """Whether `manual_dir` has anything that looks like a scan."""
+    """True if `manual_dir` has anything that looks like a scan."""
     if not manual_dir.is_dir():
         return False
     tree = read_tree(manual_dir)

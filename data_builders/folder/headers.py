@@ -1,4 +1,4 @@
-"""What a scan's header says before its voxels are read: its id, its patient, where it lies."""
+"""The headers of scans, read without their voxels: series UID, patient and grid."""
 
 import dataclasses
 import hashlib
@@ -99,7 +99,7 @@ def _read_dicom_folder(folder: Path) -> dict[str, Any]:
 
 
 def _no_scan(series: FoundSeries) -> str:
-    """What a series is that lies beside CT scans and is none; "" where it is one, or should be."""
+    """The kind of a series that is no CT scan, in words; "" where it is one, or should be."""
     modality = series.headers[0].get("Modality")
     if modality not in ("CT", None):
         return f"DICOM, {modality} and not CT"

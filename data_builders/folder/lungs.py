@@ -1,4 +1,4 @@
-"""Which scans come with a lung mask; the lungs of the others are found from their HU."""
+"""The lung masks that come with scans; the lungs of the others are found from their HU."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -29,7 +29,7 @@ SAME_PLACE_VOXELS = 2.0
 
 
 class Masks(NamedTuple):
-    """What a folder of masks says: the lesions of each scan with a mask, what else lies there, what looks odd."""
+    """The content of a folder of masks: the lesions of each scan with a mask, other files, and what looks odd."""
 
     lesions_of: dict[str, Lesions]
     passed_over: list[PassedOver]

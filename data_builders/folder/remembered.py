@@ -1,4 +1,4 @@
-"""What was read from files once, kept until they change.
+"""A cache of what was read from files, kept until they change.
 
 Training asks at each start whether the scans are still the same; without this, every DICOM header and every mask would
 be read again for it.

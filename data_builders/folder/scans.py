@@ -31,7 +31,7 @@ class FolderScans:
 
     @property
     def note(self) -> str:
-        """How many scans there are, the files passed over by reason, and what looks odd; one line each."""
+        """The number of scans, the files passed over by reason, and what looks odd; one line each."""
         labelled = [scan for scan in self.scans if scan.is_labelled]
         lesions = sum(len(scan.centres_xyz_mm) for scan in labelled)
         lines = [f"{len(self)} scans: {len(labelled)} labelled with {lesions} lesions, {len(self) - len(labelled)} not"]

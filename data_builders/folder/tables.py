@@ -70,7 +70,7 @@ def check_known(path: Path, row: int, series_uid: str, known: Collection[str]) -
 
 
 def expected_id(found: str, known: Collection[str]) -> str:
-    """What to say of an id that no scan has."""
+    """The end of a message about an id that no scan has: what was expected, and what to do."""
     nearest = difflib.get_close_matches(found, known, n=1, cutoff=0) or sorted(known)[:1]
     return (
         f"expected the id of one of the {len(known)} scans, such as {nearest[0]!r} (DICOM: its SeriesInstanceUID; else "

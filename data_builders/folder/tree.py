@@ -1,4 +1,4 @@
-"""Which files below a folder are scans: volumes in one file, and folders of DICOM slices."""
+"""The scans below a folder: volumes in one file, and folders of DICOM slices."""
 
 import dataclasses
 import os

@@ -105,7 +105,7 @@ class Lks(tfds.core.ShardBasedBuilder):
         write_stores(jobs, workers=self._workers, progress=self._progress)
 
     def store_path(self, slide: lks_files.SlideFile) -> Path:
-        """Where the patches of a slide lie."""
+        """The path of the file with a slide's patches."""
         return store_path(Path(self._data_dir_root) / self.name, slide.split, slide.name)
 
     def describe(self, slides: Sequence[lks_files.SlideFile], sources: Sequence[str]) -> dict[str, Any]:

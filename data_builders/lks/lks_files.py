@@ -1,4 +1,4 @@
-"""What LKS looks like on disk: which files are slides, of which split and class, and whether they are all there.
+"""LKS's layout on disk: its slides with their split and class, none missing.
 
 Two layouts are known: the download (`Train_Labels.csv`, `Train/*.tif`, the same for `Test`) and what the authors' own
 script makes of it (`Train/<class>/<name>/lowres.jpg`, `highres_patches/0/<column>_<row>.jpg`, the same for `Test`).
@@ -59,7 +59,7 @@ def find_slides(folder: Path) -> tuple[SlideFile, ...]:
 
 
 def is_there(folder: Path) -> bool:
-    """Whether `folder` has LKS, or a part of it, in either layout."""
+    """True if `folder` has LKS, or a part of it, in either layout."""
     return _is_raw(folder) or _is_prepared(folder)
 
 

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a LUNA16 on disk, found in minutes and told all at once."""
+"""The check of a LUNA16 on disk: all that is wrong with it, found in minutes and reported at once."""
 
 import collections
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence

@@ -22,7 +22,7 @@ class Luna16(ScanBuilder):
         return luna16_files.find_scans(manual_dir, allow_absent=self.allow_absent)
 
     def is_there(self, manual_dir: Path) -> bool:
-        """Whether any subset folder is."""
+        """True if any subset folder is there."""
         return luna16_files.is_there(manual_dir)
 
 

@@ -1,4 +1,4 @@
-"""What LUNA16 looks like on disk: which files make a scan, and whether they are all there."""
+"""LUNA16's layout on disk: the files of each scan, none missing."""
 
 import dataclasses
 import hashlib
@@ -27,7 +27,7 @@ PATIENT_COLUMNS = {"patients.csv": ("seriesuid", "patient"), "metadata.csv": ("S
 
 @dataclasses.dataclass(frozen=True)
 class Inventory:
-    """Which of LUNA16's files there are, by series UID; none is opened."""
+    """The files of LUNA16 that are there, by series UID; none is opened."""
 
     absent_folders: tuple[str, ...]
     scan_paths: Mapping[str, tuple[Path, ...]]  # more than one: the same series in two subsets
@@ -93,7 +93,7 @@ def scan_of_path(path: Path, lungs_path: Path | None, patient: str, nodules: Fin
 
 
 def take_inventory(folder: Path) -> Inventory:
-    """Looks at names only, so that nothing on disk can make it fail."""
+    """Lists LUNA16's files by their names alone, so that nothing on disk can make it fail."""
     scan_paths: dict[str, tuple[Path, ...]] = {}
     for subset in SUBSETS:
         for path in sorted((folder / f"subset{subset}").glob("*.mhd")):
@@ -107,7 +107,7 @@ def take_inventory(folder: Path) -> Inventory:
 
 
 def absent_files(inventory: Inventory, series_uids: Iterable[str]) -> tuple[str, ...]:
-    """What is not there of LUNA16, in words: folders, then listed scans, then masks of scans that are there."""
+    """The parts of LUNA16 that are missing, in words: folders, listed scans, then masks of scans that are there."""
     listed = tuple(series_uids)
     absent = []
     if inventory.absent_folders:
@@ -159,7 +159,7 @@ def read_findings(folder: Path) -> tuple[Findings, Findings]:
 
 
 def csv_path(folder: Path, name: str) -> Path:
-    """Where one of LUNA16's tables lies; `InputError` if in none of `CSV_FOLDERS`."""
+    """The path of one of LUNA16's tables; `InputError` if in none of `CSV_FOLDERS`."""
     for place in CSV_FOLDERS:
         path = folder / place / name
         if path.is_file():
@@ -170,7 +170,7 @@ def csv_path(folder: Path, name: str) -> Path:
 
 
 def is_there(folder: Path) -> bool:
-    """Whether `folder` has any of LUNA16's subset folders."""
+    """True if `folder` has any of LUNA16's subset folders."""
     return any((folder / f"subset{number}").is_dir() for number in SUBSETS)
 
 

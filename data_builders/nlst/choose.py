@@ -1,4 +1,4 @@
-"""Which reconstruction stands for a study.
+"""The choice of one reconstruction for each study.
 
 A usable series has no problem, lies axial and has at least `LEAST_SLICES` slices. Of several, in this order: slices at
 most `THIN_MM` thick and apart before others; original before derived; soft kernel before unknown before sharp; thinner

@@ -1,4 +1,4 @@
-"""How sharp a scanner's reconstruction kernels are.
+"""The sharpness of scanners' reconstruction kernels.
 
 Soft ones are meant for soft tissue, sharp ones for lung and bone. Soft ones are taken first: sharp ones add noise, and
 most of LUNA16's scans are not so sharp. The tables are ours, from common usage.
@@ -26,7 +26,7 @@ class Sharpness(enum.IntEnum):
 
 
 def sharpness(manufacturer: str, kernel: str) -> Sharpness:
-    """How sharp a kernel is, by DICOM's Manufacturer and ConvolutionKernel (the first value, if several)."""
+    """The sharpness of a kernel, by DICOM's Manufacturer and ConvolutionKernel (the first value, if several)."""
     judge = _JUDGES.get(re.split(r"[\W_]", manufacturer.strip().upper())[0])
     return judge(kernel.split("\\")[0].strip().upper()) if judge else Sharpness.UNKNOWN
 

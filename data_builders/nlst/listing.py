@@ -1,4 +1,4 @@
-"""What the NBIA retriever's `metadata.csv` promises, held against what is there."""
+"""The series that the NBIA retriever's `metadata.csv` lists, compared with those on disk."""
 
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ COLUMNS = ("Series UID", "Study UID", "Subject ID", "Study Date", "Modality", "N
 
 
 def read_listings(manual_dir: Path) -> dict[str, dict[str, Any]]:
-    """What is listed, by series UID and column; "Number of Images" is an int.
+    """The listed series by UID, each a dictionary by column; "Number of Images" is an int.
 
     Listings are looked for in `manual_dir` and its folders: the retriever puts one beside the collection's folder.
 

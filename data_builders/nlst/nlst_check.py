@@ -1,4 +1,4 @@
-"""Everything that can be wrong with an NLST on disk: all headers, and the voxels of a sample of series."""
+"""The check of an NLST on disk: all headers, and the voxels of a sample of series."""
 
 import collections
 from collections.abc import Iterable, Iterator, Sequence

@@ -38,7 +38,7 @@ class Nlst(ScanBuilder):
         )
 
     def is_there(self, manual_dir: Path) -> bool:
-        """Whether any DICOM file lies there."""
+        """True if any DICOM file lies there."""
         return nlst_files.is_there(manual_dir)
 
 

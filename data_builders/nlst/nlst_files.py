@@ -1,4 +1,4 @@
-"""What NLST looks like on disk: which series stand for its studies."""
+"""NLST's layout on disk, and the series that stand for its studies."""
 
 import dataclasses
 import hashlib
@@ -60,7 +60,7 @@ def find_scans(
 
 
 def is_there(folder: Path) -> bool:
-    """Whether any DICOM file lies below `folder`."""
+    """True if any DICOM file lies below `folder`."""
     return folder.is_dir() and any(_holds_dicom(folder / found.path) for found in find_folders(folder))
 
 
@@ -76,7 +76,7 @@ def check_is_nlst(folder: Path) -> None:
 
 
 def reasons(choices: tuple[Choice, ...]) -> str:
-    """How many series are left out by which name of a reason, the commonest first."""
+    """The number of series that are left out for each reason, the commonest first."""
     counts = Counter(choice.reason.split(":")[0] for choice in choices if choice.reason)
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 

@@ -22,7 +22,7 @@ INDEX_VERSION = "3"  # raise it when a column, or what its values mean, changes:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SeriesRow:
-    """What the headers of one series say; fields they lack are "" or None.
+    """The headers of one series; fields they lack are "" or None.
 
     `folder` is relative to the data's own; a series whose files are not in one place has a row for each. `problem` is
     "" for a usable CT, else sentences that each begin with the problem's name, joined by "; "; `header_problem` is the

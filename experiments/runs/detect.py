@@ -57,5 +57,5 @@ def _run_name(checkpoint: Path) -> str:
 
 
 def _is_phantom_scan(scan_path: Path, series_uid: str) -> bool:
-    """Whether the file lies in a phantom, which keeps the truth about each of its scans beside them."""
+    """True if the file lies in a phantom, which keeps the truth about each of its scans beside them."""
     return (scan_path.parent.parent / TRUTH_FOLDER / f"{file_name(series_uid)}.json").is_file()

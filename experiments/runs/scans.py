@@ -95,7 +95,7 @@ def prepared_scans(data: ScanDataSettings) -> tuple[ScanSource, ...]:
 
 
 def all_metadata(sources: Sequence[ScanSource]) -> dict[str, ScanMetadata]:
-    """What is known of every scan. Raises `InputError` where two data sets hold the same series."""
+    """The metadata of every scan. Raises `InputError` where two data sets hold the same series."""
     metadata: dict[str, ScanMetadata] = {}
     for source in sources:
         doubled = metadata.keys() & source.metadata.keys()

@@ -1,4 +1,4 @@
-"""Which patches of a slide hold tissue, told from its low-resolution image alone: no patch is decoded to find out."""
+"""The patches of a slide that hold tissue, found in its low-resolution image alone: no patch is decoded."""
 
 import numpy as np
 from jaxtyping import Bool, UInt8

@@ -17,7 +17,7 @@ from medssl_jax.detection.symmetries import GROUPS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PatchSettings(Settings):
-    """How patches are drawn, and how many at a time; sides and jitter in voxels of 1 mm."""
+    """The settings by which patches are drawn, and how many at a time; sides and jitter in voxels of 1 mm."""
 
     section: ClassVar[str] = "patches"
     side: int = within(whole(1, LARGEST_SIDE))

@@ -1,4 +1,4 @@
-"""What is known of a scan without its voxels: what splits and caches go by."""
+"""The metadata of prepared scans: what splits and caches need to know, without a voxel."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -33,7 +33,7 @@ class StoreJob:
 
 
 def store_path(directory: Path, split: str, name: str) -> Path:
-    """Where the store of a slide lies in a data set's directory."""
+    """The path of a slide's store in a data set's directory."""
     return directory / "slides" / split / f"{file_name(name)}{SUFFIX}"
 
 

@@ -1,4 +1,4 @@
-"""Which scans and slides are trained on, which of them with labels, and which are kept for testing."""
+"""Splits of scans and slides: trained on with labels, trained on without, and kept for testing."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -87,7 +87,7 @@ class _Opened:
 
 
 def is_made(directory: Path) -> bool:
-    """Whether there is a data set in `directory`, which is `data_dir/NAME/VERSION`; TFDS moves it there when whole.
+    """True if there is a data set in `directory`, which is `data_dir/NAME/VERSION`; TFDS moves it there when whole.
 
     Raises `InputError` where a file that describes it is absent or damaged.
     """
@@ -106,7 +106,7 @@ def check_is_made(directory: Path, title: str) -> None:
 
 
 def read_metadata(directory: Path) -> dict[str, Any]:
-    """What its builder tells of the data set in `directory`."""
+    """The metadata that its builder wrote of the data set in `directory`."""
     return json.loads((directory / METADATA_FILE).read_text())
 
 

@@ -1,4 +1,4 @@
-"""What is wrong between scans: the same voxels under two names, and one patient on both sides of the split."""
+"""Defects between scans: the same voxels under two names, and one patient on both sides of the split."""
 
 import collections
 from collections.abc import Collection, Iterable, Sequence

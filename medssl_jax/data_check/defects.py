@@ -1,4 +1,4 @@
-"""What a check of a data set finds, and what the whole of it says."""
+"""The records of a check: a defect, a checked scan, and the report of a whole data set."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -52,5 +52,5 @@ class CheckReport:
 
     @property
     def can_start(self) -> bool:
-        """Whether training can start."""
+        """True if training can start."""
         return not any(defect.blocks for defect in self.defects)

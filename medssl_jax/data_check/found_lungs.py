@@ -1,4 +1,4 @@
-"""How much lung is found in a scan that has no mask, in how much of a body, and how much of it the view cuts."""
+"""The volume of lungs found in a scan without a mask, that of the body, and the share that the view cuts."""
 
 import dataclasses
 

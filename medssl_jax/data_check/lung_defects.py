@@ -1,4 +1,4 @@
-"""Whether the lungs that were found in a scan without a mask can be those of a chest.
+"""Defects of the lungs that were found in a scan without a mask: can they be those of a chest?
 
 Nobody drew them, and training looks nowhere else. The bounds are our choice and say what is worth a look: the lungs of
 an adult hold 2 to 8 litres and make up a fifth to a half of the chest in view, whatever its size.
@@ -18,7 +18,7 @@ DOUBTED = frozenset({"little lung found", "more than lungs found", "found lungs 
 
 
 def lung_defects(name: str, found: FoundLungs) -> Iterator[Defect]:
-    """What is wrong, or worth a look, with the lungs that were found in a scan."""
+    """Yields what is wrong, or worth a look, with the lungs that were found in a scan."""
     least, most = min(LEAST_SHARE_OF_BODY * found.body_litres, ADULT_LITRES[0]), ADULT_LITRES[1]
     if not found.litres:
         told = "no lungs are found in it, expected a CT of the chest: give a mask of its lungs, or take it away"

@@ -1,4 +1,4 @@
-"""What the header and a few slices tell of a volume, without reading the rest of it."""
+"""Volumes known by their headers and a few slices, without reading the rest."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with one scan, its mask and its nodules; nothing raises, all of it is collected."""
+"""The check of one scan, its mask and its nodules; nothing raises, all defects are collected."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -60,7 +60,7 @@ def check_scan(scan: ScanFiles, *, find_lungs: bool) -> CheckedScan:
 
 
 def value_defects(name: str, sample: VolumeSample) -> Iterator[Defect]:
-    """What is wrong with the values of a scan."""
+    """Yields the defects of a scan's values."""
     low, high = sample.lowest_hu, sample.highest_hu
     if sample.has_nan:
         yield Defect("NaN", name, "voxels that are no number (NaN), expected HU: convert it again", True)
@@ -96,7 +96,7 @@ def _read(scan: ScanFiles, *, whole: bool) -> tuple[VolumeSample, Volume | None]
 
 
 def _attempt(read: Callable[[], Read], kind: str, scan: ScanFiles, defects: list[Defect]) -> Read | None:
-    """What `read()` gives; None and one more defect where it cannot."""
+    """The result of `read()`; None, and one more defect, where it fails."""
     try:
         return read()
     except InputError as error:
