@@ -9,8 +9,8 @@ A study of NLST takes a core about a second, a slide of 1024 x 1024 0.25 s; a sl
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -20,13 +20,36 @@ from medssl_jax.core.progress import progress_bar
 from medssl_jax.phantoms.lks import LksPhantom, write_lks_phantom
 from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
 from medssl_jax.phantoms.nlst import NlstPhantom, write_nlst_phantom
+from medssl_jax.phantoms.spec import PhantomSpec
 
 FLAGS = flags.FLAGS
-SPECS: dict[str, type] = {"luna16": Luna16Phantom, "nlst": NlstPhantom, "lks": LksPhantom}
+
+
+class Kind(NamedTuple):
+    """A data set to imitate: its spec, how it is written, what it is made of."""
+
+    spec: type
+    write: Callable[..., None]
+    items: str
+    made: Callable[[Any], str]
+
+
+KINDS = {
+    "luna16": Kind(Luna16Phantom, write_luna16_phantom, "scans", lambda spec: f"{spec.scans} scans"),
+    "nlst": Kind(
+        NlstPhantom,
+        write_nlst_phantom,
+        "studies",
+        lambda spec: f"{len(spec.studies)} studies of {spec.patients} patients",
+    ),
+    "lks": Kind(
+        LksPhantom, write_lks_phantom, "slides", lambda spec: f"{spec.train} training and {spec.test} test slides"
+    ),
+}
 RENAMED = {"chest_zyx_mm": "chest_mm"}
 DEFINE: dict[type, Any] = {tuple: flags.DEFINE_list, int: flags.DEFINE_integer, str: flags.DEFINE_string}
 
-flags.DEFINE_enum("kind", "luna16", list(SPECS), "which data set to imitate")
+flags.DEFINE_enum("kind", "luna16", list(KINDS), "which data set to imitate")
 flags.DEFINE_string("output", None, "folder to write to; what is finished there is kept", required=True)
 flags.DEFINE_integer("workers", 2, "processes", lower_bound=1)
 flags.DEFINE_string(
@@ -43,12 +66,12 @@ def _flag(field: dataclasses.Field[Any]) -> str:
 
 def _define_flags() -> None:
     fields: dict[str, dict[str, dataclasses.Field[Any]]] = {}
-    for kind, spec in SPECS.items():
-        for field in dataclasses.fields(spec):
-            fields.setdefault(_flag(field), {})[kind] = field
+    for name, kind in KINDS.items():
+        for field in dataclasses.fields(kind.spec):
+            fields.setdefault(_flag(field), {})[name] = field
     for name, by_kind in fields.items():
         # A flag that several kinds have may default to something else in each.
-        about = "; ".join(f"{kind}: see {SPECS[kind].__name__}.{field.name}" for kind, field in by_kind.items())
+        about = "; ".join(f"{kind}: see {KINDS[kind].spec.__name__}.{field.name}" for kind, field in by_kind.items())
         defaults = ", ".join(f"{kind} {_text(field.default)}" for kind, field in by_kind.items())
         default = next(iter(by_kind.values())).default
         define = next((DEFINE[kind] for kind in DEFINE if isinstance(default, kind)), flags.DEFINE_float)
@@ -62,14 +85,15 @@ def _text(default: Any) -> str:
 _define_flags()
 
 
-def spec_from_flags(kind: str) -> Luna16Phantom | NlstPhantom | LksPhantom:
+def spec_from_flags(kind: str) -> PhantomSpec:
     """The phantom that the flags describe. Raises `InputError` for flags of another kind."""
-    wanted = {_flag(field): field for field in dataclasses.fields(SPECS[kind])}
-    for other, spec in SPECS.items():
-        for name in map(_flag, dataclasses.fields(spec)):
+    spec = KINDS[kind].spec
+    wanted = {_flag(field): field for field in dataclasses.fields(spec)}
+    for other in KINDS:
+        for name in map(_flag, dataclasses.fields(KINDS[other].spec)):
             if name not in wanted and FLAGS[name].present:
                 raise InputError(f"--{name}: belongs to --kind={other}, found with --kind={kind}: leave it out")
-    return SPECS[kind](**{field.name: _value(name, field) for name, field in wanted.items() if FLAGS[name].present})
+    return spec(**{field.name: _value(name, field) for name, field in wanted.items() if FLAGS[name].present})
 
 
 def _value(name: str, field: dataclasses.Field[Any]) -> Any:
@@ -84,48 +108,32 @@ def _value(name: str, field: dataclasses.Field[Any]) -> Any:
         raise InputError(f"--{name}: found {','.join(value)}, expected {kinds[make]} with commas between") from None
 
 
-def _make_luna16(spec: Luna16Phantom) -> None:
-    write_luna16_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", "scans"))
-    print(f"{FLAGS.output}: {spec.scans} scans")
-    if FLAGS.contact_sheet:
-        from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
-        from medssl_jax.report.phantoms.chest_sheet import read_sheet_scans
+def _draw_sheet(spec: PhantomSpec) -> str:
+    """Draws the contact sheet of a written phantom and says what it shows."""
+    from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
+    from medssl_jax.report.phantoms.chest_sheet import read_sheet_scans, read_sheet_studies
+    from medssl_jax.report.phantoms.slide_sheet import write_slide_sheet
 
-        write_contact_sheet(FLAGS.contact_sheet, read_sheet_scans(spec, FLAGS.output, FLAGS.sheet_scans))
-        print(f"{FLAGS.contact_sheet}: slices of the first scans")
-
-
-def _make_nlst(spec: NlstPhantom) -> None:
-    write_nlst_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", "studies"))
-    print(f"{FLAGS.output}: {len(spec.studies)} studies of {spec.patients} patients")
-    if FLAGS.contact_sheet:
-        from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
-        from medssl_jax.report.phantoms.study_sheet import read_sheet_studies
-
-        write_contact_sheet(FLAGS.contact_sheet, read_sheet_studies(spec, FLAGS.output, FLAGS.sheet_scans))
-        print(f"{FLAGS.contact_sheet}: slices of the first studies, one reconstruction of each")
-
-
-def _make_lks(spec: LksPhantom) -> None:
-    write_lks_phantom(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", "slides"))
-    print(f"{FLAGS.output}: {spec.train} training and {spec.test} test slides")
-    if FLAGS.contact_sheet:
-        from medssl_jax.report.phantoms.slide_sheet import write_slide_sheet
-
+    if isinstance(spec, LksPhantom):
         write_slide_sheet(FLAGS.contact_sheet, spec, FLAGS.output)
-        print(f"{FLAGS.contact_sheet}: a slide of each class")
+        return "a slide of each class"
+    if isinstance(spec, NlstPhantom):
+        write_contact_sheet(FLAGS.contact_sheet, read_sheet_studies(spec, FLAGS.output, FLAGS.sheet_scans))
+        return "slices of the first studies, one reconstruction of each"
+    assert isinstance(spec, Luna16Phantom)
+    write_contact_sheet(FLAGS.contact_sheet, read_sheet_scans(spec, FLAGS.output, FLAGS.sheet_scans))
+    return "slices of the first scans"
 
 
 def main(argv: Sequence[str]) -> None:
     """Writes the phantom, then the contact sheet."""
     del argv
     spec = spec_from_flags(FLAGS.kind)
-    if isinstance(spec, Luna16Phantom):
-        _make_luna16(spec)
-    elif isinstance(spec, NlstPhantom):
-        _make_nlst(spec)
-    else:
-        _make_lks(spec)
+    kind = KINDS[FLAGS.kind]
+    kind.write(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", kind.items))
+    print(f"{FLAGS.output}: {kind.made(spec)}")
+    if FLAGS.contact_sheet:
+        print(f"{FLAGS.contact_sheet}: {_draw_sheet(spec)}")
 
 
 if __name__ == "__main__":

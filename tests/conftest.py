@@ -216,3 +216,19 @@ def small_chest():
         return Volume(hu.astype(np.int16), Grid(hu.shape, (1.0, 1.0, 1.0)), "")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def nodule_labels():
+    """Labels the voxels of a phantom's scan: those at i + 1 have their centre inside its nodule i."""
+    from medssl_jax.phantoms.chests.findings import around
+    from medssl_jax.phantoms.chests.scanner import as_stored
+
+    def label(scan):
+        labels = np.zeros(scan.scanner.size_zyx, np.uint8)
+        for number, nodule in enumerate(scan.nodules, start=1):
+            (slices, _), distance, radius = around(nodule.blob, scan.scanner.axes_mm)
+            labels[slices][distance < radius] = number
+        return as_stored(scan.scanner, labels)
+
+    return label

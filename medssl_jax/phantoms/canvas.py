@@ -5,12 +5,18 @@ the scan. A shape is drawn in a window round itself, so its cost does not depend
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float, Float32, Shaped
 
-# The density drawn over by a vessel's fading edge.
-LUNG_HU = -860.0
+LUNG_HU = -860.0  # the density drawn over by a vessel's fading edge
+AIR_HU = -1000.0
+
+Place = Sequence[Any] | Shaped[np.ndarray, " 3"]  # z, y, x in mm
+Axes = tuple[Float32[np.ndarray, " z"], Float32[np.ndarray, " y"], Float32[np.ndarray, " x"]]
+Window = tuple[tuple[slice, slice, slice], Sequence[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +28,40 @@ class Canvas:
     y_mm: Float32[np.ndarray, " y"]
     x_mm: Float32[np.ndarray, " x"]
 
-    def window(self, low_zyx_mm, high_zyx_mm):
-        """Slices of the voxels between two corners, and these voxels' coordinates as broadcastable z, y, x."""
-        return window((self.z_mm, self.y_mm, self.x_mm), low_zyx_mm, high_zyx_mm)
+    @property
+    def axes_mm(self) -> Axes:
+        """Where the voxel centres lie along z, y and x."""
+        return self.z_mm, self.y_mm, self.x_mm
 
 
-def window(axes_mm, low_zyx_mm, high_zyx_mm):
+@dataclasses.dataclass(frozen=True)
+class Tubes:
+    """Tapering tubes with round ends."""
+
+    start_zyx_mm: Float[np.ndarray, "n 3"]
+    end_zyx_mm: Float[np.ndarray, "n 3"]
+    start_radius_mm: Float[np.ndarray, " n"]
+    end_radius_mm: Float[np.ndarray, " n"]
+
+    @classmethod
+    def join(cls, *parts: "Tubes") -> "Tubes":
+        """All tubes of several as one; none of none."""
+        none = cls(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
+        columns = zip(*(vars(tubes).values() for tubes in (none, *parts)), strict=True)
+        return cls(*map(np.concatenate, columns))
+
+    def __len__(self) -> int:
+        return len(self.start_radius_mm)
+
+    def __getitem__(self, chosen: Any) -> "Tubes":
+        return Tubes(*(column[chosen] for column in vars(self).values()))
+
+    def rows(self) -> Iterator[tuple[list[float], list[float], float, float]]:
+        """Yields start, end and radii of each, as plain floats: those of NumPy cost more than a small vessel."""
+        return zip(*(column.tolist() for column in vars(self).values()), strict=True)
+
+
+def window(axes_mm: Sequence[Any], low_zyx_mm: Place, high_zyx_mm: Place) -> Window:
     """Slices of the voxels of a grid between two corners, and their coordinates as broadcastable z, y, x."""
     slices, coordinates = [], []
     for k, (axis, low, high) in enumerate(zip(axes_mm, low_zyx_mm, high_zyx_mm, strict=True)):
@@ -36,7 +70,7 @@ def window(axes_mm, low_zyx_mm, high_zyx_mm):
         stop = min(max(int(np.floor((high - first) / step)) + 1, start), len(axis))
         slices.append(slice(start, stop))
         coordinates.append(axis[start:stop].reshape([-1 if k == j else 1 for j in range(3)]))
-    return tuple(slices), coordinates
+    return (slices[0], slices[1], slices[2]), coordinates
 
 
 def coverage(distance_mm: Shaped[np.ndarray, "..."], edge_mm: float) -> Shaped[np.ndarray, "..."]:
@@ -44,7 +78,9 @@ def coverage(distance_mm: Shaped[np.ndarray, "..."], edge_mm: float) -> Shaped[n
     return np.clip(0.5 - distance_mm / edge_mm, 0, 1)
 
 
-def capsule_distance_mm(coordinates, start_zyx_mm, end_zyx_mm, start_radius_mm: float, end_radius_mm: float):
+def capsule_distance_mm(
+    coordinates: Sequence[Any], start_zyx_mm: Place, end_zyx_mm: Place, start_radius_mm: float, end_radius_mm: float
+) -> Shaped[np.ndarray, "..."]:
     """Signed distance to a tube with round ends whose radius changes evenly from start to end."""
     axis = [e - s for s, e in zip(start_zyx_mm, end_zyx_mm, strict=True)]
     length2 = sum(a * a for a in axis) or 1e-9
@@ -58,32 +94,29 @@ def capsule_distance_mm(coordinates, start_zyx_mm, end_zyx_mm, start_radius_mm: 
     return np.sqrt(dz * dz + dy * dy + dx * dx) + along - np.float32(start_radius_mm)
 
 
-def capsule_corners(start_zyx_mm, end_zyx_mm, margin_mm: float):
-    """Corners of the window that holds a tube and `margin_mm` round its axis."""
+def capsule_window(axes_mm: Sequence[Any], start_zyx_mm: Place, end_zyx_mm: Place, margin_mm: float) -> Window:
+    """The window that holds a tube and `margin_mm` round its axis."""
     low = [min(s, e) - margin_mm for s, e in zip(start_zyx_mm, end_zyx_mm, strict=True)]
     high = [max(s, e) + margin_mm for s, e in zip(start_zyx_mm, end_zyx_mm, strict=True)]
-    return low, high
+    return window(axes_mm, low, high)
 
 
-def draw_dense_tube(canvas: Canvas, start_zyx_mm, end_zyx_mm, start_radius_mm, end_radius_mm, hu, edge_mm) -> None:
-    """Draws a vessel or a wall: never darkens what is there, so joints and crossings do not add up."""
-    low, high = capsule_corners(start_zyx_mm, end_zyx_mm, max(start_radius_mm, end_radius_mm) + edge_mm / 2)
-    slices, coordinates = canvas.window(low, high)
-    share = coverage(
-        capsule_distance_mm(coordinates, start_zyx_mm, end_zyx_mm, start_radius_mm, end_radius_mm), edge_mm
-    )
-    share *= np.float32(hu - LUNG_HU)
-    share += np.float32(LUNG_HU)
-    patch = canvas.hu[slices]
-    np.maximum(patch, share, out=patch)
+def draw_dense(canvas: Canvas, tubes: Tubes, hu: float, edge_mm: float) -> None:
+    """Draws vessels or walls: they never darken what is there, so joints and crossings do not add up."""
+    for patch, share in _patches(canvas, tubes, edge_mm):
+        share *= np.float32(hu - LUNG_HU)
+        share += np.float32(LUNG_HU)
+        np.maximum(patch, share, out=patch)
 
 
-def draw_air_tube(canvas: Canvas, start_zyx_mm, end_zyx_mm, start_radius_mm, end_radius_mm, edge_mm) -> None:
-    """Draws an airway's lumen: the voxels inside become air."""
-    low, high = capsule_corners(start_zyx_mm, end_zyx_mm, max(start_radius_mm, end_radius_mm) + edge_mm / 2)
-    slices, coordinates = canvas.window(low, high)
-    share = coverage(
-        capsule_distance_mm(coordinates, start_zyx_mm, end_zyx_mm, start_radius_mm, end_radius_mm), edge_mm
-    )
-    patch = canvas.hu[slices]
-    patch += share * (np.float32(-1000) - patch)
+def draw_air(canvas: Canvas, tubes: Tubes, edge_mm: float) -> None:
+    """Draws airways' lumen: the voxels inside become air."""
+    for patch, share in _patches(canvas, tubes, edge_mm):
+        patch += share * (np.float32(AIR_HU) - patch)
+
+
+def _patches(canvas: Canvas, tubes: Tubes, edge_mm: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the voxels round each tube, and their shares inside it."""
+    for start, end, *radii in tubes.rows():
+        slices, coordinates = capsule_window(canvas.axes_mm, start, end, max(radii) + edge_mm / 2)
+        yield canvas.hu[slices], coverage(capsule_distance_mm(coordinates, start, end, *radii), edge_mm)

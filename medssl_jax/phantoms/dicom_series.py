@@ -4,16 +4,20 @@ Nothing of the moment enters: no time stamps, no UIDs but those that are given.
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from etils import epy
 from jaxtyping import Int16
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.volumes import Volume
+
+with epy.lazy_imports():
+    import imagecodecs
+    import pydicom
 
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
@@ -79,8 +83,6 @@ def write_images(images: Mapping[Path, Image]) -> None:
     Raises:
       InputError: a file cannot be written.
     """
-    import pydicom
-
     dataset, written = pydicom.Dataset(), dict[str, Any]()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.ImplementationClassUID = pydicom.uid.UID(WRITER_UID)
@@ -102,7 +104,7 @@ def write_images(images: Mapping[Path, Image]) -> None:
             ) from error
 
 
-def _pixel_fields(image):
+def _pixel_fields(image: Image) -> dict[str, Any]:
     storage = image.storage
     fields = {
         "SamplesPerPixel": 1,
@@ -115,27 +117,22 @@ def _pixel_fields(image):
         "PixelRepresentation": int(storage.signed),
         "RescaleIntercept": str(storage.intercept),
         "RescaleSlope": "1",
-        "PixelData": _encode(image),
+        "PixelData": _encoded(image.hu, storage),
     }
     if storage.padding_hu is not None:
         fields["PixelPaddingValue"] = storage.padding_hu - storage.intercept
     return fields
 
 
-def _encode(image):
-    stored = (image.hu.astype(np.int32) - image.storage.intercept).astype("<i2" if image.storage.signed else "<u2")
-    if image.storage.transfer_syntax == EXPLICIT_LITTLE_ENDIAN:
+def _encoded(hu: Int16[np.ndarray, "rows columns"], storage: Storage) -> bytes:
+    stored = (hu.astype(np.int32) - storage.intercept).astype("<i2" if storage.signed else "<u2")
+    if storage.transfer_syntax == EXPLICIT_LITTLE_ENDIAN:
         return stored.tobytes()
     from pydicom.encaps import encapsulate
 
-    return encapsulate([_codecs()[image.storage.transfer_syntax](np.ascontiguousarray(stored).view(np.uint16))])
-
-
-@functools.cache
-def _codecs():
-    import imagecodecs
-
-    return {
-        JPEG_LOSSLESS: functools.partial(imagecodecs.jpeg8_encode, lossless=True, predictor=1, bitspersample=16),
-        HTJ2K_LOSSLESS: functools.partial(imagecodecs.htj2k_encode, reversible=True),
-    }
+    bits = np.ascontiguousarray(stored).view(np.uint16)
+    if storage.transfer_syntax == JPEG_LOSSLESS:
+        coded = imagecodecs.jpeg8_encode(bits, lossless=True, predictor=1, bitspersample=16)
+    else:
+        coded = imagecodecs.htj2k_encode(bits, reversible=True)
+    return bytes(encapsulate([bytes(coded)]))

@@ -5,10 +5,17 @@ A distance is nearly linear between grid points, so a grid of 2 mm holds surface
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int, Shaped
 from scipy import ndimage
+
+Field = Float32[np.ndarray, "z y x"]
+Array = Shaped[np.ndarray, "..."]
+Plane = Float32[np.ndarray, "rows columns"]
+Points = Float[np.ndarray, "n 3"]  # z, y, x in mm
+Coordinates = tuple[Float32[np.ndarray, "z 1 1"], Float32[np.ndarray, "1 y 1"], Float32[np.ndarray, "1 1 x"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,28 +31,33 @@ class CoarseGrid:
         z, y, x = (int(np.ceil(extent / step_mm)) + 3 for extent in extent_zyx_mm)
         return cls(step_mm, (z, y, x))
 
-    def coordinates(
-        self,
-    ) -> tuple[Float32[np.ndarray, "z 1 1"], Float32[np.ndarray, "1 y 1"], Float32[np.ndarray, "1 1 x"]]:
+    def coordinates(self) -> Coordinates:
         """Broadcastable z, y, x in mm."""
         z, y, x = ((np.arange(n, dtype=np.float32) - (n - 1) / 2) * np.float32(self.step_mm) for n in self.size_zyx)
         return z[:, None, None], y[None, :, None], x[None, None, :]
 
-    def index(self, position_mm, axis: int):
+    def index(self, position_mm: Any, axis: int) -> Any:
         """Fractional index along `axis` of a coordinate in mm, or of an array of them."""
         return position_mm / self.step_mm + (self.size_zyx[axis] - 1) / 2
 
-    def at_points(self, field: Float32[np.ndarray, "z y x"], points_zyx_mm: Float[np.ndarray, "n 3"]):
+    def at_points(self, field: Field, points_zyx_mm: Points) -> Shaped[np.ndarray, " n"]:
         """A field's values at points of the body's frame, linear between grid points."""
         index = [self.index(points_zyx_mm[:, axis], axis) for axis in range(3)]
-        return ndimage.map_coordinates(field, index, order=1, mode="nearest")
+        values: Shaped[np.ndarray, " n"] = ndimage.map_coordinates(field, index, order=1, mode="nearest")
+        return values
 
-    def gradient_at_points(self, field: Float32[np.ndarray, "z y x"], points_zyx_mm: Float[np.ndarray, "n 3"]):
+    def gradient_at_points(self, field: Field, points_zyx_mm: Points) -> Shaped[np.ndarray, "n 3"]:
         """A field's gradient along z, y, x at points, by central differences over two steps."""
         shifts = np.eye(3) * self.step_mm
         ahead = [self.at_points(field, points_zyx_mm + shift) for shift in shifts]
         behind = [self.at_points(field, points_zyx_mm - shift) for shift in shifts]
         return (np.stack(ahead, axis=-1) - np.stack(behind, axis=-1)) / (2 * self.step_mm)
+
+    def points_in(self, voxels: Int[np.ndarray, " voxels"], count: int, rng: np.random.Generator) -> Points:
+        """Draws points spread evenly over some voxels, given by their flat indices."""
+        index = np.stack(np.unravel_index(rng.choice(voxels, count), self.size_zyx), axis=1)
+        jittered = index + rng.uniform(-0.5, 0.5, index.shape)
+        return (jittered - (np.array(self.size_zyx) - 1) / 2) * self.step_mm
 
 
 class PlaneSampler:
@@ -55,21 +67,21 @@ class PlaneSampler:
         self._grid = grid
         self._y, self._x = _steps(grid, y_mm, 1), _steps(grid, x_mm, 2)
 
-    def __call__(
-        self, field: Float32[np.ndarray, "z y x"], z_mm: float | np.floating
-    ) -> Float32[np.ndarray, "rows columns"]:
+    def __call__(self, field: Field, z_mm: float | np.floating[Any]) -> Plane:
         """The field on the plane at `z_mm`."""
         position = self._grid.index(float(z_mm), 0)
         below = min(max(int(position), 0), len(field) - 2)
         share = np.float32(position - below)
         plane = field[below] * (1 - share) + field[below + 1] * share
-        lower, share = self._y
-        plane = _blend(plane, lower, share[:, None], axis=0)
-        lower, share = self._x
-        return _blend(plane, lower, share, axis=1)
+        lower, shares = self._y
+        plane = _blend(plane, lower, shares[:, None], axis=0)
+        lower, shares = self._x
+        return _blend(plane, lower, shares, axis=1)
 
 
-def _blend(plane, lower, share, axis):
+def _blend(
+    plane: Plane, lower: Int[np.ndarray, " n"], share: Float32[np.ndarray, "..."], axis: int
+) -> Float32[np.ndarray, "_ _"]:
     blended = np.take(plane, lower + 1, axis)
     low = np.take(plane, lower, axis)
     blended -= low
@@ -78,30 +90,34 @@ def _blend(plane, lower, share, axis):
     return blended
 
 
-def _steps(grid, positions_mm, axis):
+def _steps(
+    grid: CoarseGrid, positions_mm: Float32[np.ndarray, " n"], axis: int
+) -> tuple[Int[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
     position = grid.index(positions_mm.astype(np.float64), axis)
     lower = np.clip(position.astype(int), 0, grid.size_zyx[axis] - 2)
     return lower, (position - lower).astype(np.float32)
 
 
-def distance_from_level(level: Float32[np.ndarray, "z y x"], step_mm: float) -> Float32[np.ndarray, "z y x"]:
+def distance_from_level(level: Array, step_mm: float) -> Field:
     """Distance to the surface where `level` is 0, to first order (exact at the surface)."""
+    level = level.astype(np.float32)
     slope2 = sum(part * part for part in np.gradient(level, step_mm))
-    return level / np.sqrt(np.maximum(slope2, 1e-8))
+    distance: Field = level / np.sqrt(np.maximum(slope2, 1e-8))
+    return distance
 
 
-def smooth_max(a, b, width_mm: float):
+def smooth_max(a: Array, b: Array, width_mm: float) -> Array:
     """The larger of two distances, its crease rounded over `width_mm`: the smooth intersection of two shapes."""
     overlap = np.maximum(np.float32(width_mm) - np.abs(a - b), 0)
     return np.maximum(a, b) + overlap * overlap / np.float32(4 * width_mm)
 
 
-def smooth_min(a, b, width_mm: float):
+def smooth_min(a: Array, b: Array, width_mm: float) -> Array:
     """The smooth union of two shapes."""
     return -smooth_max(-a, -b, width_mm)
 
 
-def smooth_noise(rng: np.random.Generator, grid: CoarseGrid, grain_mm: float) -> Float32[np.ndarray, "z y x"]:
+def smooth_noise(rng: np.random.Generator, grid: CoarseGrid, grain_mm: float) -> Field:
     """A random field of standard deviation about 1 whose grains are `grain_mm` wide."""
     coarsening = max(1, int(grain_mm / (2 * grid.step_mm)))
     size = [int(np.ceil(n / coarsening)) + 2 for n in grid.size_zyx]
@@ -109,11 +125,8 @@ def smooth_noise(rng: np.random.Generator, grid: CoarseGrid, grain_mm: float) ->
     noise = ndimage.gaussian_filter(rng.standard_normal(size, dtype=np.float32), sigma, mode="wrap")
     noise /= noise.std() + np.float32(1e-6)
     for axis, n in enumerate(grid.size_zyx):
-        if coarsening > 1:
-            position = np.arange(n) / coarsening
-            lower = position.astype(int)
-            share = (position - lower).astype(np.float32).reshape([-1 if axis == k else 1 for k in range(3)])
-            noise = np.take(noise, lower, axis) * (1 - share) + np.take(noise, lower + 1, axis) * share
-        else:
-            noise = np.take(noise, np.arange(n), axis)
+        position = np.arange(n) / coarsening
+        lower = position.astype(int)
+        share = (position - lower).astype(np.float32).reshape([-1 if axis == k else 1 for k in range(3)])
+        noise = np.take(noise, lower, axis) * (1 - share) + np.take(noise, lower + 1, axis) * share
     return noise

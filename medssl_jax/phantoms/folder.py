@@ -1,4 +1,4 @@
-"""A phantom's folder: whose it is, and how what is missing in it gets made.
+"""A phantom's folder: whose it is, how what is missing in it gets made, what is known of each thing in it.
 
 `spec.json` says what the folder was made from, so an interrupted make goes on and two makes never mix.
 """
@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from medssl_jax.core.atomic import atomic_path, writable_directory
 from medssl_jax.core.errors import InputError
@@ -21,10 +21,11 @@ SPEC_FILE = "spec.json"
 TRUTH_FOLDER = "phantom"  # beside the real data set's folders; what tells a phantom from it
 
 Item = TypeVar("Item")
+Truth = TypeVar("Truth")
 
 
 def claim_folder(
-    directory: str | os.PathLike,
+    directory: str | os.PathLike[str],
     kind: str,
     make: int,
     spec: Any,
@@ -41,10 +42,34 @@ def claim_folder(
         the real data set) and no spec.json.
     """
     directory = writable_directory(directory)
-    _claim(directory, {"make": make, "kind": kind, **dataclasses.asdict(spec)}, telltale_names)
+    path = directory / SPEC_FILE
+    wanted = json.loads(json.dumps({"make": make, "kind": kind, **dataclasses.asdict(spec)}))
+    if path.exists():
+        _check_made_from(wanted, path)
+    else:
+        for name in telltale_names:
+            if (directory / name).exists():
+                raise InputError(
+                    f"{directory}: holds {name} but no {SPEC_FILE}, so it is not a phantom: choose another folder"
+                )
+        _write_json(path, wanted)
     for name in (*subfolders, TRUTH_FOLDER):
         (directory / name).mkdir(exist_ok=True)
     return directory
+
+
+def _check_made_from(wanted: dict[str, Any], path: Path) -> None:
+    try:
+        found = json.loads(path.read_text())
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: not valid JSON: delete the folder or choose another one") from None
+    for field, value in wanted.items():
+        found_value = found.get(field) if isinstance(found, dict) else found
+        if found_value != value or not isinstance(found, dict):
+            raise InputError(
+                f"{path}: this phantom was made with {field} = {found_value}, asked for is {value}: "
+                "choose another folder, or delete this one to make it anew"
+            )
 
 
 def make_missing(
@@ -62,11 +87,34 @@ def make_missing(
         pass
 
 
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as the text of a CSV file."""
+def write_truth(path: Path, truth: Any) -> None:
+    """Writes what is known of a thing, a dataclass, as JSON."""
+    _write_json(path, dataclasses.asdict(truth))
+
+
+def read_truth(path: Path, kind: type[Truth]) -> Truth:
+    """What `write_truth` wrote of a `kind`. Raises `InputError` where there is no such file."""
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected the truth of a phantom: make the phantom") from None
+    truth: Truth = _of_kind(kind, record)
+    return truth
+
+
+def _of_kind(kind: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return kind(**{name: _of_kind(hint, value[name]) for name, hint in get_type_hints(kind).items()})  # type: ignore[operator]
+    if get_origin(kind) is tuple:  # all of one kind
+        return tuple(_of_kind(get_args(kind)[0], each) for each in value)
+    return value
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
+    """Writes rows as a CSV file, as `write_text`."""
     text = io.StringIO()
     csv.writer(text).writerows(rows)
-    return text.getvalue()
+    write_text(path, text.getvalue())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,26 +125,5 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
-def _claim(directory, wanted, telltale_names):
-    path = directory / SPEC_FILE
-    wanted = json.loads(json.dumps(wanted))
-    if not path.exists():
-        stranger = next((name for name in telltale_names if (directory / name).exists()), None)
-        if stranger:
-            raise InputError(
-                f"{directory}: holds {stranger} but no {SPEC_FILE}, so it is not a phantom: choose another folder"
-            )
-        write_text(path, json.dumps(wanted, indent=1) + "\n")
-        return
-    try:
-        found = json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        raise InputError(f"{path}: not valid JSON: delete the folder or choose another one") from None
-    differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
-    if differing:
-        key = differing[0]
-        value = found.get(key) if isinstance(found, dict) else found
-        raise InputError(
-            f"{path}: this phantom was made with {key} = {value}, asked for is {wanted[key]}: "
-            "choose another folder, or delete this one to make it anew"
-        )
+def _write_json(path: Path, record: Any) -> None:
+    write_text(path, json.dumps(record, indent=1) + "\n")

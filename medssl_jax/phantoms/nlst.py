@@ -11,48 +11,27 @@ phantom/<study UID>.json                                             the truth a
 
 import dataclasses
 import functools
-import json
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.imaging.volumes import write_metaimage
+from medssl_jax.phantoms import folder
 from medssl_jax.phantoms.chests.scan import PlacedFinding
 from medssl_jax.phantoms.dicom_series import CT_IMAGE, SECONDARY_CAPTURE, write_images
-from medssl_jax.phantoms.folder import TRUTH_FOLDER, claim_folder, csv_text, make_missing, write_text
+from medssl_jax.phantoms.studies.defects import lies_in, truncate
 from medssl_jax.phantoms.studies.headers import StudySeries, study_series
 from medssl_jax.phantoms.studies.spec import NlstPhantom
 from medssl_jax.phantoms.studies.study import render_study
 
 MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 METADATA_FILE = "metadata.csv"
-METADATA_HEADER = (
-    "Series UID",
-    "Collection",
-    "3rd Party Analysis",
-    "Data Description URI",
-    "Subject ID",
-    "Study UID",
-    "Study Description",
-    "Study Date",
-    "Series Description",
-    "Manufacturer",
-    "Modality",
-    "SOP Class Name",
-    "SOP Class UID",
-    "Number of Images",
-    "File Size",
-    "File Location",
-    "Download Timestamp",
-)
 SOP_CLASSES = {
     "CT": (CT_IMAGE, "CT Image Storage"),
     "OT": (SECONDARY_CAPTURE, "Secondary Capture Image Storage"),
 }
-DOWNLOADED = "2021-07-14T12:00:00.0"
-SHARE_LEFT_BY_TRUNCATION = 0.6
-SECOND_COPY = "-copy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +39,7 @@ class SeriesTruth:
     """What is known of a written series: its kind (`localizer`, `thin soft`, `thick soft`, `sharp`) and its defect.
 
     `folder` is where it belongs, relative; `folders` are all where it lies, with `images` files in each. A localizer
-    has no kernel and a thickness of 0. `defect` is empty, or one of `medssl_jax.phantoms.studies.spec.DEFECTS`.
+    has no kernel and a thickness of 0. `defect` is empty, or one of `medssl_jax.phantoms.studies.defects.DEFECTS`.
     """
 
     series_uid: str
@@ -90,14 +69,14 @@ class StudyTruth:
 
 
 def write_nlst_phantom(
-    spec: NlstPhantom, directory: str | os.PathLike, *, workers: int = 1, progress: Progress = silent
+    spec: NlstPhantom, directory: str | os.PathLike[str], *, workers: int = 1, progress: Progress = silent
 ) -> None:
     """Makes the data set; studies that are there already are kept, so an interrupted call is simply made again.
 
-    Raises `InputError` as `claim_folder`.
+    Raises `InputError` as `folder.claim_folder`.
     """
-    directory = claim_folder(directory, "nlst", MAKE, spec, telltale_names=("NLST", "nlst", METADATA_FILE))
-    make_missing(
+    directory = folder.claim_folder(directory, "nlst", MAKE, spec, telltale_names=("NLST", "nlst", METADATA_FILE))
+    folder.make_missing(
         functools.partial(write_study, spec, directory),
         spec.studies,
         functools.partial(_is_finished, spec, directory),
@@ -105,35 +84,22 @@ def write_nlst_phantom(
         progress=progress,
     )
     if spec.layout == "nbia":
-        write_text(
-            directory / METADATA_FILE, csv_text([METADATA_HEADER, *_metadata_rows(read_truths(spec, directory))])
-        )
+        rows = [_metadata(study, series) for study in read_truths(spec, directory) for series in study.series]
+        folder.write_csv(directory / METADATA_FILE, [rows[0], *(row.values() for row in rows)])
 
 
-def read_truths(spec: NlstPhantom, directory: str | os.PathLike) -> tuple[StudyTruth, ...]:
+def read_truths(spec: NlstPhantom, directory: str | os.PathLike[str]) -> tuple[StudyTruth, ...]:
     """What is known of every study of a written phantom, by patient, then by date."""
-    return tuple(read_truth(spec, directory, *study) for study in spec.studies)
+    return tuple(_read_truth(spec, Path(directory), *study) for study in spec.studies)
 
 
-def read_truth(spec: NlstPhantom, directory: str | os.PathLike, patient: int, year: int) -> StudyTruth:
-    """What is known of one study of a written phantom."""
-    record = json.loads(_truth_path(spec, Path(directory), patient, year).read_text())
-    for kind in ("nodules", "excluded"):
-        record[kind] = tuple(
-            PlacedFinding(tuple(row["centre_xyz_mm"]), row["diameter_mm"], row["kind"]) for row in record[kind]
-        )
-    record["series"] = tuple(SeriesTruth(**{**row, "folders": tuple(row["folders"])}) for row in record["series"])
-    return StudyTruth(**record)
-
-
-def lungs_path(spec: NlstPhantom, directory: str | os.PathLike, patient: int, year: int) -> Path:
+def lungs_path(spec: NlstPhantom, directory: str | os.PathLike[str], patient: int, year: int) -> Path:
     """The mask of lungs and windpipe of one study, labelled as LUNA16's."""
     return _truth_path(spec, Path(directory), patient, year).with_suffix(".mhd")
 
 
-def write_study(spec: NlstPhantom, directory: str | os.PathLike, study: tuple[int, int]) -> None:
+def write_study(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> None:
     """Makes and writes one study, given by patient and year."""
-    directory = Path(directory)
     rendered = render_study(spec, *study)
     all_series = study_series(spec, rendered)
     about = all_series[0].fields
@@ -146,21 +112,18 @@ def write_study(spec: NlstPhantom, directory: str | os.PathLike, study: tuple[in
         rendered.excluded,
     )
     write_metaimage(lungs_path(spec, directory, *study), rendered.lungs, compress=True)
-    write_text(_truth_path(spec, directory, *study), json.dumps(dataclasses.asdict(truth), indent=1) + "\n")
+    folder.write_truth(_truth_path(spec, directory, *study), truth)
 
 
 def _write_series(spec: NlstPhantom, directory: Path, series: StudySeries) -> SeriesTruth:
-    first = _series_folder(spec, series)
-    folders = {
-        "metadata_missing_series": [],
-        "same_series_twice": [first, first + SECOND_COPY],
-    }.get(series.defect, [first])
+    home = _series_folder(spec, series)
+    folders = lies_in(home, series.defect)
     names = _file_names(spec, series)
-    for folder in folders:
-        (directory / folder).mkdir(parents=True, exist_ok=True)
-        write_images({directory / folder / name: image for name, image in zip(names, series.images, strict=True)})
+    for each in folders:
+        (directory / each).mkdir(parents=True, exist_ok=True)
+        write_images({directory / each / name: image for name, image in zip(names, series.images, strict=True)})
     if series.defect == "truncated_file":
-        _truncate(directory / first / names[len(names) // 2])
+        truncate(directory / home / names[len(names) // 2])
     return SeriesTruth(
         series_uid=series.uid,
         kind=series.kind,
@@ -172,77 +135,71 @@ def _write_series(spec: NlstPhantom, directory: Path, series: StudySeries) -> Se
         description=series.fields["SeriesDescription"],
         images=len(series.images),
         file_bytes=sum(image.hu.size for image in series.images) * 2,
-        folder=first,
-        folders=tuple(folders),
+        folder=home,
+        folders=folders,
     )
 
 
-def _series_folder(spec, series):
+def _series_folder(spec: NlstPhantom, series: StudySeries) -> str:
     fields = series.fields
-    study_uid, patient = fields["StudyInstanceUID"], fields["PatientID"]
+    patient, study_uid = fields["PatientID"], fields["StudyInstanceUID"]
     if spec.layout == "idc":
         return f"nlst/{patient}/{study_uid}/{fields['Modality']}_{series.uid}"
-    date = _american(fields["StudyDate"])
-    study = f"{date}-{fields['StudyDescription']}-{study_uid[-5:]}"
+    study = f"{_american(fields['StudyDate'])}-{fields['StudyDescription']}-{study_uid[-5:]}"
     name = "".join(each for each in fields["SeriesDescription"] if each.isalnum() or each == ".")
     return f"NLST/{patient}/{study}/{int(fields['SeriesNumber']):.6f}-{name}-{series.uid[-5:]}"
 
 
-def _file_names(spec, series):
+def _file_names(spec: NlstPhantom, series: StudySeries) -> list[str]:
     """A name for each image; in neither layout has their order to do with that of the slices."""
     uids = [image.fields["SOPInstanceUID"] for image in series.images]
     if spec.layout == "idc":
         return [f"{uuid.uuid5(uuid.NAMESPACE_OID, uid)}.dcm" for uid in uids]
-    numbers = {uid: number for number, uid in enumerate(sorted(uids), start=1)}
-    return [f"1-{numbers[uid]:03d}.dcm" for uid in uids]
+    return [f"1-{sorted(uids).index(uid) + 1:03d}.dcm" for uid in uids]
 
 
-def _truncate(path):
-    os.truncate(path, int(SHARE_LEFT_BY_TRUNCATION * path.stat().st_size))
-
-
-def _is_finished(spec, directory, study):
-    if not _truth_path(spec, directory, *study).is_file():
-        return False
+def _is_finished(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> bool:
     mask = lungs_path(spec, directory, *study)
-    if not (mask.is_file() and mask.with_suffix(".zraw").is_file()):
+    if not all(file.is_file() for file in (_truth_path(spec, directory, *study), mask, mask.with_suffix(".zraw"))):
         return False
-    folders = (
-        (directory / folder, series)
-        for series in read_truth(spec, directory, *study).series
-        for folder in series.folders
+    return all(
+        len(list((directory / each).glob("*.dcm"))) == series.images
+        for series in _read_truth(spec, directory, *study).series
+        for each in series.folders
     )
-    return all(folder.is_dir() and len(list(folder.glob("*.dcm"))) == series.images for folder, series in folders)
 
 
-def _truth_path(spec, directory, patient, year):
-    return directory / TRUTH_FOLDER / f"{spec.uid('study', patient, year)}.json"
+def _read_truth(spec: NlstPhantom, directory: Path, patient: int, year: int) -> StudyTruth:
+    return folder.read_truth(_truth_path(spec, directory, patient, year), StudyTruth)
 
 
-def _metadata_rows(truths):
-    for study in truths:
-        for series in study.series:
-            sop_class, sop_class_name = SOP_CLASSES[series.modality]
-            yield (
-                series.series_uid,
-                "NLST",
-                "NO",
-                "",
-                study.patient,
-                study.study_uid,
-                "NLST-LSS",
-                _american(study.study_date),
-                series.description,
-                series.manufacturer,
-                series.modality,
-                sop_class_name,
-                sop_class,
-                series.images,
-                f"{series.file_bytes / 1e6:.2f} MB",
-                f"./{series.folder}",
-                DOWNLOADED,
-            )
+def _truth_path(spec: NlstPhantom, directory: Path, patient: int, year: int) -> Path:
+    return directory / folder.TRUTH_FOLDER / f"{spec.uid('study', patient, year)}.json"
 
 
-def _american(date):
+def _metadata(study: StudyTruth, series: SeriesTruth) -> dict[str, Any]:
+    """A row of metadata.csv by the names of its columns."""
+    sop_class, sop_class_name = SOP_CLASSES[series.modality]
+    return {
+        "Series UID": series.series_uid,
+        "Collection": "NLST",
+        "3rd Party Analysis": "NO",
+        "Data Description URI": "",
+        "Subject ID": study.patient,
+        "Study UID": study.study_uid,
+        "Study Description": "NLST-LSS",
+        "Study Date": _american(study.study_date),
+        "Series Description": series.description,
+        "Manufacturer": series.manufacturer,
+        "Modality": series.modality,
+        "SOP Class Name": sop_class_name,
+        "SOP Class UID": sop_class,
+        "Number of Images": series.images,
+        "File Size": f"{series.file_bytes / 1e6:.2f} MB",
+        "File Location": f"./{series.folder}",
+        "Download Timestamp": "2021-07-14T12:00:00.0",
+    }
+
+
+def _american(date: str) -> str:
     return f"{date[4:6]}-{date[6:]}-{date[:4]}"

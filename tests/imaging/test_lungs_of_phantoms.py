@@ -16,17 +16,17 @@ SMALL = Luna16Phantom(seed=0, scans=50, chest_zyx_mm=(80, 112, 128))
 FULL_SIZE = Luna16Phantom(seed=0, scans=2)
 
 
-def check(spec, index):
+def check(spec, index, nodule_labels):
     scan = render_scan(spec, index)
-    mask = segment_lungs(Volume(scan.hu, scan.grid, scan.series_uid))
+    mask = segment_lungs(Volume(scan.hu, scan.grid, scan.truth.series_uid))
     lungs = np.isin(scan.lungs, LUNA16_LUNG_LABELS)
     assert 2 * (mask & lungs).sum() / (mask.sum() + lungs.sum()) >= 0.97
 
     grid = isotropic_grid(upright_grid(scan.grid), 1.0)
     on_grid = resample_nearest(mask, scan.grid, grid)
     near = ndimage.distance_transform_edt(on_grid == 0) <= LUNG_DILATION_MM
-    assert near[resample_nearest(scan.nodule_labels, scan.grid, grid) > 0].all()
-    for nodule in scan.nodules:
+    assert near[resample_nearest(nodule_labels(scan), scan.grid, grid) > 0].all()
+    for nodule in scan.truth.nodules:
         centre = np.array([nodule.centre_xyz_mm])
         assert mask[tuple(np.rint(world_xyz_mm_to_voxel_zyx(centre, scan.grid)[0]).astype(int))]
 
@@ -39,17 +39,17 @@ def check(spec, index):
         49,  # a wall thinner than the couch
     ],
 )
-def test_small_chests(index):
-    check(SMALL, index)
+def test_small_chests(index, nodule_labels):
+    check(SMALL, index, nodule_labels)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", range(0, SMALL.scans, 6))
-def test_more_small_chests(index):
-    check(SMALL, index)
+def test_more_small_chests(index, nodule_labels):
+    check(SMALL, index, nodule_labels)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", range(FULL_SIZE.scans))
-def test_chests_of_full_size(index):
-    check(FULL_SIZE, index)
+def test_chests_of_full_size(index, nodule_labels):
+    check(FULL_SIZE, index, nodule_labels)

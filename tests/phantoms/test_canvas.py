@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
-from medssl_jax.phantoms.canvas import LUNG_HU, Canvas, capsule_distance_mm, draw_air_tube, draw_dense_tube
+from medssl_jax.phantoms.canvas import LUNG_HU, Canvas, Tubes, capsule_distance_mm, draw_air, draw_dense, window
 
 
 def canvas(step=0.5, half=8.0, hu=LUNG_HU):
     axis = np.arange(-half, half + step / 2, step, dtype=np.float32)
     return Canvas(np.full((len(axis),) * 3, hu, np.float32), axis, axis, axis)
+
+
+def tube(start, end, radius=2.0):
+    return Tubes(np.array([start], float), np.array([end], float), np.array([radius]), np.array([radius]))
 
 
 def points(axis):
@@ -31,7 +35,7 @@ def test_tube_distance_agrees_with_many_spheres_along_the_axis(radii):
 def test_window_holds_exactly_the_voxels_between_the_corners():
     image = canvas()
     low, high = (-2.2, 0.0, 5.1), (1.0, 3.3, 99.0)
-    slices, (z, y, x) = image.window(low, high)
+    slices, (z, y, x) = window(image.axes_mm, low, high)
     inside = np.all((points(image.z_mm) >= low) & (points(image.z_mm) <= high), axis=1).reshape(image.hu.shape)
     assert inside[slices].all()
     assert inside.sum() == inside[slices].size
@@ -40,23 +44,23 @@ def test_window_holds_exactly_the_voxels_between_the_corners():
 
 def test_window_outside_the_grid_is_empty():
     image = canvas()
-    slices, _ = image.window((20, 20, 20), (30, 30, 30))
+    slices, _ = window(image.axes_mm, (20, 20, 20), (30, 30, 30))
     assert image.hu[slices].size == 0
-    draw_dense_tube(image, (20, 20, 20), (30, 30, 30), 2.0, 2.0, 40.0, 0.5)
+    draw_dense(image, tube((20, 20, 20), (30, 30, 30)), 40.0, 0.5)
     assert (image.hu == LUNG_HU).all()
 
 
 def test_drawn_tube_has_the_volume_of_a_cylinder_with_round_ends():
     image = canvas()
-    draw_dense_tube(image, (-4, 0.1, 0.2), (4, 0.1, 0.2), 2.0, 2.0, 40.0, 0.8)
+    draw_dense(image, tube((-4, 0.1, 0.2), (4, 0.1, 0.2)), 40.0, 0.8)
     drawn_mm3 = ((image.hu - LUNG_HU) / (40.0 - LUNG_HU)).sum() * 0.5**3
     assert drawn_mm3 == pytest.approx(np.pi * 4 * 8 + 4 / 3 * np.pi * 8, rel=0.03)
 
 
 def test_dense_tubes_never_darken_and_air_never_brightens():
     image = canvas(hu=100.0)
-    draw_dense_tube(image, (0, 0, 0), (3, 0, 0), 2.0, 2.0, 40.0, 0.5)
+    draw_dense(image, tube((0, 0, 0), (3, 0, 0)), 40.0, 0.5)
     assert (image.hu == 100).all()
-    draw_air_tube(image, (0, 0, 0), (3, 0, 0), 2.0, 2.0, 0.5)
+    draw_air(image, tube((0, 0, 0), (3, 0, 0)), 0.5)
     assert image.hu.min() == -1000
     assert image.hu.max() == 100

@@ -9,9 +9,10 @@ import tifffile
 from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms import lks
 from medssl_jax.phantoms.lks import read_truth, slide_path, write_lks_phantom
-from medssl_jax.phantoms.slides.render import draw_slide, render_slide
+from medssl_jax.phantoms.slides.render import draw_slide, render_bands
 from medssl_jax.phantoms.slides.roster import plan_slides
-from medssl_jax.phantoms.slides.spec import LAYOUTS, LksPhantom
+from medssl_jax.phantoms.slides.spec import LksPhantom
+from medssl_jax.phantoms.slides.tiff import LAYOUTS
 
 SPEC = LksPhantom(seed=1, train=12, test=4, grid=2, patch_side=64, shrink=4, margin=(0, 9), layouts=LAYOUTS)
 
@@ -48,7 +49,7 @@ def test_every_layout_holds_the_rendered_pixels(folder):
     compressions = {"none": 1, "lzw": 5, "deflate": 8}
     for slide in plan_slides(SPEC):
         path, truth = slide_path(folder, slide), read_truth(folder, slide.name)
-        rendered = render_slide(SPEC, slide)
+        rendered = np.concatenate(list(render_bands(SPEC, slide, draw_slide(SPEC, slide))))
         np.testing.assert_array_equal(tifffile.imread(path), rendered)
         np.testing.assert_array_equal(pyvips.Image.new_from_file(str(path)).numpy(), rendered)
         with tifffile.TiffFile(path) as tiff:

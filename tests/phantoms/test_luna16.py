@@ -40,7 +40,7 @@ def test_layout_is_that_of_luna16(folder):
         assert f"ElementDataFile = {uid}.zraw" in mask
 
 
-def test_simpleitk_reads_what_was_rendered(folder):
+def test_simpleitk_reads_what_was_rendered(folder, nodule_labels):
     sitk = pytest.importorskip("SimpleITK")
     matrices = set()
     for index in range(SPEC.scans):
@@ -49,11 +49,12 @@ def test_simpleitk_reads_what_was_rendered(folder):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(image), scan.hu)
         np.testing.assert_allclose(image.GetDirection(), scan.grid.direction)
         matrices.add(image.GetDirection()[0])
-        mask = sitk.ReadImage(str(folder / "seg-lungs-LUNA16" / f"{scan.series_uid}.mhd"))
+        mask = sitk.ReadImage(str(folder / "seg-lungs-LUNA16" / f"{scan.truth.series_uid}.mhd"))
         np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), scan.lungs)
-        for number, nodule in enumerate(scan.nodules, start=1):
+        labels = nodule_labels(scan)
+        for number, nodule in enumerate(scan.truth.nodules, start=1):
             x, y, z = (round(i) for i in image.TransformPhysicalPointToContinuousIndex(nodule.centre_xyz_mm))
-            assert scan.nodule_labels[z, y, x] == number
+            assert labels[z, y, x] == number
     assert matrices == {1.0, -1.0}
 
 

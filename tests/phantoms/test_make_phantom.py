@@ -8,9 +8,39 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
+# Most of a command's time is that of its imports, so some are called one after the other in one process.
+IN_TURN = """
+import json, sys
+from absl import flags
+from experiments import make_phantom
+from medssl_jax.core.errors import InputError
+
+def message(arguments):
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS(["make_phantom", *arguments])
+    try:
+        make_phantom.main([])
+    except InputError as error:
+        return str(error)
+
+print(json.dumps([message(arguments) for arguments in json.loads(sys.argv[1])]), file=sys.stderr)
+"""
+
+
+def python(*arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def make_phantom(*arguments):
-    command = [sys.executable, "-m", "experiments.make_phantom", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return python("-m", "experiments.make_phantom", *arguments)
+
+
+def messages_of(*runs):
+    """The one line that each command would end with, None where it succeeds."""
+    done = python("-c", IN_TURN, json.dumps(runs))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stderr.splitlines()[-1])
 
 
 def test_writes_a_phantom_and_its_contact_sheet(tmp_path):
@@ -23,11 +53,10 @@ def test_writes_a_phantom_and_its_contact_sheet(tmp_path):
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
-def test_writes_slides_and_their_contact_sheet(tmp_path):
-    sheet = tmp_path / "sheet.png"
-    done = make_phantom(
+def test_writes_slides_and_studies_and_their_contact_sheets(tmp_path):
+    slides = [
         "--kind=lks",
-        f"--output={tmp_path / 'data'}",
+        f"--output={tmp_path / 'slides'}",
         "--train=4",
         "--test=4",
         "--grid=2",
@@ -37,43 +66,45 @@ def test_writes_slides_and_their_contact_sheet(tmp_path):
         "--layouts=strips-lzw,tiles-none-big",
         "--seed=3",
         "--workers=1",
-        f"--contact_sheet={sheet}",
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "data" / "Train").iterdir())) == 4
-    assert sheet.read_bytes().startswith(b"\x89PNG")
-
-
-def test_writes_studies_and_their_contact_sheet(tmp_path):
-    sheet = tmp_path / "sheet.png"
-    done = make_phantom(
+        f"--contact_sheet={tmp_path / 'slides.png'}",
+    ]
+    studies = [
         "--kind=nlst",
-        f"--output={tmp_path / 'data'}",
+        f"--output={tmp_path / 'studies'}",
         "--patients=1",
         "--studies_per_patient=1",
         "--layout=idc",
         "--defects=",
         "--chest_mm=64,64,64",
         "--workers=1",
-        f"--contact_sheet={sheet}",
-    )
-    assert done.returncode == 0, done.stderr
-    spec = json.loads((tmp_path / "data" / "spec.json").read_text())
+        f"--contact_sheet={tmp_path / 'studies.png'}",
+    ]
+    assert messages_of(slides, studies) == [None, None]
+    assert len(list((tmp_path / "slides" / "Train").iterdir())) == 4
+    spec = json.loads((tmp_path / "studies" / "spec.json").read_text())
     assert (spec["defects"], spec["layout"], spec["noise_hu"]) == ([], "idc", 40.0)
-    assert len(list((tmp_path / "data" / "nlst" / "100002").glob("*/CT_*"))) in (3, 4)
-    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert len(list((tmp_path / "studies" / "nlst" / "100002").glob("*/CT_*"))) in (3, 4)
+    for name in ("slides", "studies"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_bad_input_is_one_line_and_status_2(tmp_path):
-    for flags, name in (
-        (("--chest_mm=64,x,64",), "chest_mm"),
-        (("--chest_mm=1,2,3",), "chest_zyx_mm"),
-        (("--kind=lks", "--scans=3"), "--scans: belongs to --kind=luna16"),
-        (("--kind=lks", "--margin=0.5,1"), "margin"),
-        (("--kind=nlst", "--defects=torn"), "defects"),
-        (("--patients=3",), "--patients: belongs to --kind=nlst"),
-    ):
-        done = make_phantom(f"--output={tmp_path}", *flags)
-        assert done.returncode == 2
-        assert name in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+    done = make_phantom(f"--output={tmp_path}", "--chest_mm=64,x,64")
+    assert done.returncode == 2
+    assert "chest_mm" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_bad_input_is_named(tmp_path):
+    named = {
+        "chest_mm": ["--chest_mm=64,x,64"],
+        "chest_zyx_mm": ["--chest_mm=1,2,3"],
+        "--scans: belongs to --kind=luna16": ["--kind=lks", "--scans=3"],
+        "margin": ["--kind=lks", "--margin=0.5,1"],
+        "defects": ["--kind=nlst", "--defects=torn"],
+        "--patients: belongs to --kind=nlst": ["--patients=3"],
+    }
+    messages = messages_of(*([f"--output={tmp_path}", *arguments] for arguments in named.values()))
+    for name, message in zip(named, messages, strict=True):
+        assert name in message
+        assert len(message.splitlines()) == 1

@@ -1,23 +1,28 @@
 """A chest: wall, ribs, spine, lungs, heart, diaphragm and fissures as fields, large vessels and airways as tubes.
 
-Lengths are those of an adult, multiplied by `scale` (1 for a chest of 300 x 300 x 360 mm). z points up, y to the back,
+Lengths are those of an adult, multiplied by `s` (1 for a chest of 300 x 300 x 360 mm). z points up, y to the back,
 x to the patient's left.
 """
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 
-from medssl_jax.phantoms.canvas import capsule_distance_mm
+from medssl_jax.phantoms.canvas import Tubes, capsule_distance_mm
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
-from medssl_jax.phantoms.chests.vessels import Tubes, along, grow_tree, join
-from medssl_jax.phantoms.fields import CoarseGrid, distance_from_level, smooth_max, smooth_min, smooth_noise
+from medssl_jax.phantoms.chests.vessels import grow_vessels
+from medssl_jax.phantoms.fields import (
+    Array,
+    CoarseGrid,
+    Field,
+    distance_from_level,
+    smooth_max,
+    smooth_min,
+    smooth_noise,
+)
 
 ADULT_HALF_SIDES_ZYX_MM = (150.0, 150.0, 180.0)
-ENDS_PER_ML = 1.6  # of each tree, at a vessel density of 1
-END_RADIUS_MM = 0.42
-SMALLEST_AIRWAY_MM = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,17 +30,16 @@ class Anatomy:
     """Fields over `grid` (mm, negative inside, unless the name says otherwise) and tubes."""
 
     grid: CoarseGrid
-    scale: float
-    body: Float32[np.ndarray, "z y x"]
-    muscle: Float32[np.ndarray, "z y x"]
-    cage: Float32[np.ndarray, "z y x"]
-    organs: Float32[np.ndarray, "z y x"]
-    bones: Float32[np.ndarray, "z y x"]
-    lungs: Float32[np.ndarray, "z y x"]
-    oblique_fissures: Float32[np.ndarray, "z y x"]  # signed distance to the sheet
-    horizontal_fissure: Float32[np.ndarray, "z y x"]
-    lung_texture_hu: Float32[np.ndarray, "z y x"]
-    tissue_texture: Float32[np.ndarray, "z y x"]  # standard deviation 1
+    body: Field
+    muscle: Field
+    cage: Field
+    organs: Field
+    bones: Field
+    lungs: Field
+    oblique_fissures: Field  # signed distance to the sheet
+    horizontal_fissure: Field
+    lung_texture_hu: Field
+    tissue_texture: Field  # standard deviation 1
     great_vessels: Tubes
     vessels: Tubes
     airways: Tubes  # their lumen
@@ -47,49 +51,40 @@ class Anatomy:
 
 def build_anatomy(spec: Luna16Phantom, rng: np.random.Generator) -> Anatomy:
     """Draws one patient."""
-    half_zyx = np.array(spec.chest_zyx_mm) / 2
-    ratios = half_zyx / ADULT_HALF_SIDES_ZYX_MM
-    scale = float(min(ratios[1:]))
-    grid = CoarseGrid.covering(spec.chest_zyx_mm, float(np.clip(3.5 * scale, 1.5, 2.0)))
-    z, y, x = grid.coordinates()
-    patient = _Patient(spec, half_zyx, scale, rng)
-
-    body = patient.body(grid, z, y, x)
-    cage = patient.cage(grid, z, y, x, rng)
-    muscle = body + patient.fat_mm(grid, y, rng)
-    mediastinum, heart, spine = patient.middle(grid, z, y, x, rng)
+    patient = _Patient(spec, rng)
+    grid, s = patient.grid, patient.s
+    body, cage = patient.body(), patient.cage()
+    muscle = body + patient.fat_mm()
+    mediastinum, heart, spine = patient.middle()
     windpipe, great_vessels = patient.windpipe(), patient.great_vessels()
     for tubes in (windpipe, great_vessels):
         # The pleura is draped over them: no large vessel runs bare through a lung.
-        mediastinum = smooth_min(mediastinum, _distance_to(tubes, grid) - 2 * scale, 10 * scale)
-    diaphragm = patient.diaphragm(z, y, x)
-    lungs = smooth_max(cage, -mediastinum, 7 * scale)
-    lungs = smooth_max(lungs, diaphragm, 5 * scale)
-    organs = np.minimum(np.minimum(heart, -diaphragm + 2 * scale), spine)
-    oblique, horizontal = patient.fissures(grid, z, y, x, rng)
+        mediastinum = smooth_min(mediastinum, _distance_to(tubes, grid) - 2 * s, 10 * s)
+    diaphragm = patient.diaphragm()
+    lungs = smooth_max(smooth_max(cage, -mediastinum, 7 * s), diaphragm, 5 * s)
+    oblique, horizontal = patient.fissures()
 
     enhanced = rng.random() < spec.share_contrast_enhanced
     great_vessel_hu = rng.uniform(180, 350) if enhanced else rng.uniform(35, 50)
     blood_hu = rng.uniform(100, 200) if enhanced else rng.uniform(20, 50)
-    vessels, airways = _trees(spec, grid, lungs, patient, rng)
+    vessels, airways = grow_vessels(rng, spec.vessel_density, grid, lungs, patient.roots_zyx)
     return Anatomy(
         grid=grid,
-        scale=scale,
         body=body,
         muscle=muscle,
         cage=cage,
-        organs=organs,
-        bones=patient.bones(z, y, x, cage, body),
+        organs=np.minimum(np.minimum(heart, -diaphragm + 2 * s), spine),
+        bones=patient.bones(cage, body),
         lungs=lungs,
         oblique_fissures=oblique,
         horizontal_fissure=horizontal,
-        lung_texture_hu=_lung_texture_hu(grid, y, half_zyx, rng),
-        tissue_texture=smooth_noise(rng, grid, 3.0) * 0.6 + smooth_noise(rng, grid, 9.0) * 0.8,
+        lung_texture_hu=patient.lung_texture_hu(),
+        tissue_texture=patient.noise(3.0) * 0.6 + patient.noise(9.0) * 0.8,
         great_vessels=great_vessels,
         vessels=vessels,
-        airways=join(windpipe, airways),
+        airways=Tubes.join(windpipe, airways),
         windpipe=windpipe,
-        stomach_air=patient.stomach_air(rng),
+        stomach_air=patient.stomach_air(),
         blood_hu=blood_hu,
         great_vessel_hu=great_vessel_hu,
     )
@@ -98,15 +93,18 @@ def build_anatomy(spec: Luna16Phantom, rng: np.random.Generator) -> Anatomy:
 class _Patient:
     """One patient's proportions, drawn once; each method is one part of the body."""
 
-    def __init__(self, spec, half_zyx, scale, rng):
-        s = scale
-        self.s = s
+    def __init__(self, spec: Luna16Phantom, rng: np.random.Generator):
+        self.rng = rng
+        half_zyx = np.array(spec.chest_zyx_mm) / 2
+        self.s = s = float(min((half_zyx / ADULT_HALF_SIDES_ZYX_MM)[1:]))
+        self.grid = CoarseGrid.covering(spec.chest_zyx_mm, float(np.clip(3.5 * s, 1.5, 2.0)))
+        self.zyx = self.grid.coordinates()
         # Plain floats: a NumPy float64 would turn every field into float64.
-        self.half_z, half_y, half_x = half_zyx.tolist()
+        self.half_z, self.half_y, half_x = half_zyx.tolist()
         self.unit_z = self.half_z / ADULT_HALF_SIDES_ZYX_MM[0]
         self.body_x = half_x * rng.uniform(0.93, 0.97)
-        self.body_y = half_y * rng.uniform(0.80, 0.88)
-        self.body_middle_y = -half_y * rng.uniform(0.02, 0.05)
+        self.body_y = self.half_y * rng.uniform(0.80, 0.88)
+        self.body_middle_y = -self.half_y * rng.uniform(0.02, 0.05)
         self.middle_y = self.body_middle_y - 9 * s  # the wall is thicker behind
         self.fat = rng.uniform(6, 16) * s
         wall = self.fat + rng.uniform(12, 16) * s
@@ -124,39 +122,47 @@ class _Patient:
         self.bone_scale = max(s, 0.5)
         self.wobble = rng.uniform(-1, 1, 5).tolist()
 
-    def body(self, grid, z, y, x):
+    def noise(self, grain_mm: float) -> Field:
+        return smooth_noise(self.rng, self.grid, grain_mm)
+
+    def body(self) -> Field:
+        z, y, x = self.zyx
         bulge = 1 + 0.03 * self.wobble[0] * z / self.half_z
         level = (
             np.abs(x / (self.body_x * bulge)) ** 2.4 + np.abs((y - self.body_middle_y) / (self.body_y * bulge)) ** 2.4
         ) ** (1 / 2.4) - 1
-        return distance_from_level(level.astype(np.float32), grid.step_mm)
+        return distance_from_level(level, self.grid.step_mm)
 
-    def fat_mm(self, grid, y, rng):
-        lumps = smooth_noise(rng, grid, 30 * self.s)
+    def fat_mm(self) -> Field:
+        _, y, _ = self.zyx
+        lumps = self.noise(30 * self.s)
         behind = np.clip((y - self.middle_y) / self.body_y, -1, 1)
         return np.float32(self.fat) * (1 + 0.25 * lumps + 0.3 * behind)
 
-    def cage(self, grid, z, y, x, rng):
+    def cage(self) -> Field:
         """The inner face of ribs and wall; open below. The lungs bulge a little between the ribs."""
+        z, y, x = self.zyx
         up = np.maximum(z + self.half_z * 0.1, 0) / (self.apex_z + self.half_z * 0.1)
         p = 2.35
         side = np.abs(x) / self.cage_x
         front_back = np.abs(y - self.middle_y) / self.cage_y
         level = (side**p + front_back**p + up**2.6) ** (1 / p) - 1
-        uneven = 2.2 * self.s * smooth_noise(rng, grid, 45 * self.s)
-        bulges = 0.9 * self.s * np.cos(2 * np.pi * self.rib_number(z, self.rib_angle(y, x)))
-        return (distance_from_level(level.astype(np.float32), grid.step_mm) + uneven + bulges).astype(np.float32)
+        uneven = 2.2 * self.s * self.noise(45 * self.s)
+        bulges = 0.9 * self.s * np.cos(2 * np.pi * self.rib_number())
+        return (distance_from_level(level, self.grid.step_mm) + uneven + bulges).astype(np.float32)
 
-    def rib_angle(self, y, x):
+    def rib_angle(self) -> Array:
         """0 at the spine, pi at the breastbone."""
+        _, y, x = self.zyx
         return np.arctan2(np.abs(x) / self.cage_x, (y - self.middle_y) / self.cage_y)
 
-    def rib_number(self, z, angle):
+    def rib_number(self) -> Array:
         """Whole in the middle of each rib; ribs slope downwards to the front."""
-        return z / self.rib_period + self.rib_phase + 1.6 * (1 - np.cos(angle))
+        return self.zyx[0] / self.rib_period + self.rib_phase + 1.6 * (1 - np.cos(self.rib_angle()))
 
-    def middle(self, grid, z, y, x, rng):
+    def middle(self) -> tuple[Field, Field, Field]:
         """Mediastinum with spine, heart alone, and the muscles beside the spine."""
+        z, y, x = self.zyx
         s, y0, wobble = self.s, self.middle_y, self.wobble
         front = self.cage_y
         spine = np.sqrt((x / 1.15) ** 2 + (y - self.spine_y - 8 * s) ** 2) - 25 * s
@@ -176,21 +182,17 @@ class _Patient:
             )
             - 1
         )
-        heart = distance_from_level(heart.astype(np.float32), grid.step_mm)
+        heart = distance_from_level(heart, self.grid.step_mm)
         both = smooth_min(spine, column, 8 * s)
         both = smooth_min(both, septum, 8 * s)
         both = smooth_min(both, heart - 3 * s, 12 * s)
-        both = both + 2.5 * s * smooth_noise(rng, grid, 30 * s)
+        both = both + 2.5 * s * self.noise(30 * s)
         back_muscle = np.sqrt((x / 2.2) ** 2 + (y - self.spine_y - 24 * s) ** 2) - 20 * s
-        shape = np.broadcast_shapes(z.shape, y.shape, x.shape)
-        return (
-            both.astype(np.float32),
-            heart,
-            np.broadcast_to(back_muscle, shape).astype(np.float32),
-        )
+        return both.astype(np.float32), heart, np.broadcast_to(back_muscle, self.grid.size_zyx).astype(np.float32)
 
-    def diaphragm(self, z, y, x):
+    def diaphragm(self) -> Field:
         """Distance above the domes is negative: the lungs' side."""
+        z, y, x = self.zyx
         s, y0 = self.s, self.middle_y
         left = 1 / (1 + np.exp(np.clip(-x / (6 * s), -30, 30)))
         top = self.dome_z[0] + (self.dome_z[1] - self.dome_z[0]) * left
@@ -201,11 +203,10 @@ class _Patient:
         slope = 0.42 * self.half_z * np.hypot(1.5 * across / (0.52 * self.cage_x), 2 * deep / (1.05 * self.cage_y))
         return ((surface - z) / np.sqrt(1 + slope**2)).astype(np.float32)
 
-    def bones(self, z, y, x, cage, body):
+    def bones(self, cage: Field, body: Field) -> Field:
+        z, y, x = self.zyx
         s, b, y0 = self.s, self.bone_scale, self.middle_y
-        angle = self.rib_angle(y, x)
-        period = self.rib_period
-        phase = self.rib_number(z, angle)
+        angle, phase, period = self.rib_angle(), self.rib_number(), self.rib_period
         vertical = np.abs(phase - np.round(phase)) * period
         bony = np.clip((0.80 * np.pi - angle) / 0.05, -1, 1) * 2 * b
         ribs = (np.sqrt(((cage - 5 * b) / (3.6 * b)) ** 2 + (vertical / (5.5 * b)) ** 2) - 1) * 3.6 * b
@@ -236,9 +237,10 @@ class _Patient:
         under_skin = body + self.fat + 2 * s
         return np.maximum(bones, under_skin).astype(np.float32)
 
-    def fissures(self, grid, z, y, x, rng):
+    def fissures(self) -> tuple[Field, Field]:
+        z, y, x = self.zyx
         s, y0 = self.s, self.middle_y
-        waves = 3 * s * smooth_noise(rng, grid, 50 * s)
+        waves = 3 * s * self.noise(50 * s)
         steep = 0.9 + 0.15 * self.wobble[4]
         slope = steep * self.half_z / self.cage_y
         height = z + 0.08 * self.half_z
@@ -248,32 +250,47 @@ class _Patient:
         horizontal = np.where(elsewhere, np.float32(1000), horizontal)
         return oblique.astype(np.float32), horizontal.astype(np.float32)
 
+    def lung_texture_hu(self) -> Field:
+        """Density of the parenchyma: denser where the patient lies on it, mottled at every scale."""
+        lying = np.float32(22) * self.zyx[1] / np.float32(self.half_y)
+        mottle = 9 * self.noise(2.5) + 8 * self.noise(7.0) + 9 * self.noise(25.0)
+        return (self.rng.uniform(-890, -850) + lying + mottle).astype(np.float32)
+
     @property
-    def hilum_zyx(self):
+    def hilum_zyx(self) -> Float[np.ndarray, "2 3"]:
         """Right and left hilum."""
         z, y = self.carina_z - 0.2 * self.half_z, self.middle_y + 0.12 * self.cage_y
         return np.array([[z, y, -46 * self.s], [z + 6 * self.unit_z, y, 46 * self.s]])
 
-    def windpipe(self):
+    @property
+    def roots_zyx(self) -> list[tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]]:
+        """Where artery and vein of the right lung begin, and those of the left."""
+        return [
+            (
+                hilum + np.array([0, -0.03, 0]) * self.cage_y,
+                hilum + np.array([-0.12 * self.half_z, 0.02 * self.cage_y, -0.2 * hilum[2]]),
+            )
+            for hilum in self.hilum_zyx
+        ]
+
+    def windpipe(self) -> Tubes:
         s = self.s
         top = [self.half_z * 1.02, self.middle_y - 4 * s, 0.0]
         fork = [self.carina_z, self.middle_y + 0.12 * self.cage_y, 3 * s]
         right, left = self.hilum_zyx
         trachea, bronchus = max(8.5 * s, 2.4), max(6 * s, 1.6)
-        starts, ends = np.array([top, fork, fork]), np.array([fork, right, left])
-        return Tubes(
-            starts, ends, np.array([trachea, bronchus, bronchus]), np.array([trachea, bronchus, bronchus * 0.8])
-        )
+        radii = np.array([trachea, bronchus, bronchus])
+        return Tubes(np.array([top, fork, fork]), np.array([fork, right, left]), radii, radii * [1, 1, 0.8])
 
-    def stomach_air(self, rng):
+    def stomach_air(self) -> Tubes:
         """The bubble under the left dome of a patient lying on the back."""
-        s, radius = self.s, rng.uniform(5, 16) * self.s
-        z = self.dome_z[1] - radius - rng.uniform(10, 20) * s
+        s, radius = self.s, self.rng.uniform(5, 16) * self.s
+        z = self.dome_z[1] - radius - self.rng.uniform(10, 20) * s
         start = np.array([[z, self.middle_y - 0.2 * self.cage_y, 0.42 * self.cage_x]])
         end = start + np.array([[-6 * s, -14 * s, -12 * s]])
         return Tubes(start, end, np.array([radius]), np.array([0.8 * radius]))
 
-    def great_vessels(self):
+    def great_vessels(self) -> Tubes:
         s, y0 = self.s, self.middle_y
         up, root = self.carina_z + 32 * self.unit_z, self.carina_z - 30 * self.unit_z
         spine_side = np.array([self.spine_y - 10 * s, 20 * s])
@@ -301,52 +318,9 @@ class _Patient:
         return Tubes(np.array(starts), np.array(ends), radii, radii)
 
 
-def _trees(spec, grid, lungs, patient, rng):
-    vessels, airways = [], []
-    x = grid.coordinates()[2]
-    right = np.broadcast_to(x < 0, lungs.shape)
-    for side, hilum in zip((right, ~right), patient.hilum_zyx, strict=True):
-        inside = np.flatnonzero((lungs < -1.5) & side)
-        count = round(spec.vessel_density * ENDS_PER_ML * len(inside) * grid.step_mm**3 / 1000)
-        for kind in ("artery", "vein"):
-            root = hilum + np.array([0, -0.03, 0]) * patient.cage_y
-            if kind == "vein":
-                root = hilum + np.array([-0.12 * patient.half_z, 0.02 * patient.cage_y, -0.2 * hilum[2]])
-            if len(inside) == 0 or count == 0:
-                continue
-            ends = _points_in(rng, grid, inside, count)
-            tree = grow_tree(rng, root, ends, END_RADIUS_MM)
-            vessels.append(_within_lungs(tree, grid, lungs))
-            if kind == "artery":
-                beside = along(tree, np.array([0.6, 0.7, 0.39]), SMALLEST_AIRWAY_MM, 0.75)
-                airways.append(_within_lungs(beside, grid, lungs))
-    nothing = Tubes(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
-    return join(nothing, *vessels), join(nothing, *airways)
-
-
-def _distance_to(tubes, grid):
+def _distance_to(tubes: Tubes, grid: CoarseGrid) -> Field:
     distance = np.full(grid.size_zyx, np.inf, np.float32)
-    for start, end, radius in zip(tubes.start_zyx_mm, tubes.end_zyx_mm, tubes.start_radius_mm, strict=True):
-        tube = capsule_distance_mm(grid.coordinates(), start.tolist(), end.tolist(), float(radius), float(radius))
+    for start, end, radius, _ in tubes.rows():
+        tube = capsule_distance_mm(grid.coordinates(), start, end, radius, radius)
         np.minimum(distance, tube, out=distance)
     return distance
-
-
-def _within_lungs(tubes, grid, lungs):
-    """Leaves out what a tree, which knows no walls, drew through the heart."""
-    middle = (tubes.start_zyx_mm + tubes.end_zyx_mm) / 2
-    return tubes[grid.at_points(lungs, middle) < 1.0 + tubes.start_radius_mm]
-
-
-def _points_in(rng, grid, inside, count):
-    """Points spread evenly over the coarse voxels listed in `inside`."""
-    index = np.stack(np.unravel_index(rng.choice(inside, count), grid.size_zyx), axis=1)
-    jittered = index + rng.uniform(-0.5, 0.5, index.shape)
-    return (jittered - (np.array(grid.size_zyx) - 1) / 2) * grid.step_mm
-
-
-def _lung_texture_hu(grid, y, half_zyx, rng):
-    """Density of the parenchyma: denser where the patient lies on it, mottled at every scale."""
-    lying = np.float32(22) * y / np.float32(half_zyx[1])
-    mottle = 9 * smooth_noise(rng, grid, 2.5) + 8 * smooth_noise(rng, grid, 7.0) + 9 * smooth_noise(rng, grid, 25.0)
-    return (rng.uniform(-890, -850) + lying + mottle).astype(np.float32)

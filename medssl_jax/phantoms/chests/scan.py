@@ -7,14 +7,13 @@ import numpy as np
 from jaxtyping import Float32, Int16, UInt8
 
 from medssl_jax.imaging.geometry import Grid
-from medssl_jax.phantoms.canvas import Canvas, capsule_corners, capsule_distance_mm, window
+from medssl_jax.phantoms.canvas import Axes, Canvas, capsule_distance_mm, capsule_window
 from medssl_jax.phantoms.chests.anatomy import Anatomy, build_anatomy
 from medssl_jax.phantoms.chests.findings import (
     NO_DIAMETER_MM,
     SHARE_WITHOUT_DIAMETER,
     Finding,
     draw_finding,
-    inside_finding,
     plan_findings,
 )
 from medssl_jax.phantoms.chests.scanner import Scanner, as_stored, draw_scanner, reconstruct
@@ -35,43 +34,60 @@ class PlacedFinding:
     kind: str
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PhantomScan:
-    """A synthetic scan and the truth about it. Voxels of `nodule_labels` at i + 1 lie inside `nodules[i]`."""
+@dataclasses.dataclass(frozen=True)
+class ScanTruth:
+    """What is known of a scan."""
 
     series_uid: str
     subset: int
-    hu: Int16[np.ndarray, "z y x"]
-    lungs: UInt8[np.ndarray, "z y x"]
-    nodule_labels: UInt8[np.ndarray, "z y x"]
     nodules: tuple[PlacedFinding, ...]
     excluded: tuple[PlacedFinding, ...]
-    grid: Grid
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PhantomScan:
+    """A synthetic scan and the truth about it; its nodules also as they were drawn, in the body's frame."""
+
+    hu: Int16[np.ndarray, "z y x"]
+    lungs: UInt8[np.ndarray, "z y x"]
+    truth: ScanTruth
+    scanner: Scanner
+    nodules: tuple[Finding, ...]
+
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels lie in the world."""
+        return self.scanner.grid
+
+
+def scan_generator(spec: Luna16Phantom, index: int, stream: str) -> np.random.Generator:
+    """A scan's random numbers for one purpose, independent of other scans and other purposes."""
+    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(index, STREAMS.index(stream))))
 
 
 def render_scan(spec: Luna16Phantom, index: int) -> PhantomScan:
     """Makes scan `index`: the same for the same spec, whatever else is made, in whatever order."""
-    streams = {
-        name: np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(index, number)))
-        for number, name in enumerate(STREAMS)
-    }
-    scanner = draw_scanner(spec, streams["scanner"])
-    anatomy = build_anatomy(spec, streams["anatomy"])
-    nodules, confounders = plan_findings(spec, anatomy, streams["findings"])
+    scanner = draw_scanner(spec, scan_generator(spec, index, "scanner"))
+    anatomy = build_anatomy(spec, scan_generator(spec, index, "anatomy"))
+    nodules, confounders = plan_findings(spec, anatomy, scan_generator(spec, index, "findings"))
+    tissue_hu = paint_chest(scanner, anatomy, (*confounders, *nodules))
 
-    unknown = streams["diameters"].random(len(confounders)) < SHARE_WITHOUT_DIAMETER
-    return PhantomScan(
-        series_uid=spec.series_uid(index),
-        subset=spec.subset(index),
-        hu=reconstruct(scanner, paint_chest(scanner, anatomy, (*confounders, *nodules)), streams["noise"]),
-        lungs=as_stored(scanner, lung_labels(anatomy, scanner.axes_mm)),
-        nodule_labels=as_stored(scanner, _nodule_labels(nodules, scanner.axes_mm)),
-        nodules=tuple(place_finding(scanner, nodule, nodule.diameter_mm) for nodule in nodules),
-        excluded=tuple(
+    unknown = scan_generator(spec, index, "diameters").random(len(confounders)) < SHARE_WITHOUT_DIAMETER
+    truth = ScanTruth(
+        spec.series_uid(index),
+        spec.subset(index),
+        tuple(place_finding(scanner, nodule, nodule.diameter_mm) for nodule in nodules),
+        tuple(
             place_finding(scanner, each, NO_DIAMETER_MM if hidden else each.diameter_mm)
             for each, hidden in zip(confounders, unknown, strict=True)
         ),
-        grid=scanner.grid,
+    )
+    return PhantomScan(
+        reconstruct(scanner, tissue_hu, scan_generator(spec, index, "noise")),
+        as_stored(scanner, lung_labels(anatomy, scanner.axes_mm)),
+        truth,
+        scanner,
+        nodules,
     )
 
 
@@ -93,7 +109,7 @@ def place_finding(scanner: Scanner, finding: Finding, diameter_mm: float) -> Pla
     return PlacedFinding(tuple(np.round(centre_xyz, 6).tolist()), round(diameter_mm, 6), finding.kind)
 
 
-def lung_labels(anatomy: Anatomy, axes_mm) -> UInt8[np.ndarray, "z y x"]:
+def lung_labels(anatomy: Anatomy, axes_mm: Axes) -> UInt8[np.ndarray, "z y x"]:
     """Lungs and windpipe on a grid of the body's frame."""
     z_mm, y_mm, x_mm = axes_mm
     sample = PlaneSampler(anatomy.grid, y_mm, x_mm)
@@ -101,15 +117,7 @@ def lung_labels(anatomy: Anatomy, axes_mm) -> UInt8[np.ndarray, "z y x"]:
     labels = np.stack([np.where(sample(anatomy.lungs, z) < 0, side, np.uint8(0)) for z in z_mm])
     pipes = anatomy.windpipe
     for start, end, radius in zip(pipes.start_zyx_mm, pipes.end_zyx_mm, pipes.end_radius_mm, strict=True):
-        slices, coordinates = window(axes_mm, *capsule_corners(start, end, radius))
+        slices, coordinates = capsule_window(axes_mm, start, end, radius)
         inside = capsule_distance_mm(coordinates, start, end, radius, radius) < 0
         labels[slices][inside & (labels[slices] == 0)] = TRACHEA
-    return labels
-
-
-def _nodule_labels(nodules, axes_mm):
-    labels = np.zeros([len(axis) for axis in axes_mm], np.uint8)
-    for number, nodule in enumerate(nodules, start=1):
-        slices, inside = inside_finding(nodule, axes_mm)
-        labels[slices][inside] = number
     return labels

@@ -3,10 +3,11 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float32, Int16
+from jaxtyping import Float32, Int16, Shaped
 from scipy import ndimage
 
 from medssl_jax.imaging.geometry import IDENTITY_DIRECTION, Grid
+from medssl_jax.phantoms.canvas import Axes
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 
 FLIPPED_DIRECTION = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
@@ -36,9 +37,10 @@ class Scanner:
         return int(np.ceil(self.spacing_zyx_mm[0] / THICKEST_PLANE_MM))
 
     @property
-    def axes_mm(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def axes_mm(self) -> Axes:
         """Voxel centres along z, y, x in the body's frame."""
-        return tuple(_axis(n, step) for n, step in zip(self.size_zyx, self.spacing_zyx_mm, strict=True))
+        z, y, x = map(_axis, self.size_zyx, self.spacing_zyx_mm)
+        return z, y, x
 
     @property
     def plane_z_mm(self) -> Float32[np.ndarray, " planes"]:
@@ -103,16 +105,16 @@ def reconstruct(
     return as_stored(scanner, hu)
 
 
-def as_stored(scanner: Scanner, array: np.ndarray) -> np.ndarray:
+def as_stored(scanner: Scanner, array: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "z y x"]:
     """Turns an array whose rows and columns run towards back and left into the order on disk."""
     return np.ascontiguousarray(array[:, ::-1, ::-1]) if scanner.flipped else array
 
 
-def _axis(count, step):
+def _axis(count: int, step: float) -> Float32[np.ndarray, " count"]:
     return ((np.arange(count) - (count - 1) / 2) * step).astype(np.float32)
 
 
-def _noise(scanner, rng):
+def _noise(scanner: Scanner, rng: np.random.Generator) -> Float32[np.ndarray, "z y x"]:
     """Noise whose grains are a little wider than a pixel and whose slow part is missing, as after a ramp filter."""
     dz, dy, dx = scanner.spacing_zyx_mm
     grain_mm = np.array([0.55, scanner.grain_mm, scanner.grain_mm])
@@ -128,7 +130,7 @@ def _noise(scanner, rng):
     return noise
 
 
-def _table_hu(scanner):
+def _table_hu(scanner: Scanner) -> Float32[np.ndarray, "y x"]:
     _, y, x = scanner.axes_mm
     half_y, half_x = -float(y[0]), -float(x[0])
     curve = half_y * 0.93 - 0.10 * half_y * (x / half_x) ** 2

@@ -3,10 +3,9 @@
 import dataclasses
 import hashlib
 import json
-import sys
 
-from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms.chests.diameters import LUNA16_DIAMETER_RANGE_MM
+from medssl_jax.phantoms.spec import Number, PhantomSpec
 
 # LUNA16: 287 of 888 scans hold no nodule, 1,186 nodules lie in the other 601.
 LUNA16_SHARE_WITHOUT_NODULES = 287 / 888
@@ -14,15 +13,12 @@ LUNA16_NODULES_PER_SCAN = 1186 / 601
 
 SMALLEST_CHEST_MM = 64.0
 LARGEST_CHEST_MM = 500.0  # of a CT
-MOST_SCANS = 100_000
 MOST_NODULES = 100  # a mean that a chest has room for
 SUBSETS = 10
 
-Number = int | float  # 80 and 80.0 make the same phantom under the same UID
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Luna16Phantom:
+class Luna16Phantom(PhantomSpec):
     """A synthetic LUNA16. Scan `i` depends on every field but `scans`.
 
     Chests smaller than (300, 300, 360) mm are miniature patients: the same organs, scaled down, with vessels and
@@ -50,41 +46,33 @@ class Luna16Phantom:
     confounders_per_scan: Number = 6.0  # look-alikes, listed in annotations_excluded.csv
     share_contrast_enhanced: Number = 0.3  # iodine in heart and vessels
 
-    def __post_init__(self):
-        self._make_floats()
-        for field, value in self._numbers():
-            _check(abs(value) <= sys.float_info.max, field, value, "a finite number")
-        _check(self.seed >= 0, "seed", self.seed, "0 or more")
-        _check(1 <= self.scans <= MOST_SCANS, "scans", self.scans, f"1 or more, at most {MOST_SCANS}")
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, tuple):
+                object.__setattr__(self, field.name, tuple(float(number) for number in value))
+            elif field.type is not int and value is not None:
+                object.__setattr__(self, field.name, float(value))
+        self.expect_amounts("seed", "nodule_contrast", "noise_hu", "vessel_density", "confounders_per_scan")
+        self.expect_counts("scans")
         sides = self.chest_zyx_mm
         fits = len(sides) == 3 and SMALLEST_CHEST_MM <= min(sides) <= max(sides) <= LARGEST_CHEST_MM
         expected = f"three sides of {SMALLEST_CHEST_MM:g} mm or more, at most {LARGEST_CHEST_MM:g}"
-        _check(fits, "chest_zyx_mm", sides, expected)
-        for field in ("in_plane_spacing_mm", "slice_spacing_mm"):
-            spacing = getattr(self, field)
+        self.expect(fits, "chest_zyx_mm", expected)
+        for name in ("in_plane_spacing_mm", "slice_spacing_mm"):
+            spacing = getattr(self, name)
             ordered = len(spacing) == 2 and 0.3 <= spacing[0] <= spacing[1] <= 5
-            _check(ordered, field, spacing, "a range lowest,highest between 0.3 and 5 mm")
-        for field in (
-            "share_flipped",
-            "share_padded",
-            "share_without_nodules",
-            "share_solid",
-            "share_part_solid",
-            "share_ground_glass",
-            "share_contrast_enhanced",
-        ):
-            _check(0 <= getattr(self, field) <= 1, field, getattr(self, field), "a share between 0 and 1")
-        kinds = self.share_solid + self.share_part_solid + self.share_ground_glass
-        _check(abs(kinds - 1) < 1e-9, "share_solid + share_part_solid + share_ground_glass", kinds, "1")
-        fits = 1 <= self.nodules_per_scan <= MOST_NODULES
-        _check(fits, "nodules_per_scan", self.nodules_per_scan, f"1 or more, at most {MOST_NODULES}")
-        for field in ("nodule_contrast", "noise_hu", "vessel_density", "confounders_per_scan"):
-            _check(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
-        smallest = LUNA16_DIAMETER_RANGE_MM[0]
+            self.expect(ordered, name, "a range lowest,highest between 0.3 and 5 mm")
+        kinds = ("share_solid", "share_part_solid", "share_ground_glass")
+        self.expect_shares("share_flipped", "share_padded", "share_without_nodules", *kinds, "share_contrast_enhanced")
+        whole = sum(getattr(self, kind) for kind in kinds)
+        self.expect(abs(whole - 1) < 1e-9, " + ".join(kinds), "1", found=whole)
+        self.expect_within(1, MOST_NODULES, f"1 or more, at most {MOST_NODULES}", ["nodules_per_scan"])
         if self.largest_diameter_mm is not None:
-            fits = smallest < self.largest_diameter_mm <= min(self.chest_zyx_mm) / 3
+            smallest = LUNA16_DIAMETER_RANGE_MM[0]
+            fits = smallest < self.largest_diameter_mm <= min(sides) / 3
             expected = f"more than {smallest} and at most a third of the shortest side of the chest"
-            _check(fits, "largest_diameter_mm", self.largest_diameter_mm, expected)
+            self.expect(fits, "largest_diameter_mm", expected)
 
     @property
     def diameter_limit_mm(self) -> float:
@@ -102,23 +90,3 @@ class Luna16Phantom:
     def subset(self, index: int) -> int:
         """The folder subset0..subset9 that scan `index` lies in."""
         return index % SUBSETS
-
-    def _make_floats(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(field.default, tuple):
-                object.__setattr__(self, field.name, tuple(float(number) for number in value))
-            elif field.type is not int and value is not None:
-                object.__setattr__(self, field.name, float(value))
-
-    def _numbers(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            for number in value if isinstance(value, tuple) else (value,):
-                if number is not None:
-                    yield field.name, number
-
-
-def _check(holds, field, found, expected):
-    if not holds:
-        raise InputError(f"phantom {field}: found {found}, expected {expected}")

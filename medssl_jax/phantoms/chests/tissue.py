@@ -1,13 +1,15 @@
 """From a patient's shapes to densities in HU on a fine grid, before any scanner has looked."""
 
-import numpy as np
+import dataclasses
 
-from medssl_jax.phantoms.canvas import Canvas, coverage, draw_air_tube, draw_dense_tube
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from medssl_jax.phantoms.canvas import AIR_HU, Canvas, Tubes, coverage, draw_air, draw_dense
 from medssl_jax.phantoms.chests.anatomy import Anatomy
-from medssl_jax.phantoms.chests.vessels import Tubes, join
 from medssl_jax.phantoms.fields import PlaneSampler
 
-AIR_HU, FAT_HU, MUSCLE_HU, ORGAN_HU = -1000.0, -100.0, 50.0, 42.0
+FAT_HU, MUSCLE_HU, ORGAN_HU = -100.0, 50.0, 42.0
 MARROW_HU, CORTEX_HU, CORTEX_MM = 110.0, 750.0, 1.1
 SKIN_HU, SKIN_MM = 10.0, 1.5
 AIRWAY_WALL_HU = -60.0
@@ -38,44 +40,28 @@ def paint_tissues(anatomy: Anatomy, canvas: Canvas) -> None:
 def paint_tubes(anatomy: Anatomy, canvas: Canvas) -> None:
     """Draws great vessels, vessels, and airways with their walls, in this order."""
     edge = 1.1 * float(canvas.x_mm[1] - canvas.x_mm[0])
-    _dense(canvas, anatomy.great_vessels, anatomy.great_vessel_hu, edge)
-    _dense(canvas, anatomy.vessels, anatomy.blood_hu, edge)
-    walls = anatomy.airways
-    wall_mm = 0.5 + 0.12 * walls.start_radius_mm
-    _dense(
-        canvas,
-        Tubes(walls.start_zyx_mm, walls.end_zyx_mm, walls.start_radius_mm + wall_mm, walls.end_radius_mm + wall_mm),
-        AIRWAY_WALL_HU,
-        edge,
-    )
-    for start, end, start_radius, end_radius in _rows(join(anatomy.airways, anatomy.stomach_air)):
-        draw_air_tube(canvas, start, end, start_radius, end_radius, edge)
+    draw_dense(canvas, anatomy.great_vessels, anatomy.great_vessel_hu, edge)
+    draw_dense(canvas, anatomy.vessels, anatomy.blood_hu, edge)
+    airways = anatomy.airways
+    wall_mm = 0.5 + 0.12 * airways.start_radius_mm
+    outer = {"start_radius_mm": airways.start_radius_mm + wall_mm, "end_radius_mm": airways.end_radius_mm + wall_mm}
+    draw_dense(canvas, dataclasses.replace(airways, **outer), AIRWAY_WALL_HU, edge)
+    draw_air(canvas, Tubes.join(airways, anatomy.stomach_air), edge)
 
 
-def _cover(plane, distance_mm, hu, edge_mm):
+def _cover(
+    plane: Float32[np.ndarray, "y x"],
+    distance_mm: Float32[np.ndarray, "y x"],
+    hu: float | Shaped[np.ndarray, "y x"],
+    edge_mm: float,
+) -> None:
     share = coverage(distance_mm, edge_mm)
     plane += share * (np.asarray(hu, np.float32) - plane)
 
 
-def _lung_hu(anatomy, sample, z):
-    hu = sample(anatomy.lung_texture_hu, z)
+def _lung_hu(anatomy: Anatomy, sample: PlaneSampler, z_mm: np.float32) -> Float32[np.ndarray, "y x"]:
+    hu = sample(anatomy.lung_texture_hu, z_mm)
     for fissure in (anatomy.oblique_fissures, anatomy.horizontal_fissure):
-        distance = sample(fissure, z) / np.float32(FISSURE_MM)
+        distance = sample(fissure, z_mm) / np.float32(FISSURE_MM)
         hu += np.float32(FISSURE_HU) * np.exp(-np.minimum(distance * distance, 50))
     return hu
-
-
-def _dense(canvas, tubes, hu, edge):
-    for start, end, start_radius, end_radius in _rows(tubes):
-        draw_dense_tube(canvas, start, end, start_radius, end_radius, hu, edge)
-
-
-def _rows(tubes):
-    # Plain floats: indexing single NumPy values would cost more than drawing a small vessel.
-    return zip(
-        tubes.start_zyx_mm.tolist(),
-        tubes.end_zyx_mm.tolist(),
-        tubes.start_radius_mm.tolist(),
-        tubes.end_radius_mm.tolist(),
-        strict=True,
-    )

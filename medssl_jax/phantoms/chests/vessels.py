@@ -6,34 +6,52 @@ et al., Ann Biomed Eng 2000). Radii follow Murray's law with the exponent 3.2: t
 serves.
 """
 
-import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from medssl_jax.phantoms.canvas import Tubes
+from medssl_jax.phantoms.fields import CoarseGrid, Field
+
+ENDS_PER_ML = 1.6  # of each tree, at a vessel density of 1
+END_RADIUS_MM = 0.42
+SMALLEST_AIRWAY_MM = 0.9
 LONGEST_PIECE_MM = 6.0
 MURRAY_EXPONENT = 3.2
 
-
-@dataclasses.dataclass(frozen=True)
-class Tubes:
-    """Tapering tubes with round ends, in the body's frame."""
-
-    start_zyx_mm: Float[np.ndarray, "n 3"]
-    end_zyx_mm: Float[np.ndarray, "n 3"]
-    start_radius_mm: Float[np.ndarray, " n"]
-    end_radius_mm: Float[np.ndarray, " n"]
-
-    def __len__(self):
-        return len(self.start_radius_mm)
-
-    def __getitem__(self, chosen) -> "Tubes":
-        return Tubes(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+Root = Float[np.ndarray, " 3"]
 
 
-def join(*parts: Tubes) -> Tubes:
-    """All tubes of several trees as one."""
-    return Tubes(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Tubes)))
+def grow_vessels(
+    rng: np.random.Generator,
+    density: float,
+    grid: CoarseGrid,
+    lungs: Field,
+    roots_zyx_mm: Sequence[tuple[Root, Root]],
+) -> tuple[Tubes, Tubes]:
+    """Fills both lungs with arteries and veins, and with airways; `roots_zyx_mm` are those of right, then left lung."""
+    vessels, airways = [], []
+    right = np.broadcast_to(grid.coordinates()[2] < 0, lungs.shape)
+    for side, (artery_root, vein_root) in zip((right, ~right), roots_zyx_mm, strict=True):
+        inside = np.flatnonzero((lungs < -1.5) & side)
+        count = round(density * ENDS_PER_ML * len(inside) * grid.step_mm**3 / 1000)
+        if count == 0:
+            continue
+        artery = grow_tree(rng, artery_root, grid.points_in(inside, count, rng), END_RADIUS_MM)
+        vein = grow_tree(rng, vein_root, grid.points_in(inside, count, rng), END_RADIUS_MM)
+        vessels += [artery, vein]
+        airways.append(along(artery, np.array([0.6, 0.7, 0.39]), SMALLEST_AIRWAY_MM, 0.75))
+    inside_vessels, inside_airways = (
+        Tubes.join(*(_within_lungs(tree, grid, lungs) for tree in trees)) for trees in (vessels, airways)
+    )
+    return inside_vessels, inside_airways
+
+
+def _within_lungs(tubes: Tubes, grid: CoarseGrid, lungs: Field) -> Tubes:
+    """Leaves out what a tree, which knows no walls, drew through the heart."""
+    middle = (tubes.start_zyx_mm + tubes.end_zyx_mm) / 2
+    return tubes[grid.at_points(lungs, middle) < 1.0 + tubes.start_radius_mm]
 
 
 def grow_tree(
@@ -60,7 +78,7 @@ def grow_tree(
         start_radii.append(radius)
         stop_radii.append(next_radius)
     if not starts:
-        return Tubes(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
+        return Tubes.join()
     return _bend(rng, Tubes(np.array(starts), np.array(stops), np.array(start_radii), np.array(stop_radii)))
 
 
@@ -77,7 +95,9 @@ def along(tubes: Tubes, offset_zyx: Float[np.ndarray, " 3"], smallest_radius_mm:
     )
 
 
-def _divide(rng, points, fork):
+def _divide(
+    rng: np.random.Generator, points: Float[np.ndarray, "n 3"], fork: Float[np.ndarray, " 3"]
+) -> tuple[Float[np.ndarray, "first 3"], Float[np.ndarray, "second 3"]]:
     """Divides points by a plane through the branch's heading, across their longest extent."""
     centred = points - points.mean(axis=0)
     heading = points.mean(axis=0) - fork
@@ -91,7 +111,7 @@ def _divide(rng, points, fork):
     return points[order[:cut]], points[order[cut:]]
 
 
-def _bend(rng, tubes: Tubes) -> Tubes:
+def _bend(rng: np.random.Generator, tubes: Tubes) -> Tubes:
     """Breaks long branches into pieces along a gentle arc: vessels are never straight."""
     direction = tubes.end_zyx_mm - tubes.start_zyx_mm
     length = np.linalg.norm(direction, axis=1)
@@ -104,11 +124,11 @@ def _bend(rng, tubes: Tubes) -> Tubes:
     step = np.concatenate([np.arange(n) for n in pieces])
     from_share, to_share = step / pieces[which], (step + 1) / pieces[which]
 
-    def point(share):
+    def point(share: Float[np.ndarray, " pieces"]) -> Float[np.ndarray, "pieces 3"]:
         share = share[:, None]
         return tubes.start_zyx_mm[which] + share * direction[which] + 4 * share * (1 - share) * sag[which]
 
-    def radius(share):
+    def radius(share: Float[np.ndarray, " pieces"]) -> Float[np.ndarray, " pieces"]:
         return tubes.start_radius_mm[which] + share * (tubes.end_radius_mm - tubes.start_radius_mm)[which]
 
     return Tubes(point(from_share), point(to_share), radius(from_share), radius(to_share))

@@ -5,12 +5,13 @@ kidney lies left and the liver right of a cleft. Lengths are shares of the crop'
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Shaped
 
 from medssl_jax.phantoms.fields import smooth_min
-from medssl_jax.phantoms.slides.blocks import BlockGrid, smooth_noise
+from medssl_jax.phantoms.slides.blocks import BlockGrid, Field, smooth_noise
 
 HARMONICS = np.arange(2, 6)
 
@@ -19,11 +20,11 @@ HARMONICS = np.arange(2, 6)
 class Section:
     """One rat's organs. Depth and cleft are distances in pixels, the others plain factors."""
 
-    depth: Float32[np.ndarray, "y x"]  # from the inner face of the stomach; negative inside the flask
-    cleft: Float32[np.ndarray, "y x"]  # from the middle of the cleft; negative in the kidney
-    neck: Float32[np.ndarray, "y x"]  # above the cut through the neck it is positive
-    brightness: Float32[np.ndarray, "y x"]  # of tissue, about 1
-    uptake: Float32[np.ndarray, "y x"]  # of stain, 0 to 1
+    depth: Field  # from the inner face of the stomach; negative inside the flask
+    cleft: Field  # from the middle of the cleft; negative in the kidney
+    neck: Field  # above the cut through the neck it is positive
+    brightness: Field  # of tissue, about 1
+    uptake: Field  # of stain, 0 to 1
     wall: float  # pixels, muscle and mucosa together
     muscle: float
     gap: float
@@ -81,9 +82,9 @@ def draw_section(grid: BlockGrid, rng: np.random.Generator) -> Section:
     )
 
 
-def _harmonics(angle, amplitudes, phases):
+def _harmonics(angle: Any, amplitudes: Float[np.ndarray, " n"], phases: Float[np.ndarray, " n"]) -> Any:
     return sum(a * np.cos(k * angle + p) for k, a, p in zip(HARMONICS, amplitudes, phases, strict=True))
 
 
-def _float32(field):
+def _float32(field: Shaped[np.ndarray, "y x"]) -> Field:
     return np.ascontiguousarray(field, np.float32)

@@ -12,6 +12,8 @@ from jaxtyping import Float, Float32
 LATTICE_REACH = 0.2  # a lattice of noise goes so far beyond the crop, as a share of its side
 LATTICE_SPREAD = 0.479  # the mean sum of squares of cubic B-spline weights
 
+Field = Float32[np.ndarray, "y x"]  # on the corners of the blocks
+
 
 @dataclasses.dataclass(frozen=True)
 class BlockGrid:
@@ -45,9 +47,7 @@ class BlockGrid:
         )
         return y[:, None], x[None, :]
 
-    def pixels(
-        self, field: Float32[np.ndarray, "y x"], rows: slice, columns: slice
-    ) -> Float32[np.ndarray, "rows columns"]:
+    def pixels(self, field: Field, rows: slice, columns: slice) -> Float32[np.ndarray, "rows columns"]:
         """The field at the pixels of some rows and columns of blocks, counted from the first block."""
         shares = ((np.arange(self.block) + 0.5) / self.block).astype(np.float32)
         corners = field[rows.start : rows.stop + 1, columns.start : columns.stop + 1]
@@ -61,7 +61,7 @@ def _ceil_divide(number: int, divisor: int) -> int:
     return -(-number // divisor)
 
 
-def smooth_noise(rng: np.random.Generator, grid: BlockGrid, grain: float) -> Float32[np.ndarray, "y x"]:
+def smooth_noise(rng: np.random.Generator, grid: BlockGrid, grain: float) -> Field:
     """A random field on the corners, standard deviation about 1, its grains `grain` of the side wide.
 
     The same whatever the blocks and the margin are: cubic B-splines on a lattice of normal numbers.

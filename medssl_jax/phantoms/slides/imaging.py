@@ -1,11 +1,12 @@
 """What a microscope makes of a section: stray light, stitched fields, black corners, exposure, noise, eight bits."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, Int, Shaped, UInt8
 
-from medssl_jax.phantoms.slides.blocks import BlockGrid, smooth_noise
+from medssl_jax.phantoms.slides.blocks import BlockGrid, Field, smooth_noise
 from medssl_jax.phantoms.slides.roster import PlannedSlide
 from medssl_jax.phantoms.slides.spec import LksPhantom
 from medssl_jax.phantoms.slides.stains import AUTOFLUORESCENCE
@@ -24,8 +25,8 @@ class Microscope:
     exposure: float
     noise: float
     blur: float  # pixels
-    stray: Float32[np.ndarray, "y x"]  # grey levels of light from elsewhere, on the corners of the blocks
-    sharpness: Float32[np.ndarray, "y x"]  # of textures, 0 to 1
+    stray: Field  # grey levels of light from elsewhere
+    sharpness: Field  # of textures, 0 to 1
     field_gains: Float32[np.ndarray, "rows columns"]  # 0 where no camera field was taken
 
 
@@ -39,16 +40,18 @@ def draw_microscope(spec: LksPhantom, slide: PlannedSlide, grid: BlockGrid, rng:
         left, right = (max(missing + shift, 0) for shift in rng.choice((-1, 0, 0, 0, 0), 2))
         gains[2 * step : 2 * step + 2, :left] = 0
         gains[2 * step : 2 * step + 2, FIELDS_YX[1] - right :] = 0
-    y, x = grid.corners()
-    stray = AUTOFLUORESCENCE["mount"] * (
+    stray: Shaped[np.ndarray, "y x"] = AUTOFLUORESCENCE["mount"] * (
         1 + 0.22 * smooth_noise(rng, grid, 0.25) + 0.08 * smooth_noise(rng, grid, 0.06)
     )
     for _ in range(rng.poisson(4 * spec.debris)):
-        stray = stray + _disc(y, x, rng.uniform(0, 1, 2), rng.uniform(0.015, 0.045), rng.uniform(2, 9))
+        distance, radius, grey = _distance(grid, rng.uniform(0, 1, 2)), rng.uniform(0.015, 0.045), rng.uniform(2, 9)
+        stray = stray + grey * np.clip((radius - distance) / (0.3 * radius), 0, 1)
     for corner in _outer_corners(gains):
         if rng.random() < 0.25 * spec.debris:
-            stray = stray + _flare(y, x, corner, rng.uniform(0.008, 0.022), rng.uniform(100, 500))
-    veil = _veil(grid, y, x, rng)
+            distance, radius, grey = _distance(grid, corner), rng.uniform(0.008, 0.022), rng.uniform(100, 500)
+            flare = grey * np.exp(-((distance / radius) ** 2)) + 6 * np.exp(-((distance / (5 * radius)) ** 2))
+            stray = stray + flare
+    veil = _veil(grid, rng)
     if slide.hazy:
         stray = stray + veil
     sharpness = FOCUS[0] + (FOCUS[1] - FOCUS[0]) / (1 + np.exp(-1.5 - 1.5 * smooth_noise(rng, grid, 0.2)))
@@ -91,7 +94,7 @@ def expose(
     return np.clip(spread, 0, 255, out=spread).astype(np.uint8)
 
 
-def _within_field(grid, axis):
+def _within_field(grid: BlockGrid, axis: int) -> tuple[Int[np.ndarray, " pixels"], Float32[np.ndarray, " pixels"]]:
     """For each pixel along an axis its camera field, and where in it from -1 to 1."""
     first, count = grid.first_yx[axis] * grid.block, grid.blocks_yx[axis] * grid.block
     position = (np.arange(first, first + count) + 0.5) / grid.side * FIELDS_YX[axis]
@@ -99,26 +102,22 @@ def _within_field(grid, axis):
     return field, np.clip(2 * (position - field) - 1, -1, 1).astype(np.float32)
 
 
-def _disc(y, x, centre_yx, radius, grey):
-    distance = np.hypot(y - np.float32(centre_yx[0]), x - np.float32(centre_yx[1]))
-    return grey * np.clip((radius - distance) / (0.3 * radius), 0, 1)
+def _distance(grid: BlockGrid, place_yx: Sequence[float] | Float[np.ndarray, " 2"]) -> Field:
+    y, x = grid.corners()
+    return np.hypot(y - np.float32(place_yx[0]), x - np.float32(place_yx[1]))
 
 
-def _flare(y, x, corner_yx, radius, grey):
-    distance = np.hypot(y - np.float32(corner_yx[0]), x - np.float32(corner_yx[1]))
-    return grey * np.exp(-((distance / radius) ** 2)) + 6 * np.exp(-((distance / (5 * radius)) ** 2))
-
-
-def _outer_corners(gains):
-    """Corners of the stitched field where light leaks in, as shares of the side."""
+def _outer_corners(gains: Float32[np.ndarray, "rows columns"]) -> Iterator[tuple[float, float]]:
+    """Yields the corners of the stitched field, where light leaks in, as shares of the side."""
     rows, columns = gains.shape
     for row in (0, rows - 1):
         taken = np.flatnonzero(gains[row])
         for column in (taken[0], taken[-1] + 1):
-            yield (row > 0), column / columns
+            yield float(row > 0), float(column / columns)
 
 
-def _veil(grid, y, x, rng):
+def _veil(grid: BlockGrid, rng: np.random.Generator) -> Shaped[np.ndarray, "y x"]:
+    y, x = grid.corners()
     centre_y, centre_x = rng.normal((0.55, 0.5), 0.06)
     width, grey = rng.uniform((0.15, 12), (0.21, 20))
     lobes = np.clip(0.8 + 0.35 * smooth_noise(rng, grid, 0.16), 0, 2)

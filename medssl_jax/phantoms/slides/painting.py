@@ -4,7 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int, Shaped
 from scipy import ndimage
 
 from medssl_jax.phantoms.canvas import coverage
@@ -13,7 +13,7 @@ from medssl_jax.phantoms.slides.blocks import BlockGrid
 from medssl_jax.phantoms.slides.imaging import Microscope, Mosaic
 from medssl_jax.phantoms.slides.stains import AUTOFLUORESCENCE, RELIEF, Stain
 from medssl_jax.phantoms.slides.strokes import Stroke, paint_strokes
-from medssl_jax.phantoms.slides.textures import Tissue
+from medssl_jax.phantoms.slides.textures import Tile, Tissue
 
 EDGE = 2.0  # pixels over which one tissue turns into another
 LAYER_PLACE, LAYER_WIDTH, LAYER_DEPTH = 0.38, 0.09, 0.4  # the line between the two layers of muscle
@@ -22,7 +22,11 @@ REACH = 1.3  # of the wall with its gland tips, in walls
 TIPS = 0.2  # how far gland tips stand apart at the outer edge, in walls
 NECK_BEGINS = 1.2  # in radii of the flask
 
+Array = Float32[np.ndarray, "..."]
 Band = Float32[np.ndarray, "rows columns"]
+Pixels = Shaped[np.ndarray, " pixels"]  # some of a band's
+Integers = Int[np.ndarray, " pixels"]
+Places = tuple[Integers, Integers]  # rows and columns of a tile, which repeats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Painter:
             tissue += _without_box_mean(stain, block) if slide.fine_only else stain
         return tissue
 
-    def _columns_with_tissue(self, rows):
+    def _columns_with_tissue(self, rows: slice) -> slice:
         section = self._slide.section
         near = section.depth[rows.start : rows.stop + 1] < REACH * section.wall
         near &= section.neck[rows.start : rows.stop + 1] < EDGE
@@ -83,7 +87,7 @@ class Painter:
             return slice(0, 0)
         return slice(max(int(columns[0]) - 1, 0), min(int(columns[-1]) + 1, self._slide.grid.blocks_yx[1]))
 
-    def _add_tissue(self, tissue, stain, rows, columns):
+    def _add_tissue(self, tissue: Band, stain: Band, rows: slice, columns: slice) -> None:
         """Adds autofluorescence to `tissue` and the serum's light to `stain`, in place."""
         slide, section = self._slide, self._slide.section
         sample = functools.partial(slide.grid.pixels, rows=rows, columns=columns)
@@ -112,7 +116,7 @@ class Painter:
         stain[wall] += muscle * brightness[wall] * np.float32(slide.stain.muscle)
         tissue += light * brightness
 
-    def _wall(self, depth, inside, sharpness, places):
+    def _wall(self, depth: Pixels, inside: Pixels, sharpness: Pixels, places: Places) -> tuple[Pixels, Pixels, Pixels]:
         """Shares of muscle and of mucosa, and how the mucosa glows, at some pixels of the stomach's wall."""
         section = self._slide.section
         past_muscle = coverage(np.float32(section.muscle) - depth, EDGE)
@@ -125,7 +129,7 @@ class Painter:
         mucosa = past_muscle * coverage(depth - np.float32(section.wall) - tips, 4 * EDGE)
         return muscle, mucosa, _glow("mucosa", relief)
 
-    def _along(self, y, x):
+    def _along(self, y: Integers, x: Integers) -> Integers:
         """Whole pixels along the stomach, or along its neck."""
         section = self._slide.section
         dy, dx = (
@@ -137,7 +141,7 @@ class Painter:
         return np.floor(np.where(dy < -NECK_BEGINS * section.radius, dy, along)).astype(np.int32)
 
 
-def _stained(slide, tissue):
+def _stained(slide: SlideDrawing, tissue: Tissue) -> Tile:
     stain = slide.stain
     tile = (
         np.float32(stain.spread) * (1 + tissue.relief)
@@ -151,20 +155,20 @@ def _stained(slide, tissue):
     return tile
 
 
-def _glow(organ, relief):
+def _glow(organ: str, relief: Array) -> Array:
     grey = np.float32(AUTOFLUORESCENCE[organ])
     return grey + grey * np.float32(RELIEF[organ]) * relief
 
 
-def _repeated(tile, y, x):
+def _repeated(tile: Tile, y: Integers, x: Integers) -> Band:
     return np.take(tile[y % tile.shape[0]], x % tile.shape[1], axis=1)
 
 
-def _at(tile, places):
+def _at(tile: Tile, places: Places) -> Pixels:
     return tile[places[0] % tile.shape[0], places[1] % tile.shape[1]]
 
 
-def _without_box_mean(band, block):
+def _without_box_mean(band: Band, block: int) -> Band:
     """Nothing is left of it in the low-resolution image."""
     boxes = band.reshape(band.shape[0] // block, block, -1, block)
     return (boxes - boxes.mean(axis=(1, 3), keepdims=True)).reshape(band.shape)

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import UInt8
 
 from medssl_jax.phantoms.slides.anatomy import draw_section
 from medssl_jax.phantoms.slides.blocks import BlockGrid
@@ -15,6 +14,7 @@ from medssl_jax.phantoms.slides.spec import LksPhantom
 from medssl_jax.phantoms.slides.stains import stain_of
 from medssl_jax.phantoms.slides.strokes import draw_debris, draw_vessels
 from medssl_jax.phantoms.slides.textures import cell_pixels, draw_tissue
+from medssl_jax.phantoms.slides.tiff import Band
 
 BAND_PIXELS = 2**17  # small enough for a processor's cache
 
@@ -44,14 +44,7 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
     )
 
 
-def render_slide(spec: LksPhantom, planned: PlannedSlide) -> UInt8[np.ndarray, "rows columns"]:
-    """The whole slide in memory: for slides that fit."""
-    return np.concatenate(list(render_bands(spec, planned, draw_slide(spec, planned))))
-
-
-def render_bands(
-    spec: LksPhantom, planned: PlannedSlide, slide: SlideDrawing
-) -> Iterator[UInt8[np.ndarray, "rows columns"]]:
+def render_bands(spec: LksPhantom, planned: PlannedSlide, slide: SlideDrawing) -> Iterator[Band]:
     """The slide's rows from top to bottom, some blocks at a time."""
     grid, block = slide.grid, slide.grid.block
     top, left = (-first * block - before for first, before in zip(grid.first_yx, grid.before_yx, strict=True))
@@ -65,7 +58,7 @@ def render_bands(
         yield pixels[max(top - start * block, 0) : top + rows - start * block, left : left + columns]
 
 
-def _draw_frame(spec, rng):
+def _draw_frame(spec: LksPhantom, rng: np.random.Generator) -> BlockGrid:
     """The crop's place in the file: LKS is cropped at floor((size - side) / 2)."""
     low, high = spec.margin
     extra_y, extra_x = rng.integers(2 * low, 2 * high, 2, endpoint=True).tolist()

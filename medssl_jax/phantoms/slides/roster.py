@@ -15,6 +15,7 @@ LKS_SLIDES = {
 }
 NEGATIVE = "Neg"
 SPLITS = tuple(LKS_SLIDES)
+STREAMS = ("plan", "frame", "anatomy", "textures", "strokes", "imaging", "noise")
 STRENGTHS = (0.6, 1.4)  # of a positive serum
 
 
@@ -71,15 +72,12 @@ def class_sequence(split: str, count: int) -> tuple[str, ...]:
 
 def slide_generator(spec: LksPhantom, split: str, number: int, stream: str) -> np.random.Generator:
     """A slide's random numbers for one purpose: independent of other slides, other purposes and its label."""
-    key = (SPLITS.index(split), number, _STREAMS.index(stream))
+    key = (SPLITS.index(split), number, STREAMS.index(stream))
     return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
 
 
-_STREAMS = ("plan", "frame", "anatomy", "textures", "strokes", "imaging", "noise")
-
-
 @functools.cache
-def _class_sequence(split, count):
+def _class_sequence(split: str, count: int) -> tuple[str, ...]:
     slides = LKS_SLIDES[split]
     total = sum(slides.values())
     sequence = list(slides)

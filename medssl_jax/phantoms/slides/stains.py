@@ -36,12 +36,8 @@ STAINS = {
     "SMA-T": Stain(muscle=32.0, spread=2.0, fibres=42.0, liver_share=0.1),
 }
 AUTOFLUORESCENCE = {"mount": 7.0, "kidney": 16.0, "liver": 13.0, "muscle": 20.0, "mucosa": 15.0}
-RELIEF = {
-    "kidney": 0.45,
-    "liver": 0.2,
-    "muscle": 0.3,
-    "mucosa": 0.5,
-}  # share of its autofluorescence that a tissue's relief takes
+# The share of its autofluorescence that a tissue's relief takes.
+RELIEF = {"kidney": 0.45, "liver": 0.2, "muscle": 0.3, "mucosa": 0.5}
 
 
 def stain_of(slide: PlannedSlide, brightness: float) -> Stain:

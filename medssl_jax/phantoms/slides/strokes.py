@@ -113,7 +113,7 @@ def paint_strokes(
             tissue[window] += np.float32(stroke.rim) * np.exp(-((distance / np.float32(stroke.rim_width)) ** 2))
 
 
-def _hair(side, rng):
+def _hair(side: int, rng: np.random.Generator) -> list[Stroke]:
     place, angle = rng.uniform(0.1, 0.9, 2) * side, rng.uniform(0, 2 * np.pi)
     bend, brightness = rng.normal(0, 0.4), rng.uniform(40, 120)
     strokes = []

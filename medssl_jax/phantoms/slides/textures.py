@@ -49,10 +49,10 @@ def draw_tissue(
     `grain` is the standard deviation of a granule, in pixels. No side of the tiles is much longer than `largest_side`.
     """
     wanted = min(TILE_PIXELS, largest_side)
-    counts = tuple(max(LEAST_CELLS, -(-wanted // pixels)) for pixels in cell_yx)
-    cells = draw_cells(rng, counts, cell_yx)
+    rows, columns = (max(LEAST_CELLS, -(-wanted // pixels)) for pixels in cell_yx)
+    cells = draw_cells(rng, (rows, columns), cell_yx)
 
-    def seen(tile):
+    def seen(tile: Tile) -> Tile:
         return ndimage.gaussian_filter(tile, blur, mode="wrap", truncate=3)
 
     cytoplasm = np.clip((cells.middle - 0.12) / 0.12, 0, 1) * np.clip(cells.border / 0.12, 0, 1)
@@ -74,7 +74,7 @@ def draw_tissue(
     )
 
 
-def draw_cells(rng: np.random.Generator, counts_yx: tuple[int, ...], cell_yx: tuple[int, int]) -> Cells:
+def draw_cells(rng: np.random.Generator, counts_yx: tuple[int, int], cell_yx: tuple[int, int]) -> Cells:
     """Voronoi cells of a shaken lattice: each pixel's two nearest points are among nine."""
     centre_y, centre_x = (rng.uniform(0.08, 0.92, counts_yx).astype(np.float32) for _ in range(2))
     kinds = rng.random(counts_yx, dtype=np.float32)

@@ -8,7 +8,7 @@ from medssl_jax.phantoms.dicom_series import CT_IMAGE, Image, decimals, slice_im
 from medssl_jax.phantoms.studies.defects import plant
 from medssl_jax.phantoms.studies.protocols import THIN_SOFT
 from medssl_jax.phantoms.studies.spec import NlstPhantom
-from medssl_jax.phantoms.studies.study import Localizer, Reconstruction, Study
+from medssl_jax.phantoms.studies.study import Reconstruction, Study
 
 LOCALIZER = "localizer"
 FIRST_PATIENT, BETWEEN_PATIENTS = 100002, 7
@@ -41,10 +41,9 @@ def patient_id(patient: int) -> str:
 def study_series(spec: NlstPhantom, study: Study) -> tuple[StudySeries, ...]:
     """All series of a study: the localizer, then the reconstructions, with what is planted in one of them."""
     fields = _study_fields(spec, study)
-    defect = spec.defect(study.patient, study.year)
     series = [_localizer_series(spec, study, fields)]
     for number, reconstruction in enumerate(study.reconstructions, start=2):
-        planted = defect if reconstruction.role == THIN_SOFT else ""
+        planted = spec.defect(study.patient, study.year) if reconstruction.role == THIN_SOFT else ""
         images = plant(planted, _slices(spec, study, fields, reconstruction, number))
         series.append(
             StudySeries(
@@ -59,7 +58,7 @@ def study_series(spec: NlstPhantom, study: Study) -> tuple[StudySeries, ...]:
     return tuple(series)
 
 
-def _study_fields(spec, study):
+def _study_fields(spec: NlstPhantom, study: Study) -> dict[str, Any]:
     date = f"{FIRST_YEAR + study.year}0102"
     return {
         "SpecificCharacterSet": "ISO_IR 100",
@@ -94,33 +93,34 @@ def _study_fields(spec, study):
     }
 
 
-def _localizer_series(spec, study, fields):
+def _localizer_series(spec: NlstPhantom, study: Study, fields: Mapping[str, Any]) -> StudySeries:
     uid = spec.uid(LOCALIZER, study.patient, study.year)
     maker = study.protocol.manufacturer
-    fields = {
-        **fields,
-        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
-        "SeriesInstanceUID": uid,
-        "SeriesNumber": "1",
-        "SeriesDescription": f"{study.year},OPA,{maker.code},{study.protocol.model_code},LOCALIZER",
-    }
-    views = [
-        _view(view, {**fields, "InstanceNumber": number, "SOPInstanceUID": spec.uid(uid, number)}, maker.storage)
+    views = tuple(
+        Image(
+            view.hu,
+            dataclasses.replace(maker.storage, padding_hu=None),
+            {
+                **fields,
+                "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+                "SeriesInstanceUID": uid,
+                "SeriesNumber": "1",
+                "SeriesDescription": f"{study.year},OPA,{maker.code},{study.protocol.model_code},LOCALIZER",
+                "InstanceNumber": number,
+                "SOPInstanceUID": spec.uid(uid, number),
+                "ImagePositionPatient": decimals(view.corner_xyz_mm),
+                "ImageOrientationPatient": decimals([*view.row_axis, 0, 0, -1]),
+                "PixelSpacing": decimals(view.spacing_yx_mm),
+            },
+        )
         for number, view in enumerate(study.localizers, start=1)
-    ]
-    return StudySeries(uid, LOCALIZER, "", 0.0, "", tuple(views))
+    )
+    return StudySeries(uid, LOCALIZER, "", 0.0, "", views)
 
 
-def _view(view: Localizer, fields, storage):
-    place = {
-        "ImagePositionPatient": decimals(view.corner_xyz_mm),
-        "ImageOrientationPatient": decimals([*view.row_axis, 0, 0, -1]),
-        "PixelSpacing": decimals(view.spacing_yx_mm),
-    }
-    return Image(view.hu, dataclasses.replace(storage, padding_hu=None), {**fields, **place})
-
-
-def _slices(spec, study, fields, reconstruction: Reconstruction, number):
+def _slices(
+    spec: NlstPhantom, study: Study, fields: Mapping[str, Any], reconstruction: Reconstruction, number: int
+) -> list[Image]:
     volume, protocol = reconstruction.volume, study.protocol
     width_mm = volume.grid.size_zyx[2] * volume.grid.spacing_zyx_mm[2]
     description = (study.year, "OPA", protocol.manufacturer.code, protocol.model_code, reconstruction.kernel)

@@ -46,43 +46,14 @@ class Protocol:
         return self.manufacturer.thin_mm * (THICK_SLICES if role == THICK_SOFT else 1)
 
 
+GE_MODELS = (("LightSpeed QX/i", "LSQX"), ("LightSpeed Plus", "LSPLUS"), ("LightSpeed16", "LS16"))
+GE_STORAGE = Storage(True, 16, -1024, -3024)
+SIEMENS_MODELS = (("Volume Zoom", "VZOOM"), ("Sensation 16", "SEN16"))
 MANUFACTURERS = (
-    Manufacturer(
-        "GE MEDICAL SYSTEMS",
-        "GE",
-        (("LightSpeed QX/i", "LSQX"), ("LightSpeed Plus", "LSPLUS"), ("LightSpeed16", "LS16")),
-        "STANDARD",
-        ("LUNG", "BONE"),
-        1.25,
-        Storage(signed=True, bits=16, intercept=-1024, padding_hu=-3024),
-    ),
-    Manufacturer(
-        "SIEMENS",
-        "SE",
-        (("Volume Zoom", "VZOOM"), ("Sensation 16", "SEN16")),
-        "B30f",
-        ("B50f", "B80f"),
-        1.0,
-        Storage(signed=False, bits=12, intercept=-1024, padding_hu=None),
-    ),
-    Manufacturer(
-        "Philips",
-        "PH",
-        (("Mx8000", "MX8000"),),
-        "C",
-        ("D",),
-        1.0,
-        Storage(signed=False, bits=16, intercept=-1024, padding_hu=None),
-    ),
-    Manufacturer(
-        "TOSHIBA",
-        "TO",
-        (("Aquilion", "AQUL4"),),
-        "FC01",
-        ("FC51",),
-        1.0,
-        Storage(signed=True, bits=16, intercept=0, padding_hu=-2048),
-    ),
+    Manufacturer("GE MEDICAL SYSTEMS", "GE", GE_MODELS, "STANDARD", ("LUNG", "BONE"), 1.25, GE_STORAGE),
+    Manufacturer("SIEMENS", "SE", SIEMENS_MODELS, "B30f", ("B50f", "B80f"), 1.0, Storage(False, 12, -1024, None)),
+    Manufacturer("Philips", "PH", (("Mx8000", "MX8000"),), "C", ("D",), 1.0, Storage(False, 16, -1024, None)),
+    Manufacturer("TOSHIBA", "TO", (("Aquilion", "AQUL4"),), "FC01", ("FC51",), 1.0, Storage(True, 16, 0, -2048)),
 )
 
 

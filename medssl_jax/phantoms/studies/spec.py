@@ -7,38 +7,18 @@ import json
 
 import numpy as np
 
-from medssl_jax.core.errors import InputError
-from medssl_jax.phantoms.chests.spec import (
-    LUNA16_NODULES_PER_SCAN,
-    LUNA16_SHARE_WITHOUT_NODULES,
-    MOST_SCANS,
-    Luna16Phantom,
-    Number,
-)
+from medssl_jax.phantoms.chests.spec import LUNA16_NODULES_PER_SCAN, LUNA16_SHARE_WITHOUT_NODULES, Luna16Phantom
+from medssl_jax.phantoms.spec import Number, PhantomSpec
+from medssl_jax.phantoms.studies.defects import DEFECTS
 
 LAYOUTS = ("nbia", "idc")
 MOST_STUDIES = 3  # NLST screened each person in three years
 THICKEST_SLICE_MM = 2.5
-# What can be planted in the thin soft reconstruction of a patient's first study. Compression does a training no harm.
-DEFECTS = (
-    "duplicate_slice",
-    "htj2k_compressed",
-    "jpeg_compressed",
-    "metadata_missing_series",
-    "missing_slice",
-    "mixed_spacing",
-    "not_ct",
-    "same_series_twice",
-    "short_series",
-    "tilted_gantry",
-    "truncated_file",
-    "uneven_slices",
-)
 APART_FROM_LUNA16 = 0x4E4C5354  # keeps NLST's patients apart from those of a LUNA16 phantom of the same seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NlstPhantom:
+class NlstPhantom(PhantomSpec):
     """A synthetic NLST. Neither the number of patients nor that of their studies changes a study.
 
     `layout` is that of NBIA's retriever (`nbia`) or of idc-index (`idc`). `defects[i]`, one of `DEFECTS`, is planted in
@@ -62,22 +42,22 @@ class NlstPhantom:
     vessel_density: Number = 1.0
     confounders_per_scan: Number = 6.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "defects", tuple(self.defects))
         for field in dataclasses.fields(self.chest):
             if hasattr(self, field.name):
                 object.__setattr__(self, field.name, getattr(self.chest, field.name))
-        _check(1 <= self.patients <= MOST_SCANS, "patients", self.patients, f"1 or more, at most {MOST_SCANS}")
-        _check(
-            1 <= self.studies_per_patient <= MOST_STUDIES, "studies_per_patient", self.studies_per_patient, "1, 2 or 3"
-        )
-        _check(self.layout in LAYOUTS, "layout", self.layout, " or ".join(LAYOUTS))
+        self.expect_counts("patients")
+        self.expect_within(1, MOST_STUDIES, "1, 2 or 3", ["studies_per_patient"])
+        self.expect(self.layout in LAYOUTS, "layout", " or ".join(LAYOUTS))
         for defect in self.defects:
-            _check(defect in DEFECTS, "defects", defect, f"some of {', '.join(DEFECTS)}")
-        fits = len(self.defects) <= self.patients
-        _check(fits, "defects", len(self.defects), f"one a patient, {self.patients} at most: ask for more patients")
-        tellable = self.layout == "nbia" or "metadata_missing_series" not in self.defects
-        _check(tellable, "defects", "metadata_missing_series", "that only with layout nbia: idc has no metadata.csv")
+            self.expect(defect in DEFECTS, "defects", f"some of {', '.join(DEFECTS)}", found=defect)
+        count = len(self.defects)
+        expected = f"one a patient, {self.patients} at most: ask for more patients"
+        self.expect(count <= self.patients, "defects", expected, found=count)
+        untold = "metadata_missing_series"
+        expected = "that only with layout nbia: idc has no metadata.csv"
+        self.expect(self.layout == "nbia" or untold not in self.defects, "defects", expected, found=untold)
 
     @functools.cached_property
     def chest(self) -> Luna16Phantom:
@@ -103,8 +83,3 @@ class NlstPhantom:
     def stream(self, *about: int) -> np.random.Generator:
         """Random numbers of their own for each thing."""
         return np.random.default_rng(np.random.SeedSequence([self.seed, APART_FROM_LUNA16], spawn_key=about))
-
-
-def _check(holds, field, found, expected):
-    if not holds:
-        raise InputError(f"phantom {field}: found {found}, expected {expected}")

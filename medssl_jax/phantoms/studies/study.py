@@ -70,10 +70,8 @@ def render_study(spec: NlstPhantom, patient: int, year: int) -> Study:
     for number, role in enumerate(protocol.roles):
         scanner = _scanner(thin, role)
         hu = reconstruct(scanner, planes_hu, spec.stream(patient, 1 + year, NOISE, number))
-        uid = spec.uid("reconstruction", patient, year, role)
-        reconstructions.append(
-            Reconstruction(role, protocol.kernel(role), protocol.slice_mm(role), Volume(hu, scanner.grid, uid))
-        )
+        volume = Volume(hu, scanner.grid, spec.uid("reconstruction", patient, year, role))
+        reconstructions.append(Reconstruction(role, protocol.kernel(role), protocol.slice_mm(role), volume))
     lungs: UInt8[np.ndarray, "z y x"] = as_stored(thin, lung_labels(anatomy, thin.axes_mm))
     return Study(
         patient,
@@ -87,7 +85,7 @@ def render_study(spec: NlstPhantom, patient: int, year: int) -> Study:
     )
 
 
-def _thin_scanner(spec, protocol, rng):
+def _thin_scanner(spec: NlstPhantom, protocol: Protocol, rng: np.random.Generator) -> Scanner:
     thin_mm = protocol.manufacturer.thin_mm
     scanner = draw_scanner(dataclasses.replace(spec.chest, slice_spacing_mm=(thin_mm, thin_mm)), rng)
     slices, rows, columns = scanner.size_zyx
@@ -119,23 +117,15 @@ def _localizers(scanner: Scanner, planes_hu: Float32[np.ndarray, "planes y x"], 
     """The view from the front, and for every other patient that from the side."""
     z_mm, (_, y_mm, x_mm) = scanner.plane_z_mm, scanner.axes_mm
     centre_x, centre_y, centre_z = scanner.centre_xyz_mm
-    top = centre_z + float(z_mm[-1])
-    plane_mm = float(z_mm[1] - z_mm[0])
-    front = Localizer(
-        _view(planes_hu, 1),
-        (plane_mm, scanner.spacing_zyx_mm[2]),
-        (centre_x + float(x_mm[0]), centre_y, top),
-        (1.0, 0.0, 0.0),
-    )
-    side = Localizer(
-        _view(planes_hu, 2),
-        (plane_mm, scanner.spacing_zyx_mm[1]),
-        (centre_x, centre_y + float(y_mm[0]), top),
-        (0.0, 1.0, 0.0),
-    )
-    return (front, side) if patient % 2 else (front,)
+    top, plane_mm = centre_z + float(z_mm[-1]), float(z_mm[1] - z_mm[0])
+    _, step_y, step_x = scanner.spacing_zyx_mm
+    corner, side_corner = (centre_x + float(x_mm[0]), centre_y, top), (centre_x, centre_y + float(y_mm[0]), top)
+    front = Localizer(_view(planes_hu, 1), (plane_mm, step_x), corner, (1.0, 0.0, 0.0))
+    if not patient % 2:
+        return (front,)
+    return front, Localizer(_view(planes_hu, 2), (plane_mm, step_y), side_corner, (0.0, 1.0, 0.0))
 
 
-def _view(planes_hu, axis):
+def _view(planes_hu: Float32[np.ndarray, "planes y x"], axis: int) -> Int16[np.ndarray, "rows columns"]:
     through = (planes_hu[::-1] + WIDTH_HU).mean(axis=axis) - WIDTH_HU / 2
     return np.clip(np.rint(through), *LOCALIZER_HU).astype(np.int16)

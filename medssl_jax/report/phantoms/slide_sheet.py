@@ -1,17 +1,19 @@
 """A contact sheet of a written slide phantom: each class at low resolution, below it a piece at full resolution."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+from etils import epy
 from jaxtyping import UInt8
 
 from medssl_jax.core.atomic import atomic_path
-from medssl_jax.imaging.slides import open_slide
+from medssl_jax.imaging.slides import Slide, open_slide
 from medssl_jax.phantoms.lks import SlideTruth, read_truth, slide_path
 from medssl_jax.phantoms.slides.roster import LKS_SLIDES, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
+
+with epy.lazy_imports():
+    from PIL import Image, ImageDraw
 
 VIEW_PIXELS, PIECE_PIXELS = 256, 128
 GAP_PIXELS, TITLE_PIXELS = 4, 16
@@ -20,26 +22,24 @@ GREEN = np.array([0.25, 1.0, 0.35])
 BOX_COLOUR, TEXT_COLOUR = (255, 210, 0), (255, 255, 255)
 PIECE_LEFT_SHARE = 0.55  # of the piece, the stomach's wall; the rest is kidney
 
+Grey = UInt8[np.ndarray, "y x"]
 
-def write_slide_sheet(path: str | os.PathLike, spec: LksPhantom, directory: str | os.PathLike) -> None:
+
+def write_slide_sheet(path: str | os.PathLike[str], spec: LksPhantom, directory: str | os.PathLike[str]) -> None:
     """Draws the first slide of each class, and the first that shows its class at full resolution alone, as a PNG."""
-    from PIL import Image
-
     columns = [_column(spec, directory, truth) for truth in _one_of_each(spec, directory)]
     with atomic_path(path) as temporary:
         Image.fromarray(np.concatenate(columns, axis=1)).save(temporary, format="PNG", optimize=True)
 
 
-def _one_of_each(spec, directory) -> Sequence[SlideTruth]:
+def _one_of_each(spec: LksPhantom, directory: str | os.PathLike[str]) -> list[SlideTruth]:
     kinds = [(label, fine_only) for fine_only in (False, True) for label in LKS_SLIDES["train"]]
     first = {(slide.label, slide.fine_only): slide.name for slide in reversed(plan_slides(spec))}
     return [read_truth(directory, first[kind]) for kind in kinds if kind in first]
 
 
-def _column(spec, directory, truth) -> UInt8[np.ndarray, "y x 3"]:
-    from PIL import Image, ImageDraw
-
-    with open_slide(slide_path(Path(directory), truth), spec.slide_layout) as slide:
+def _column(spec: LksPhantom, directory: str | os.PathLike[str], truth: SlideTruth) -> UInt8[np.ndarray, "y x 3"]:
+    with open_slide(slide_path(directory, truth), spec.slide_layout) as slide:
         low = slide.low_resolution()
         (top, left), piece = _piece(slide, spec, truth)
     view, piece_view = (_view(image) for image in (low, piece))
@@ -54,7 +54,7 @@ def _column(spec, directory, truth) -> UInt8[np.ndarray, "y x 3"]:
     return np.asarray(column)
 
 
-def _piece(slide, spec, truth):
+def _piece(slide: Slide, spec: LksPhantom, truth: SlideTruth) -> tuple[tuple[int, int], Grey]:
     """Where the piece begins in the crop, and its pixels: the patches it lies on, cut."""
     size = min(PIECE_PIXELS, spec.patch_side)
     edge_y, edge_x = truth.edge_yx
@@ -69,8 +69,6 @@ def _piece(slide, spec, truth):
     return (top, left), pixels[top_here : top_here + size, left_here : left_here + size]
 
 
-def _view(grey):
-    from PIL import Image
-
+def _view(grey: Grey) -> "Image.Image":
     bright = np.clip(grey[..., None] * BRIGHTNESS * GREEN, 0, 255).astype(np.uint8)
     return Image.fromarray(bright).resize((VIEW_PIXELS, VIEW_PIXELS), Image.Resampling.NEAREST)

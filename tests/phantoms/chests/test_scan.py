@@ -23,43 +23,44 @@ def scans():
 
 def test_a_scan_does_not_depend_on_how_many_there_are_or_on_the_order(scans):
     again = render_scan(dataclasses.replace(SPEC, scans=4000), 2)
-    assert again.series_uid == scans[2].series_uid
     assert again.hu.tobytes() == scans[2].hu.tobytes()
     assert again.lungs.tobytes() == scans[2].lungs.tobytes()
-    assert (again.nodules, again.excluded, again.grid) == (scans[2].nodules, scans[2].excluded, scans[2].grid)
+    assert (again.truth, again.grid) == (scans[2].truth, scans[2].grid)
 
 
 def test_scans_and_seeds_differ(scans):
-    uids = {scan.series_uid for scan in scans} | {dataclasses.replace(SPEC, seed=4).series_uid(0)}
+    uids = {scan.truth.series_uid for scan in scans} | {dataclasses.replace(SPEC, seed=4).series_uid(0)}
     assert len(uids) == len(scans) + 1
     assert len({scan.hu.tobytes() for scan in scans}) == len(scans)
 
 
 def test_uid_is_valid_and_synthetic(scans):
     for scan in scans:
-        assert scan.series_uid.startswith("2.25.")
-        assert len(scan.series_uid) <= 64
-        assert not scan.series_uid.split(".")[2].startswith("0")
-        assert int(scan.series_uid.split(".")[2]) < 2**128
+        assert scan.truth.series_uid.startswith("2.25.")
+        assert len(scan.truth.series_uid) <= 64
+        assert not scan.truth.series_uid.split(".")[2].startswith("0")
+        assert int(scan.truth.series_uid.split(".")[2]) < 2**128
 
 
-def test_annotations_lie_in_the_middle_of_the_labelled_voxels_in_flipped_scans_too(scans):
+def test_annotations_lie_in_the_middle_of_the_labelled_voxels_in_flipped_scans_too(scans, nodule_labels):
     assert {scan.grid.direction[0] for scan in scans} == {1.0, -1.0}
     for scan in scans:
         spacing = np.array(scan.grid.spacing_zyx_mm)
-        centres = np.array([nodule.centre_xyz_mm for nodule in scan.nodules]).reshape(-1, 3)
+        centres = np.array([nodule.centre_xyz_mm for nodule in scan.truth.nodules]).reshape(-1, 3)
         voxels = world_xyz_mm_to_voxel_zyx(centres, scan.grid)
-        for number, (nodule, voxel) in enumerate(zip(scan.nodules, voxels, strict=True), start=1):
-            found = np.array(ndimage.center_of_mass(scan.nodule_labels == number))
+        labels = nodule_labels(scan)
+        for number, (nodule, voxel) in enumerate(zip(scan.truth.nodules, voxels, strict=True), start=1):
+            found = np.array(ndimage.center_of_mass(labels == number))
             assert np.abs((found - voxel) * spacing).max() < 0.15 * nodule.diameter_mm + 0.25 * spacing.max()
-            volume = (scan.nodule_labels == number).sum() * spacing.prod()
+            volume = (labels == number).sum() * spacing.prod()
             assert volume == pytest.approx(np.pi / 6 * nodule.diameter_mm**3, rel=0.35)
 
 
-def test_solid_nodules_are_denser_than_the_lung_round_them(scans):
+def test_solid_nodules_are_denser_than_the_lung_round_them(scans, nodule_labels):
     for scan in scans:
-        for number, nodule in enumerate(scan.nodules, start=1):
-            inside = ndimage.binary_erosion(scan.nodule_labels == number)
+        labels = nodule_labels(scan)
+        for number, nodule in enumerate(scan.truth.nodules, start=1):
+            inside = ndimage.binary_erosion(labels == number)
             if nodule.kind == "solid" and inside.sum() > 5:
                 assert np.median(scan.hu[inside]) > -400
 
@@ -78,11 +79,11 @@ def test_densities_and_sides_are_those_of_a_chest(scans):
         assert np.sign(bone[:, 1].mean() - body[:, 1].mean()) == scan.grid.direction[4]
 
 
-def test_vessels_fill_a_share_of_the_lungs_that_follows_the_density():
+def test_vessels_fill_a_share_of_the_lungs_that_follows_the_density(nodule_labels):
     shares = []
     for density in (0.0, 1.0, 3.0):
         scan = render_scan(dataclasses.replace(SPEC, vessel_density=density, confounders_per_scan=0), 0)
-        inside = ndimage.binary_erosion(scan.lungs > 0, iterations=3) & (scan.nodule_labels == 0)
+        inside = ndimage.binary_erosion(scan.lungs > 0, iterations=3) & (nodule_labels(scan) == 0)
         shares.append((scan.hu[inside] > -600).mean())
     assert shares[0] < 0.01 < shares[1] < shares[2]
     assert shares[1] < 0.12  # lidc_idri_0003: 0.04, right_lung: 0.02
@@ -96,7 +97,7 @@ def test_padding_is_outside_the_circle_of_some_scans():
 
 def test_excluded_findings_have_diameters_partly():
     spec = dataclasses.replace(SPEC, confounders_per_scan=40.0)
-    diameters = np.array([finding.diameter_mm for finding in render_scan(spec, 0).excluded])
+    diameters = np.array([finding.diameter_mm for finding in render_scan(spec, 0).truth.excluded])
     assert (diameters == -1).any()
     assert (diameters[diameters != -1] > 0).all()
 

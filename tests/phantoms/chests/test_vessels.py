@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from medssl_jax.phantoms.chests.vessels import MURRAY_EXPONENT, along, grow_tree, join
+from medssl_jax.phantoms.canvas import Tubes
+from medssl_jax.phantoms.chests.vessels import MURRAY_EXPONENT, along, grow_tree
 
 ROOT = np.array([0.0, 0.0, 0.0])
 
@@ -51,4 +52,4 @@ def test_airways_touch_their_artery(tree):
 def test_one_end_and_joining(tree):
     single = grow_tree(np.random.default_rng(0), ROOT, np.array([[0.0, 0.0, 5.0]]), 0.4)
     assert len(single) == 1
-    assert len(join(single, tree)) == 1 + len(tree)
+    assert len(Tubes.join(single, tree)) == 1 + len(tree)

@@ -8,13 +8,17 @@ import pytest
 from scipy import ndimage
 
 from medssl_jax.phantoms.slides import render
-from medssl_jax.phantoms.slides.render import draw_slide, render_bands, render_slide
+from medssl_jax.phantoms.slides.render import draw_slide, render_bands
 from medssl_jax.phantoms.slides.roster import plan_slide, slide_generator
 from medssl_jax.phantoms.slides.spec import LksPhantom
 
 SPEC = LksPhantom(seed=11, grid=4, patch_side=64, shrink=4, margin=(0, 0))
 POSITIVE = ("AMA", "SMA-V", "SMA-T")
 COUNT = 40
+
+
+def render_slide(spec, planned):
+    return np.concatenate(list(render_bands(spec, planned, draw_slide(spec, planned))))
 
 
 @functools.cache

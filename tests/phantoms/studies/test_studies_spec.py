@@ -6,8 +6,9 @@ import pytest
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.phantoms.luna16 import Luna16Phantom
+from medssl_jax.phantoms.studies.defects import DEFECTS
 from medssl_jax.phantoms.studies.headers import patient_id
-from medssl_jax.phantoms.studies.spec import DEFECTS, NlstPhantom
+from medssl_jax.phantoms.studies.spec import NlstPhantom
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.volumes import Volume, read_volume
 from medssl_jax.phantoms.dicom_series import CT_IMAGE, Storage, slice_images, write_images
-from medssl_jax.phantoms.studies.defects import IN_IMAGES, SHORT_IMAGES, plant
-from medssl_jax.phantoms.studies.spec import DEFECTS
+from medssl_jax.phantoms.studies.defects import DEFECTS, IN_IMAGES, SHORT_IMAGES, plant
 
 FIELDS = {
     "SOPClassUID": CT_IMAGE,

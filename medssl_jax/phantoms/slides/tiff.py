@@ -1,0 +1,75 @@
+"""Slides as TIFF files of 8-bit grey, written a band of rows at a time."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from etils import epy
+from jaxtyping import UInt8
+
+with epy.lazy_imports():
+    import imagecodecs
+    import tifffile
+
+STRIP_ROWS, TILE_SIDE = 16, 256
+COMPRESSIONS = {"none": None, "lzw": "lzw", "deflate": "adobe_deflate"}
+# How a slide may lie in its file: strips or tiles, its compression, "big" for BigTIFF.
+LAYOUTS = tuple(
+    f"{pieces}-{compression}{big}"
+    for pieces in ("strips", "tiles")
+    for compression in COMPRESSIONS
+    for big in ("", "-big")
+)
+
+Band = UInt8[np.ndarray, "rows columns"]
+
+
+def write_tiff(path: Path, bands: Iterable[Band], shape_yx: tuple[int, int], layout: str) -> None:
+    """Writes an image of `shape_yx`, given as bands of rows from top to bottom, in one of `LAYOUTS`."""
+    pieces, compression, *big = layout.split("-")
+    is_tiled = pieces == "tiles"
+    rows = _bands_of(bands, TILE_SIDE if is_tiled else STRIP_ROWS, shape_yx[1])
+    with tifffile.TiffWriter(path, bigtiff=bool(big)) as tiff:
+        tiff.write(
+            # Of strips, tifffile takes an iterator only where they are encoded.
+            _tiles(rows) if is_tiled else (_encoded(strip, compression) for strip in rows),
+            shape=shape_yx,
+            dtype=np.uint8,
+            tile=(TILE_SIDE, TILE_SIDE) if is_tiled else None,
+            rowsperstrip=None if is_tiled else STRIP_ROWS,
+            photometric="minisblack",
+            compression=COMPRESSIONS[compression],
+            predictor=compression == "deflate",
+            metadata=None,
+            software="medssl_jax phantom",
+            maxworkers=1,
+        )
+
+
+def _encoded(strip: Band, compression: str) -> bytes:
+    if compression == "lzw":
+        return bytes(imagecodecs.lzw_encode(strip.tobytes()))
+    if compression == "deflate":
+        return bytes(imagecodecs.zlib_encode(imagecodecs.delta_encode(strip, axis=-1).tobytes()))
+    return strip.tobytes()
+
+
+def _tiles(rows_of_tiles: Iterable[Band]) -> Iterator[Band]:
+    for rows in rows_of_tiles:
+        height, width = rows.shape
+        padded = np.pad(rows, ((0, -height % TILE_SIDE), (0, -width % TILE_SIDE)))
+        for left in range(0, padded.shape[1], TILE_SIDE):
+            yield padded[:, left : left + TILE_SIDE]
+
+
+def _bands_of(bands: Iterable[Band], height: int, width: int) -> Iterator[Band]:
+    """Yields the same rows in bands of `height`, the last one shorter if need be."""
+    waiting = np.empty((0, width), np.uint8)
+    for band in bands:
+        waiting = np.concatenate([waiting, band])
+        whole = len(waiting) - len(waiting) % height
+        for top in range(0, whole, height):
+            yield waiting[top : top + height]
+        waiting = waiting[whole:]
+    if len(waiting):
+        yield waiting
