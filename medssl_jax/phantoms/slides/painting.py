@@ -160,7 +160,7 @@ def _glow(organ: str, relief: Array) -> Array:
     return grey + grey * np.float32(RELIEF[organ]) * relief
 
 
-def _repeated(tile: Tile, y: Integers, x: Integers) -> Band:
+def _repeated(tile: Float32[np.ndarray, "_ _"], y: Int[np.ndarray, " rows"], x: Int[np.ndarray, " columns"]) -> Band:
     return np.take(tile[y % tile.shape[0]], x % tile.shape[1], axis=1)
 
 
