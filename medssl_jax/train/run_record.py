@@ -86,8 +86,8 @@ def read_run_record(path: Path) -> RunRecord:
                 f"{path}: has format {content['format']}, expected {FORMAT}: read it with the version that wrote it"
             )
         sessions = tuple(Session(each["from_step"], each["environment"]) for each in content["sessions"])
-        if not sessions:
-            raise ValueError("no sessions")
+        if not sessions or "command" not in content["config"]:
+            raise ValueError("no sessions, or a config without its command")
         if content.pop("sha256") != _digest(content):
             raise ValueError("it was changed after it was written")
         return RunRecord(content["config"], content["split"], sessions)

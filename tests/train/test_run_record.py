@@ -93,6 +93,10 @@ def test_the_command_is_that_of_the_config(start, tmp_path):
         ("[" * 100_000, "not the run.json of a training run"),
         ('{"format": 3}', r"not the run.json of a training run \(KeyError: 'sessions'\)"),
         ('{"format": 3, "config": {}, "sessions": []}', "no sessions"),
+        (
+            '{"format": 3, "config": {}, "sessions": [{"from_step": 0, "environment": {}}]}',
+            "a config without its command",
+        ),
         ('{"format": 7}', "has format 7, expected 3"),
     ],
 )
