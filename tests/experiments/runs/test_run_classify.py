@@ -226,5 +226,5 @@ class TestC:
             classify_files(rule, folder, c=0.5)
 
     def test_out_of_range(self, folder, runs):
-        with pytest.raises(InputError, match=r"inference\.c is 1\.5, expected 0 to 1"):
+        with pytest.raises(InputError, match=r"inference\.c is 1\.5, expected 0 or more, at most 1"):
             classify_files("confidence", folder, c=1.5)
