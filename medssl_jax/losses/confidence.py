@@ -53,10 +53,11 @@ def executive_losses(
     confidence = low_probability.max(-1)
     low_right = low_probability.argmax(-1) == labels
     high_right = high_probability.argmax(-1) == labels
-    return ExecutiveLosses(
-        hesitant=low_right.astype(confidence.dtype) * jnp.maximum(c + eps - confidence, 0),
-        hurried=(high_right & ~low_right).astype(confidence.dtype) * jnp.maximum(confidence - c, 0),
-    )
+    too_low = jnp.maximum(c + eps - confidence, 0)
+    hesitant = low_right.astype(confidence.dtype) * too_low
+    only_high_right = high_right & ~low_right
+    too_high = jnp.maximum(confidence - c, 0)
+    return ExecutiveLosses(hesitant, only_high_right.astype(confidence.dtype) * too_high)
 
 
 def switches(

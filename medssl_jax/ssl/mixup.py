@@ -87,9 +87,13 @@ def mix_objects(
         box, donor, weight, is_active = item
         start = _window_start(box, window, side)
         host = _read_window(patch, start, window)
-        places = [(start[axis] + jnp.arange(window)).astype(box.dtype) for axis in range(3)]
-        axes = [jnp.abs(places[axis] - box[axis]) <= box[3 + axis] / 2 for axis in range(3)]
-        inside = axes[0][:, None, None] & axes[1][None, :, None] & axes[2][None, None, :]
+
+        def inside_along(axis: int) -> Array:
+            places, centre = start[axis] + jnp.arange(window), box[axis]
+            return jnp.abs(places.astype(centre.dtype) - centre) <= box[3 + axis] / 2
+
+        z, y, x = (inside_along(axis) for axis in range(3))
+        inside = z[:, None, None] & y[None, :, None] & x[None, None, :]
         blended = jnp.where((inside & is_active)[..., None], weight * host + (1 - weight) * donor, host)
         return jax.lax.dynamic_update_slice(patch, blended, (*start, 0)), None
 
@@ -124,9 +128,9 @@ def _resample(
     start = _window_start(host_box, window, side)
     for axis in range(3):
         # A row of padding has no extent, and is nobody's donor or host.
-        places = (start[axis] + jnp.arange(window)).astype(host_box.dtype)
-        relative = (places - host_box[axis]) / host_box[3 + axis]
+        places, centre = start[axis] + jnp.arange(window), host_box[axis]
+        relative = (places.astype(centre.dtype) - centre) / host_box[3 + axis]
         source = jnp.clip(donor_centre[axis] + relative * donor_extent[axis], 0, window - 1)
-        weights = jnp.clip(1 - jnp.abs(source[:, None] - jnp.arange(window).astype(source.dtype)[None, :]), 0)
+        weights = jnp.clip(1 - jnp.abs(source[:, None] - jnp.arange(window)[None, :].astype(source.dtype)), 0)
         donor = jnp.moveaxis(jnp.tensordot(weights, donor, axes=(1, axis)), 0, axis)
     return donor
