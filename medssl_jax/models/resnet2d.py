@@ -28,7 +28,7 @@ class Conv2D(nn.Module):
     def __call__(self, x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x features"]:
         """Convolves; the border is padded with zeros."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", he_normal(math.prod(shape[:-1])), shape).astype(x.dtype)
+        kernel = jnp.asarray(self.param("kernel", he_normal(math.prod(shape[:-1])), shape), x.dtype)
         if self.kernel == 1:
             x = x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
         else:
