@@ -9,9 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from etils import epy
 from jaxtyping import UInt8
 
 from medssl_jax.report.provenance import RESEARCH_USE
+
+with epy.lazy_imports():
+    from PIL import Image
 
 FRAME, SHARED_STYLE = (Path(__file__).with_name(name) for name in ("page_frame.html", "page_style.html"))
 
@@ -71,8 +75,6 @@ def _filled(template: Path, parts: Mapping[str, str]) -> str:
 
 
 def _data_uri(picture: UInt8[np.ndarray, "height width *channels"], kind: str) -> str:
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format=kind)
     return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

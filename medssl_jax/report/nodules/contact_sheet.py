@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from etils import epy
 from jaxtyping import Bool, Float, Num, UInt8
 
 from medssl_jax.core.atomic import atomic_path
@@ -18,6 +19,9 @@ from medssl_jax.imaging.geometry import world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.shapes import ball, shrunk
 from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report.nodules.views import LUNG_WINDOW_HU, windowed
+
+with epy.lazy_imports():
+    from PIL import Image, ImageDraw
 
 NODULE_COLOUR, EXCLUDED_COLOUR, LUNGS_COLOUR = (255, 210, 0), (80, 160, 255), (90, 230, 140)
 TEXT_COLOUR = (255, 255, 255)
@@ -58,16 +62,12 @@ def write_contact_sheet(
     path: str | os.PathLike[str], scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5
 ) -> None:
     """Writes the sheet as a PNG."""
-    from PIL import Image
-
     image = Image.fromarray(draw_contact_sheet(scans, pixels_per_mm=pixels_per_mm))
     with atomic_path(path) as temporary:
         image.save(temporary, format="PNG")
 
 
 def _row(scan: SheetScan, pixels_per_mm: float) -> UInt8[np.ndarray, "height width 3"]:
-    from PIL import Image, ImageDraw
-
     array, lungs, boxes = _upright(scan)
     grey = windowed(array.astype(np.float32), LUNG_WINDOW_HU)
     middle = _middle(boxes, array.shape)

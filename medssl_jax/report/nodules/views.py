@@ -10,7 +10,11 @@ import enum
 from typing import NamedTuple
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float, Int16, UInt8
+
+with epy.lazy_imports():
+    from PIL import Image
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)  # width 1500, level -600
 PROJECTION_WINDOW_HU = (-1000.0, 200.0)
@@ -117,8 +121,6 @@ def windowed(hu: Float[np.ndarray, "*shape"], window_hu: tuple[float, float]) ->
 def _draw(
     plane: Float[np.ndarray, "rows columns"], frame: Frame, window_hu: tuple[float, float], pixels_per_mm: int
 ) -> UInt8[np.ndarray, "height width 2"]:
-    from PIL import Image
-
     axes = frame.view.rows_axis, frame.view.columns_axis
     low = np.array([frame.low_zyx[axis] for axis in axes])
     high = low + [frame.size_zyx[axis] for axis in axes]

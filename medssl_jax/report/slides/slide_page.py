@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from etils import epy
 from jaxtyping import Bool, Float, UInt8
 
 from medssl_jax.core.atomic import write_text
@@ -16,6 +17,9 @@ from medssl_jax.inference.selective import SlideResult
 from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software, table
 from medssl_jax.report.slides.slide_notices import reading_notices
 from medssl_jax.report.slides.slide_report import STAGES, SlideReport, deciding_probability, total_seconds
+
+with epy.lazy_imports():
+    from PIL import Image
 
 TEMPLATE = Path(__file__).with_name("slide_page.html")
 THUMBNAIL_SIDE = 320  # at some 15 kB each a page of a thousand slides still opens
@@ -51,8 +55,6 @@ ATTENTION_LEGEND = (
 
 def thumbnail(low_resolution: UInt8[np.ndarray, "side side"]) -> str:
     """The picture of a slide for the page, as an address that holds it; make it while the slide is at hand."""
-    from PIL import Image
-
     brightened = np.rint(255 * (np.arange(256) / 255) ** THUMBNAIL_GAMMA).astype(np.uint8)
     side = min(THUMBNAIL_SIDE, len(low_resolution))
     small = Image.fromarray(low_resolution).resize((side, side), Image.Resampling.BOX)
