@@ -1,4 +1,4 @@
-"""What a training step of FocalMix is told; `experiments/configs/focalmix.py` explains each field."""
+"""Settings of a training step of FocalMix; `experiments/configs/focalmix.py` explains each field."""
 
 import dataclasses
 import math

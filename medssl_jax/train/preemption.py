@@ -1,4 +1,4 @@
-"""How a run stops on request: SIGTERM, which clouds and schedulers send, and SIGINT, which is Ctrl-C.
+"""Stopping a run on request: by SIGTERM, which clouds and schedulers send, and by SIGINT, which is Ctrl-C.
 
 On SIGTERM a run that has something to save saves it first. At any other time, such as during compilation, and always
 on Ctrl-C, the process ends at once and prints one line.

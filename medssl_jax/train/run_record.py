@@ -30,7 +30,7 @@ class Session(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """What `run.json` says.
+    """The content of `run.json`.
 
     `split` is the content of `split.json`, which has the fingerprint of the
     data; None where none was drawn. `sessions` are the starts of the run: the first, and every later one that differed
@@ -78,7 +78,7 @@ def write_run_record(
 
 
 def read_run_record(path: Path) -> RunRecord:
-    """What a `run.json` says. Raises `InputError` for what is none."""
+    """Reads a `run.json`. Raises `InputError` for anything else."""
     try:
         content = json.loads(path.read_text())
         if content["format"] != FORMAT:

@@ -1,4 +1,4 @@
-"""What the configs of all methods say of a training run."""
+"""Settings of a training run that the configs of all methods have."""
 
 import dataclasses
 from typing import ClassVar
@@ -8,7 +8,7 @@ from medssl_jax.core.settings import LARGEST_STEPS, SEED, TEXT, Settings, whole,
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoggingSettings(Settings):
-    """How often a run tells and saves how far it is, in steps, and resamples its score."""
+    """The steps between logs and between saves, the checkpoints that are kept, the resamples of a score."""
 
     section: ClassVar[str] = "logging"
     log_every: int = within(whole(1, LARGEST_STEPS))

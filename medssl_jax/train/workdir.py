@@ -86,7 +86,7 @@ def record_split(workdir: Path, split: Mapping[str, Any]) -> None:
 
 
 def _has_begun(workdir: Path, path: Path) -> bool:
-    """Whether there is a checkpoint: before the first, nothing was learnt from the config and the scans on record."""
+    """True where there is a checkpoint; before the first, nothing was learnt from the recorded config and scans."""
     return path.exists() and any((workdir / "checkpoints").glob("[0-9]*"))
 
 
