@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,7 +42,7 @@ class DataSetSettings(Settings):
 
     data_set: str = within(one_of(DATA_SETS))
     manual_dir: str = within(FOLDER)
-    phantom: Mapping[str, Any] | None = None
+    phantom: Any = None  # fields of the phantom, which checks them itself
     options: FolderSettings | None = None
 
     def __post_init__(self) -> None:

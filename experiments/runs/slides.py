@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,7 +32,7 @@ class SlideDataSettings(Settings):
     patch_side: int = within(whole(1, 2**16))
     shrink: int = within(whole(1, 2**16))
     background_threshold: float = within(number(0, 255))
-    phantom: Mapping[str, Any] | None = None
+    phantom: Any = None  # fields of the phantom, which checks them itself
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -91,16 +91,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            allowed = field.metadata.get("range")
-            if allowed is not None:
-                self.expect(field.name, allowed.holds(getattr(self, field.name)), allowed.expected)
+            self.check(field, getattr(self, field.name))
+
+    @classmethod
+    def check(cls, field: dataclasses.Field[Any], value: Any) -> None:
+        """Raises `InputError`, which names the field, where a value is out of its range."""
+        allowed = field.metadata.get("range")
+        if allowed is not None and not allowed.holds(value):
+            raise _refused(cls.path_of(field.name), value, allowed.expected)
 
     def expect(self, field: str, holds: bool, expected: str) -> None:
         """Raises `InputError`, which names the field, what it is and what was expected, unless that `holds`."""
         if not holds:
-            found = functools.reduce(getattr, field.split("."), self)
-            shown = found if found != "" else repr("")
-            raise InputError(f"config field {self.path_of(field)} is {shown}, expected {expected}")
+            raise _refused(self.path_of(field), functools.reduce(getattr, field.split("."), self), expected)
 
     @classmethod
     def path_of(cls, field: str) -> str:
@@ -152,10 +155,15 @@ def _settings_from(kind: type[Kind], config: Any, known: Collection[str]) -> Kin
             given[name] = _settings_from(sections[name], config[name], known)
         elif name in config:
             given[name] = _with_tuples(config[name])
+            kind.check(field, given[name])  # before a type checker, where there is one, sees the value
         elif field.default is dataclasses.MISSING:
             expected = field.metadata["range"].expected if "range" in field.metadata else "a section with fields"
             raise InputError(f"config field {kind.path_of(name)} is absent, expected {expected}")
     return kind(**given)
+
+
+def _refused(field: str, found: Any, expected: str) -> InputError:
+    return InputError(f"config field {field} is {found if found != '' else repr('')}, expected {expected}")
 
 
 def _sections(kind: type[Settings]) -> dict[str, type[Settings]]:

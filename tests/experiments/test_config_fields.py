@@ -82,6 +82,10 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
     ("changes", "told"),
     [
         ({"patches.jitter": 13}, "patches.jitter is 13, expected at most 12, half of patches.side"),
+        (
+            {"patches.labelled_batch": 2**20 + 1},
+            "patches.labelled_batch is 1048577, expected 1 or more, at most 1048576",
+        ),
         ({"patches.side": 528}, "patches.side is 528, expected 1 or more, at most 512"),
         ({"patches.scale_range": (1.25, 0.75)}, "patches.scale_range is .*, expected two numbers, the smaller first"),
         ({"patches.scale_range": (0.75, 1.0, 1.25)}, "patches.scale_range is .*, expected a tuple of 2, each of them"),

@@ -3,8 +3,10 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -98,6 +100,13 @@ def test_the_sources_count_and_not_the_commit():
     assert differences(then, words_only) == []
     edited = {"code": then["code"] | {"is_clean": False, "sources_sha256": "2"}}
     assert differences(then, edited) == [f"code: commit {'a' * 12} then, commit {'a' * 12} with changes now"]
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells the name of its processor so")
+def test_a_cpu_is_named_by_its_model():
+    names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    kind = environment_of(jax.devices())["devices"]["kind"]
+    assert kind == names[0].strip() if names else kind
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells which processors may be used")
