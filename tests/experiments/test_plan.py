@@ -71,7 +71,7 @@ def test_without_libtpu(tmp_path):
 
 
 def test_a_config_of_another_command(tmp_path):
-    assert "none of experiments.focalmix" in refused(tmp_path, config="configs/phantom_sos.py")
+    assert "expected experiments.focalmix: give a config of it" in refused(tmp_path, config="configs/phantom_sos.py")
 
 
 @pytest.mark.slow

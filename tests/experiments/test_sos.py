@@ -31,7 +31,8 @@ def one_line_error(done):
 )
 def test_a_config_of_another_command_is_refused(tmp_path, module, flag):
     message = one_line_error(run(tmp_path, module, flag, "--workdir=run"))
-    assert f"so it is none of experiments.{module.removeprefix('compare_')}" in message
+    assert "config field command is experiments." in message
+    assert f"expected experiments.{module.removeprefix('compare_')}: give a config of it" in message
 
 
 def test_classify_without_a_run_says_so(tmp_path):
