@@ -1,6 +1,6 @@
 """The phantoms that configs ask for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from medssl_jax.core.errors import InputError
@@ -8,10 +8,10 @@ from medssl_jax.core.errors import InputError
 Phantom = TypeVar("Phantom")
 
 
-def phantom_from(spec: Callable[..., Phantom], given: Mapping[str, Any], *, field: str, **others: Any) -> Phantom:
+def phantom_from(spec: Callable[..., Phantom], given: Any, *, field: str, **others: Any) -> Phantom:
     """`spec(**given, **others)`, where a config gives `given` in a `field`.
 
-    Raises `InputError` for what is out of range, absent or unknown.
+    Raises `InputError` for what is out of range, absent or unknown, or no fields at all.
     """
     try:
         return spec(**given, **others)
