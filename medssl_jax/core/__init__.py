@@ -1,4 +1,4 @@
-"""What every room stands on: errors, files that appear whole, locks, worker pools, progress."""
+"""The foundation of every room: errors, files that appear whole, locks, worker pools, progress."""
 
 from etils import epy
 

@@ -82,7 +82,7 @@ class SosModelSettings(Settings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MethodSettings(Settings):
-    """What makes a method: its networks, how they are joined, and what they learn."""
+    """The parts of a method: its networks, how they are joined, and what they learn."""
 
     section: ClassVar[str] = "method"
     name: str = within(one_of(METHODS))

@@ -118,8 +118,9 @@ def test_all_networks_of_a_method_begin_with_them(weights):
 def test_a_method_of_one_network_gets_no_other(weights):
     config = lks_sos.get_config()
     config.model.intensity_deviation = 1.0
-    config.method.use_high = False
-    networks = make_networks(config, SlideLayout(2, 64, 4))
+    config.method.use_high, config.inference.rule = False, "low"
+    settings = settings_from(SosConfig, config)
+    networks = make_networks(settings.model, settings.method, SlideLayout(2, 64, 4))
     params = networks.with_backbone(jax.eval_shape(networks.init, jax.random.key(0)), read_resnet18(weights[0]))
     assert params.keys() == {"low"}
 
