@@ -1,9 +1,6 @@
 """Tells what a training step costs on chips that are not there.
 
-    python -m experiments.plan --config=configs/luna_25.py --topology=v5p:2x2x4 --topology=v5e:4x4
-
-The step is compiled, not run: memory, arithmetic, traffic and collectives of a chip, and the least time of a step.
-Several --topology are compiled one after the other; without one it is for the local devices.
+python -m experiments.plan --config=configs/luna_25.py --topology=v5p:2x2x4 --topology=v5e:4x4
 """
 
 from collections.abc import Sequence
@@ -24,8 +21,7 @@ def main(_: Sequence[str]) -> None:
     """Compiles, and prints what is planned so far when each topology is done."""
     command.require_config_of("experiments.focalmix", _CONFIG.value)
     if _TOPOLOGIES.value:
-        # A TPU of this machine, or one that is busy, must not be waited for.
-        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_platforms", "cpu")  # a TPU of this machine may be busy, and is not needed
     for named in _TOPOLOGIES.value:
         topology_devices(named)  # a misspelt one is told before minutes go into the one before it
     topologies: list[str | None] = [*_TOPOLOGIES.value] or [None]

@@ -21,14 +21,12 @@ from medssl_jax.plan.topology import topology_devices
 def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan:
     """Compiles the step of `config` for the chips of `topology`, or for the local devices.
 
-    Takes minutes for a real network. Raises `InputError` for an unknown topology, and for a step that does not fit in a
-    chip's memory.
+    Takes minutes for a real network. Raises `InputError` for an unknown topology, and for too little memory on a chip.
     """
-    settings = settings_from(FocalMixConfig, config)
     devices = jax.devices() if topology is None else topology_devices(topology)
     count, kind, platform = len(devices), devices[0].device_kind, devices[0].platform
     name, chip = topology or f"{count} x {kind}", CHIPS.get(kind)
-    settings = shared_batch(settings, count)
+    settings = shared_batch(settings_from(FocalMixConfig, config), count)
     _, step, state, batch = abstract_training(settings, devices)
     try:
         with compiled_for(platform):
@@ -42,15 +40,14 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
         ) from None
     cost: Any = compiled.cost_analysis()
     work = Work(cost["flops"], cost["bytes accessed"], read_collectives(compiled.as_text() or "", count))
-    patches, model = settings.patches, settings.model
-    batches = f"{patches.labelled_batch} + {patches.unlabelled_batch}"
-    blocks = "blocks computed again" if model.remat else "blocks kept"
+    batches = f"{settings.patches.labelled_batch} + {settings.patches.unlabelled_batch}"
+    blocks = "blocks computed again" if settings.model.remat else "blocks kept"
     return Plan(
         name=name,
-        title=f"{name}: {count} chip{'s' * (count > 1)}, batch {batches}, {model.dtype}, {blocks}",
+        title=f"{name}: {count} chip{'s' * (count > 1)}, batch {batches}, {settings.model.dtype}, {blocks}",
         memory=_memory(compiled, state.params, chip.memory_bytes if chip else None),
         work=work,
-        seconds=least_seconds(work, chip, model.dtype) if chip else {},
+        seconds=least_seconds(work, chip, settings.model.dtype) if chip else {},
     )
 
 
@@ -74,8 +71,7 @@ def memory_wanted(message: str) -> str:
 
 def _memory(compiled: jax.stages.Compiled, params: Any, limit: int | None) -> Memory:
     sizes: Any = compiled.memory_analysis()
-    written = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     program, temporaries = sizes.generated_code_size_in_bytes, sizes.temp_size_in_bytes
-    peak = sizes.argument_size_in_bytes + written + program + temporaries
+    peak = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes + program + temporaries
     parameters = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
     return Memory(parameters, sizes.argument_size_in_bytes, temporaries, program, peak, limit)

@@ -35,10 +35,9 @@ def read_collectives(hlo: str, chips: int) -> list[Collective]:
     found = []
     for _, result, opcode, operands, attributes in instructions:
         if (kind := opcode.removesuffix("-start")) in KINDS:
-            size = taken = sum(stored_bytes(types[name]) for name in re.findall(r"%([\w.\-]+)", operands))
-            if kind == "all-gather":  # an asynchronous start gives its operands back beside its results
-                size = stored_bytes(result) - (taken if opcode != kind else 0)
-            found.append(Collective(kind, size, _group(attributes, chips)))
+            taken = sum(stored_bytes(types[name]) for name in re.findall(r"%([\w.\-]+)", operands))
+            given = stored_bytes(result) - (taken if opcode != kind else 0)  # a start gives its operands back as well
+            found.append(Collective(kind, given if kind == "all-gather" else taken, _group(attributes, chips)))
     return found
 
 
