@@ -69,7 +69,7 @@ class SlidingDetector:
         settings: SlidingSettings,
         sharding: DataParallel = SINGLE_DEVICE,
     ):
-        if not 0 <= settings.overlap < grid.patch_side:
+        if settings.overlap >= grid.patch_side:
             raise InputError(
                 f"inference.overlap is {settings.overlap}, expected 0 to less than the patch side {grid.patch_side}"
             )

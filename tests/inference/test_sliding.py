@@ -147,8 +147,10 @@ def test_the_number_of_marks_is_limited():
     assert len(detect(hu, lungs, marks=7, window_detections=16).probability) == 7
 
 
-@pytest.mark.parametrize("overlap", [-1, 16])
-def test_an_overlap_below_0_or_as_large_as_the_window_is_refused(overlap):
-    with pytest.raises(InputError, match=rf"inference.overlap is {overlap}, expected 0 to less than the patch side 16"):
+@pytest.mark.parametrize(
+    ("overlap", "expected"), [(-1, "0 or more, at most 512"), (16, "0 to less than the patch side 16")]
+)
+def test_an_overlap_below_0_or_as_large_as_the_window_is_refused(overlap, expected):
+    with pytest.raises(InputError, match=rf"inference.overlap is {overlap}, expected {expected}"):
         detector(overlap=overlap)
     detector(overlap=max(0, overlap - 1))
