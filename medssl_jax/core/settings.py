@@ -98,12 +98,13 @@ class Settings:
         """Raises `InputError`, which names the field, where a value is out of its range."""
         allowed = field.metadata.get("range")
         if allowed is not None and not allowed.holds(value):
-            raise _refused(cls.path_of(field.name), value, allowed.expected)
+            raise InputError(_refusal(cls.path_of(field.name), value, allowed.expected))
 
     def expect(self, field: str, holds: bool, expected: str) -> None:
         """Raises `InputError`, which names the field, what it is and what was expected, unless that `holds`."""
         if not holds:
-            raise _refused(self.path_of(field), functools.reduce(getattr, field.split("."), self), expected)
+            found = functools.reduce(getattr, field.split("."), self)
+            raise InputError(_refusal(self.path_of(field), found, expected))
 
     @classmethod
     def path_of(cls, field: str) -> str:
@@ -162,8 +163,8 @@ def _settings_from(kind: type[Kind], config: Any, known: Collection[str]) -> Kin
     return kind(**given)
 
 
-def _refused(field: str, found: Any, expected: str) -> InputError:
-    return InputError(f"config field {field} is {found if found != '' else repr('')}, expected {expected}")
+def _refusal(field: str, found: Any, expected: str) -> str:
+    return f"config field {field} is {found if found != '' else repr('')}, expected {expected}"
 
 
 def _sections(kind: type[Settings]) -> dict[str, type[Settings]]:
