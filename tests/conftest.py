@@ -18,6 +18,20 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 WITHOUT_SHARED_DATA = "needs ../shared/data (real reference files), which is not part of the repository"
 
 
+# Folders of tests that compile much and run it a few times.
+COMPILED_PLAINLY = ("train", "models", "ssl", "detection", "experiments/runs")
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures, whatever their scope
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """XLA optimises for slow tests only where compiling is the time of the quick ones."""
+    import jax
+
+    folder = item.path.parent.relative_to(Path(__file__).parent).as_posix()
+    plainly = folder in COMPILED_PLAINLY and item.get_closest_marker("slow") is None
+    jax.config.update("jax_disable_most_optimizations", plainly)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real reference data kept beside the repository; skips where it is absent."""
