@@ -8,6 +8,7 @@ import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -59,7 +60,7 @@ def _quiet_libraries() -> None:
             os.environ.setdefault(name, value)
 
 
-def define_config_flag() -> flags.FlagHolder:
+def define_config_flag() -> flags.FlagHolder[Any]:
     """`--config=FILE.py[:argument]`, looked up in the working directory, then in `experiments/`.
 
     Any field is overridden as in `--config.steps=100`.
@@ -67,7 +68,7 @@ def define_config_flag() -> flags.FlagHolder:
     return config_flags.DEFINE_config_file("config", None, "A config, such as configs/phantom.py.", lock_config=True)
 
 
-def define_deterministic_flag() -> flags.FlagHolder:
+def define_deterministic_flag() -> flags.FlagHolder[Any]:
     """`--deterministic`, off unless given: it costs time on a GPU, and changes nothing elsewhere."""
     return flags.DEFINE_bool(
         "deterministic", False, "The same bits from every run on the same kind of GPU, for some loss of speed."
@@ -75,7 +76,7 @@ def define_deterministic_flag() -> flags.FlagHolder:
 
 
 def start_devices(*, deterministic: bool) -> None:
-    """What must be said before JAX is used: whether to be deterministic, and which other processes share the run."""
+    """Makes the run deterministic where asked for, and joins its other processes; comes before any use of JAX."""
     if deterministic:
         make_deterministic()
     hosts.connect()
@@ -146,7 +147,7 @@ def _either(name: str) -> tuple[str, str]:
 
 
 def _help() -> str:
-    """What the command is for, and the flags that it and this package define."""
+    """The purpose of the command, and the flags that it and this package define."""
     module = sys.modules["__main__"]
     by_module = flags.FLAGS.flags_by_module_dict()
     own = {name: found for name, found in by_module.items() if name == sys.argv[0] or name.startswith("experiments.")}
@@ -184,7 +185,7 @@ def _resolve(path: str) -> str:
 
 
 def _unknown_field(argv: Sequence[str]) -> str | None:
-    """What to say of the first override of a field that the config does not have; None where there is none."""
+    """The message about the first override of a field that the config does not have; None where there is none."""
     path = next((argument.partition("=")[2] for argument in argv if argument.startswith(_either("config="))), None)
     if path is None:
         return None

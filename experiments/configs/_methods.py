@@ -1,4 +1,4 @@
-"""What makes each method that SOS is compared with: a delta of SOS's config, at any size."""
+"""Each method that SOS is compared with, as a delta of SOS's config, at any size."""
 
 from ml_collections import ConfigDict
 

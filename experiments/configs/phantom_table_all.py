@@ -1,4 +1,4 @@
-"""What labels are worth: the supervised baseline of `phantom_table.py` with every training scan labelled."""
+"""The worth of labels: the supervised baseline of `phantom_table.py` with every training scan labelled."""
 
 from ml_collections import ConfigDict
 

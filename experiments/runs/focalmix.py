@@ -172,7 +172,7 @@ def jitted_step(settings: FocalMixConfig, sharding: DataParallel = SINGLE_DEVICE
 def abstract_training(
     settings: FocalMixConfig, devices: Sequence[jax.Device]
 ) -> tuple[DataParallel, jax.stages.Wrapped, Any, Any]:
-    """What training on `devices` would compile: sharding, step, and the shapes of state and global batch."""
+    """All that training on `devices` would compile: sharding, step, and the shapes of state and global batch."""
     sharding, patches = sharding_of(settings, devices), settings.patches
     sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
     batch = {name: patches.abstract_batch(size) for name, size in sizes.items() if size}
@@ -186,7 +186,7 @@ def detector_of(settings: FocalMixConfig) -> Detector:
 
 
 def scan_detector(settings: FocalMixConfig, sharding: DataParallel = SINGLE_DEVICE) -> SlidingDetector:
-    """What finds nodules in a scan; the devices of the sharding share its windows."""
+    """The finder of nodules in a scan; the devices of the sharding share its windows."""
     detector = detector_of(settings)
     return SlidingDetector(detector.predict, detector.grid, settings.inference, sharding)
 

@@ -65,7 +65,7 @@ class FocalMixConfig(RunSettings):
 
     @property
     def step_settings(self) -> FocalMixSettings:
-        """What a training step is told."""
+        """The settings of a training step."""
         return FocalMixSettings(
             seed=self.seed,
             anchors=self.anchors,

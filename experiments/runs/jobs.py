@@ -36,7 +36,7 @@ class Job(NamedTuple):
         return self.kind.COMMAND
 
     def settings(self, config: ml_collections.ConfigDict | Mapping[str, Any]) -> RunSettings:
-        """What a config says. Raises `InputError` for one that is not sound."""
+        """The settings of a config. Raises `InputError` for one that is not sound."""
         return settings_from(self.kind, config)
 
 

@@ -22,7 +22,7 @@ from medssl_jax.imaging.luna16_csv import Findings
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FolderSettings(Settings):
-    """What is known of the scans of a folder: files and folders, of which an empty name is none."""
+    """Labels and lung masks beside the scans of a folder: files and folders, of which an empty name is none."""
 
     section: ClassVar[str] = "data.options"
     labels: str = within(TEXT)

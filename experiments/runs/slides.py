@@ -104,7 +104,7 @@ def phantom_of(data: SlideDataSettings) -> Any:
 
 
 def needs_high_resolution(data: SlideDataSettings, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:
-    """Which slides show their class at full resolution only: the truth of a phantom, None for real slides."""
+    """True for slides that show their class at full resolution only: the truth of a phantom, None for real slides."""
     if data.phantom is None:
         return None
     from medssl_jax.phantoms.lks import read_truth
@@ -113,14 +113,14 @@ def needs_high_resolution(data: SlideDataSettings, names: Sequence[str]) -> Bool
 
 
 def is_lks(data: SlideDataSettings, source: LksSource) -> bool:
-    """Whether these are as many slides of each class as LKS has, so that the paper's rows may stand beside ours."""
+    """True where each class has as many slides as in LKS, so that the paper's rows may stand beside ours."""
     found = collections.Counter(zip(source.splits, source.labels, strict=True))
     expected = {(split, label): count for split, counts in SLIDES_OF_LKS.items() for label, count in enumerate(counts)}
     return data.phantom is None and found == expected
 
 
 def data_name(data: SlideDataSettings, source: LksSource) -> str:
-    """What a table is headed with, so that no result on other slides is taken for one on LKS."""
+    """The heading of a table, so that no result on other slides is taken for one on LKS."""
     if data.phantom is not None:
         return "phantom (synthetic slides, not LKS)"
     if is_lks(data, source):

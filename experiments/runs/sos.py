@@ -41,7 +41,7 @@ FETCHED_AHEAD = 2  # batches; those of LKS are large
 
 
 class TrainingSlides(NamedTuple):
-    """What was measured on the slides that a method was trained on."""
+    """The measures of the slides that a method was trained on."""
 
     intensities: Intensities
     appearance: AppearanceStatistics
@@ -141,7 +141,7 @@ def measure_slides(source: LksSource, train: Sequence[int]) -> TrainingSlides:
 
 
 def training_of(config: ml_collections.ConfigDict) -> str:
-    """What names a training: configs that differ only in what is done afterwards share it."""
+    """The name of a training: configs that differ only in what is done afterwards share it."""
     fields = json.loads(config.to_json())
     for field in ("inference", "logging"):
         del fields[field]

@@ -63,7 +63,7 @@ class SosConfig(RunSettings):
 
     @property
     def step_settings(self) -> SosSettings:
-        """What a training step is told."""
+        """The settings of a training step."""
         return SosSettings(
             seed=self.seed, chunk=self.batches.chunk, method=self.method, ema_decay=self.optimiser.ema_decay
         )

@@ -93,7 +93,7 @@ def write_truth(path: Path, truth: Any) -> None:
 
 
 def read_truth(path: Path, kind: type[Truth]) -> Truth:
-    """What `write_truth` wrote of a `kind`. Raises `InputError` where there is no such file."""
+    """The truth that `write_truth` wrote of a `kind`. Raises `InputError` where there is no such file."""
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError:

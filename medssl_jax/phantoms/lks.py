@@ -27,7 +27,7 @@ HEADER = ("Image", "Label")
 
 @dataclasses.dataclass(frozen=True)
 class SlideTruth:
-    """What is known of a written slide. Places are pixels y, x of the centre crop."""
+    """The truth about a written slide. Places are pixels y, x of the centre crop."""
 
     name: str
     split: str
@@ -70,7 +70,7 @@ def slide_path(directory: str | os.PathLike[str], slide: PlannedSlide | SlideTru
 
 
 def read_truth(directory: str | os.PathLike[str], name: str) -> SlideTruth:
-    """What is known of slide `name` of a written phantom. Raises `InputError` where there is no such slide."""
+    """The truth about slide `name` of a written phantom. Raises `InputError` where there is no such slide."""
     return folder.read_truth(_truth_path(Path(directory), name), SlideTruth)
 
 

@@ -54,7 +54,7 @@ def scan_path(spec: Luna16Phantom, directory: str | os.PathLike[str], index: int
 
 
 def read_truth(spec: Luna16Phantom, directory: str | os.PathLike[str], index: int) -> ScanTruth:
-    """What is known of scan `index` of a written phantom."""
+    """The truth about scan `index` of a written phantom."""
     return folder.read_truth(_truth_path(spec, Path(directory), index), ScanTruth)
 
 

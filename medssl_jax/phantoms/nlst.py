@@ -36,7 +36,7 @@ SOP_CLASSES = {
 
 @dataclasses.dataclass(frozen=True)
 class SeriesTruth:
-    """What is known of a written series: its kind (`localizer`, `thin soft`, `thick soft`, `sharp`) and its defect.
+    """The truth about a written series: its kind (`localizer`, `thin soft`, `thick soft`, `sharp`) and its defect.
 
     `folder` is where it belongs, relative; `folders` are all where it lies, with `images` files in each. A localizer
     has no kernel and a thickness of 0. `defect` is empty, or one of `medssl_jax.phantoms.studies.defects.DEFECTS`.
@@ -58,7 +58,7 @@ class SeriesTruth:
 
 @dataclasses.dataclass(frozen=True)
 class StudyTruth:
-    """What is known of a written study; findings are in world mm and lie alike in all its reconstructions."""
+    """The truth about a written study; findings are in world mm and lie alike in all its reconstructions."""
 
     study_uid: str
     patient: str
@@ -89,7 +89,7 @@ def write_nlst_phantom(
 
 
 def read_truths(spec: NlstPhantom, directory: str | os.PathLike[str]) -> tuple[StudyTruth, ...]:
-    """What is known of every study of a written phantom, by patient, then by date."""
+    """The truth about every study of a written phantom, by patient, then by date."""
     return tuple(_read_truth(spec, Path(directory), *study) for study in spec.studies)
 
 

@@ -1,4 +1,4 @@
-"""What the specs of all phantoms share: fields checked by name, and numbers that count the same however written."""
+"""The base of all phantoms' specs: fields checked by name, and numbers that count the same however written."""
 
 import sys
 from collections.abc import Iterable

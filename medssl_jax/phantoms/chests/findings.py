@@ -205,7 +205,7 @@ class _Places:
         return None
 
     def _is_scanned(self, centre: Place, radius: float) -> bool:
-        """Whether the whole of it lies between the lowest and the highest slice."""
+        """True where the whole of it lies between the lowest and the highest slice."""
         return bool(abs(centre[0]) + radius <= self._half_height_mm)
 
     def _has_room(self, centre: Place, radius: float) -> bool:

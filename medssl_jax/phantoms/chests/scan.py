@@ -36,7 +36,7 @@ class PlacedFinding:
 
 @dataclasses.dataclass(frozen=True)
 class ScanTruth:
-    """What is known of a scan."""
+    """The truth about a scan."""
 
     series_uid: str
     subset: int

@@ -1,4 +1,4 @@
-"""What a scanner makes of a patient: grid, blur, noise with the grain of a reconstruction, field of view."""
+"""The image that a scanner makes of a patient: grid, blur, noise with the grain of a reconstruction, field of view."""
 
 import dataclasses
 

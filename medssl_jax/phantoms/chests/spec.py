@@ -1,4 +1,4 @@
-"""What a synthetic LUNA16 is made of: one frozen record, complete enough to make the same bytes again."""
+"""The spec of a synthetic LUNA16: one frozen record, complete enough to make the same bytes again."""
 
 import dataclasses
 import hashlib

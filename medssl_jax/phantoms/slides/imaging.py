@@ -1,4 +1,4 @@
-"""What a microscope makes of a section: stray light, stitched fields, black corners, exposure, noise, eight bits."""
+"""The image that a microscope makes: stray light, stitched fields, black corners, exposure, noise, eight bits."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Which slide is what: a split's sequence of classes, the same however many of its slides are made."""
+"""The slides of a split: its sequence of classes, the same however many of its slides are made."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ STRENGTHS = (0.6, 1.4)  # of a positive serum
 
 @dataclasses.dataclass(frozen=True)
 class PlannedSlide:
-    """What a slide will show. Another label leaves all else of it as it is, so that a slide has its negative twin."""
+    """The content of a slide. Another label leaves all else of it as it is, so that a slide has its negative twin."""
 
     split: str
     number: int

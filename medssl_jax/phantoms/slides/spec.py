@@ -1,4 +1,4 @@
-"""What a synthetic LKS is made of: one frozen record, complete enough to make the same bytes again."""
+"""The spec of a synthetic LKS: one frozen record, complete enough to make the same bytes again."""
 
 import dataclasses
 

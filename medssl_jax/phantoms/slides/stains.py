@@ -1,4 +1,4 @@
-"""What each class lights up, in grey levels at an exposure of 1.
+"""The tissue that each class lights up, in grey levels at an exposure of 1.
 
 AMA binds mitochondria: granules in the cytoplasm of kidney tubules and of the stomach's parietal cells. SMA binds
 smooth muscle: SMA-V that of vessel walls, large and small, and of the stomach; SMA-T that of the stomach and the fibres
@@ -25,7 +25,7 @@ class Stain:
 
     @property
     def parenchyma(self) -> bool:
-        """Whether anything but muscle and large vessels takes the stain."""
+        """True where anything but muscle and large vessels takes the stain."""
         return bool(self.spread or self.granules or self.fibres or self.arterioles)
 
 

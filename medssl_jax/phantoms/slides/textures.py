@@ -1,4 +1,4 @@
-"""What tissue looks like from near: cells, granules, fibres and small vessels, on tiles that repeat without a seam.
+"""Tissue from near: cells, granules, fibres and small vessels, on tiles that repeat without a seam.
 
 Every structure is a few pixels wide whatever the slide's size; a slide repeats its tiles over its organs.
 """

@@ -1,4 +1,4 @@
-"""What can be wrong with a series: with its images, given as slices with the lowest first, or with its files."""
+"""Defects of a series: of its images, given as slices with the lowest first, or of its files."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""What the DICOM files of a study say of themselves, in NLST's manner: dates shifted to 1999, six-digit patients."""
+"""The DICOM headers of a study, in NLST's manner: dates shifted to 1999, six-digit patients."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -29,7 +29,7 @@ class Manufacturer:
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """What one study is: scanner, and its reconstructions in the order they were made."""
+    """One study: scanner, and its reconstructions in the order they were made."""
 
     manufacturer: Manufacturer
     model: str

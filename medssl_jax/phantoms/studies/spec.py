@@ -1,4 +1,4 @@
-"""What a synthetic NLST is made of: one frozen record, complete enough to make the same bytes again."""
+"""The spec of a synthetic NLST: one frozen record, complete enough to make the same bytes again."""
 
 import dataclasses
 import functools
@@ -61,7 +61,7 @@ class NlstPhantom(PhantomSpec):
 
     @functools.cached_property
     def chest(self) -> Luna16Phantom:
-        """What the anatomy and the findings of every patient are drawn from."""
+        """The spec that the anatomy and the findings of every patient are drawn from."""
         shared = {field.name for field in dataclasses.fields(Luna16Phantom)}
         chosen = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in shared}
         return Luna16Phantom(**chosen, slice_spacing_mm=(1.0, THICKEST_SLICE_MM), share_contrast_enhanced=0.0)
@@ -72,7 +72,7 @@ class NlstPhantom(PhantomSpec):
         return tuple((patient, year) for patient in range(self.patients) for year in range(self.studies_per_patient))
 
     def defect(self, patient: int, year: int) -> str:
-        """What is planted in a study; empty for nothing."""
+        """The defect that is planted in a study; empty for none."""
         return self.defects[patient] if year == 0 and patient < len(self.defects) else ""
 
     def uid(self, *about: int | str) -> str:
