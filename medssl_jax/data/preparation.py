@@ -49,19 +49,12 @@ class PreparedScan:
 def prepare_scan(scan: ScanFiles, volume: Volume | None = None) -> PreparedScan:
     """Reads a scan and its lung mask and puts them on the 1 mm grid; `volume` is the scan if it is read already.
 
-    Without `lung_labels` a mask of LUNA16 is known by its labels, and its trachea left out; of any other mask every
-    label but 0 is lung.
-
     Raises:
       InputError: see `read_volume`, `read_labels` and `prepare_volume`.
     """
     if volume is None:
         volume = read_volume(scan.path, series_uid=scan.series_uid)
-    lungs, lung_labels = None, scan.lung_labels
-    if scan.lungs_path is not None:
-        lungs = read_labels(scan.lungs_path)
-        if lung_labels is None and LUNA16_MASK_LABELS.issuperset(np.unique(lungs.array_zyx).tolist()):
-            lung_labels = LUNA16_LUNG_LABELS
+    lungs = None if scan.lungs_path is None else read_labels(scan.lungs_path)
     return prepare_volume(
         volume,
         lungs,
@@ -70,8 +63,18 @@ def prepare_scan(scan: ScanFiles, volume: Volume | None = None) -> PreparedScan:
         subset=scan.subset,
         patient=scan.patient,
         is_labelled=scan.is_labelled,
-        lung_labels=lung_labels,
+        lung_labels=lung_labels_of(scan, lungs) if lungs else None,
     )
+
+
+def lung_labels_of(scan: ScanFiles, mask: Volume) -> tuple[int, ...] | None:
+    """The labels of the lungs in the mask of a scan; None stands for every label but 0.
+
+    Where the scan does not say, a mask of LUNA16 is known by its labels, and its trachea is no lung.
+    """
+    if scan.lung_labels is None and LUNA16_MASK_LABELS.issuperset(np.unique(mask.array_zyx).tolist()):
+        return LUNA16_LUNG_LABELS
+    return scan.lung_labels
 
 
 def prepare_volume(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
-from medssl_jax.data.preparation import LUNG_DILATION_MM
+from medssl_jax.data.preparation import LUNG_DILATION_MM, lung_labels_of
 from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.data_check import found_lungs
 from medssl_jax.data_check.defects import CheckedScan, Defect
@@ -127,9 +127,9 @@ def _mask_defects(scan: ScanFiles, lungs: Volume, sample: VolumeSample | None) -
             "it is laid over the scan by its own header",
             False,
         )
-    few = lungs.array_zyx[::LABELS_SAMPLED_EVERY]
-    if not any(has_label(part, scan.lung_labels).any() for part in (few, lungs.array_zyx)):
-        wanted = "other than 0" if scan.lung_labels is None else " or ".join(map(str, scan.lung_labels))
+    labels, few = lung_labels_of(scan, lungs), lungs.array_zyx[::LABELS_SAMPLED_EVERY]
+    if not any(has_label(part, labels).any() for part in (few, lungs.array_zyx)):
+        wanted = "other than 0" if labels is None else " or ".join(map(str, labels))
         yield Defect(
             "mask without lungs",
             scan.series_uid,
@@ -140,7 +140,7 @@ def _mask_defects(scan: ScanFiles, lungs: Volume, sample: VolumeSample | None) -
     if sample is None:
         return
     for centre in scan.centres_xyz_mm[_is_inside(scan.centres_xyz_mm, sample.grid)]:
-        if distance_to_mask_mm(centre, lungs, scan.lung_labels) > LUNG_DILATION_MM:
+        if distance_to_mask_mm(centre, lungs, labels) > LUNG_DILATION_MM:
             yield Defect(
                 "nodule outside the lungs",
                 scan.series_uid,

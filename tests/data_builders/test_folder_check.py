@@ -207,3 +207,16 @@ def test_scans_whose_lungs_are_doubted_are_pictured_or_their_number_is_said(fold
     many, some_pictured = doubted(21)
     assert pictured_scans(some_pictured) == many[:20]
     assert "Of 21 scans whose lungs are worth a look these are the first 20." in check_page(some_pictured)
+
+
+def test_the_trachea_of_a_luna16_mask_is_neither_outlined_nor_lung(folder):
+    mask = np.zeros(GRID.size_zyx, np.uint8)
+    mask[:, 4:20, 2:8] = 3
+    pages = []
+    for label in (0, 5):
+        mask[:, 8:16, 16:22] = label
+        write_metaimage(folder.parent / "lungs" / "anna.mhd", Volume(mask, GRID, "anna"))
+        report = check(folder, labels=labels(folder, "anna,8,2,2,5"))  # where the trachea is
+        assert kinds(report) == [("nodule outside the lungs", "anna", False)]
+        pages.append(check_page(report))
+    assert pages[0] == pages[1]

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
+from medssl_jax.data.preparation import lung_labels_of
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
 from medssl_jax.data_check.lung_defects import DOUBTED
 from medssl_jax.imaging.geometry import Grid
@@ -144,7 +145,7 @@ def _lungs(checked: CheckedScan, volume: Volume, onto: Grid) -> Bool[np.ndarray,
     if checked.scan.lungs_path is None:
         return None
     given = read_labels(checked.scan.lungs_path)
-    inside = has_label(given.array_zyx, checked.scan.lung_labels)
+    inside = has_label(given.array_zyx, lung_labels_of(checked.scan, given))
     return resample_nearest(inside.astype(np.uint8), given.grid, onto).astype(bool)
 
 

@@ -1,6 +1,7 @@
 """Shapes have the volume and centre they claim; places keep apart and inside the lungs."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from medssl_jax.phantoms.chests.findings import around, draw_finding, plan_findi
 from medssl_jax.phantoms.chests.spec import LUNA16_NODULES_PER_SCAN, Luna16Phantom
 
 SPEC = Luna16Phantom(chest_zyx_mm=(80.0, 112.0, 128.0), share_without_nodules=0.0, nodules_per_scan=3.0)
+AS_IN_LUNA16 = dataclasses.replace(SPEC, share_without_nodules=0.3, nodules_per_scan=LUNA16_NODULES_PER_SCAN)
 
 
 @pytest.fixture(scope="module")
@@ -23,17 +25,23 @@ def plans(anatomy):
     return [plan_findings(SPEC, anatomy, np.random.default_rng(seed)) for seed in range(20)]
 
 
-def box_round(finding, step=0.25):
+@pytest.fixture(scope="module")
+def plans_as_in_luna16(anatomy):
+    return [plan_findings(AS_IN_LUNA16, anatomy, np.random.default_rng(seed)) for seed in range(100)]
+
+
+def box_round(finding, step):
     axes = [
         np.arange(c - finding.blob.reach_mm - 1, c + finding.blob.reach_mm + 1, step, dtype=np.float32)
         for c in finding.blob.centre_zyx_mm
     ]
-    return axes, step
+    return axes
 
 
 def test_volume_is_that_of_a_sphere_and_the_centre_is_the_centre_of_mass(plans):
     for finding in [nodule for nodules, _ in plans[:8] for nodule in nodules]:
-        axes, step = box_round(finding)
+        step = finding.diameter_mm / 20
+        axes = box_round(finding, step)
         (slices, _), distance, radius = around(finding.blob, axes)
         inside = distance < radius
         volume = inside.sum() * step**3
@@ -61,18 +69,16 @@ def test_findings_keep_apart_and_in_the_lungs(plans, anatomy):
         assert (anatomy.grid.at_points(anatomy.lungs, centres) < 0).all()
 
 
-def test_findings_lie_whole_between_the_first_and_the_last_slice(anatomy):
+def test_findings_lie_whole_between_the_first_and_the_last_slice(plans, plans_as_in_luna16):
     # The lungs reach below the lowest slice; a nodule there would be annotated outside its scan.
     highest = (SPEC.chest_zyx_mm[0] - SPEC.slice_spacing_mm[1]) / 2
-    for seed in range(100, 160):
-        for findings in plan_findings(SPEC, anatomy, np.random.default_rng(seed)):
-            for finding in findings:
-                assert abs(finding.centre_zyx_mm[0]) + finding.diameter_mm / 2 <= highest
+    for findings in itertools.chain(*plans, *plans_as_in_luna16):
+        for finding in findings:
+            assert abs(finding.centre_zyx_mm[0]) + finding.diameter_mm / 2 <= highest
 
 
-def test_numbers_follow_the_spec(anatomy):
-    spec = dataclasses.replace(SPEC, share_without_nodules=0.3, nodules_per_scan=LUNA16_NODULES_PER_SCAN)
-    plans = [plan_findings(spec, anatomy, np.random.default_rng(seed)) for seed in range(150)]
+def test_numbers_follow_the_spec(plans_as_in_luna16):
+    spec, plans = AS_IN_LUNA16, plans_as_in_luna16
     counts = np.array([len(nodules) for nodules, _ in plans])
     assert (counts == 0).mean() == pytest.approx(0.3, abs=0.1)
     assert counts[counts > 0].mean() == pytest.approx(LUNA16_NODULES_PER_SCAN, rel=0.2)
@@ -84,7 +90,7 @@ def test_numbers_follow_the_spec(anatomy):
 
 def test_contrast_zero_is_invisible_and_one_is_dense(plans):
     finding = next(nodule for nodules, _ in plans for nodule in nodules if nodule.kind == "solid")
-    axes, _ = box_round(finding, 0.5)
+    axes = box_round(finding, 0.5)
     drawn = []
     for hu in (finding.hu, LUNG_HU):
         canvas = Canvas(np.full([len(axis) for axis in axes], LUNG_HU, np.float32), *axes)
@@ -96,7 +102,7 @@ def test_contrast_zero_is_invisible_and_one_is_dense(plans):
 
 def test_drawing_never_darkens(plans):
     finding = plans[0][0][0]
-    axes, _ = box_round(finding, 0.5)
+    axes = box_round(finding, 0.5)
     canvas = Canvas(np.full([len(axis) for axis in axes], 300, np.float32), *axes)
     draw_finding(canvas, finding)
     assert (canvas.hu == 300).all()
