@@ -26,7 +26,7 @@ from medssl_jax.core.locks import exclusive
 from medssl_jax.core.names import printable
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.core.worker_pool import results_as_completed
-from medssl_jax.imaging.dicom.headers import Header, could_be_dicom
+from medssl_jax.imaging.dicom.headers import Header, could_be_dicom, joined
 from medssl_jax.imaging.dicom.series import LOCALIZER_MOST_IMAGES, FoundSeries, find_series
 
 with epy.lazy_imports():
@@ -190,19 +190,19 @@ def _row(folder: SeriesFolder, series: FoundSeries, unreadable: tuple[str, ...])
     problem = "; ".join(problems)
     return SeriesRow(
         series_uid=series.series_uid,
-        study_uid=_text(first.get("StudyInstanceUID")),
+        study_uid=joined(first.get("StudyInstanceUID")),
         patient=first.get("PatientID") or "",
-        study_date=_text(first.get("StudyDate")),
+        study_date=joined(first.get("StudyDate")),
         folder=folder.path,
         folder_mtime_ns=folder.mtime_ns,
         folder_files=folder.files,
         images=len(headers),
         problem=problem,
         header_problem=problem,
-        modality=_text(first.get("Modality")),
-        manufacturer=_text(first.get("Manufacturer")),
-        kernel=_text(first.get("ConvolutionKernel")),
-        image_type=_text(first.get("ImageType")),
+        modality=joined(first.get("Modality")),
+        manufacturer=joined(first.get("Manufacturer")),
+        kernel=joined(first.get("ConvolutionKernel")),
+        image_type=joined(first.get("ImageType")),
         slice_thickness_mm=_number(first.get("SliceThickness")),
         slice_distance_mm=_number(series.slice_distance_mm),
         spacing_y_mm=spacing_y_mm,
@@ -252,11 +252,6 @@ def _syntax_name(uid: Any) -> str:
 def _rescale(header: Header) -> str:
     slope, intercept = (_number(header.get(field)) for field in ("RescaleSlope", "RescaleIntercept"))
     return "unknown" if slope is None or intercept is None else f"{slope:g} {intercept:g}"
-
-
-def _text(value: Any) -> str:
-    values = value if isinstance(value, tuple) else () if value is None else (value,)
-    return "\\".join(str(each).strip() for each in values)
 
 
 def _numbers(value: Any, count: int) -> list[float | None]:

@@ -38,6 +38,12 @@ def some(names: Sequence[str], separator: str = ", ", *, most: int = 5) -> str:
     return separator.join(names[:most]) + (f"{separator.rstrip(', ')} and {more} more" if more > 0 else "")
 
 
+def brief(value: object, *, most: int = 80) -> str:
+    """A value as one line of text; the first `most` characters and how many there are, where it is longer."""
+    text = printable(str(value))
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # what Python makes of the byte 0x80 to 0xFF

@@ -246,7 +246,7 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
-            ({"Modality": "MR"}, "not CT: Modality is MR, expected CT, in 1-011.dcm (and 7 more)"),
+            ({"Modality": "MR"}, "not CT: Modality is MR, expected CT, in 1-011.dcm and 7 more"),
             ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer: "),
             ({"PatientID": None}, "field missing: no PatientID"),
             ({"StudyInstanceUID": None}, "field missing: no StudyInstanceUID"),

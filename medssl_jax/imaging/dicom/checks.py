@@ -1,13 +1,13 @@
 """Problems of the headers of one series, each as a sentence that begins with the problem's name."""
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epy
 
-from medssl_jax.core.names import printable
+from medssl_jax.core.names import brief, some
 from medssl_jax.imaging.dicom.fragments import UNCOMPRESSED
 from medssl_jax.imaging.dicom.headers import Header
 from medssl_jax.imaging.dicom.pixels import READABLE
@@ -65,7 +65,6 @@ SHARED_FIELDS = {
 SAME = 1e-4  # in spacing and orientation, between slices
 # Compressed slices may unpack to this many bytes for each of their own, and any series to a quarter of a gigabyte.
 LARGEST_RATIO, ALWAYS_ALLOWED_BYTES = 200, 1 << 28
-LONGEST_TEXT = 80  # of a value in a message
 
 
 def field_problems(headers: Sequence[Header]) -> Iterator[str]:
@@ -73,40 +72,37 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
 
     Not CT; localizer; several frames; grey values of another kind; fields missing, without sense, or differing.
     """
-    for modality, names in _names_by_value(headers, "Modality").items():
+    for modality, others in _by_value(headers, "Modality").items():
         if modality != "CT":
-            yield f"not CT: Modality is {brief(modality)}, expected CT, in {some(names)}"
+            yield f"not CT: Modality is {brief(modality)}, expected CT, in {names_of(others)}"
             return
-    scouts = [header for header in headers if _is_localizer(header)]
+    scouts = [header for header in headers if "LOCALIZER" in _image_type(header)]
     if scouts:
-        yield f"localizer: {_names(scouts)} is one by its ImageType, expected slices"
+        yield f"localizer: {names_of(scouts)} is one by its ImageType, expected slices"
         return
-    for frames, names in _names_by_value(headers, "NumberOfFrames").items():
+    for frames, others in _by_value(headers, "NumberOfFrames").items():
         if frames not in (None, 1):
-            yield f"several frames: {some(names)} holds {brief(frames)} frames, expected one slice a file"
+            yield f"several frames: {names_of(others)} holds {brief(frames)} frames, expected one slice a file"
             return
-    for kind, names in _names_by_value(headers, "PhotometricInterpretation").items():
-        if kind is None:
-            yield f"field missing: no PhotometricInterpretation in the header of {some(names)}, expected a CT slice"
-        elif kind != "MONOCHROME2":
+    wrong = set()
+    for field in ("PhotometricInterpretation", *NUMBERS):
+        if absent := [header for header in headers if header.get(field) is None]:
+            yield f"field missing: no {field} in the header of {names_of(absent)}, expected a CT slice"
+            wrong.add(field)
+    for kind, others in _by_value(headers, "PhotometricInterpretation").items():
+        if kind not in (None, "MONOCHROME2"):
             yield (
-                f"grey values: PhotometricInterpretation is {brief(kind)} in {some(names)}, expected MONOCHROME2: "
+                f"grey values: PhotometricInterpretation is {brief(kind)} in {names_of(others)}, expected MONOCHROME2: "
                 "export the series again so"
             )
-    wrong = set()
     for field, numbers in NUMBERS.items():
-        names_by_value = _names_by_value(headers, field)
-        if None in names_by_value:
-            names = names_by_value.pop(None)
-            yield f"field missing: no {field} in the header of {some(names)}, expected a CT slice"
-            wrong.add(field)
-        senseless = [value for value in names_by_value if not numbers.hold(value)]
-        if senseless:
-            value = senseless[0]
-            yield (
-                f"field without sense: {field} is {brief(value)} in {some(names_by_value[value])}"
-                f"{others(len(senseless) - 1)}, expected {numbers}"
-            )
+        found = [
+            f"{brief(value)} in {names_of(others)}"
+            for value, others in _by_value(headers, field).items()
+            if value is not None and not numbers.hold(value)
+        ]
+        if found:
+            yield f"field without sense: {field} is {some(found, most=1)}, expected {numbers}"
             wrong.add(field)
     if wrong.isdisjoint({"BitsAllocated", "BitsStored", "HighBit"}):
         yield from _bit_problems(headers)
@@ -117,34 +113,30 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
 
 def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
     """Yields what keeps pixels from being read: compression; pixels absent, cut short or of another size; too many."""
-    for syntax, names in _names_by_value(headers, "TransferSyntaxUID").items():
+    for syntax, others in _by_value(headers, "TransferSyntaxUID").items():
         if syntax not in READABLE:
             kind = uid.UID(syntax).name or "no TransferSyntaxUID"
-            yield f"compression: cannot read {some(names)} ({brief(kind)}): decompress it"
-    for damage, names in _grouped((header.damage, header) for header in headers if header.damage).items():
+            yield f"compression: cannot read {names_of(others)} ({brief(kind)}): decompress it"
+    for damage in dict.fromkeys(header.damage for header in headers if header.damage):
         problem, _, found = damage.partition(": ")
-        yield f"{problem}: {some(names)}: {found}: copy it again"
+        damaged = names_of([header for header in headers if header.damage == damage])
+        yield f"{problem}: {damaged}: {found}: copy it again"
     whole = [header for header in headers if not header.damage and _states_its_size(header)]
     stored = [header for header in whole if header.get("TransferSyntaxUID") in UNCOMPRESSED]
     short = [header for header in stored if _held_bytes(header) < _pixel_bytes(header)]
     if short:
-        yield f"truncated file: {_names(short)} has {_too_few_or_many(short[0])}: copy it again"
+        yield f"truncated file: {names_of(short)} has {_too_few_or_many(short[0])}: copy it again"
     # The standard fills an odd number of bytes up.
     long = [header for header in stored if _held_bytes(header) > _pixel_bytes(header) + _pixel_bytes(header) % 2]
     if long:
-        yield f"other size: {_names(long)} has {_too_few_or_many(long[0])}: export it again"
+        yield f"other size: {names_of(long)} has {_too_few_or_many(long[0])}: export it again"
     compressed = [header for header in whole if header.get("TransferSyntaxUID") not in UNCOMPRESSED]
     held, claimed = sum(map(_held_bytes, compressed)), sum(map(_pixel_bytes, compressed))
     if claimed > max(ALWAYS_ALLOWED_BYTES, LARGEST_RATIO * held):
         yield (
-            f"too many voxels: {_names(compressed)} claims voxels of {claimed / 1e9:.1f} GB in {held} bytes of data: "
+            f"too many voxels: {names_of(compressed)} claims voxels of {claimed / 1e9:.1f} GB in {held} bytes of data: "
             "copy or export it again"
         )
-
-
-def _is_localizer(header: Header) -> bool:
-    """True where the header calls the image a localizer."""
-    return "LOCALIZER" in _image_type(header)
 
 
 def could_belong(header: Header, other: Header) -> bool:
@@ -166,20 +158,9 @@ def _is_same(value: Any, other: Any) -> bool:
     return np.allclose(value, other, rtol=0, atol=SAME)
 
 
-def some(names: Sequence[str]) -> str:
-    """The first of some names, and how many others there are."""
-    return names[0] + others(len(names) - 1)
-
-
-def others(count: int) -> str:
-    """How many more there are, if any."""
-    return f" (and {count} more)" if count else ""
-
-
-def brief(value: Any) -> str:
-    """A value as one line of text for a message, cut where it is long."""
-    text = printable(str(value))
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+def names_of(headers: Sequence[Header]) -> str:
+    """The first of the files, and how many there are beside."""
+    return some([header.name for header in headers], most=1)
 
 
 def _image_type(header: Header) -> tuple[Any, ...]:
@@ -192,24 +173,26 @@ def _bit_problems(headers: Sequence[Header]) -> Iterator[str]:
         allocated, stored, high = (header.get(field) for field in ("BitsAllocated", "BitsStored", "HighBit"))
         if allocated not in BITS_ALLOCATED:
             yield (
-                f"field without sense: BitsAllocated is {allocated} in {_names([header])}, expected one of "
-                f"{BITS_ALLOCATED}"
+                f"field without sense: BitsAllocated is {allocated} in {header.name}, expected one of {BITS_ALLOCATED}"
             )
             return
         if stored > allocated or high != stored - 1:
             yield (
-                f"field without sense: BitsStored is {stored} and HighBit {high} in {_names([header])}, expected the "
+                f"field without sense: BitsStored is {stored} and HighBit {high} in {header.name}, expected the "
                 f"lowest of the {allocated} bits of BitsAllocated"
             )
             return
 
 
 def _mixed(headers: Sequence[Header], field: str, problem: str) -> Iterator[str]:
-    names_by_value = _names_by_value(headers, field)
-    usual = max(names_by_value, key=lambda value: len(names_by_value[value]))
-    for value, names in names_by_value.items():
+    by_value = _by_value(headers, field)
+    usual = max(by_value, key=lambda value: len(by_value[value]))
+    for value, others in by_value.items():
         if not _is_same(value, usual):
-            yield f"{problem}: {field} is {brief(value)} in {some(names)}, the series' other slices have {brief(usual)}"
+            yield (
+                f"{problem}: {field} is {brief(value)} in {names_of(others)}, the series' other slices have "
+                f"{brief(usual)}"
+            )
             return
 
 
@@ -233,16 +216,8 @@ def _too_few_or_many(header: Header) -> str:
     return f"{_held_bytes(header)} bytes of pixels, too {few_or_many} for {size} voxels of {_pixel_bytes(header)}"
 
 
-def _names_by_value(headers: Sequence[Header], field: str) -> dict[Any, list[str]]:
-    return _grouped((header.get(field), header) for header in headers)
-
-
-def _grouped(pairs: Iterable[tuple[Any, Header]]) -> dict[Any, list[str]]:
-    names = collections.defaultdict(list)
-    for value, header in pairs:
-        names[value].append(printable(header.path.name))
-    return names
-
-
-def _names(headers: Sequence[Header]) -> str:
-    return some([printable(header.path.name) for header in headers])
+def _by_value(headers: Sequence[Header], field: str) -> dict[Any, list[Header]]:
+    by_value = collections.defaultdict(list)
+    for header in headers:
+        by_value[header.get(field)].append(header)
+    return by_value

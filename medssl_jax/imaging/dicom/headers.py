@@ -17,6 +17,7 @@ from typing import Any
 from etils import epy
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import brief, printable
 from medssl_jax.imaging.dicom.fragments import (
     BIG_ENDIAN,
     IMPLICIT,
@@ -69,7 +70,7 @@ NOT_DICOM = frozenset(
     )
 )
 LARGEST_NUMBER = 2**63 - 1  # an index keeps no larger one
-LONGEST_REASON = 120
+LONGEST_REASON = 120  # pydicom tells the bytes that it was given
 _quiet_lock = threading.Lock()
 
 
@@ -86,6 +87,11 @@ class Header:
     values: dict[str, Any]
     fragments: tuple[Fragment, ...]
     damage: str
+
+    @property
+    def name(self) -> str:
+        """The name of the file, as it can be shown."""
+        return printable(self.path.name)
 
     def get(self, keyword: str) -> Any:
         """The value, None where the file has none."""
@@ -132,8 +138,9 @@ def _read_header(path: Path) -> Header | None:
     except InputError as error:
         raise InputError(f"unreadable header: {path.name} {error}: copy it, or export it again") from None
     except Exception as error:
+        reason = brief(error, most=LONGEST_REASON)
         raise InputError(
-            f"unreadable header: the DICOM header of {path.name} cannot be read ({_reason(error)}): copy it again"
+            f"unreadable header: the DICOM header of {path.name} cannot be read ({reason}): copy it again"
         ) from None
     values: dict[str, Any] = {"TransferSyntaxUID": opened.transfer_syntax}
     for element in dataset.elements():
@@ -143,10 +150,10 @@ def _read_header(path: Path) -> Header | None:
         try:
             value = _value(element)
             if keyword == "PatientID":
-                value = patient_key(_joined(value))
+                value = patient_key(joined(value))
         except Exception as error:
             # The reason may hold the value.
-            reason = "" if keyword == "PatientID" else f" ({_reason(error)})"
+            reason = "" if keyword == "PatientID" else f" ({brief(error, most=LONGEST_REASON)})"
             raise InputError(f"unreadable header: {keyword} of {path.name} cannot be read{reason}") from None
         if value is not None and value != "" and value != ():
             values[keyword] = value
@@ -172,11 +179,6 @@ def _fragments(opened: Opened) -> tuple[tuple[Fragment, ...], str]:
         return find_fragments(opened), ""
     except InputError as error:
         return (), str(error)
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)  # pydicom tells the bytes that it was given
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 @functools.cache
@@ -213,7 +215,7 @@ def _plain(value: Any) -> Any:
     return None if value is None else tuple(_plain(each) for each in value)
 
 
-def _joined(value: Any) -> str:
+def joined(value: Any) -> str:
     """A value as one text; several are joined by a backslash, as DICOM writes them."""
     values = value if isinstance(value, tuple) else () if value is None else (value,)
     return "\\".join(str(each).strip() for each in values)

@@ -5,6 +5,7 @@ What is wrong with a series is a sentence that begins with the problem's name: `
 
 import collections
 import dataclasses
+import itertools
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.names import printable
-from medssl_jax.imaging.dicom.checks import brief, could_belong, field_problems, others, pixel_problems, some
+from medssl_jax.core.names import brief, printable, some
+from medssl_jax.imaging.dicom.checks import could_belong, field_problems, names_of, pixel_problems
 from medssl_jax.imaging.dicom.headers import Header, read_headers
 from medssl_jax.imaging.geometry import Grid, check_extent
 
@@ -31,11 +32,6 @@ class Series:
     series_uid: str
     headers: tuple[Header, ...]
     grid: Grid
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The slices' files."""
-        return tuple(header.path for header in self.headers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +86,8 @@ def find_series(folder: Path) -> tuple[tuple[FoundSeries, ...], tuple[str, ...]]
 def check_apart(folder: Path, few: FoundSeries, series: FoundSeries) -> None:
     """Raises `InputError` where a few images beside a series could be slices of it, which it then lacks."""
     if could_belong(few.headers[0], series.headers[0]):
-        names = some([printable(header.path.name) for header in few.headers])
         raise InputError(
-            f"{folder}: {names} is of series {brief(few.series_uid)}, but looks like a slice of series "
+            f"{folder}: {names_of(few.headers)} is of series {brief(few.series_uid)}, but looks like a slice of series "
             f"{brief(series.series_uid)}: correct its SeriesInstanceUID, or put it in a folder of its own"
         )
 
@@ -115,9 +110,8 @@ def _wanted(folder: Path, found: Sequence[FoundSeries], series_uid: str | None) 
         if other is longer[0]:
             continue
         check_apart(folder, other, longer[0])
-        names = some([printable(header.path.name) for header in other.headers])
-        left_out = f"left out {names} of series {brief(other.series_uid)}, beside the CT {brief(longer[0].series_uid)}"
-        print(f"{printable(str(folder))}: {left_out}", file=sys.stderr)
+        left_out = f"left out {names_of(other.headers)} of series {brief(other.series_uid)}"
+        print(f"{printable(str(folder))}: {left_out}, beside the CT {brief(longer[0].series_uid)}", file=sys.stderr)
     return longer[0]
 
 
@@ -147,7 +141,7 @@ def _stack(headers: list[Header]) -> tuple[list[Header], float, Grid | None, lis
     apart_mm = steps_mm[steps_mm >= DUPLICATE_DISTANCE_MM]
     usual_mm = float(np.median(apart_mm)) if len(apart_mm) else math.nan
     spacing_y_mm, spacing_x_mm = headers[0].get("PixelSpacing")
-    problems = list(_step_problems([printable(header.path.name) for header in headers], heights_mm, steps_mm, usual_mm))
+    problems = list(_step_problems([header.name for header in headers], heights_mm, steps_mm, usual_mm))
     travel = positions - positions[0]
     shift_mm = float(np.linalg.norm(travel - np.outer(travel @ normal, normal), axis=1).max())
     if shift_mm > max(spacing_y_mm, spacing_x_mm) / 2:
@@ -171,18 +165,14 @@ def _stack(headers: list[Header]) -> tuple[list[Header], float, Grid | None, lis
 def _step_problems(
     names: Sequence[str], heights_mm: Float[np.ndarray, " n"], steps_mm: Float[np.ndarray, " n-1"], usual_mm: float
 ) -> Iterator[str]:
-    doubled = np.flatnonzero(steps_mm < DUPLICATE_DISTANCE_MM)
-    if len(doubled):
-        at = doubled[0]
+    between = [f"{name} and {following}" for name, following in itertools.pairwise(names)]
+    is_double = steps_mm < DUPLICATE_DISTANCE_MM
+    doubles = [f"{between[at]} lie at the same place ({heights_mm[at]:.2f} mm)" for at in np.flatnonzero(is_double)]
+    if doubles:
+        yield f"duplicate slice: {some(doubles, most=1)}: remove the duplicate"
+    is_uneven = ~is_double & (np.abs(steps_mm - usual_mm) > STEP_TOLERANCE * usual_mm)
+    uneven = [f"{steps_mm[at]:.2f} mm between {between[at]}" for at in np.flatnonzero(is_uneven)]
+    if uneven:
         yield (
-            f"duplicate slice: {names[at]} and {names[at + 1]} lie at the same place ({heights_mm[at]:.2f} mm)"
-            f"{others(len(doubled) - 1)}: remove the duplicate"
-        )
-    apart = steps_mm >= DUPLICATE_DISTANCE_MM
-    uneven = np.flatnonzero(apart & (np.abs(steps_mm - usual_mm) > STEP_TOLERANCE * usual_mm))
-    if len(uneven):
-        at = uneven[0]
-        yield (
-            f"slice missing: {steps_mm[at]:.2f} mm between {names[at]} and {names[at + 1]}, {usual_mm:.2f} mm elsewhere"
-            f"{others(len(uneven) - 1)}: a slice is missing or does not belong"
+            f"slice missing: {some(uneven, most=1)}, {usual_mm:.2f} mm elsewhere: a slice is missing or does not belong"
         )

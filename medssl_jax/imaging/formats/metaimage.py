@@ -8,7 +8,6 @@ The format: https://itk.org/Wiki/ITK/MetaIO/Documentation
 
 import dataclasses
 import re
-import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,18 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.imaging.formats.header import (
-    Fields,
-    Number,
-    NumbersOf,
-    VolumeHeader,
-    beside,
-    brief,
-    decimal_numbers,
-    grid_of_header,
-    whole_numbers,
-    words_of,
-)
+from medssl_jax.imaging.formats.header import TextHeader, VolumeHeader, beside, grid_of_header, lines_of
 from medssl_jax.imaging.formats.voxel_data import VoxelData, check_length
 from medssl_jax.imaging.geometry import IDENTITY_DIRECTION, Grid, check_spacing
 
@@ -46,7 +34,9 @@ DTYPE_OF_ELEMENT = {
     "MET_DOUBLE": "f8",
 }
 LONGEST_HEADER = 1 << 16
+IS_TRUE = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 # Names of the same in files of different age.
+SPACING_FIELDS = ("ElementSpacing", "ElementSize")
 ORIGIN_FIELDS = ("Offset", "Position", "Origin", "ImagePosition")
 DIRECTION_FIELDS = ("TransformMatrix", "Orientation", "Rotation")
 # What would change the voxels or their place, and is not read.
@@ -62,18 +52,14 @@ ONLY_READ_WITH = {
 
 def read_header(path: Path) -> VolumeHeader:
     """Raises `InputError` if it is not that of a volume, or the voxels are missing or not as long as it says."""
-    fields, header_bytes = _fields(path)
-    if "NDims" not in fields:
-        raise InputError(f"{path}: no NDims in the header, expected NDims = 3")
+    header = _read(path)
+    header.text("NDims")
     for name, values in ONLY_READ_WITH.items():
-        if fields.get(name, values[0]) not in values:
-            raise InputError(f"{path}: {name} = {brief(fields[name])}, expected {values[0]}: convert it")
-    x, y, z = _numbers(path, fields, whole_numbers, 3, "DimSize")
-    size_xyz = (x, y, z)
-    if min(size_xyz) < 1:
-        raise InputError(f"{path}: DimSize = {brief(fields['DimSize'])}, expected at least 1 voxel on each axis")
-    voxels = _voxel_data(path, fields, size_xyz, header_bytes)
-    return VolumeHeader(_grid(path, fields, size_xyz), voxels)
+        if header.fields.get(name, values[0]) not in values:
+            raise header.refused(name, f"{values[0]}: convert it")
+    x, y, z = header.sizes("DimSize", 3)
+    voxels = _voxel_data(header, (x, y, z))
+    return VolumeHeader(_grid(header, (x, y, z)), voxels)
 
 
 def header_text(grid: Grid, dtype: np.dtype, data_name: str, compressed_bytes: int | None) -> str:
@@ -99,62 +85,56 @@ def header_text(grid: Grid, dtype: np.dtype, data_name: str, compressed_bytes: i
     return "".join(f"{key} = {value}\n" for key, value in fields.items())
 
 
-def _fields(path: Path) -> tuple[Fields, int]:
-    """The `NAME = VALUE` lines of the header, and the number of bytes they take."""
+def _read(path: Path) -> TextHeader:
+    """The header's lines of NAME = VALUE up to the one that names the data."""
     with path.open("rb") as file:
         start = file.read(LONGEST_HEADER)
-    fields: dict[str, str] = {}
-    position = 0
-    while "ElementDataFile" not in fields:
-        if position >= len(start):
-            raise InputError(f"{path}: the header ends without ElementDataFile: copy the file again")
-        end = start.find(b"\n", position) % (len(start) + 1)  # the last line may lack its end
-        line = start[position:end].decode("utf-8", "surrogateescape")
-        name, equals, value = (part.strip(string.whitespace) for part in line.partition("="))
-        if not equals or not re.fullmatch(r"\w+", name, re.ASCII):
-            raise InputError(f"{path}: not a MetaImage header: line {len(fields) + 1} is not NAME = VALUE")
-        if name in fields:
-            raise InputError(f"{path}: {name} stands twice in the header, expected once: copy the file again")
-        fields[name] = value
-        position = end + 1
-    return fields, position
+    header = TextHeader(path)
+    for line, header.length in lines_of(start):
+        name, equals, value = line.partition("=")
+        if not equals or not re.fullmatch(r"\s*\w+\s*", name, re.ASCII):
+            raise InputError(f"{path}: not a MetaImage header: line {len(header.fields) + 1} is not NAME = VALUE")
+        header.add(name.strip(), value)
+        if "ElementDataFile" in header.fields:
+            return header
+    raise InputError(f"{path}: the header ends without ElementDataFile: copy the file again")
 
 
-def _voxel_data(path: Path, fields: Fields, size_xyz: tuple[int, int, int], header_bytes: int) -> VoxelData:
-    if not _is_true(path, fields, "BinaryData", default="True"):
-        raise InputError(f"{path}: BinaryData = False, expected binary data: save it as a binary MetaImage")
-    element = fields.get("ElementType", "absent")
+def _voxel_data(header: TextHeader, size_xyz: tuple[int, int, int]) -> VoxelData:
+    if not _is_true(header, "BinaryData", default=True):
+        raise header.refused("BinaryData", "binary data: save it as a binary MetaImage")
+    element, name = header.text("ElementType"), header.text("ElementDataFile")
     if element not in DTYPE_OF_ELEMENT:
-        raise InputError(f"{path}: ElementType = {brief(element)}, expected one number a voxel such as MET_SHORT")
-    is_local = fields["ElementDataFile"].upper() == "LOCAL"
-    is_big_endian = any(_is_true(path, fields, name) for name in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
+        raise header.refused("ElementType", "one number a voxel such as MET_SHORT")
+    is_local = name.upper() == "LOCAL"
+    is_big_endian = any(_is_true(header, order) for order in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     data = VoxelData(
-        path=path if is_local else beside(path, fields["ElementDataFile"]),
-        offset=header_bytes if is_local else 0,
+        path=header.path if is_local else beside(header.path, name),
+        offset=header.length if is_local else 0,
         dtype=np.dtype(DTYPE_OF_ELEMENT[element]).newbyteorder(">" if is_big_endian else "<"),
         size_zyx=size_xyz[::-1],
         claim=f"DimSize {' x '.join(map(str, size_xyz))} of {element}",
-        is_compressed=_is_true(path, fields, "CompressedData"),
+        is_compressed=_is_true(header, "CompressedData"),
     )
-    if "HeaderSize" in fields:
-        data = _after_header(path, fields, data)
+    if "HeaderSize" in header.fields:
+        data = _after_header(header, data)
     check_length(data)
-    if data.is_compressed and "CompressedDataSize" in fields:
-        _check_compressed_size(path, fields, data)
+    if data.is_compressed and "CompressedDataSize" in header.fields:
+        _check_compressed_size(header, data)
     return data
 
 
-def _after_header(path: Path, fields: Fields, data: VoxelData) -> VoxelData:
+def _after_header(header: TextHeader, data: VoxelData) -> VoxelData:
     """The voxels behind a header of `HeaderSize` bytes; -1 is MetaImage's word for "what the file ends with"."""
-    (skipped,) = _numbers(path, fields, whole_numbers, 1, "HeaderSize")
+    (skipped,) = header.whole_numbers("HeaderSize", 1)
     if skipped < (0 if data.is_compressed else -1):
-        raise InputError(f"{path}: HeaderSize = {skipped}, expected 0 or more, or -1 for data that is not compressed")
+        raise header.refused("HeaderSize", "0 or more, or -1 for data that is not compressed")
     at_the_end = max(0, data.path.stat().st_size - data.byte_count)
     return dataclasses.replace(data, offset=at_the_end if skipped == -1 else data.offset + skipped)
 
 
-def _check_compressed_size(path: Path, fields: Fields, data: VoxelData) -> None:
-    (expected,) = _numbers(path, fields, whole_numbers, 1, "CompressedDataSize")
+def _check_compressed_size(header: TextHeader, data: VoxelData) -> None:
+    (expected,) = header.whole_numbers("CompressedDataSize", 1)
     found = data.path.stat().st_size - data.offset
     if found != expected:
         what = "truncated: " if found < expected else ""
@@ -163,41 +143,26 @@ def _check_compressed_size(path: Path, fields: Fields, data: VoxelData) -> None:
         )
 
 
-def _grid(path: Path, fields: Fields, size_xyz: tuple[int, int, int]) -> Grid:
-    spacing = _numbers(path, fields, decimal_numbers, 3, "ElementSpacing", "ElementSize")
-    check_spacing(spacing, f"{path}: ElementSpacing")
-    origin = _one_of(path, fields, ORIGIN_FIELDS, (0.0, 0.0, 0.0))
-    axes = _one_of(path, fields, DIRECTION_FIELDS, IDENTITY_DIRECTION)
+def _grid(header: TextHeader, size_xyz: tuple[int, int, int]) -> Grid:
+    spacing_field = next((name for name in SPACING_FIELDS if name in header.fields), SPACING_FIELDS[0])
+    spacing = header.decimal_numbers(spacing_field, 3)
+    check_spacing(spacing, f"{header.path}: ElementSpacing")
+    origin = _one_of(header, ORIGIN_FIELDS, (0.0, 0.0, 0.0))
+    axes = _one_of(header, DIRECTION_FIELDS, IDENTITY_DIRECTION)
     # MetaImage lists the axes one after the other, a grid as columns.
-    return grid_of_header(path, size_xyz, np.array(spacing), np.array(origin), np.reshape(axes, (3, 3)).T)
+    return grid_of_header(header.path, size_xyz, np.array(spacing), np.array(origin), np.reshape(axes, (3, 3)).T)
 
 
-def _one_of(path: Path, fields: Fields, names: Sequence[str], default: tuple[float, ...]) -> tuple[float, ...]:
+def _one_of(header: TextHeader, names: Sequence[str], default: tuple[float, ...]) -> tuple[float, ...]:
     """The numbers of the fields in `names` that are there."""
-    given = {name: _numbers(path, fields, decimal_numbers, len(default), name) for name in names if name in fields}
+    given = {name: header.decimal_numbers(name, len(default)) for name in names if name in header.fields}
     if len(set(given.values())) > 1:
-        raise InputError(f"{path}: {' and '.join(given)} differ, expected one of them: take the wrong one out")
+        raise InputError(f"{header.path}: {' and '.join(given)} differ, expected one of them: take the wrong one out")
     return next(iter(given.values()), default)
 
 
-def _numbers(path: Path, fields: Fields, kind: NumbersOf[Number], count: int, *names: str) -> tuple[Number, ...]:
-    name = next((each for each in names if each in fields), None)
-    if name is None:
-        raise InputError(f"{path}: no {names[0]} in the header, expected {count} numbers")
-    try:
-        numbers = kind(words_of(fields[name]))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != count:
-        raise InputError(f"{path}: {name} = {brief(fields[name])}, expected {count} numbers")
-    return numbers
-
-
-def _is_true(path: Path, fields: Fields, name: str, default: str = "False") -> bool:
-    value = fields.get(name, default)
-    if value.lower() not in ("true", "t", "1", "false", "f", "0"):
-        raise InputError(f"{path}: {name} = {brief(value)}, expected True or False: copy the file again")
-    return value.lower() in ("true", "t", "1")
+def _is_true(header: TextHeader, name: str, default: bool = False) -> bool:
+    return header.choice(name, IS_TRUE) if name in header.fields else default
 
 
 def _side_it_comes_from(axis_xyz: Float[np.ndarray, "3"]) -> str:

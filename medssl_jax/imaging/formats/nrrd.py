@@ -9,23 +9,21 @@ The format: https://teem.sourceforge.net/nrrd/format.html
 import math
 import re
 import string
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import brief
 from medssl_jax.imaging.formats.header import (
-    Fields,
-    Number,
-    NumbersOf,
+    DECIMAL_NUMBER,
+    TextHeader,
     VolumeHeader,
     beside,
-    brief,
-    decimal_numbers,
     grid_of_header,
-    whole_numbers,
+    lines_of,
     words_of,
 )
 from medssl_jax.imaging.formats.voxel_data import VoxelData, check_length
@@ -84,15 +82,16 @@ Axes = tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], Float[np.ndarray, "
 
 def read_header(path: Path) -> VolumeHeader:
     """Raises `InputError` if it is not that of a volume, or the voxels are missing or not as long as it says."""
-    fields, header_bytes = _fields(path)
-    sizes, axes = _sizes_and_axes(path, fields)
+    header = _read(path)
+    sizes, axes = _sizes_and_axes(header)
     x, y, z = (sizes[axis] for axis in axes)
     size_xyz = (x, y, z)
-    dtype = _dtype(path, fields)
-    is_compressed = IS_COMPRESSED[_choice(path, fields, "encoding", IS_COMPRESSED)]
-    data_path = beside(path, _data_file_name(path, fields)) if "data file" in fields else path
-    offset = _after_lines(data_path, 0 if "data file" in fields else header_bytes, _skip(path, fields, "line skip"))
-    byte_skip = _skip(path, fields, "byte skip", least=0 if is_compressed else -1)
+    dtype = _dtype(header)
+    is_compressed = header.choice("encoding", IS_COMPRESSED)
+    is_beside = "data file" in header.fields
+    data_path = beside(path, _data_file_name(header)) if is_beside else path
+    offset = _after_lines(data_path, 0 if is_beside else header.length, _skip(header, "line skip"))
+    byte_skip = _skip(header, "byte skip", least=0 if is_compressed else -1)
     if byte_skip == -1:  # NRRD's word for "the voxels are what the file ends with"
         offset = max(0, data_path.stat().st_size - math.prod(size_xyz) * dtype.itemsize)
     elif not is_compressed:
@@ -102,73 +101,64 @@ def read_header(path: Path) -> VolumeHeader:
         offset=offset,
         dtype=dtype,
         size_zyx=size_xyz[::-1],
-        claim=f"sizes {' x '.join(map(str, size_xyz))} of {fields['type']}",
+        claim=f"sizes {' x '.join(map(str, size_xyz))} of {header.fields['type']}",
         is_compressed=is_compressed,
         bytes_before=byte_skip if is_compressed else 0,
     )
     check_length(data)
-    return VolumeHeader(_grid(path, fields, size_xyz, axes), data)
+    return VolumeHeader(_grid(header, size_xyz, axes), data)
 
 
-def _fields(path: Path) -> tuple[Fields, int]:
-    """The `FIELD: VALUE` lines of the header by field, and the bytes the header takes."""
+def _read(path: Path) -> TextHeader:
+    """The header's lines of FIELD: VALUE."""
     with path.open("rb") as file:
         start = file.read(LONGEST_HEADER)
     first, _, _ = start.partition(b"\n")
     if not MAGIC.fullmatch(first):
         raise InputError(f"{path}: cannot be read: no NRRD header, expected NRRD0001 to NRRD0005 in its first line")
-    fields: dict[str, str] = {}
-    position = len(first) + 1
-    while position < len(start):
-        end = start.find(b"\n", position) % (len(start) + 1)  # the last line may lack its end
-        line = start[position:end].removesuffix(b"\r").decode("utf-8", "surrogateescape")
-        position = end + 1
+    header = TextHeader(path)
+    for line, header.length in lines_of(start, len(first) + 1):
+        line = line.removesuffix("\r")
         if not line:
-            return fields, position
+            return header
         if line.startswith("#"):
             continue
         name, separator, value = line.partition(": ")
         field = FIELD_OF_NAME.get(name.lower().replace(" ", ""))
         if separator and field:
-            if field in fields:
-                raise InputError(f"{path}: {field} stands twice in the header, expected once: copy the file again")
-            fields[field] = value.strip(string.whitespace)
+            header.add(field, value)
         elif ":=" not in line:
             raise InputError(f"{path}: cannot be read: header line {brief(line)!r} is not FIELD: VALUE of the format")
-    if "data file" not in fields:
+    if "data file" not in header.fields:
         raise InputError(f"{path}: the header does not end within {len(start)} bytes: copy the file again")
-    return fields, position
+    return header
 
 
-def _sizes_and_axes(path: Path, fields: Fields) -> tuple[tuple[int, ...], list[int]]:
+def _sizes_and_axes(header: TextHeader) -> tuple[tuple[int, ...], list[int]]:
     """The size of every axis, and which three of them are those of the volume: x, y, z."""
-    (rank,) = _numbers(path, fields, "dimension", whole_numbers, 1)
+    (rank,) = header.whole_numbers("dimension", 1)
     if not 1 <= rank <= 16:
-        raise InputError(f"{path}: {rank} dimensions, expected a volume of 3")
-    sizes = _numbers(path, fields, "sizes", whole_numbers, rank)
-    if min(sizes) < 1:
-        raise InputError(f"{path}: sizes = {brief(fields['sizes'])}, expected at least 1 voxel on each axis")
-    kinds = _words(path, fields, "kinds", rank) if "kinds" in fields else ["domain"] * rank
+        raise InputError(f"{header.path}: {rank} dimensions, expected a volume of 3")
+    sizes = header.sizes("sizes", rank)
+    kinds = header.words("kinds", rank) if "kinds" in header.fields else ["domain"] * rank
     axes = [axis for axis, kind in enumerate(kinds) if kind.lower() in KINDS_OF_SPATIAL_AXES]
     if len(axes) != 3:
-        raise InputError(f"{path}: {len(axes)} dimensions, expected a volume of 3")
+        raise InputError(f"{header.path}: {len(axes)} dimensions, expected a volume of 3")
     numbers_a_voxel = math.prod(sizes) // math.prod(sizes[axis] for axis in axes)
     if numbers_a_voxel != 1:
-        raise InputError(f"{path}: {numbers_a_voxel} numbers a voxel, expected 1")
+        raise InputError(f"{header.path}: {numbers_a_voxel} numbers a voxel, expected 1")
     return sizes, axes
 
 
-def _dtype(path: Path, fields: Fields) -> np.dtype:
-    code = DTYPE_OF_TYPE[_choice(path, fields, "type", DTYPE_OF_TYPE)]
-    if np.dtype(code).itemsize == 1:
-        return np.dtype(code)
-    return np.dtype(BYTE_ORDER_OF_ENDIAN[_choice(path, fields, "endian", BYTE_ORDER_OF_ENDIAN)] + code)
+def _dtype(header: TextHeader) -> np.dtype:
+    code = header.choice("type", DTYPE_OF_TYPE)
+    return np.dtype(code if np.dtype(code).itemsize == 1 else header.choice("endian", BYTE_ORDER_OF_ENDIAN) + code)
 
 
-def _data_file_name(path: Path, fields: Fields) -> str:
-    name = fields["data file"]
+def _data_file_name(header: TextHeader) -> str:
+    name = header.fields["data file"]
     if re.match(r"(SKIP)?LIST\b", name) or re.search(r"%\d*d", name):
-        raise InputError(f"{path}: data file = {brief(name)}, expected one file: save the volume in one")
+        raise header.refused("data file", "one file: save the volume in one")
     return name
 
 
@@ -182,103 +172,68 @@ def _after_lines(path: Path, offset: int, count: int) -> int:
         return file.tell()
 
 
-def _skip(path: Path, fields: Fields, name: str, least: int = 0) -> int:
-    if name not in fields:
+def _skip(header: TextHeader, name: str, least: int = 0) -> int:
+    if name not in header.fields:
         return 0
-    (count,) = _numbers(path, fields, name, whole_numbers, 1)
+    (count,) = header.whole_numbers(name, 1)
     if count < least:
-        raise InputError(f"{path}: {name} = {count}, expected at least {least} for {fields['encoding']} data")
+        raise header.refused(name, f"at least {least} for {header.fields['encoding']} data")
     return count
 
 
-def _grid(path: Path, fields: Fields, size_xyz: tuple[int, int, int], axes: Sequence[int]) -> Grid:
+def _grid(header: TextHeader, size_xyz: tuple[int, int, int], axes: Sequence[int]) -> Grid:
     for name in ("space units", "units"):
-        others = [unit for unit in re.findall(r'"([^"]*)"', fields.get(name, "")) if unit.lower() not in MILLIMETRES]
+        units = re.findall(r'"([^"]*)"', header.fields.get(name, ""))
+        others = [unit for unit in units if unit.lower() not in MILLIMETRES]
         if others:
-            raise InputError(f"{path}: {name} of {brief(others[0])!r}, expected mm: convert it")
-    is_in_space = "space" in fields or "space dimension" in fields
-    spacing, origin, directions = (_in_space if is_in_space else _along_axes)(path, fields, axes)
-    return grid_of_header(path, size_xyz, spacing, origin, directions)
+            raise InputError(f"{header.path}: {name} of {brief(others[0])!r}, expected mm: convert it")
+    is_in_space = "space" in header.fields or "space dimension" in header.fields
+    return grid_of_header(header.path, size_xyz, *(_in_space if is_in_space else _along_axes)(header, axes))
 
 
-def _in_space(path: Path, fields: Fields, axes: Sequence[int]) -> Axes:
+def _in_space(header: TextHeader, axes: Sequence[int]) -> Axes:
     """The spacing, the origin and the directions, as columns, of a volume with a vector for each of its axes."""
+    fields = header.fields
     if "space dimension" in fields and ("space" in fields or fields["space dimension"] != "3"):
-        raise InputError(
-            f"{path}: space dimension = {brief(fields['space dimension'])}, expected 3 and no space beside"
-        )
+        raise header.refused("space dimension", "3 and no space beside")
     if "spacings" in fields:
-        raise InputError(f"{path}: spacings and a space, expected space directions or spacings: take one out")
-    signs = (1, 1, 1)
-    if "space" in fields:
-        signs = LPS_SIGNS_OF_SPACE[_choice(path, fields, "space", LPS_SIGNS_OF_SPACE)]
-    vectors = _vectors(path, fields, "space directions", int(fields["dimension"]))
-    origin = _vectors(path, fields, "space origin", 1)[0] if "space origin" in fields else np.zeros(3)
-    directions = np.array([vectors[axis] for axis in axes])
+        raise InputError(f"{header.path}: spacings and a space, expected space directions or spacings: take one out")
+    to_lps = np.diag(header.choice("space", LPS_SIGNS_OF_SPACE) if "space" in fields else (1, 1, 1))
+    directions = _vectors(header, "space directions", int(fields["dimension"]))[list(axes)]
+    origin = _vectors(header, "space origin", 1)[0] if "space origin" in fields else np.zeros(3)
     spacing = np.linalg.norm(directions, axis=1)
-    check_spacing(spacing.tolist(), f"{path}: the length of space directions")
-    to_lps = np.diag(signs)
+    check_spacing(spacing.tolist(), f"{header.path}: the length of space directions")
     return spacing, to_lps @ origin, to_lps @ (directions / spacing[:, None]).T
 
 
-def _along_axes(path: Path, fields: Fields, axes: Sequence[int]) -> Axes:
+def _along_axes(header: TextHeader, axes: Sequence[int]) -> Axes:
     """The same of a volume that lies in no space but along its own axes."""
+    fields = header.fields
     if {"space directions", "space origin"} & fields.keys():
-        raise InputError(f"{path}: space directions or origin without a space, expected one such as LPS")
+        raise InputError(f"{header.path}: space directions or origin without a space, expected one such as LPS")
     rank = int(fields["dimension"])
-    spacings = _numbers(path, fields, "spacings", decimal_numbers, rank)
+    spacings = header.decimal_numbers("spacings", rank)
     spacing = np.array([spacings[axis] for axis in axes])
-    check_spacing(spacing.tolist(), f"{path}: spacings")
+    check_spacing(spacing.tolist(), f"{header.path}: spacings")
     origin = np.zeros(3)
     if "axis mins" in fields:
-        lowest = _numbers(path, fields, "axis mins", decimal_numbers, rank)
+        lowest = header.decimal_numbers("axis mins", rank)
         name = "centers" if "centers" in fields else "centerings"
-        centerings = _words(path, fields, name, rank) if name in fields else ["cell"] * rank
+        centerings = header.words(name, rank) if name in fields else ["cell"] * rank
         # The lowest position of a cell is its edge, of a node its centre.
         to_centre = [0 if centerings[axis].lower() == "node" else 0.5 for axis in axes]
         origin = np.array([lowest[axis] for axis in axes]) + to_centre * spacing
     return spacing, origin, np.eye(3)
 
 
-def _vectors(path: Path, fields: Fields, name: str, count: int) -> list[Float[np.ndarray, "3"]]:
+def _vectors(header: TextHeader, name: str, count: int) -> Float[np.ndarray, "n 3"]:
     """`(x,y,z)` for each axis; of an axis without a direction, `none`, nan."""
-    text = _value(path, fields, name)
-    try:
-        vectors = [
-            (math.nan,) * 3 if word == "none" else decimal_numbers(COMMA.split(word[1:-1].strip(string.whitespace)))
-            for word in VECTOR.findall(text)
-        ]
-    except ValueError:
-        vectors = []
-    if len(vectors) != count or any(len(each) != 3 for each in vectors) or words_of(VECTOR.sub("", text)):
-        raise InputError(f"{path}: {name} = {brief(text)}, expected {count} times (x,y,z)")
-    return [np.array(each) for each in vectors]
-
-
-def _choice(path: Path, fields: Fields, name: str, choices: Collection[str]) -> str:
-    value = _value(path, fields, name)
-    key = value.lower()
-    if key not in choices:
-        some = ", ".join(list(choices)[:6]) + (", ..." if len(choices) > 6 else "")
-        raise InputError(f"{path}: {name} = {brief(value)}, expected one of {some}: convert it")
-    return key
-
-
-def _words(path: Path, fields: Fields, name: str, count: int) -> list[str]:
-    words = words_of(_value(path, fields, name))
-    if len(words) != count:
-        raise InputError(f"{path}: {name} = {brief(fields[name])}, expected {count}, one an axis")
-    return words
-
-
-def _numbers(path: Path, fields: Fields, name: str, kind: NumbersOf[Number], count: int) -> tuple[Number, ...]:
-    try:
-        return kind(_words(path, fields, name, count))
-    except ValueError:
-        raise InputError(f"{path}: {name} = {brief(fields[name])}, expected {count} numbers") from None
-
-
-def _value(path: Path, fields: Fields, name: str) -> str:
-    if name not in fields:
-        raise InputError(f"{path}: no {name} in the header, expected it in a volume")
-    return fields[name]
+    text = header.text(name)
+    vectors = [
+        ["nan"] * 3 if word == "none" else COMMA.split(word[1:-1].strip(string.whitespace))
+        for word in VECTOR.findall(text)
+    ]
+    are_vectors = all(len(each) == 3 and all(map(DECIMAL_NUMBER.fullmatch, each)) for each in vectors)
+    if len(vectors) != count or not are_vectors or words_of(VECTOR.sub("", text)):
+        raise header.refused(name, f"{count} times (x,y,z)")
+    return np.array([[float(number) for number in each] for each in vectors])
