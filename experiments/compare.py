@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command, comparison
-from experiments.runs import focalmix as focalmix_run
+from experiments.runs import focalmix_job
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.metrics.froc import FrocResult, paired_cpm_difference, pooled_over_runs
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
@@ -47,7 +47,7 @@ def _run(path: str, seed: int, workdir: Path) -> FrocResult:
     command.require_config_of("experiments.focalmix", config)
     comparison.set_run(config, seed)
     with comparison.announced_run(path, seed, workdir) as folder:
-        return focalmix_run.run(config, folder)
+        return focalmix_job.run(config, folder)
 
 
 if __name__ == "__main__":

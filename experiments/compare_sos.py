@@ -17,15 +17,14 @@ from ml_collections import ConfigDict
 from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
 from experiments import command, comparison
-from experiments.runs import slides as slides_run
-from experiments.runs import sos as sos_run
+from experiments.runs import sos_slides, sos_training
 from experiments.runs.sos_config import SosConfig
 from experiments.runs.sos_evaluation import evaluate
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import settings_from
-from medssl_jax.metrics.sos_evaluation import Evaluation
+from medssl_jax.metrics.evaluated_method import EvaluatedMethod
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.workdir import only_run_in
 
@@ -41,7 +40,7 @@ def main(_: Sequence[str]) -> None:
     """Trains every method, evaluates all on the same slides, then makes the tables."""
     configs = _load_configs()
     workdir = writable_directory(FLAGS.workdir)
-    evaluations: dict[str, list[Evaluation]] = {config.method.name: [] for config in configs.values()}
+    evaluations: dict[str, list[EvaluatedMethod]] = {config.method.name: [] for config in configs.values()}
     for seed in FLAGS.seed:
         methods, source, split = _train_all(configs, seed, workdir)
         evaluated = evaluate(methods, source, split, progress_bar(f"evaluating, seed {seed}", "batches"))
@@ -53,12 +52,12 @@ def main(_: Sequence[str]) -> None:
         workdir,
         evaluations,
         CLASSES,
-        is_lks=slides_run.is_lks(data, source),
-        needs_high=slides_run.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
+        is_lks=sos_slides.is_lks(data, source),
+        needs_high=sos_slides.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
         markdown=True,
     )
     seeds = ", ".join(map(str, FLAGS.seed))
-    table = f"{slides_run.data_name(data, source)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
+    table = f"{sos_slides.data_name(data, source)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
     comparison.write_table(workdir, table)
 
 
@@ -98,15 +97,15 @@ def _check_comparable(configs: Mapping[str, ConfigDict]) -> None:
 
 def _train_all(
     configs: Mapping[str, ConfigDict], seed: int, workdir: Path
-) -> tuple[dict[str, sos_run.TrainedMethod], LksSource, slides_run.SlideSplit]:
-    trained: dict[str, sos_run.TrainedMethod] = {}
+) -> tuple[dict[str, sos_training.TrainedMethod], LksSource, sos_slides.SlideSplit]:
+    trained: dict[str, sos_training.TrainedMethod] = {}
     methods = {}
     for path, config in configs.items():
         comparison.set_run(config, seed)
-        training = sos_run.training_of(config)
+        training = sos_training.training_of(config)
         if training not in trained:
             with comparison.announced_run(path, seed, workdir) as folder, only_run_in(folder):
-                trained[training], source, split = sos_run.train_method(config, folder)
+                trained[training], source, split = sos_training.train_method(config, folder)
         methods[config.method.name] = trained[training].used_as(settings_from(SosConfig, config))
     return methods, source, split
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command
-from experiments.runs import focalmix as focalmix_run
+from experiments.runs import focalmix_job
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, marks and score.", required=True)
@@ -21,7 +21,7 @@ def main(_: Sequence[str]) -> None:
     """Prepares the data, trains, evaluates."""
     command.require_config_of("experiments.focalmix", _CONFIG.value)
     command.start_devices(deterministic=_DETERMINISTIC.value)
-    focalmix_run.run(_CONFIG.value, Path(_WORKDIR.value))
+    focalmix_job.run(_CONFIG.value, Path(_WORKDIR.value))
 
 
 if __name__ == "__main__":

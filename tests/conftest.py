@@ -117,7 +117,7 @@ def evaluation():
     from dataclasses import replace
 
     from medssl_jax.losses.confidence import switches
-    from medssl_jax.metrics.sos_evaluation import Evaluation, Probabilities
+    from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
     from medssl_jax.metrics.switching import MeanSeconds, switched_classes
 
     def make(name, *, rule="confidence", seed=0, c=0.9, sharpness=6.0, **changes):
@@ -138,7 +138,7 @@ def evaluation():
         )
         predicted = test.low.argmax(axis=1) if test.high is None else switched_classes(test.low, test.high, sent)
         high_part = float(rng.uniform(5, 9)) if sent.any() else float("nan")
-        made = Evaluation(
+        made = EvaluatedMethod(
             name=name,
             seed=seed,
             rule=rule,

@@ -19,7 +19,7 @@ from data_builders.lks import lks_files
 from medssl_jax.core.progress import Progress, progress_bar
 from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS, foreground_patches
 from medssl_jax.data.patch_store import PreparedSlide
-from medssl_jax.data.slide_stores import StoreJob, store_path, write_stores
+from medssl_jax.data.slide_stores import SlideToStore, store_path, write_stores
 from medssl_jax.imaging.slides import SlideLayout
 
 WORKERS = 2
@@ -101,8 +101,8 @@ class Lks(tfds.core.ShardBasedBuilder):
 
     def write_stores(self, slides: Sequence[lks_files.SlideFile]) -> None:
         """Writes the stores that are absent or stale; see `medssl_jax.data.slide_stores.write_stores`."""
-        jobs = [StoreJob(slide.path, self.store_path(slide), self.layout) for slide in slides]
-        write_stores(jobs, workers=self._workers, progress=self._progress)
+        stored = [SlideToStore(slide.path, self.store_path(slide), self.layout) for slide in slides]
+        write_stores(stored, workers=self._workers, progress=self._progress)
 
     def store_path(self, slide: lks_files.SlideFile) -> Path:
         """The path of the file with a slide's patches."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_builders.lks.lks_files import CLASSES, TIFF_SUFFIXES
-from experiments.runs.sos import TrainedMethod, load_method
+from experiments.runs.sos_training import TrainedMethod, load_method
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import file_name, printable
 from medssl_jax.core.progress import Progress, silent

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from experiments.runs.focalmix import LoadedDetector, load_detector
+from experiments.runs.focalmix_job import LoadedDetector, load_detector
 from medssl_jax.core.names import file_name, printable
 from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.data.crop_cache import masked_hu

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from experiments.runs import focalmix, sos, sos_job
+from experiments.runs import focalmix_job, sos_job, sos_training
 from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
@@ -42,16 +42,16 @@ class Job(NamedTuple):
 
 _FOCALMIX = Job(
     kind=FocalMixConfig,
-    run=focalmix.run,
-    sharding=focalmix.sharding_of,
-    fresh_state=focalmix.fresh_state,
+    run=focalmix_job.run,
+    sharding=focalmix_job.sharding_of,
+    fresh_state=focalmix_job.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json", "submission.csv", "froc.json"), Path.read_bytes),
 )
 _SOS = Job(
     kind=SosConfig,
     run=sos_job.run,
-    sharding=sos.sharding_of,
-    fresh_state=sos.fresh_state,
+    sharding=sos_training.sharding_of,
+    fresh_state=sos_training.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json"), Path.read_bytes) | {"results.json": sos_job.slides_in},
 )
 JOBS = {job.command: job for job in (_FOCALMIX, _SOS)}

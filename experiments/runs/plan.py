@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import ml_collections
 
-from experiments.runs.focalmix import abstract_training
 from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix_job import abstract_training
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.models.layers import compiled_for

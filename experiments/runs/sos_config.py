@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from data_builders.lks.lks_files import CLASSES
-from experiments.runs.slides import SlideDataSettings, SlideSplitSettings
+from experiments.runs.sos_slides import SlideDataSettings, SlideSplitSettings
 from medssl_jax.core.settings import whole, within
 from medssl_jax.data.slide_batches import SlideBatchSettings
 from medssl_jax.inference.selective import SelectiveSettings, check_networks

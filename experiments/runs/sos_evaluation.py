@@ -15,12 +15,12 @@ from jaxtyping import Bool, Float
 
 from data_builders.lks import lks_files
 from data_builders.slide_source import LksSource
-from experiments.runs.slides import SlideSplit
-from experiments.runs.sos import TrainedMethod
+from experiments.runs.sos_slides import SlideSplit
+from experiments.runs.sos_training import TrainedMethod
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.imaging.slides import Slide, open_slide
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
-from medssl_jax.metrics.sos_evaluation import Evaluation, Probabilities
+from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.switching import MeanSeconds, mean_seconds
 
 OpenSlide = Callable[[], Slide]
@@ -28,7 +28,7 @@ OpenSlide = Callable[[], Slide]
 
 def evaluate(
     methods: Mapping[str, TrainedMethod], source: LksSource, split: SlideSplit, progress: Progress = silent
-) -> dict[str, Evaluation]:
+) -> dict[str, EvaluatedMethod]:
     """Every method on the test slides of `source`; `progress` wraps each of the passes over slides.
 
     Raises `InputError`, which names the file, at the first slide that cannot be read: every method is asked for all.
@@ -41,7 +41,7 @@ def evaluate(
     test = both_networks(methods, source, split.test, progress)
     validation = both_networks(methods, source, split.validation, progress)
     return {
-        name: Evaluation(
+        name: EvaluatedMethod(
             name=name,
             seed=method.settings.seed,
             rule=method.settings.inference.rule,

@@ -6,9 +6,9 @@ from pathlib import Path
 import ml_collections
 
 from data_builders.lks.lks_files import CLASSES
-from experiments.runs.slides import data_name, is_lks, needs_high_resolution
-from experiments.runs.sos import train_method
 from experiments.runs.sos_evaluation import evaluate
+from experiments.runs.sos_slides import data_name, is_lks, needs_high_resolution
+from experiments.runs.sos_training import train_method
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.parallel import hosts

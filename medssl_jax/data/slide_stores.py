@@ -24,7 +24,7 @@ ABANDONED_SECONDS = 3600
 
 
 @dataclasses.dataclass(frozen=True)
-class StoreJob:
+class SlideToStore:
     """A slide as it was downloaded and where its store goes."""
 
     source: Path
@@ -37,21 +37,21 @@ def store_path(directory: Path, split: str, name: str) -> Path:
     return directory / "slides" / split / f"{file_name(name)}{SUFFIX}"
 
 
-def write_stores(jobs: Sequence[StoreJob], *, workers: int = 1, progress: Progress = silent) -> None:
+def write_stores(slides: Sequence[SlideToStore], *, workers: int = 1, progress: Progress = silent) -> None:
     """Brings every store up to date, by `workers` processes; `progress` wraps the slides that there is work for.
 
     Raises:
       InputError: slides cannot be read: one line for all, after the others are finished; or the disk is full, at once.
     """
-    for folder in {job.store.parent for job in jobs}:
+    for folder in {slide.store.parent for slide in slides}:
         writable_directory(folder)
         _remove_abandoned(folder)
-    waiting = [job for job in jobs if not _is_current(job)]
+    waiting = [slide for slide in slides if not _is_current(slide)]
     results = results_as_completed(_write, waiting, workers=workers)
     failures = [failure for failure in progress(results, total=len(waiting)) if failure] if waiting else []
     if failures:
         raise InputError(
-            f"{len(failures)} of {len(jobs)} slides cannot be prepared, the others are finished and kept; mend these "
+            f"{len(failures)} of {len(slides)} slides cannot be prepared, the others are finished and kept; mend these "
             f"or take them and their labels away, then start again: {' | '.join(sorted(failures))}"
         )
 
@@ -75,22 +75,22 @@ def describe_source(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_current(job: StoreJob) -> bool:
+def _is_current(slide: SlideToStore) -> bool:
     # A slide or store that cannot be read is for the worker to report or to replace.
-    if not job.store.is_file():
+    if not slide.store.is_file():
         return False
     try:
-        with PreparedSlide(job.store) as prepared:
-            return prepared.layout == job.layout and prepared.source == describe_source(job.source)
+        with PreparedSlide(slide.store) as prepared:
+            return prepared.layout == slide.layout and prepared.source == describe_source(slide.source)
     except InputError:
         return False
 
 
-def _write(job: StoreJob) -> str | None:
+def _write(slide: SlideToStore) -> str | None:
     """Writes a store; the reason why its slide cannot be read is returned, so that the other slides go on."""
     try:
-        with open_slide(job.source, job.layout) as slide:
-            write_patch_store(job.store, slide, source=describe_source(job.source))
+        with open_slide(slide.source, slide.layout) as opened:
+            write_patch_store(slide.store, opened, source=describe_source(slide.source))
     except StoreError:
         raise
     except InputError as error:

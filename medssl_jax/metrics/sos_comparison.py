@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from medssl_jax.metrics.classification import Estimate, paired_accuracy_difference
-from medssl_jax.metrics.sos_evaluation import Evaluation, Probabilities
+from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.sos_methods import CASCADE, IMAGE_LEVEL, MULTI_SCALE, SOS
 from medssl_jax.metrics.switching import (
     MeanSeconds,
@@ -21,7 +21,7 @@ from medssl_jax.metrics.switching import (
     switched_classes,
 )
 
-Runs = Mapping[str, Sequence[Evaluation]]  # of each method, one a seed, over the same slides and seeds
+Runs = Mapping[str, Sequence[EvaluatedMethod]]  # of each method, one a seed, over the same slides and seeds
 
 
 class Difference(NamedTuple):
@@ -52,19 +52,19 @@ def has_raw_seconds(runs: Runs) -> bool:
     return all(each.raw_seconds is not None for evaluations in runs.values() for each in evaluations)
 
 
-def seconds_of(evaluation: Evaluation, *, raw: bool) -> MeanSeconds:
+def seconds_of(evaluation: EvaluatedMethod, *, raw: bool) -> MeanSeconds:
     """The mean seconds on slides as downloaded where `raw`, else on prepared ones."""
     seconds = evaluation.raw_seconds if raw else evaluation.prepared_seconds
     assert seconds is not None, "ask has_raw_seconds first"
     return seconds
 
 
-def mean_seconds_of(evaluations: Sequence[Evaluation], *, raw: bool) -> MeanSeconds:
+def mean_seconds_of(evaluations: Sequence[EvaluatedMethod], *, raw: bool) -> MeanSeconds:
     """The mean of `seconds_of` over seeds."""
     return mean_over_runs([seconds_of(each, raw=raw) for each in evaluations], [each.low_share for each in evaluations])
 
 
-def mean_low_share(evaluations: Sequence[Evaluation]) -> float:
+def mean_low_share(evaluations: Sequence[EvaluatedMethod]) -> float:
     """The mean LP over seeds."""
     return float(np.mean([each.low_share for each in evaluations]))
 
@@ -76,7 +76,7 @@ def curve_on(slides: Probabilities, seconds: MeanSeconds) -> SwitchCurve | None:
     return switch_curve(*slides.both(), slides.label, seconds)
 
 
-def choice_of_c(evaluation: Evaluation) -> ChoiceOfC | None:
+def choice_of_c(evaluation: EvaluatedMethod) -> ChoiceOfC | None:
     """The choice by validation; None for a method without c, and where there is no validation slide."""
     if not evaluation.has_c:
         return None
@@ -98,7 +98,7 @@ def choice_of_c(evaluation: Evaluation) -> ChoiceOfC | None:
     )
 
 
-def scores_of_switch(evaluations: Sequence[Evaluation], needs_high: Bool[np.ndarray, " slides"]) -> SwitchScores:
+def scores_of_switch(evaluations: Sequence[EvaluatedMethod], needs_high: Bool[np.ndarray, " slides"]) -> SwitchScores:
     """Precision and recall of the switch, its decisions of all seeds counted together."""
     sent = np.concatenate([each.sent for each in evaluations])
     return switch_scores(sent, np.tile(needs_high, len(evaluations)))
@@ -123,5 +123,5 @@ def accuracy_differences(runs: Runs) -> tuple[Difference, ...]:
     return tuple(found)
 
 
-def _right_if_sent(evaluation: Evaluation, sent: Bool[np.ndarray, " slides"]) -> Bool[np.ndarray, " slides"]:
+def _right_if_sent(evaluation: EvaluatedMethod, sent: Bool[np.ndarray, " slides"]) -> Bool[np.ndarray, " slides"]:
     return switched_classes(*evaluation.test.both(), sent) == evaluation.test.label

@@ -12,18 +12,18 @@ import tifffile
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.data.patch_store import PreparedSlide, StoreError
-from medssl_jax.data.slide_stores import StoreJob, describe_source, store_path, write_stores
+from medssl_jax.data.slide_stores import SlideToStore, describe_source, store_path, write_stores
 from medssl_jax.imaging.slides import SlideLayout
 
 LAYOUT = SlideLayout(grid=4, patch_side=16, shrink=4)
 
 
 @pytest.fixture
-def jobs(tmp_path):
+def slides(tmp_path):
     rng = np.random.default_rng(0)
     for name in "abcd":
         tifffile.imwrite(tmp_path / f"{name}.tif", rng.integers(0, 256, (70, 66), np.uint8))
-    return [StoreJob(tmp_path / f"{name}.tif", store_path(tmp_path, "train", name), LAYOUT) for name in "abcd"]
+    return [SlideToStore(tmp_path / f"{name}.tif", store_path(tmp_path, "train", name), LAYOUT) for name in "abcd"]
 
 
 @pytest.mark.parametrize("name", ["a" * 251, "../../../evil", "..", "/etc/x", "L\udcf6sche", ".lock", "a\nb"])
@@ -31,7 +31,7 @@ def test_no_name_leads_out_of_the_folder_or_is_too_long(tmp_path, name):
     path = store_path(tmp_path, "train", name)
     assert path.parent == tmp_path / "slides" / "train"
     tifffile.imwrite(tmp_path / "slide.tif", np.zeros((70, 66), np.uint8))
-    write_stores([StoreJob(tmp_path / "slide.tif", path, LAYOUT)])
+    write_stores([SlideToStore(tmp_path / "slide.tif", path, LAYOUT)])
     assert os.listdir(path.parent) == [path.name]
     assert os.path.realpath(path) == str(path)
 
@@ -42,62 +42,62 @@ def test_upper_and_lower_case_are_two_stores_on_any_disk(tmp_path):
     assert other.endswith("neg_1.array_record")
 
 
-def dates(jobs):
-    return [job.store.stat().st_mtime_ns for job in jobs]
+def dates(slides):
+    return [slide.store.stat().st_mtime_ns for slide in slides]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_slide_gets_its_store(jobs, workers):
+def test_every_slide_gets_its_store(slides, workers):
     counted = []
-    write_stores(jobs, workers=workers, progress=lambda items, total: counted.append(total) or items)
+    write_stores(slides, workers=workers, progress=lambda items, total: counted.append(total) or items)
     assert counted == [4]
-    for job in jobs:
-        with PreparedSlide(job.store) as slide:
-            np.testing.assert_array_equal(next(slide.patches([5])), tifffile.imread(job.source)[19:35, 17:33])
+    for slide in slides:
+        with PreparedSlide(slide.store) as stored:
+            np.testing.assert_array_equal(next(stored.patches([5])), tifffile.imread(slide.source)[19:35, 17:33])
 
 
-def test_a_bad_slide_is_told_of_at_the_end_and_stops_nothing(jobs):
-    jobs[0].source.write_bytes(jobs[0].source.read_bytes()[:2000])
-    tifffile.imwrite(jobs[2].source, np.zeros((63, 64), np.uint8))
+def test_a_bad_slide_is_told_of_at_the_end_and_stops_nothing(slides):
+    slides[0].source.write_bytes(slides[0].source.read_bytes()[:2000])
+    tifffile.imwrite(slides[2].source, np.zeros((63, 64), np.uint8))
     with pytest.raises(InputError, match=r"2 of 4 slides cannot be prepared.*a\.tif.*\|.*c\.tif.*64 x 63") as caught:
-        write_stores(jobs)
+        write_stores(slides)
     assert "\n" not in str(caught.value)
-    assert [job.store.exists() for job in jobs] == [False, True, False, True]
+    assert [slide.store.exists() for slide in slides] == [False, True, False, True]
 
 
-def test_a_mended_slide_is_all_the_next_call_does(jobs):
-    good = jobs[0].source.read_bytes()
-    jobs[0].source.write_bytes(b"")
+def test_a_mended_slide_is_all_the_next_call_does(slides):
+    good = slides[0].source.read_bytes()
+    slides[0].source.write_bytes(b"")
     with pytest.raises(InputError, match="1 of 4 slides"):
-        write_stores(jobs)
-    before = dates(jobs[1:])
-    jobs[0].source.write_bytes(good)
-    write_stores(jobs)
-    assert jobs[0].store.exists()
-    assert dates(jobs[1:]) == before
+        write_stores(slides)
+    before = dates(slides[1:])
+    slides[0].source.write_bytes(good)
+    write_stores(slides)
+    assert slides[0].store.exists()
+    assert dates(slides[1:]) == before
 
 
 @pytest.mark.parametrize("change", ["pixels", "layout", "damaged store"])
-def test_a_stale_store_is_written_anew(jobs, change):
-    write_stores(jobs)
-    before = dates(jobs)
+def test_a_stale_store_is_written_anew(slides, change):
+    write_stores(slides)
+    before = dates(slides)
     if change == "pixels":
-        tifffile.imwrite(jobs[1].source, 255 - tifffile.imread(jobs[1].source))
+        tifffile.imwrite(slides[1].source, 255 - tifffile.imread(slides[1].source))
     elif change == "layout":
-        jobs[1] = StoreJob(jobs[1].source, jobs[1].store, SlideLayout(grid=2, patch_side=16, shrink=4))
+        slides[1] = SlideToStore(slides[1].source, slides[1].store, SlideLayout(grid=2, patch_side=16, shrink=4))
     else:
-        jobs[1].store.write_bytes(jobs[1].store.read_bytes()[:-1000])
-    write_stores(jobs)
-    assert [after != date for after, date in zip(dates(jobs), before, strict=True)] == [False, True, False, False]
-    with PreparedSlide(jobs[1].store) as slide:
+        slides[1].store.write_bytes(slides[1].store.read_bytes()[:-1000])
+    write_stores(slides)
+    assert [after != date for after, date in zip(dates(slides), before, strict=True)] == [False, True, False, False]
+    with PreparedSlide(slides[1].store) as slide:
         grid, crop = slide.layout.grid, (70 - slide.layout.side) // 2
         np.testing.assert_array_equal(
             next(slide.patches([0])),
-            tifffile.imread(jobs[1].source)[crop : crop + 16, (66 - 16 * grid) // 2 :][:, :16],
+            tifffile.imread(slides[1].source)[crop : crop + 16, (66 - 16 * grid) // 2 :][:, :16],
         )
 
 
-def test_a_full_disk_stops_at_once(jobs, monkeypatch):
+def test_a_full_disk_stops_at_once(slides, monkeypatch):
     asked = []
 
     def full(path, slide, source):
@@ -106,18 +106,18 @@ def test_a_full_disk_stops_at_once(jobs, monkeypatch):
 
     monkeypatch.setattr("medssl_jax.data.slide_stores.write_patch_store", full)
     with pytest.raises(StoreError):
-        write_stores(jobs)
+        write_stores(slides)
     assert len(asked) == 1
 
 
-def test_what_killed_writers_left_is_cleared_away(jobs):
-    folder = jobs[0].store.parent
+def test_what_killed_writers_left_is_cleared_away(slides):
+    folder = slides[0].store.parent
     folder.mkdir(parents=True)
     for name, age in ((".1-ab.a.array_record", 7200), (".2-cd.b.array_record", 0)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age,) * 2)
     (folder / ".3-ef.c.array_record").symlink_to("gone")  # as if it went while this run looked
-    write_stores(jobs)
+    write_stores(slides)
     assert not (folder / ".1-ab.a.array_record").exists()
     assert (folder / ".2-cd.b.array_record").exists()  # its writer may be at work
 
@@ -125,28 +125,28 @@ def test_what_killed_writers_left_is_cleared_away(jobs):
 BUILD = """
 import sys
 from pathlib import Path
-from medssl_jax.data.slide_stores import StoreJob, store_path, write_stores
+from medssl_jax.data.slide_stores import SlideToStore, store_path, write_stores
 from medssl_jax.imaging.slides import SlideLayout
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     paths, layout = sorted(folder.glob("*.tif")), SlideLayout(4, 16, 4)
-    write_stores([StoreJob(path, store_path(folder, "train", path.stem), layout) for path in paths], workers=2)
+    write_stores([SlideToStore(path, store_path(folder, "train", path.stem), layout) for path in paths], workers=2)
 """
 
 
-def test_a_killed_build_leaves_whole_stores_and_the_next_does_the_rest(jobs, tmp_path):
+def test_a_killed_build_leaves_whole_stores_and_the_next_does_the_rest(slides, tmp_path):
     command = [sys.executable, tmp_path / "build.py", tmp_path]
     (tmp_path / "build.py").write_text(BUILD)
-    slow = jobs[1]
+    slow = slides[1]
     pixels = slow.source.read_bytes()
     slow.source.unlink()
     os.mkfifo(slow.source)  # whoever opens it waits for a writer that never comes
-    finished = [job for job in jobs if job is not slow]
+    finished = [slide for slide in slides if slide is not slow]
     with subprocess.Popen(command) as build:
         try:
             deadline = time.monotonic() + 60
-            while not all(job.store.exists() for job in finished):
+            while not all(slide.store.exists() for slide in finished):
                 assert build.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -157,16 +157,16 @@ def test_a_killed_build_leaves_whole_stores_and_the_next_does_the_rest(jobs, tmp
     slow.source.write_bytes(pixels)
     subprocess.run(command, check=True)
     assert dates(finished) == before
-    for job in jobs:
-        with PreparedSlide(job.store) as slide:
-            np.testing.assert_array_equal(next(slide.patches([5])), tifffile.imread(job.source)[19:35, 17:33])
+    for slide in slides:
+        with PreparedSlide(slide.store) as stored:
+            np.testing.assert_array_equal(next(stored.patches([5])), tifffile.imread(slide.source)[19:35, 17:33])
 
 
 class TestDescribeSource:
-    def test_does_not_depend_on_the_place(self, jobs, tmp_path):
-        shutil.copy(jobs[0].source, tmp_path / "elsewhere.tif")
-        assert describe_source(tmp_path / "elsewhere.tif") == describe_source(jobs[0].source)
-        assert len({describe_source(job.source) for job in jobs}) == 4
+    def test_does_not_depend_on_the_place(self, slides, tmp_path):
+        shutil.copy(slides[0].source, tmp_path / "elsewhere.tif")
+        assert describe_source(tmp_path / "elsewhere.tif") == describe_source(slides[0].source)
+        assert len({describe_source(slide.source) for slide in slides}) == 4
 
     def test_notices_a_change_at_either_end_of_a_large_file(self, tmp_path):
         path = tmp_path / "large.tif"

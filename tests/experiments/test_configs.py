@@ -3,9 +3,9 @@
 import pytest
 
 from experiments import command
-from experiments.runs import slides as slides_run
-from experiments.runs.focalmix import split_of
+from experiments.runs import sos_slides
 from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix_job import split_of
 from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.scan_metadata import ScanMetadata
@@ -72,7 +72,7 @@ def test_the_methods_are_those_of_the_paper_and_the_cascade(size):
 def test_phantom_methods_see_the_same_slides_of_every_class():
     first, *others = (config.data for name, config in SOS.items() if name.startswith("phantom"))
     assert all(other == first for other in others)
-    slides = plan_slides(slides_run.phantom_of(settings_from(slides_run.SlideDataSettings, first)))
+    slides = plan_slides(sos_slides.phantom_of(settings_from(sos_slides.SlideDataSettings, first)))
     labels = [slide.label for slide in slides if slide.split == "train"]
     _, validation = draw_stratified([sorted(set(labels)).index(label) for label in labels], 0.15, 0)
     assert len({labels[position] for position in validation}) == 4

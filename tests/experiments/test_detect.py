@@ -10,8 +10,8 @@ import pytest
 
 from experiments.configs import phantom
 from experiments.runs import detect
-from experiments.runs.focalmix import fresh_state, load_detector
 from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix_job import fresh_state, load_detector
 from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.submission import read_submission

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from medssl_jax.metrics.evaluated_method import Probabilities
 from medssl_jax.metrics.sos_comparison import (
     accuracy_differences,
     choice_of_c,
@@ -13,7 +14,6 @@ from medssl_jax.metrics.sos_comparison import (
     mean_seconds_of,
     scores_of_switch,
 )
-from medssl_jax.metrics.sos_evaluation import Probabilities
 from medssl_jax.metrics.switching import MeanSeconds
 
 

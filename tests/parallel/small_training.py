@@ -58,7 +58,7 @@ def train(folder, config, devices):
     import jax
     import optax
 
-    from experiments.runs import focalmix as run
+    from experiments.runs import focalmix_job
     from experiments.runs.focalmix_config import FocalMixConfig
     from medssl_jax.core.settings import settings_from
     from medssl_jax.data.pipeline import patch_batches
@@ -67,7 +67,7 @@ def train(folder, config, devices):
     from medssl_jax.train.tensor_hashes import join_rows, row_hashes
 
     settings = settings_from(FocalMixConfig, config)
-    sharding = run.sharding_of(settings, devices)
+    sharding = focalmix_job.sharding_of(settings, devices)
     batches = patch_batches(
         Scans(),
         [str(uid) for uid in range(10)],
@@ -76,7 +76,7 @@ def train(folder, config, devices):
         seed=settings.seed,
         host_rows=sharding.host_rows,
     )
-    detector = run.detector_of(settings)
+    detector = focalmix_job.detector_of(settings)
     optimiser = optax.sgd(1.0)  # a step is the gradient
     step = sharding.jit_step(
         functools.partial(
@@ -88,7 +88,7 @@ def train(folder, config, devices):
             sharding=sharding,
         )
     )
-    first = run.fresh_state(settings).params
+    first = focalmix_job.fresh_state(settings).params
     state = sharding.replicate(TrainState.create(first, optimiser, keep_ema=False))
     before = jax.tree.map(np.asarray, sharding.host_local(state.params))
     # Compiled for these places: handed a state or a batch that lies elsewhere, it refuses.

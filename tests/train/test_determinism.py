@@ -12,8 +12,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from experiments.configs import phantom, phantom_rdms, phantom_sos
-from experiments.runs import focalmix as focalmix_run
-from experiments.runs import sos as sos_run
+from experiments.runs import focalmix_job, sos_training
 from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
 from medssl_jax.core.errors import InputError
@@ -107,7 +106,7 @@ def test_the_search_finds_what_it_is_for():
 def test_the_focalmix_step_needs_nothing_of_that_kind():
     config = phantom.get_config()
     settings = settings_from(FocalMixConfig, config)
-    _, step, state, batch = focalmix_run.abstract_training(settings, jax.devices()[:1])
+    _, step, state, batch = focalmix_job.abstract_training(settings, jax.devices()[:1])
     assert without_fixed_order(step, state, batch) == set()
 
 
@@ -117,7 +116,7 @@ def test_the_sos_step_needs_nothing_of_that_kind(config):
     step = functools.partial(
         sos_step,
         networks=settings.networks(UNIT_INTENSITIES),
-        optimiser=sos_run.optimiser_of(settings),
+        optimiser=sos_training.optimiser_of(settings),
         settings=settings.step_settings,
     )
     side, patch_side = settings.data.layout.low_side, settings.data.patch_side
@@ -127,5 +126,5 @@ def test_the_sos_step_needs_nothing_of_that_kind(config):
         "patches": jax.ShapeDtypeStruct((2, 20, patch_side, patch_side), jnp.uint8),
         "mask": jax.ShapeDtypeStruct((2, 20), bool),
     }
-    state = jax.eval_shape(functools.partial(sos_run.fresh_state, settings))
+    state = jax.eval_shape(functools.partial(sos_training.fresh_state, settings))
     assert without_fixed_order(step, state, batch) == set()

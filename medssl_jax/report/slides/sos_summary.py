@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.metrics.classification import accuracy_of_counts
+from medssl_jax.metrics.evaluated_method import EvaluatedMethod
 from medssl_jax.metrics.sos_comparison import (
     Difference,
     Runs,
@@ -23,7 +24,6 @@ from medssl_jax.metrics.sos_comparison import (
     scores_of_switch,
     seconds_of,
 )
-from medssl_jax.metrics.sos_evaluation import Evaluation
 from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.slides.sos_figures import (
@@ -81,7 +81,7 @@ def write_summary(
     return "\n\n".join([tables, *_timings(runs, markdown=markdown), *lines])
 
 
-def method_result(evaluations: Sequence[Evaluation], *, raw: bool) -> MethodResult:
+def method_result(evaluations: Sequence[EvaluatedMethod], *, raw: bool) -> MethodResult:
     """One method's line in the tables: the mean over its seeds, of memory the most; times on slides `raw` or prepared.
 
     RS and parameters are the same with every seed.
@@ -176,7 +176,7 @@ def _seeds(runs: Runs, needs_high: Truth) -> list[dict[str, Any]]:
     return found
 
 
-def _one_run(each: Evaluation, needs_high: Truth) -> dict[str, Any]:
+def _one_run(each: EvaluatedMethod, needs_high: Truth) -> dict[str, Any]:
     scores = scores_of_switch([each], needs_high) if each.has_switch and needs_high is not None else None
     choice = choice_of_c(each)
     return {
@@ -190,7 +190,7 @@ def _one_run(each: Evaluation, needs_high: Truth) -> dict[str, Any]:
     }
 
 
-def _seconds(seconds: MeanSeconds | None, each: Evaluation) -> dict[str, Any] | None:
+def _seconds(seconds: MeanSeconds | None, each: EvaluatedMethod) -> dict[str, Any] | None:
     """The HRN's part is the mean of the slides that were sent, null where none was."""
     if seconds is None:
         return None

@@ -11,8 +11,7 @@ import tifffile
 from PIL import Image
 
 from experiments.configs import sos
-from experiments.runs import classify
-from experiments.runs import sos as sos_run
+from experiments.runs import classify, sos_training
 from experiments.runs.classify import classify_files, find_slide_files
 from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
 from medssl_jax.core.csv_files import read_table
@@ -58,9 +57,9 @@ def runs(monkeypatch):
 
     def load(checkpoint):
         settings = small_config(checkpoint.name)
-        slides = sos_run.TrainingSlides(UNIT_INTENSITIES, TRAINING)
+        slides = sos_training.TrainingSlides(UNIT_INTENSITIES, TRAINING)
         params = params_of(settings.method.use_policy)
-        return sos_run.TrainedMethod(sos.get_config().to_dict(), settings, 7, params, slides)
+        return sos_training.TrainedMethod(sos.get_config().to_dict(), settings, 7, params, slides)
 
     monkeypatch.setattr(classify, "load_method", load)
 

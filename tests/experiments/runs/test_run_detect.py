@@ -10,7 +10,7 @@ import pytest
 
 from experiments.runs import detect
 from experiments.runs.detect import detect_in_file, find_nodules
-from experiments.runs.focalmix import LoadedDetector
+from experiments.runs.focalmix_job import LoadedDetector
 from medssl_jax.core.errors import InputError
 from medssl_jax.data import preparation
 from medssl_jax.data.crop_cache import OUTSIDE_HU

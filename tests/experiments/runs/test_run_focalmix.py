@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from experiments.runs import focalmix as focalmix_run
+from experiments.runs import focalmix_job
 from experiments.runs.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.crop_cache import build_crop_cache
@@ -75,9 +75,9 @@ def config_with(**changes):
 
 
 def cpm(config, cache, split, workdir):
-    state = focalmix_run.train_focalmix(config, cache, split, workdir)
-    detector = focalmix_run.scan_detector(settings_from(FocalMixConfig, config))
-    marks = focalmix_run.find_marks(detector, state.params_to_evaluate, cache, split.test)
+    state = focalmix_job.train_focalmix(config, cache, split, workdir)
+    detector = focalmix_job.scan_detector(settings_from(FocalMixConfig, config))
+    marks = focalmix_job.find_marks(detector, state.params_to_evaluate, cache, split.test)
     uids, centres, diameters = [], [], []
     for uid in split.test:
         scan = cache.scan(uid)

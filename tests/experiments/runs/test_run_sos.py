@@ -12,10 +12,9 @@ import tifffile
 from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
 from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
-from experiments.runs import slides as slides_run
-from experiments.runs import sos as sos_run
+from experiments.runs import sos_slides, sos_training
 from experiments.runs.classify import classify_files
-from experiments.runs.focalmix import load_detector
+from experiments.runs.focalmix_job import load_detector
 from experiments.runs.sos_config import SosConfig
 from experiments.runs.sos_evaluation import evaluate
 from medssl_jax.core.errors import InputError
@@ -63,7 +62,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(folder):
     """SOS with c so high that the HRN is asked now and then."""
-    return sos_run.train_method(small_config(folder, **{"inference.c": 0.3}), folder / "run")
+    return sos_training.train_method(small_config(folder, **{"inference.c": 0.3}), folder / "run")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +107,7 @@ def test_a_run_knows_how_its_training_slides_look(trained, folder):
     )
     for name, (mean, deviation) in expected.items():
         assert getattr(method.training_slides.appearance, name) == pytest.approx((mean, deviation))
-    assert sos_run.load_method(folder / "run").training_slides == method.training_slides
+    assert sos_training.load_method(folder / "run").training_slides == method.training_slides
 
 
 def test_intensities_of_the_config_come_first_and_what_was_measured_stays_out_of_it(trained, folder):
@@ -144,15 +143,15 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(trained, folder, monkey
     with monkeypatch.context() as patched:
         patched.setattr(MetricsWriter, "__call__", write_until_stopped)
         with pytest.raises(KeyboardInterrupt):
-            sos_run.train_method(config, folder / "stopped")
-    again, _, _ = sos_run.train_method(config, folder / "stopped")
+            sos_training.train_method(config, folder / "stopped")
+    again, _, _ = sos_training.train_method(config, folder / "stopped")
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(again.params), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_loaded_method_is_the_trained_one(trained, folder):
     method, _, _ = trained
-    loaded = sos_run.load_method(folder / "run")
+    loaded = sos_training.load_method(folder / "run")
     assert loaded.config == json.loads(json.dumps(method.config))
     assert loaded.settings == method.settings
     assert loaded.step == STEPS
@@ -194,13 +193,13 @@ def test_the_summary_says_what_was_measured(evaluations, folder):
 def test_prepared_slides_cut_otherwise_are_refused(folder, trained):
     data = settings_from(SosConfig, small_config(folder, **{"data.manual_dir": str(folder / "gone")})).data
     data = dataclasses.replace(data, phantom=None)
-    assert len(slides_run.open_slides(data)) == 24
+    assert len(sos_slides.open_slides(data)) == 24
     with pytest.raises(
         InputError, match=r"background_threshold = 8\.0, config field data\.background_threshold is 3\.0"
     ):
-        slides_run.open_slides(dataclasses.replace(data, background_threshold=3.0))
+        sos_slides.open_slides(dataclasses.replace(data, background_threshold=3.0))
     with pytest.raises(InputError, match=r"prepared with grid = 4, config field data\.grid is 2"):
-        slides_run.open_slides(dataclasses.replace(data, grid=2, patch_side=128))
+        sos_slides.open_slides(dataclasses.replace(data, grid=2, patch_side=128))
 
 
 def test_too_few_slides_to_validate_on_are_refused(trained, folder):
@@ -208,7 +207,7 @@ def test_too_few_slides_to_validate_on_are_refused(trained, folder):
     one_of_each_class.splits, one_of_each_class.labels = ("train",) * 4 + ("test",), (0, 1, 2, 3, 0)
     settings = settings_from(SosConfig, small_config(folder))
     with pytest.raises(InputError, match="no slide to validate on"):
-        slides_run.split_of(settings.data, settings.split, one_of_each_class)
+        sos_slides.split_of(settings.data, settings.split, one_of_each_class)
 
 
 def test_the_switch_is_where_training_put_it_unless_it_is_moved():
@@ -223,12 +222,12 @@ def test_truth_is_known_of_phantoms_only(folder, trained):
     _, source, split = trained
     data = settings_from(SosConfig, small_config(folder)).data
     names = [source.names[index] for index in split.test]
-    assert slides_run.needs_high_resolution(data, names).dtype == bool
-    assert slides_run.needs_high_resolution(settings_from(SosConfig, lks_sos.get_config()).data, names) is None
+    assert sos_slides.needs_high_resolution(data, names).dtype == bool
+    assert sos_slides.needs_high_resolution(settings_from(SosConfig, lks_sos.get_config()).data, names) is None
 
 
 def test_configs_that_differ_only_in_inference_share_a_training():
-    training = sos_run.training_of
+    training = sos_training.training_of
     assert training(lks_cascade.get_config()) == training(lks_multiscale.get_config())
     assert training(lks_sos.get_config()) != training(lks_multiscale.get_config())
 
@@ -244,7 +243,7 @@ def test_a_run_of_another_method_is_refused(folder, trained, tmp_path):
     with pytest.raises(InputError, match=r"another method, expected the --workdir of experiments\.focalmix"):
         load_detector(folder / "run")
     with pytest.raises(InputError, match="no such folder"):
-        sos_run.load_method(tmp_path / "absent")
+        sos_training.load_method(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(
@@ -271,7 +270,7 @@ def test_settings_that_cannot_work_are_refused_at_once(tmp_path, changes, messag
     config = small_config(tmp_path)
     config.update_from_flattened_dict(changes)
     with pytest.raises(InputError, match=message):
-        sos_run.train_method(config, tmp_path / "run")
+        sos_training.train_method(config, tmp_path / "run")
     assert not (tmp_path / "LKS").exists()
 
 
@@ -288,10 +287,10 @@ def test_lks_is_known_by_the_slides_of_its_classes():
 
     def known(splits, labels):
         source = slides(splits, labels)
-        assert (slides_run.data_name(data, source) == "LKS") == slides_run.is_lks(data, source)
-        return slides_run.is_lks(data, source)
+        assert (sos_slides.data_name(data, source) == "LKS") == sos_slides.is_lks(data, source)
+        return sos_slides.is_lks(data, source)
 
     assert known(splits, labels)
     assert not known(splits[1:], labels[1:])
     assert not known(splits, [*labels[:-1], 2])
-    assert not slides_run.is_lks(phantom, slides(splits, labels))
+    assert not sos_slides.is_lks(phantom, slides(splits, labels))

@@ -11,10 +11,10 @@ import tifffile
 
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
 from experiments.configs import sos
-from experiments.runs.slides import SlideSplit
-from experiments.runs.sos import TrainedMethod, TrainingSlides
 from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
 from experiments.runs.sos_evaluation import both_networks, evaluate
+from experiments.runs.sos_slides import SlideSplit
+from experiments.runs.sos_training import TrainedMethod, TrainingSlides
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics

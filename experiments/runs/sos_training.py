@@ -15,8 +15,8 @@ import optax
 from jaxtyping import UInt8
 
 from data_builders.slide_source import LksSource
-from experiments.runs.slides import SlideSplit, open_slides, split_of
 from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
+from experiments.runs.sos_slides import SlideSplit, open_slides, split_of
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.foreground import foreground_patches

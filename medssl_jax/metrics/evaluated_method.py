@@ -24,7 +24,7 @@ class Probabilities:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Evaluation:
+class EvaluatedMethod:
     """One method, trained with one seed, on the test slides; `rule` says who decides in it.
 
     `raw_seconds` is None where the slides as downloaded are gone. `peak_memory_bytes` is the compiler's account of the
