@@ -129,15 +129,15 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
         for _ in self.progress(scan_by_scan(), total=sum(len(shard.scans) for shard in shards)):
             pass
         summaries = [by_number[number] for number in range(len(shards))]
-        failures = [reason for summary in summaries for reason in summary.failures.values()]
+        failures = [reason for summary in summaries for reason in summary.left_out.values()]
+        told = some(failures, " | ", most=NAMED_FAILURES)
         if failures and not self.allow_absent:
             raise InputError(
                 f"{len(failures)} scans cannot be prepared, the others are finished and kept; mend these, or go on "
-                f"without them by --allow_absent: {some(failures, ' | ', most=NAMED_FAILURES)}"
+                f"without them by --allow_absent: {told}"
             )
         filled = [shard for shard, summary in zip(shards, summaries, strict=True) if summary.scans]
         if not filled:
-            told = some(failures, " | ", most=NAMED_FAILURES)
             raise InputError(f"{folder.parent}: no scan could be prepared: {told}")
         template = self._get_filename_template(split_name=SPLIT)
         for number, shard in enumerate(filled):
@@ -146,12 +146,12 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
         return summaries
 
     def _describe(self, summaries: Sequence[ShardSummary]) -> None:
-        scans = [scan for summary in summaries for scan in summary.scans]
-        left_out = {uid: reason for summary in summaries for uid, reason in summary.failures.items()}
-        keys = [key for summary in summaries for key in summary.keys]
-        left_out_keys = {uid: key for summary in summaries for uid, key in summary.failed_keys.items()}
+        scans = {key: scan for summary in summaries for key, scan in summary.scans.items()}
         self.info.metadata.update(
-            fingerprint=_fingerprint(keys), scans=scans, left_out=left_out, left_out_keys=left_out_keys
+            fingerprint=_fingerprint(list(scans)),
+            scans=list(scans.values()),
+            left_out={uid: reason for summary in summaries for uid, reason in summary.left_out.items()},
+            left_out_keys={uid: key for summary in summaries for uid, key in summary.left_out_keys.items()},
         )
         # Of Beam's shards TFDS sorts the lengths as text, shard 10 before shard 2.
         lengths = [len(summary.scans) for summary in summaries if summary.scans]

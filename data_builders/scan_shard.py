@@ -1,8 +1,8 @@
 """Prepared scans as records, a few in a file: written scan by scan, so that a kill costs the scan in hand.
 
-    part-KEY        one record, waiting for the others of its shard
-    shard-KEY       the shard: exactly the file that TFDS would write
-    shard-KEY.json  what is in it
+    part-KEY          one record, waiting for the others of its shard
+    shard-KEY         the shard: exactly the file that TFDS would write
+    summary-KEY.json  what is in it
 
 A key is a hash of all that decides the bytes; what is there under its key is finished, and made anew where its SHA-256
 is not what it should be.
@@ -48,26 +48,28 @@ class Shard:
 
     def records_path(self, folder: Path) -> Path:
         """The path of the finished shard."""
-        return folder / f"shard-{hashlib.sha256(' '.join(self.keys).encode()).hexdigest()[:32]}"
+        return folder / f"shard-{self._key}"
 
     def summary_path(self, folder: Path) -> Path:
         """The path of its summary, which is written last."""
-        path = self.records_path(folder)
-        return path.with_name(f"{path.name}.json")
+        return folder / f"summary-{self._key}.json"
+
+    @property
+    def _key(self) -> str:
+        return hashlib.sha256(" ".join(self.keys).encode()).hexdigest()[:32]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ShardSummary:
-    """The contents of a shard: keys and metadata of its scans in order, and the series UIDs of those left out.
+    """The contents of a shard: the metadata of its scans in order, by key.
 
-    `failures` says why, `failed_keys` are their keys; `sha256` is that of the file, "" where there is none or it is not
-    known yet.
+    `left_out` says why a scan is not in it, `left_out_keys` which one that was, by series UID; `sha256` is that of the
+    file, "" where there is none or it is not known yet.
     """
 
-    keys: tuple[str, ...]
-    scans: tuple[dict[str, Any], ...]
-    failures: dict[str, str]
-    failed_keys: dict[str, str]
+    scans: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    left_out_keys: dict[str, str] = dataclasses.field(default_factory=dict)
     sha256: str = ""
 
     def to_json(self) -> str:
@@ -77,8 +79,7 @@ class ShardSummary:
     @classmethod
     def from_json(cls, text: str) -> "ShardSummary":
         """Reads what `to_json` made."""
-        read = json.loads(text)
-        return cls(tuple(read["keys"]), tuple(read["scans"]), read["failures"], read["failed_keys"], read["sha256"])
+        return cls(**json.loads(text))
 
 
 def scan_features() -> tfds.features.FeaturesDict:
@@ -116,27 +117,21 @@ def write_shard(shard: Shard, folder: Path) -> ShardSummary:
     """
     if finished := _finished(shard, folder):
         return finished
-    records_path = shard.records_path(folder)
-    parts, scans, keys, failures, failed_keys = [], [], [], {}, {}
+    summary = ShardSummary()
     for scan, key in zip(shard.scans, shard.keys, strict=True):
-        part = folder / f"part-{key}"
         try:
-            scans.append(_write_part(scan, part))
+            summary.scans[key] = _write_part(scan, folder / f"part-{key}")
         except InputError as error:
-            failures[scan.series_uid], failed_keys[scan.series_uid] = str(error), key
-        else:
-            parts.append(part)
-            keys.append(key)
-    sha256 = ""
+            summary.left_out[scan.series_uid], summary.left_out_keys[scan.series_uid] = str(error), key
+    parts = [folder / f"part-{key}" for key in summary.scans]
     if parts:
-        with atomic_path(records_path) as temporary:
+        with atomic_path(shard.records_path(folder)) as temporary:
             records = ((index, _record_of(part)) for index, part in enumerate(parts))
             writer.ExampleWriter(ARRAY_RECORD).write(temporary, records)
-        sha256 = file_sha256(records_path)
-    summary = ShardSummary(tuple(keys), tuple(scans), failures, failed_keys, sha256)
+        summary.sha256 = file_sha256(shard.records_path(folder))
     with atomic_path(shard.summary_path(folder)) as temporary:
         temporary.write_bytes(sealed(summary.to_json()))
-    if not failures:
+    if not summary.left_out:
         for part in parts:
             part.unlink(missing_ok=True)
     return summary
@@ -150,24 +145,24 @@ def shard_examples(
     The summary is written when all are out. Raises `InputError` for a scan that cannot be prepared unless
     `allow_absent`, and where none can.
     """
-    scans, keys, failures, failed_keys = [], [], {}, {}
+    summary = ShardSummary()
     for scan, key in zip(shard.scans, shard.keys, strict=True):
         try:
             prepared = prepare_scan(scan)
         except InputError as error:
             if not allow_absent:
                 raise
-            failures[scan.series_uid], failed_keys[scan.series_uid] = str(error), key
+            summary.left_out[scan.series_uid], summary.left_out_keys[scan.series_uid] = str(error), key
             continue
-        scans.append(_metadata(prepared, _record(prepared)))
-        keys.append(key)
+        summary.scans[key] = _metadata(prepared, _record(prepared))
         yield scan.series_uid, _example(prepared)
-    if not scans:
+    if not summary.scans:
+        reasons = " | ".join(summary.left_out.values())
         raise InputError(
-            f"none of the scans of a shard can be prepared ({' | '.join(failures.values())}), which Beam's shards must "
-            "not be: mend one, take all of them away, or prepare without --beam_runner"
+            f"none of the scans of a shard can be prepared ({reasons}), which Beam's shards must not be: mend one, "
+            "take all of them away, or prepare without --beam_runner"
         )
-    summary_path.write_text(ShardSummary(tuple(keys), tuple(scans), failures, failed_keys).to_json())
+    summary_path.write_text(summary.to_json())
 
 
 def _finished(shard: Shard, folder: Path) -> ShardSummary | None:
@@ -177,7 +172,7 @@ def _finished(shard: Shard, folder: Path) -> ShardSummary | None:
         return None
     text = unsealed(summary_path.read_bytes())
     summary = ShardSummary.from_json(text) if text else None
-    return summary if summary and not summary.failures and summary.sha256 == file_sha256(records_path) else None
+    return summary if summary and not summary.left_out and summary.sha256 == file_sha256(records_path) else None
 
 
 def _write_part(scan: ScanFiles, path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from data_builders.folder import folder_files
 from data_builders.folder.headers import read_scan_headers
-from data_builders.folder.tree import PassedOver, name_of, read_tree
+from data_builders.folder.tree import Notes, PassedOver, name_of, read_tree
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.data.scan_files import ScanFiles
@@ -74,7 +74,7 @@ def _scans_alone(
     **_: Any,
 ) -> Iterator[ScanFiles]:
     """The scans without what tables and masks say of them, for when the two contradict each other."""
-    tree = read_tree(folder, without=[place for place in (labels, lungs) if place and place.is_dir()])
+    tree = read_tree(folder, Notes(), without=[place for place in (labels, lungs) if place and place.is_dir()])
     for path in tree.volume_files:
         yield ScanFiles(name_of(path), path)
     for path in tree.dicom_folders:

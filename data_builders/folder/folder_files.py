@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from data_builders.folder.lesions import Lesions, check_inside
 from data_builders.folder.lungs import find_lung_masks
 from data_builders.folder.reading import read_all
 from data_builders.folder.scans import FolderScans
-from data_builders.folder.tree import PassedOver, Tree, read_tree
+from data_builders.folder.tree import Notes, PassedOver, Tree, read_tree
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some
@@ -56,25 +56,19 @@ def find_scans(
     index_dir = None if index_dir is None else writable_directory(index_dir)
     mask_folders = [place for place in (labels, lungs) if place is not None and place.is_dir()]
     _check_apart(manual_dir, mask_folders)
-    tree = read_tree(manual_dir, without=mask_folders)
-    headers, passed_over = _read_headers(tree, index_dir, workers, progress)
+    notes = Notes()
+    headers = _read_headers(read_tree(manual_dir, notes, without=mask_folders), notes, index_dir, workers, progress)
     if not headers:
-        raise NoScanError(_no_scan(manual_dir, passed_over))
-    remarks = _patient_remarks(headers.values())
+        found = some([f"{path} ({reason})" for path, reason in notes.passed_over]) or "nothing"
+        raise NoScanError(f"{manual_dir}: no scan below it, expected {ACCEPTED}; found {found}: put scans there")
+    _note_a_single_patient(headers.values(), notes)
     lesions_of: dict[str, Lesions] = {}
     if labels is not None and labels.is_dir():
-        found = masks.read_masks(labels, headers, index_dir, workers=workers, progress=progress)
-        lesions_of = found.lesions_of
-        passed_over += found.passed_over
-        remarks += found.remarks
+        lesions_of = masks.read_masks(labels, headers, index_dir, notes, workers=workers, progress=progress)
     elif labels is not None:
         lesions_of = _read_table(labels, headers)
     labelled = frozenset(lesions_of) | _read_list(labelled_list, labels, headers)
-    lungs_of: dict[str, Path] = {}
-    if lungs is not None:
-        lungs_of, others, told = find_lung_masks(lungs, headers.keys())
-        passed_over += others
-        remarks += told
+    lungs_of = {} if lungs is None else find_lung_masks(lungs, headers.keys(), notes)
     patient_of = {uid: header.patient for uid, header in headers.items()}
     patient_of |= folds.read_patients(manual_dir, headers.keys())
     subset_of = _subsets(manual_dir, labelled, headers, patient_of)
@@ -89,15 +83,12 @@ def find_scans(
         )
         for series_uid, header in sorted(headers.items())
     )
-    return FolderScans(tuple(scans), tuple(sorted(passed_over)), remarks)
+    return FolderScans(tuple(scans), tuple(sorted(notes.passed_over)), tuple(notes.remarks))
 
 
 def is_there(manual_dir: Path) -> bool:
     """True if `manual_dir` has anything that looks like a scan."""
-    if not manual_dir.is_dir():
-        return False
-    tree = read_tree(manual_dir)
-    return bool(tree.volume_files or tree.dicom_folders)
+    return manual_dir.is_dir() and any(read_tree(manual_dir, Notes()))
 
 
 def check_is_folder(manual_dir: Path) -> None:
@@ -107,21 +98,20 @@ def check_is_folder(manual_dir: Path) -> None:
 
 
 def _read_headers(
-    tree: Tree, index_dir: Path | None, workers: int, progress: Progress
-) -> tuple[dict[str, ScanHeader], list[PassedOver]]:
+    tree: Tree, notes: Notes, index_dir: Path | None, workers: int, progress: Progress
+) -> dict[str, ScanHeader]:
     headers: dict[str, ScanHeader] = {}
-    passed_over = list(tree.passed_over)
     paths = sorted((*tree.volume_files, *tree.dicom_folders))
     in_paths = read_all(partial(read_scan_headers, index_dir=index_dir), paths, workers=workers, progress=progress)
     for header in itertools.chain.from_iterable(in_paths):
         if isinstance(header, PassedOver):
-            passed_over.append(header)
+            notes.passed_over.append(header)
         elif (other := headers.setdefault(header.series_uid, header)) is not header:
             one, two = sorted((header.path, other.path))
             raise InputError(
                 f"{two}: a scan with the same id, {header.series_uid!r}, is also {one}: rename or remove one of them"
             )
-    return headers, passed_over
+    return headers
 
 
 def _check_apart(manual_dir: Path, mask_folders: Iterable[Path]) -> None:
@@ -133,19 +123,13 @@ def _check_apart(manual_dir: Path, mask_folders: Iterable[Path]) -> None:
             )
 
 
-def _no_scan(manual_dir: Path, passed_over: Sequence[PassedOver]) -> str:
-    found = some([f"{path} ({reason})" for path, reason in passed_over]) or "nothing"
-    return f"{manual_dir}: no scan below it, expected {ACCEPTED}; found {found}: put scans there"
-
-
-def _patient_remarks(headers: Iterable[ScanHeader]) -> tuple[str, ...]:
+def _note_a_single_patient(headers: Iterable[ScanHeader], notes: Notes) -> None:
     patients = [header.patient for header in headers if header.patient]
-    if len(patients) < 2 or len(set(patients)) > 1:
-        return ()
-    return (
-        f"all {len(patients)} DICOM scans have one PatientID and so one fold; if they are of several patients, "
-        f"say so in {folds.PATIENTS_TABLE} (seriesuid,patient)",
-    )
+    if len(patients) > 1 and len(set(patients)) == 1:
+        notes.remarks.append(
+            f"all {len(patients)} DICOM scans have one PatientID and so one fold; if they are of several patients, "
+            f"say so in {folds.PATIENTS_TABLE} (seriesuid,patient)"
+        )
 
 
 def _read_table(path: Path, headers: Mapping[str, ScanHeader]) -> dict[str, Lesions]:

@@ -14,7 +14,7 @@ from data_builders.folder.lesions import Lesions, check_inside, world_extent
 from data_builders.folder.reading import read_all
 from data_builders.folder.remembered import remembered
 from data_builders.folder.tables import expected_id
-from data_builders.folder.tree import PassedOver, Tree, name_of, read_tree
+from data_builders.folder.tree import Notes, PassedOver, name_of, read_tree
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress
@@ -28,14 +28,6 @@ NO_DICOM_MASKS = "DICOM, expected masks in volume files"
 SAME_PLACE_VOXELS = 2.0
 
 
-class Masks(NamedTuple):
-    """The content of a folder of masks: the lesions of each scan with a mask, other files, and what looks odd."""
-
-    lesions_of: dict[str, Lesions]
-    passed_over: list[PassedOver]
-    remarks: tuple[str, ...]
-
-
 class MaskLesions(NamedTuple):
     """The lesions of one scan's mask, and how many of them are in separate pieces."""
 
@@ -45,29 +37,39 @@ class MaskLesions(NamedTuple):
 
 
 def read_masks(
-    folder: Path, scans: Mapping[str, ScanHeader], index_dir: Path | None, *, workers: int, progress: Progress
-) -> Masks:
-    """The masks below `folder`, each named as one of `scans`; what they give is remembered in `index_dir`.
+    folder: Path,
+    scans: Mapping[str, ScanHeader],
+    index_dir: Path | None,
+    notes: Notes,
+    *,
+    workers: int,
+    progress: Progress,
+) -> dict[str, Lesions]:
+    """The lesions by the masks below `folder`, each named as one of `scans`; they are remembered in `index_dir`.
 
     Raises:
       InputError: two masks of a scan; a mask of none; see `read_mask`. Of several bad masks all are told.
     """
-    tree = read_tree(folder)
-    path_of = mask_paths(tree)
+    path_of = mask_paths(folder, notes)
     for name, path in path_of.items():
         if name not in scans:
             raise InputError(f"{path}: a mask named {name!r}, {expected_id(name, scans)}")
     jobs = [(path, scans[name]) for name, path in path_of.items()]
     found = read_all(partial(_read_mask, index_dir=index_dir), jobs, workers=workers, progress=progress)
-    return Masks(
-        {each.series_uid: each.lesions for each in found},
-        [*tree.passed_over, *(PassedOver(place, NO_DICOM_MASKS) for place in tree.dicom_folders)],
-        _remarks({str(path_of[each.series_uid]): each.in_pieces for each in found if each.in_pieces}),
-    )
+    in_pieces = {str(path_of[each.series_uid]): each.in_pieces for each in found if each.in_pieces}
+    if in_pieces:
+        notes.remarks.append(
+            f"{sum(in_pieces.values())} labels in {len(in_pieces)} masks are in several pieces; each is one lesion "
+            "with one box round all: where each piece is a lesion, give it a label of its own: "
+            f"{some(sorted(in_pieces))}"
+        )
+    return {each.series_uid: each.lesions for each in found}
 
 
-def mask_paths(tree: Tree) -> dict[str, Path]:
-    """The mask files of a folder by the id of their scan; `InputError` where two have one name."""
+def mask_paths(folder: Path, notes: Notes) -> dict[str, Path]:
+    """The mask files below a folder by the id of their scan; `InputError` where two have one name."""
+    tree = read_tree(folder, notes)
+    notes.passed_over += (PassedOver(place, NO_DICOM_MASKS) for place in tree.dicom_folders)
     path_of: dict[str, Path] = {}
     for path in tree.volume_files:
         other = path_of.setdefault(name_of(path), path)
@@ -119,15 +121,6 @@ def _ends_of_rows(inside: Bool[np.ndarray, "z y x"]) -> Int[np.ndarray, "ends 3"
 def _read_mask(job: tuple[Path, ScanHeader], index_dir: Path | None) -> MaskLesions:
     path, scan = job
     return read_mask(path, scan, index_dir)
-
-
-def _remarks(in_pieces: dict[str, int]) -> tuple[str, ...]:
-    if not in_pieces:
-        return ()
-    return (
-        f"{sum(in_pieces.values())} labels in {len(in_pieces)} masks are in several pieces; each is one lesion with "
-        f"one box round all: where each piece is a lesion, give it a label of its own: {some(sorted(in_pieces))}",
-    )
 
 
 def _as_json(mask: Volume) -> dict[str, Any]:

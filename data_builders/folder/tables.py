@@ -48,16 +48,13 @@ def read_column(path: Path, column: str, known: Collection[str]) -> dict[str, tu
 
     Raises InputError at an empty cell, a scan twice, or one that is not in `known`.
     """
+    row_of: dict[Hashable, int] = {}
     cell_of: dict[str, tuple[int, str]] = {}
     for row, (series_uid, cell) in read_table(path, ("seriesuid", column)):
         check_known(path, row, series_uid, known)
         if not cell:
             raise InputError(f"{path}: row {row}, column {column}: found an empty cell; fill it in or take the row out")
-        if series_uid in cell_of:
-            raise InputError(
-                f"{path}: row {row}: {series_uid} is also in row {cell_of[series_uid][0]}, expected every scan once: "
-                "take one of the two out"
-            )
+        check_new(path, row, f"the same series {series_uid!r}", series_uid, row_of)
         cell_of[series_uid] = row, cell
     return cell_of
 

@@ -32,38 +32,43 @@ class PassedOver(NamedTuple):
     reason: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Tree:
-    """Volume files, folders that hold DICOM files, and what may be neither; all in the order of the tree."""
+@dataclasses.dataclass
+class Notes:
+    """What the user of a folder should hear: the files and series that are not used, and what looks odd."""
 
-    volume_files: tuple[Path, ...]
-    dicom_folders: tuple[Path, ...]
-    passed_over: tuple[PassedOver, ...]
+    passed_over: list[PassedOver] = dataclasses.field(default_factory=list)
+    remarks: list[str] = dataclasses.field(default_factory=list)
 
 
-def read_tree(folder: Path, *, without: Collection[Path] = ()) -> Tree:
+class Tree(NamedTuple):
+    """Volume files, and folders that hold DICOM files, in the order of the tree."""
+
+    volume_files: list[Path]
+    dicom_folders: list[Path]
+
+
+def read_tree(folder: Path, notes: Notes, *, without: Collection[Path] = ()) -> Tree:
     """Sorts the files below `folder`, links followed; hidden files and documents are passed over without a word.
 
-    Folders in `without` are not entered. Raises `InputError` where a folder cannot be read.
+    What else is neither goes to `notes`. Folders in `without` are not entered. Raises `InputError` where a folder
+    cannot be read.
     """
-    volume_files: list[Path] = []
-    dicom_folders: list[Path] = []
-    passed_over: list[PassedOver] = []
+    tree = Tree([], [])
     for place, names in _walk(folder, frozenset(each.resolve() for each in without)):
         has_dicom, has_mhd = False, any(name.lower().endswith(".mhd") for name in names)
         for name in names:
             path, lower = place / name, name.lower()
             if lower.endswith(EXTENSIONS):
-                volume_files.append(path)
+                tree.volume_files.append(path)
             elif _is_document(lower) or (has_mhd and lower.endswith(VOXEL_DATA_SUFFIXES)):
                 continue
             elif lower.endswith(DICOM_SUFFIX) or _is_marked_dicom(path):
                 has_dicom = True
             else:
-                passed_over.append(PassedOver(path, UNKNOWN_KIND))
+                notes.passed_over.append(PassedOver(path, UNKNOWN_KIND))
         if has_dicom:
-            dicom_folders.append(place)
-    return Tree(tuple(volume_files), tuple(dicom_folders), tuple(passed_over))
+            tree.dicom_folders.append(place)
+    return tree
 
 
 def name_of(path: Path) -> str:

@@ -6,10 +6,10 @@ script makes of it (`Train/<class>/<name>/lowres.jpg`, `highres_patches/0/<colum
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 
-from medssl_jax.core.csv_files import read_rows
+from medssl_jax.core.csv_files import check_new, read_rows
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.imaging.slides import PREPARED_IMAGE, slide_name
@@ -94,6 +94,7 @@ def _raw_slides(folder: Path, split: str) -> Iterator[SlideFile]:
 
 def _read_labels(table: Path) -> dict[str, int]:
     """The label of each file name; column 0 is the name, column 1 the class, whatever the header calls them."""
+    row_of: dict[Hashable, int] = {}
     label_of: dict[str, int] = {}
     for number, cells in itertools.islice(read_rows(table), 1, None):
         if not any(cells):
@@ -104,8 +105,7 @@ def _read_labels(table: Path) -> dict[str, int]:
         label = label_of_spelling(spelling)
         if label is None:
             raise InputError(f"{table}: row {number}, {name}: {_unknown_class(spelling)}: correct the cell")
-        if name in label_of:
-            raise InputError(f"{table}: row {number}: {name} has a class already: drop one of its rows")
+        check_new(table, number, f"the same file {name!r}", name, row_of)
         label_of[name] = label
     return label_of
 

@@ -132,13 +132,9 @@ def read_patients(folder: Path, series_uids: Iterable[str]) -> dict[str, str]:
     listed, patient_of = frozenset(series_uids), dict[str, str]()
     row_of: dict[Hashable, int] = {}
     for row, (series_uid, patient) in read_table(path, PATIENT_COLUMNS[path.name]):
-        key = patient_key(patient)
-        if series_uid in listed and patient_of.setdefault(series_uid, key) != key:
-            raise InputError(
-                f"{path}: row {row}: series {series_uid} is of another patient than in row {row_of[series_uid]}, "
-                "expected one: take one of the two out"
-            )
-        check_new(path, row, f"the same series {series_uid}", series_uid, row_of)
+        check_new(path, row, f"the same series {series_uid!r}", series_uid, row_of)
+        if series_uid in listed:
+            patient_of[series_uid] = patient_key(patient)
     if not patient_of:
         raise InputError(
             f"{path}: names none of the {len(listed)} listed series, expected LIDC-IDRI's: correct it or take it away"

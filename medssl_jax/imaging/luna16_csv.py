@@ -66,7 +66,8 @@ def read_excluded(path: str | os.PathLike[str]) -> Findings:
 
 def read_series_uids(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Reads `seriesuids.csv`: one series a line, no header. Raises InputError at a series listed twice."""
-    first_row: dict[str, int] = {}
+    row_of: dict[Hashable, int] = {}
+    series_uids = []
     for row, cells in read_rows(path):
         if len(cells) != 1:
             raise InputError(
@@ -79,15 +80,11 @@ def read_series_uids(path: str | os.PathLike[str]) -> tuple[str, ...]:
                 f"{path}: row {row}: found the header {uid!r}, expected a series UID; take the header out, "
                 "LUNA16's seriesuids.csv has none"
             )
-        if uid in first_row:
-            raise InputError(
-                f"{path}: row {row}: found {uid!r} for the second time (first in row {first_row[uid]}), "
-                "expected every series once; take one of the two out"
-            )
-        first_row[uid] = row
-    if not first_row:
+        check_new(path, row, f"the same series {uid!r}", uid, row_of)
+        series_uids.append(uid)
+    if not series_uids:
         raise InputError(f"{path}: found no series, expected one series UID a line; give LUNA16's seriesuids.csv")
-    return tuple(first_row)
+    return tuple(series_uids)
 
 
 def write_series_uids(path: str | os.PathLike[str], series_uids: Sequence[str]) -> None:

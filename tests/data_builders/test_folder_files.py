@@ -327,7 +327,7 @@ class TestFolds:
             (("a,0", "b,x"), r"row 3, column subset: found 'x'"),
             (("a,0", "b,"), r"row 3, column subset: found an empty cell"),
             (("a,0",), r"folds\.csv: no row for b, which is labelled"),
-            (("a,0", "b,1", "a,0"), r"row 4: a is also in row 2"),
+            (("a,0", "b,1", "a,0"), r"row 4: the same series 'a' as in row 2: take one"),
             (("a,0", "b,1", "z,0"), r"row 4, column seriesuid: found 'z'"),
             (("a,0", "b,1"), r"folds\.csv: a is in fold 0 and b in fold 1, but both are of one patient"),
         ],

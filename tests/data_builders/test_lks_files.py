@@ -99,7 +99,7 @@ def test_a_file_with_no_label(raw):
         ("b.tif,LKM", r"row 4, b\.tif: class 'LKM', expected one of Neg, AMA, SMA-V, SMA-T"),
         ("b.tif,", r"row 4, b\.tif: class ''"),
         ("b.tif", r"row 4: found \['b\.tif'\], expected a file name and a class"),
-        ("a.tif,AMA", r"row 4: a\.tif has a class already"),
+        ("a.tif,AMA", r"row 4: the same file 'a\.tif' as in row 2: take one"),
     ],
 )
 def test_a_wrong_row(raw, row, said):

@@ -60,6 +60,31 @@ def test_some_subsets_only_are_named_and_enough_where_allowed(luna16):
     assert [scan.series_uid for scan in scans] == ["1.3.6.1", "1.3.6.2", "1.3.6.0"]
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [("9.9.9,1,2,3,4", "row 5, column seriesuid: found '9.9.9'"), ("1.3.6.0,nan,2,3,4", "row 5, column coordX")],
+)
+def test_a_wrong_annotation(luna16, row, said):
+    with (luna16 / "annotations.csv").open("a") as file:
+        file.write(f"{row}\r\n")
+    refused(luna16, rf"annotations\.csv: {said}")
+
+
+def test_a_scan_in_two_subsets(luna16):
+    for suffix in (".mhd", ".raw"):
+        shutil.copy(luna16 / "subset3" / f"1.3.6.0{suffix}", luna16 / "subset5")
+    refused(luna16, r"subset5/1\.3\.6\.0\.mhd: the same series is also .*subset3")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("seriesuids.csv", r"no seriesuids\.csv"), ("subset3/1.3.6.0.raw", r"data file 1\.3\.6\.0\.raw is missing")],
+)
+def test_a_file_that_nothing_stands_in_for(luna16, path, said):
+    (luna16 / path).unlink()
+    refused(luna16, said)
+
+
 def test_absent_masks_are_named_and_none_where_allowed(luna16):
     (luna16 / LUNGS / "1.3.6.0.mhd").unlink()
     refused(luna16, rf"1 lung masks not found \({LUNGS}/1\.3\.6\.0\.mhd\)")
@@ -125,14 +150,10 @@ def test_a_table_of_other_patients_is_refused(luna16):
     refused(luna16, r"patients\.csv: names none of the 4 listed series")
 
 
-def test_a_series_that_is_there_twice_is_refused(luna16):
-    (luna16 / "patients.csv").write_text("seriesuid,patient\n1.3.6.1,a\n1.3.6.1,a\n")
-    refused(luna16, r"patients\.csv: row 3: the same series 1\.3\.6\.1 as in row 2")
-
-
-def test_a_series_of_two_patients_is_refused(luna16):
-    (luna16 / "patients.csv").write_text("seriesuid,patient\n1.3.6.1,a\n1.3.6.1,b\n")
-    refused(luna16, r"patients\.csv: row 3: series 1\.3\.6\.1 is of another patient than in row 2, expected one")
+@pytest.mark.parametrize("patient", ["a", "b"])
+def test_a_series_that_is_there_twice_is_refused(luna16, patient):
+    (luna16 / "patients.csv").write_text(f"seriesuid,patient\n1.3.6.1,a\n1.3.6.1,{patient}\n")
+    refused(luna16, r"patients\.csv: row 3: the same series '1\.3\.6\.1' as in row 2: take one")
 
 
 def test_without_a_table_no_patient_is_known(luna16):

@@ -83,17 +83,12 @@ def test_of_series_keeps_the_rows_of_those_series_in_order(findings):
             f"{HEADER}\na,1,2,3,500\na,1,2,3,500.5\n",
             "row 3, column diameter_mm: found '500.5', expected .* at most 500",
         ),
-        (f"{HEADER}\na,1_000,2,3,4\n", "row 2, column coordX: found '1_000', expected a finite number"),
-        (f"{HEADER}\na,1,\u0661\u0662,3,4\n", "row 2, column coordY: found '\u0661\u0662', expected a finite number"),
         (f"{HEADER}\na,1,2,3,4\nb,1,2,3,4\na,1,2.0,3,4\n", "row 4: the same finding as in row 2: take one"),
         (f"{HEADER}\n,1,2,3,4\n", "row 2, column seriesuid: found an empty cell"),
         (f"{HEADER}\na,1,2,3\n", "row 2: found 4 cells, expected 5"),
-        (f"{HEADER}\na,1,2,3,4,5\n", "row 2: found 6 cells, expected 5"),
         ("seriesuid,coordX,coordY,coordZ\na,1,2,3\n", "row 1: found the header .* expected the column 'diameter_mm'"),
-        (f"{HEADER},coordX\n", "expected the column 'coordX' once"),
         ("", "found an empty file, expected the column 'seriesuid'"),
         (b"\xff\xfe\x00", "found bytes that are no text"),
-        (f'{HEADER}\n"a\n'.encode() + b"x" * 140_000, "row .*: found no CSV"),
     ],
 )
 def test_bad_annotations_are_refused_by_row_and_column(tmp_path, text, message):
@@ -135,7 +130,7 @@ def test_broken_gzip_and_missing_file_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a\r\nb\r\na\r\n", r"row 3: found 'a' for the second time \(first in row 1\)"),
+        ("a\r\nb\r\na\r\n", "row 3: the same series 'a' as in row 1: take one"),
         ("", "found no series"),
         ("\r\n\r\n", "found no series"),
         ("a,1\n", "row 1: found 2 cells"),

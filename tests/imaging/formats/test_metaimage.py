@@ -159,10 +159,34 @@ def test_an_origin_that_is_no_number(tmp_path, name, number):
         ({"ElementDataFile": "LIST"}, "its data file LIST is missing"),
         ({"Comment": "x\nDimSize = 5 4 3"}, "DimSize stands twice in the header"),
         ({"NDims": None}, "no NDims in the header"),
+        ({"NDims": "4"}, "NDims = 4, expected 3"),
+        ({"NDims": None, "Comment": "x\nnothing"}, "not a MetaImage header"),
+        ({"DimSize": "5 4"}, "DimSize = 5 4, expected 3 numbers"),
+        ({"DimSize": "5 4 0"}, "DimSize = 5 4 0, expected at least 1 voxel"),
+        ({"DimSize": None}, "no DimSize in the header"),
+        ({"ElementSpacing": None}, "no ElementSpacing in the header"),
+        ({"ElementSpacing": "a b c"}, "ElementSpacing = a b c, expected 3 numbers"),
+        *(
+            ({"ElementSpacing": spacing}, "ElementSpacing is .*, expected positive, finite mm")
+            for spacing in ("0.6 -0.7 2.5", "0.6 0 2.5", "nan 0.7 2.5", "0.6 inf 2.5")
+        ),
+        ({"ElementType": None}, "no ElementType in the header"),
+        ({"ElementType": "MET_STRANGE"}, "ElementType = MET_STRANGE, expected one number a voxel"),
+        ({"TransformMatrix": "1 1 0 0 1 0 0 0 1"}, "direction is"),
+        ({"ElementDataFile": "1.2.840.5.raw"}, r"its data file 1\.2\.840\.5\.raw is missing"),
+        ({"data": RAW[:-7]}, r"truncated: 113 bytes of data, expected 120 \(DimSize 5 x 4 x 3 of MET_SHORT\)"),
     ],
 )
 def test_a_header_without_sense(tmp_path, changes, said):
     refused(write(tmp_path / "1.mha", **changes), said)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_compressed_voxels_cut_short_are_refused_also_where_no_size_is_told(tmp_path, kept):
+    """ITK fills the rest with what lies in memory and says nothing."""
+    packed = zlib.compress(RAW)
+    path = write(tmp_path / "1.mha", packed[: int(kept * len(packed))], CompressedData="True")
+    refused(path, "truncated: does not decompress", read_volume)
 
 
 def test_a_header_cut_anywhere_is_refused(tmp_path):
