@@ -1,7 +1,7 @@
 """Makes a synthetic data set on disk, in the layout of the real one.
 
 python -m experiments.make_phantom --kind=luna16 --output=DIR --scans=20 --chest_mm=80,112,128 --contact_sheet=FILE.png
-python -m experiments.make_phantom --kind=nlst --output=DIR --patients=20 --layout=idc --defects=
+python -m experiments.make_phantom --kind=nlst --output=DIR --patients=20 --layout=idc
 python -m experiments.make_phantom --kind=lks --output=DIR --train=24 --test=12 --contact_sheet=FILE.png
 
 A study of NLST takes a core about a second, a slide of 1024 x 1024 0.25 s; a slide as large as LKS's (--grid=40

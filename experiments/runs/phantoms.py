@@ -15,5 +15,5 @@ def phantom_from(spec: Callable[..., Phantom], given: Any, *, field: str, **othe
     """
     try:
         return spec(**given, **others)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"config field {field} is {given}, expected fields of {spec.__name__}: {error}") from None

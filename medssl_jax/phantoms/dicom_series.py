@@ -21,8 +21,7 @@ with epy.lazy_imports():
 
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
-HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
-CT_IMAGE, SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.7"
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 WRITER_UID, WRITER_NAME = "2.25.269718450215264126306174270134585437061", "MEDSSL_PHANTOM"
 
 
@@ -34,7 +33,7 @@ class Storage:
     bits: int
     intercept: int
     padding_hu: int | None  # outside the field of view; None where there is no padding
-    transfer_syntax: str = EXPLICIT_LITTLE_ENDIAN
+    transfer_syntax: str = EXPLICIT_LITTLE_ENDIAN  # or JPEG_LOSSLESS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,10 +43,6 @@ class Image:
     hu: Int16[np.ndarray, "rows columns"]
     storage: Storage
     fields: Mapping[str, Any]
-
-    def with_fields(self, **fields: Any) -> "Image":
-        """The same image, some fields changed."""
-        return dataclasses.replace(self, fields={**self.fields, **fields})
 
 
 def slice_images(volume: Volume, storage: Storage, fields: Mapping[str, Any], image_uids: Sequence[str]) -> list[Image]:
@@ -128,11 +123,5 @@ def _encoded(hu: Int16[np.ndarray, "rows columns"], storage: Storage) -> bytes:
     stored = (hu.astype(np.int32) - storage.intercept).astype("<i2" if storage.signed else "<u2")
     if storage.transfer_syntax == EXPLICIT_LITTLE_ENDIAN:
         return stored.tobytes()
-    from pydicom.encaps import encapsulate
-
-    bits = np.ascontiguousarray(stored).view(np.uint16)
-    if storage.transfer_syntax == JPEG_LOSSLESS:
-        coded = imagecodecs.jpeg8_encode(bits, lossless=True, predictor=1, bitspersample=16)
-    else:
-        coded = imagecodecs.htj2k_encode(bits, reversible=True)
-    return bytes(encapsulate([bytes(coded)]))
+    coded = imagecodecs.jpeg8_encode(stored.view(np.uint16), lossless=True, predictor=1, bitspersample=16)
+    return bytes(pydicom.encaps.encapsulate([bytes(coded)]))

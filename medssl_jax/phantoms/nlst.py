@@ -20,26 +20,21 @@ from medssl_jax.core.progress import Progress, silent
 from medssl_jax.imaging.volumes import write_metaimage
 from medssl_jax.phantoms import folder
 from medssl_jax.phantoms.chests.scan import PlacedFinding
-from medssl_jax.phantoms.dicom_series import CT_IMAGE, SECONDARY_CAPTURE, write_images
-from medssl_jax.phantoms.studies.defects import lies_in, truncate
+from medssl_jax.phantoms.dicom_series import CT_IMAGE, write_images
 from medssl_jax.phantoms.studies.headers import StudySeries, study_series
 from medssl_jax.phantoms.studies.spec import NlstPhantom
 from medssl_jax.phantoms.studies.study import render_study
 
 MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 METADATA_FILE = "metadata.csv"
-SOP_CLASSES = {
-    "CT": (CT_IMAGE, "CT Image Storage"),
-    "OT": (SECONDARY_CAPTURE, "Secondary Capture Image Storage"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
 class SeriesTruth:
     """The truth about a written series: its kind (`localizer`, `thin soft`, `thick soft`, `sharp`) and its defect.
 
-    `folder` is where it belongs, relative; `folders` are all where it lies, with `images` files in each. A localizer
-    has no kernel and a thickness of 0. `defect` is empty, or one of `medssl_jax.phantoms.studies.defects.DEFECTS`.
+    It lies in `folder`, relative, and in nothing else that `folders` names. A localizer has no kernel and a thickness
+    of 0. `defect` is that of the spec; empty for none.
     """
 
     series_uid: str
@@ -117,15 +112,11 @@ def write_study(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> N
 
 def _write_series(spec: NlstPhantom, directory: Path, series: StudySeries) -> SeriesTruth:
     home = _series_folder(spec, series)
-    folders = lies_in(home, series.defect)
+    (directory / home).mkdir(parents=True, exist_ok=True)
     names = _file_names(spec, series)
-    for each in folders:
-        (directory / each).mkdir(parents=True, exist_ok=True)
-        write_images({directory / each / name: image for name, image in zip(names, series.images, strict=True)})
-    if series.defect == "truncated_file":
-        truncate(directory / home / names[len(names) // 2])
+    write_images({directory / home / name: image for name, image in zip(names, series.images, strict=True)})
     return SeriesTruth(
-        series_uid=series.uid,
+        series_uid=series.fields["SeriesInstanceUID"],
         kind=series.kind,
         kernel=series.kernel,
         slice_thickness_mm=series.slice_mm,
@@ -136,18 +127,18 @@ def _write_series(spec: NlstPhantom, directory: Path, series: StudySeries) -> Se
         images=len(series.images),
         file_bytes=sum(image.hu.size for image in series.images) * 2,
         folder=home,
-        folders=folders,
+        folders=(home,),
     )
 
 
 def _series_folder(spec: NlstPhantom, series: StudySeries) -> str:
     fields = series.fields
-    patient, study_uid = fields["PatientID"], fields["StudyInstanceUID"]
+    patient, study_uid, uid = (fields[name] for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"))
     if spec.layout == "idc":
-        return f"nlst/{patient}/{study_uid}/{fields['Modality']}_{series.uid}"
+        return f"nlst/{patient}/{study_uid}/{fields['Modality']}_{uid}"
     study = f"{_american(fields['StudyDate'])}-{fields['StudyDescription']}-{study_uid[-5:]}"
     name = "".join(each for each in fields["SeriesDescription"] if each.isalnum() or each == ".")
-    return f"NLST/{patient}/{study}/{int(fields['SeriesNumber']):.6f}-{name}-{series.uid[-5:]}"
+    return f"NLST/{patient}/{study}/{int(fields['SeriesNumber']):.6f}-{name}-{uid[-5:]}"
 
 
 def _file_names(spec: NlstPhantom, series: StudySeries) -> list[str]:
@@ -163,9 +154,8 @@ def _is_finished(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> 
     if not all(file.is_file() for file in (_truth_path(spec, directory, *study), mask, mask.with_suffix(".zraw"))):
         return False
     return all(
-        len(list((directory / each).glob("*.dcm"))) == series.images
+        len(list((directory / series.folder).glob("*.dcm"))) == series.images
         for series in _read_truth(spec, directory, *study).series
-        for each in series.folders
     )
 
 
@@ -179,7 +169,6 @@ def _truth_path(spec: NlstPhantom, directory: Path, patient: int, year: int) -> 
 
 def _metadata(study: StudyTruth, series: SeriesTruth) -> dict[str, Any]:
     """A row of metadata.csv by the names of its columns."""
-    sop_class, sop_class_name = SOP_CLASSES[series.modality]
     return {
         "Series UID": series.series_uid,
         "Collection": "NLST",
@@ -192,8 +181,8 @@ def _metadata(study: StudyTruth, series: SeriesTruth) -> dict[str, Any]:
         "Series Description": series.description,
         "Manufacturer": series.manufacturer,
         "Modality": series.modality,
-        "SOP Class Name": sop_class_name,
-        "SOP Class UID": sop_class,
+        "SOP Class Name": "CT Image Storage",
+        "SOP Class UID": CT_IMAGE,
         "Number of Images": series.images,
         "File Size": f"{series.file_bytes / 1e6:.2f} MB",
         "File Location": f"./{series.folder}",

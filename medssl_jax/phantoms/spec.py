@@ -1,17 +1,50 @@
-"""The base of all phantoms' specs: fields checked by name, and numbers that count the same however written."""
+"""The base of all phantoms' specs: fields that say what they may be; 80 and 80.0 make the same phantom."""
 
-import sys
-from collections.abc import Iterable
-from typing import Any
+import dataclasses
+import hashlib
+import json
+import math
+from typing import Any, ClassVar
+
+import numpy as np
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import Range, each, number, whole
 
-Number = int | float  # 80 and 80.0 make the same phantom
 MOST_ITEMS = 100_000  # scans, slides and the like
+COUNT = whole(1, MOST_ITEMS)
+AMOUNT = number(0, math.inf)
 
 
+def lowest_highest(one: Range) -> Range:
+    """Two values in the range `one`, in order."""
+    pair = each(one, least=2, most=2)
+    expected = f"lowest and highest, each of them {one.expected}"
+    return Range(lambda values: pair.holds(values) and values[0] <= values[1], expected)
+
+
+def within(allowed: Range, default: Any) -> Any:
+    """A field of a spec whose values are in a range; None is allowed too where it is the default."""
+    return dataclasses.field(default=default, metadata={"range": allowed})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PhantomSpec:
-    """A frozen dataclass that says what a phantom is made of."""
+    """What a phantom is made of. Raises `InputError` for a field out of range."""
+
+    salt: ClassVar[tuple[int, ...]] = ()  # keeps phantoms of the same seed and another kind apart
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, default = getattr(self, field.name), field.default
+            if value is None and default is None:
+                continue
+            allowed = field.metadata["range"]
+            self.expect(allowed.holds(value), field.name, allowed.expected)
+            if isinstance(default, tuple):
+                object.__setattr__(self, field.name, tuple(map(type(default[0]), value)))
+            elif default is None or isinstance(default, float):
+                object.__setattr__(self, field.name, float(value))
 
     def expect(self, holds: bool, field: str, expected: str, found: Any = None) -> None:
         """Raises `InputError` unless what is `expected` of a field `holds`; `found` is by default the field's value."""
@@ -19,19 +52,13 @@ class PhantomSpec:
             shown = getattr(self, field) if found is None else found
             raise InputError(f"phantom {field}: found {shown}, expected {expected}")
 
-    def expect_within(self, low: Number, high: Number, expected: str, fields: Iterable[str]) -> None:
-        """Raises `InputError` for the first of some fields that is not between two bounds, these included."""
-        for field in fields:
-            self.expect(low <= getattr(self, field) <= high, field, expected)
+    def generator(self, *key: int) -> np.random.Generator:
+        """Random numbers of their own for each thing in the phantom and each purpose, both told by the `key`."""
+        seed: int = vars(self)["seed"]
+        return np.random.default_rng(np.random.SeedSequence([seed, *self.salt], spawn_key=key))
 
-    def expect_counts(self, *fields: str) -> None:
-        """Raises `InputError` unless each field is a sensible number of things."""
-        self.expect_within(1, MOST_ITEMS, f"1 or more, at most {MOST_ITEMS}", fields)
 
-    def expect_shares(self, *fields: str) -> None:
-        """Raises `InputError` unless each field is a share."""
-        self.expect_within(0, 1, "a share between 0 and 1", fields)
-
-    def expect_amounts(self, *fields: str) -> None:
-        """Raises `InputError` unless each field is a finite number and not negative."""
-        self.expect_within(0, sys.float_info.max, "a finite number, 0 or more", fields)
+def synthetic_uid(*about: Any) -> str:
+    """The UID of what is told by JSON values: under 2.25, the root for UUIDs, so never a real one."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"

@@ -1,4 +1,4 @@
-"""An NLST phantom with every defect planted, each told by name; and a clean one, of which nothing is said."""
+"""An NLST phantom with every defect made in it, each told by name; and a clean one, of which nothing is said."""
 
 import shutil
 
@@ -11,11 +11,12 @@ from medssl_jax.phantoms.nlst import read_truths, write_nlst_phantom
 from medssl_jax.phantoms.studies.spec import NlstPhantom
 from medssl_jax.report.data_check.page import check_page
 from medssl_jax.report.data_check.summary import all_notices, text_report
+from tests.phantoms.series_defects import damage
 
 KIND_OF_DEFECT = {
     "duplicate_slice": "duplicate slice",
     "htj2k_compressed": "compression",
-    "metadata_missing_series": "absent series",
+    "missing_series": "absent series",
     "missing_slice": "slice missing",
     "mixed_spacing": "mixed spacing",
     "not_ct": "not CT",
@@ -26,13 +27,7 @@ KIND_OF_DEFECT = {
     "uneven_slices": "slice missing",
 }
 SMALL = (80.0, 64.0, 64.0)
-DEFECTIVE = NlstPhantom(
-    seed=1,
-    patients=len(KIND_OF_DEFECT),
-    studies_per_patient=1,
-    defects=tuple(KIND_OF_DEFECT),
-    chest_zyx_mm=SMALL,
-)
+DEFECTIVE = NlstPhantom(seed=1, patients=len(KIND_OF_DEFECT), studies_per_patient=1, defects=(), chest_zyx_mm=SMALL)
 CLEAN = NlstPhantom(seed=1, patients=2, studies_per_patient=2, defects=("jpeg_compressed",), chest_zyx_mm=SMALL)
 
 
@@ -49,14 +44,14 @@ def clean(tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_defect_is_told_by_name_and_nothing_else(tmp_path):
-    write_nlst_phantom(DEFECTIVE, tmp_path / "nlst")
-    report = check(tmp_path / "nlst", tmp_path / "index")
-    planted = {
-        (KIND_OF_DEFECT[series.defect], series.series_uid)
-        for study in read_truths(DEFECTIVE, tmp_path / "nlst")
-        for series in study.series
-        if series.defect
-    }
+    folder = tmp_path / "nlst"
+    write_nlst_phantom(DEFECTIVE, folder)
+    planted = set()
+    for (defect, kind), study in zip(KIND_OF_DEFECT.items(), read_truths(DEFECTIVE, folder), strict=True):
+        (series,) = (series for series in study.series if series.kind == "thin soft")
+        damage(folder / series.folder, defect)
+        planted.add((kind, series.series_uid))
+    report = check(folder, tmp_path / "index")
     assert {(defect.kind, defect.subject) for defect in report.defects} == planted
     assert len(planted) == len(KIND_OF_DEFECT)
     assert report.can_start

@@ -75,24 +75,26 @@ def test_our_reader_and_gdcm_read_what_was_rendered(folder):
     sitk = pytest.importorskip("SimpleITK")
     compressed = 0
     for study, truth in zip(SPEC.studies, read_truths(SPEC, folder), strict=True):
-        rendered = {each.volume.series_uid: each for each in render_study(SPEC, *study).reconstructions}
+        drawn = render_study(SPEC, *study)
+        rendered = {volume.series_uid: (role, volume) for role, volume in drawn.reconstructions.items()}
         assert set(rendered) == {series.series_uid for series in truth.series if series.kind != "localizer"}
         for series in truth.series:
             if series.kind == "localizer":
                 continue
-            expected = rendered[series.series_uid]
-            assert (series.kind, series.kernel) == (expected.role, expected.kernel)
+            role, expected = rendered[series.series_uid]
+            assert (series.kind, series.kernel) == (role, drawn.protocol.kernel(role))
+            assert (series.images, series.folders) == (len(expected.array_zyx), (series.folder,))
             read = read_volume(folder / series.folder)
             assert read.series_uid == series.series_uid
-            np.testing.assert_array_equal(read.array_zyx, expected.volume.array_zyx)
-            assert read.grid.size_zyx == expected.volume.grid.size_zyx
+            np.testing.assert_array_equal(read.array_zyx, expected.array_zyx)
+            assert read.grid.size_zyx == expected.grid.size_zyx
             for field in ("spacing_zyx_mm", "origin_xyz_mm", "direction"):
                 found = getattr(read.grid, field)
-                np.testing.assert_allclose(found, getattr(expected.volume.grid, field), atol=2e-6)
+                np.testing.assert_allclose(found, getattr(expected.grid, field), atol=2e-6)
             names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder / series.folder), series.series_uid)
             image = sitk.ReadImage(names)
-            np.testing.assert_array_equal(sitk.GetArrayFromImage(image), expected.volume.array_zyx)
-            np.testing.assert_allclose(image.GetOrigin(), expected.volume.grid.origin_xyz_mm, atol=2e-6)
+            np.testing.assert_array_equal(sitk.GetArrayFromImage(image), expected.array_zyx)
+            np.testing.assert_allclose(image.GetOrigin(), expected.grid.origin_xyz_mm, atol=2e-6)
             assert list(names) not in (sorted(names), sorted(names, reverse=True))
             compressed += series.defect == "jpeg_compressed"
     assert compressed == 1
@@ -121,31 +123,6 @@ def test_lungs_lie_on_the_grid_of_the_thin_reconstruction(folder):
         np.testing.assert_allclose(volume.grid.origin_xyz_mm, lungs.grid.origin_xyz_mm, atol=2e-6)
         inside = (lungs.array_zyx == 3) | (lungs.array_zyx == 4)
         assert np.median(volume.array_zyx[inside]) < -700
-
-
-def test_defects_of_files(tmp_path, files):
-    defects = ("truncated_file", "same_series_twice", "metadata_missing_series")
-    spec = dataclasses.replace(SMALL, patients=3, defects=defects)
-    write_nlst_phantom(spec, tmp_path)
-    truths = read_truths(spec, tmp_path)
-    truncated, twice, missing = (
-        next(series for series in truth.series if series.defect == defect)
-        for truth, defect in zip(truths, defects, strict=True)
-    )
-    sizes = sorted(path.stat().st_size for path in (tmp_path / truncated.folder).iterdir())
-    assert sizes[0] < 0.7 * sizes[1]
-    with pytest.raises(InputError, match=str(tmp_path)):
-        read_volume(tmp_path / truncated.folder)
-
-    first, second = (tmp_path / each for each in twice.folders)
-    assert first != second
-    assert files(first) == files(second)
-
-    assert missing.folders == ()
-    assert not (tmp_path / missing.folder).exists()
-    assert missing.series_uid in (tmp_path / "metadata.csv").read_text()
-    whole = [series for truth in truths for series in truth.series if not series.defect]
-    assert all(len(list((tmp_path / series.folder).iterdir())) == series.images for series in whole)
 
 
 def test_two_workers_write_the_same_bytes_as_one(folder, tmp_path, files):

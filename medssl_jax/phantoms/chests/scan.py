@@ -22,7 +22,7 @@ from medssl_jax.phantoms.chests.tissue import paint_tissues, paint_tubes
 from medssl_jax.phantoms.fields import PlaneSampler
 
 LEFT_LUNG, RIGHT_LUNG, TRACHEA = 3, 4, 5  # LUNA16's labels
-STREAMS = ("scanner", "anatomy", "findings", "noise", "diameters")
+SCANNER, ANATOMY, FINDINGS, NOISE, DIAMETERS = range(5)  # what random numbers are for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,19 +60,14 @@ class PhantomScan:
         return self.scanner.grid
 
 
-def scan_generator(spec: Luna16Phantom, index: int, stream: str) -> np.random.Generator:
-    """A scan's random numbers for one purpose, independent of other scans and other purposes."""
-    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(index, STREAMS.index(stream))))
-
-
 def render_scan(spec: Luna16Phantom, index: int) -> PhantomScan:
     """Makes scan `index`: the same for the same spec, whatever else is made, in whatever order."""
-    scanner = draw_scanner(spec, scan_generator(spec, index, "scanner"))
-    anatomy = build_anatomy(spec, scan_generator(spec, index, "anatomy"))
-    nodules, confounders = plan_findings(spec, anatomy, scan_generator(spec, index, "findings"))
+    scanner = draw_scanner(spec, spec.generator(index, SCANNER))
+    anatomy = build_anatomy(spec, spec.generator(index, ANATOMY))
+    nodules, confounders = plan_findings(spec, anatomy, spec.generator(index, FINDINGS))
     tissue_hu = paint_chest(scanner, anatomy, (*confounders, *nodules))
 
-    unknown = scan_generator(spec, index, "diameters").random(len(confounders)) < SHARE_WITHOUT_DIAMETER
+    unknown = spec.generator(index, DIAMETERS).random(len(confounders)) < SHARE_WITHOUT_DIAMETER
     truth = ScanTruth(
         spec.series_uid(index),
         spec.subset(index),
@@ -83,7 +78,7 @@ def render_scan(spec: Luna16Phantom, index: int) -> PhantomScan:
         ),
     )
     return PhantomScan(
-        reconstruct(scanner, tissue_hu, scan_generator(spec, index, "noise")),
+        reconstruct(scanner, tissue_hu, spec.generator(index, NOISE)),
         as_stored(scanner, lung_labels(anatomy, scanner.axes_mm)),
         truth,
         scanner,

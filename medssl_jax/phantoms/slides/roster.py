@@ -72,8 +72,7 @@ def class_sequence(split: str, count: int) -> tuple[str, ...]:
 
 def slide_generator(spec: LksPhantom, split: str, number: int, stream: str) -> np.random.Generator:
     """A slide's random numbers for one purpose: independent of other slides, other purposes and its label."""
-    key = (SPLITS.index(split), number, STREAMS.index(stream))
-    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
+    return spec.generator(SPLITS.index(split), number, STREAMS.index(stream))
 
 
 @functools.cache

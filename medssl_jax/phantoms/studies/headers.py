@@ -1,14 +1,14 @@
 """The DICOM headers of a study, in NLST's manner: dates shifted to 1999, six-digit patients."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medssl_jax.phantoms.dicom_series import CT_IMAGE, Image, decimals, slice_images
-from medssl_jax.phantoms.studies.defects import plant
+from medssl_jax.imaging.volumes import Volume
+from medssl_jax.phantoms.dicom_series import CT_IMAGE, JPEG_LOSSLESS, Image, decimals, slice_images
 from medssl_jax.phantoms.studies.protocols import THIN_SOFT
-from medssl_jax.phantoms.studies.spec import NlstPhantom
-from medssl_jax.phantoms.studies.study import Reconstruction, Study
+from medssl_jax.phantoms.studies.spec import JPEG_COMPRESSED, NlstPhantom
+from medssl_jax.phantoms.studies.study import Study
 
 LOCALIZER = "localizer"
 FIRST_PATIENT, BETWEEN_PATIENTS = 100002, 7
@@ -20,12 +20,11 @@ KILOVOLTS, MILLIAMPERE_SECONDS = 120, 40
 class StudySeries:
     """One series of a study as it is to be written; `kind` is `LOCALIZER` or the reconstruction's role."""
 
-    uid: str
     kind: str
     kernel: str
     slice_mm: float
     defect: str
-    images: tuple[Image, ...]
+    images: Sequence[Image]
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -39,23 +38,13 @@ def patient_id(patient: int) -> str:
 
 
 def study_series(spec: NlstPhantom, study: Study) -> tuple[StudySeries, ...]:
-    """All series of a study: the localizer, then the reconstructions, with what is planted in one of them."""
+    """All series of a study: the localizer, then the reconstructions."""
     fields = _study_fields(spec, study)
-    series = [_localizer_series(spec, study, fields)]
-    for number, reconstruction in enumerate(study.reconstructions, start=2):
-        planted = spec.defect(study.patient, study.year) if reconstruction.role == THIN_SOFT else ""
-        images = plant(planted, _slices(spec, study, fields, reconstruction, number))
-        series.append(
-            StudySeries(
-                reconstruction.volume.series_uid,
-                reconstruction.role,
-                reconstruction.kernel,
-                reconstruction.slice_mm,
-                planted,
-                tuple(images),
-            )
-        )
-    return tuple(series)
+    reconstructions = enumerate(study.reconstructions.items(), start=2)
+    return (
+        _localizer_series(spec, study, fields),
+        *(_reconstruction_series(spec, study, fields, number, *each) for number, each in reconstructions),
+    )
 
 
 def _study_fields(spec: NlstPhantom, study: Study) -> dict[str, Any]:
@@ -96,7 +85,7 @@ def _study_fields(spec: NlstPhantom, study: Study) -> dict[str, Any]:
 def _localizer_series(spec: NlstPhantom, study: Study, fields: Mapping[str, Any]) -> StudySeries:
     uid = spec.uid(LOCALIZER, study.patient, study.year)
     maker = study.protocol.manufacturer
-    views = tuple(
+    views = [
         Image(
             view.hu,
             dataclasses.replace(maker.storage, padding_hu=None),
@@ -114,26 +103,32 @@ def _localizer_series(spec: NlstPhantom, study: Study, fields: Mapping[str, Any]
             },
         )
         for number, view in enumerate(study.localizers, start=1)
-    )
-    return StudySeries(uid, LOCALIZER, "", 0.0, "", views)
+    ]
+    return StudySeries(LOCALIZER, "", 0.0, "", views)
 
 
-def _slices(
-    spec: NlstPhantom, study: Study, fields: Mapping[str, Any], reconstruction: Reconstruction, number: int
-) -> list[Image]:
-    volume, protocol = reconstruction.volume, study.protocol
+def _reconstruction_series(
+    spec: NlstPhantom, study: Study, fields: Mapping[str, Any], number: int, role: str, volume: Volume
+) -> StudySeries:
+    protocol = study.protocol
+    kernel, slice_mm = protocol.kernel(role), protocol.slice_mm(role)
     width_mm = volume.grid.size_zyx[2] * volume.grid.spacing_zyx_mm[2]
-    description = (study.year, "OPA", protocol.manufacturer.code, protocol.model_code, reconstruction.kernel)
-    settings = (round(width_mm), f"{reconstruction.slice_mm:g}", KILOVOLTS, MILLIAMPERE_SECONDS, "0.0", "1.5")
+    description = (study.year, "OPA", protocol.manufacturer.code, protocol.model_code, kernel)
+    settings = (round(width_mm), f"{slice_mm:g}", KILOVOLTS, MILLIAMPERE_SECONDS, "0.0", "1.5")
     fields = {
         **fields,
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
         "SeriesInstanceUID": volume.series_uid,
         "SeriesNumber": str(number),
         "SeriesDescription": ",".join(map(str, (*description, *settings))),
-        "ConvolutionKernel": reconstruction.kernel,
-        "SliceThickness": f"{reconstruction.slice_mm:.6f}",
+        "ConvolutionKernel": kernel,
+        "SliceThickness": f"{slice_mm:.6f}",
         "ReconstructionDiameter": f"{width_mm:.6f}",
     }
+    storage, defect = protocol.manufacturer.storage, ""
+    if role == THIN_SOFT:
+        defect = spec.defect(study.patient, study.year)
+    if defect == JPEG_COMPRESSED:
+        storage = dataclasses.replace(storage, transfer_syntax=JPEG_LOSSLESS)
     uids = [spec.uid(volume.series_uid, place) for place in range(len(volume.array_zyx))]
-    return slice_images(volume, protocol.manufacturer.storage, fields, uids)
+    return StudySeries(role, kernel, slice_mm, defect, slice_images(volume, storage, fields, uids))

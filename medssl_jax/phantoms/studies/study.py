@@ -4,6 +4,7 @@ All studies of a patient show the same chest with the same findings, each on a t
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float32, Int16, UInt8
@@ -25,16 +26,6 @@ LOCALIZER_HU = (-1024, 3071)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Reconstruction:
-    """One CT of a study: what it is (`protocols.THIN_SOFT`, ...), kernel, slice thickness and voxels."""
-
-    role: str
-    kernel: str
-    slice_mm: float
-    volume: Volume
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Localizer:
     """A plain view through the body, from the front or from the side; its columns run towards the feet."""
 
@@ -52,7 +43,7 @@ class Study:
     year: int
     protocol: Protocol
     localizers: tuple[Localizer, ...]
-    reconstructions: tuple[Reconstruction, ...]
+    reconstructions: Mapping[str, Volume]  # by role, in the order they were made
     lungs: Volume
     nodules: tuple[PlacedFinding, ...]
     excluded: tuple[PlacedFinding, ...]
@@ -60,25 +51,24 @@ class Study:
 
 def render_study(spec: NlstPhantom, patient: int, year: int) -> Study:
     """Makes one study: the same for the same spec, whatever else is made, in whatever order."""
-    anatomy = build_anatomy(spec.chest, spec.stream(patient, 0, ANATOMY))
-    nodules, confounders = plan_findings(spec.chest, anatomy, spec.stream(patient, 0, FINDINGS))
-    protocol = draw_protocol(spec.stream(patient, 1 + year, PROTOCOL))
-    thin = _thin_scanner(spec, protocol, spec.stream(patient, 1 + year, SCANNER))
+    anatomy = build_anatomy(spec.chest, spec.generator(patient, 0, ANATOMY))
+    nodules, confounders = plan_findings(spec.chest, anatomy, spec.generator(patient, 0, FINDINGS))
+    protocol = draw_protocol(spec.generator(patient, 1 + year, PROTOCOL))
+    thin = _thin_scanner(spec, protocol, spec.generator(patient, 1 + year, SCANNER))
     planes_hu = paint_chest(thin, anatomy, (*confounders, *nodules))
 
-    reconstructions = []
+    reconstructions = {}
     for number, role in enumerate(protocol.roles):
         scanner = _scanner(thin, role)
-        hu = reconstruct(scanner, planes_hu, spec.stream(patient, 1 + year, NOISE, number))
-        volume = Volume(hu, scanner.grid, spec.uid("reconstruction", patient, year, role))
-        reconstructions.append(Reconstruction(role, protocol.kernel(role), protocol.slice_mm(role), volume))
+        hu = reconstruct(scanner, planes_hu, spec.generator(patient, 1 + year, NOISE, number))
+        reconstructions[role] = Volume(hu, scanner.grid, spec.uid("reconstruction", patient, year, role))
     lungs: UInt8[np.ndarray, "z y x"] = as_stored(thin, lung_labels(anatomy, thin.axes_mm))
     return Study(
         patient,
         year,
         protocol,
         _localizers(thin, planes_hu, patient),
-        tuple(reconstructions),
+        reconstructions,
         Volume(lungs, thin.grid, spec.uid("study", patient, year)),
         tuple(place_finding(thin, nodule, nodule.diameter_mm) for nodule in nodules),
         tuple(place_finding(thin, confounder, confounder.diameter_mm) for confounder in confounders),

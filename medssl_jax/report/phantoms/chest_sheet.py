@@ -34,7 +34,7 @@ def read_sheet_studies(spec: NlstPhantom, directory: str | os.PathLike[str], cou
         whole = [series for series in truth.series if series.kind != LOCALIZER and not series.defect]
         series = whole[number % len(whole)]
         about = f"{truth.patient}, {series.manufacturer} {series.kernel}, {series.slice_thickness_mm:g} mm"
-        rows.append(_row(about, read_volume(Path(directory) / series.folders[0]), truth))
+        rows.append(_row(about, read_volume(Path(directory) / series.folder), truth))
     return rows
 
 

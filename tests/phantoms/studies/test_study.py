@@ -20,39 +20,34 @@ def studies():
     return [render_study(SPEC, patient, year) for patient in range(2) for year in range(2)]
 
 
-def by_role(study):
-    return {reconstruction.role: reconstruction for reconstruction in study.reconstructions}
-
-
-def noise_hu(reconstruction, lungs):
+def noise_hu(volume, lungs):
     """From row to row in the lungs, where hardly anything else differs so fast."""
-    hu = reconstruction.volume.array_zyx.astype(float)
+    hu = volume.array_zyx.astype(float)
     inside = np.isin(lungs.array_zyx, (LEFT_LUNG, RIGHT_LUNG))[:: len(lungs.array_zyx) // len(hu)]
     return np.median(np.abs(np.diff(hu, axis=1))[inside[:, 1:] & inside[:, :-1]])
 
 
 def test_all_reconstructions_show_the_same_chest(studies):
     for study in studies:
-        roles = by_role(study)
+        roles = study.reconstructions
         assert THIN_SOFT in roles
         assert len(roles) in (2, 3)
-        thin = roles[THIN_SOFT].volume
-        for role, reconstruction in roles.items():
-            grid, factor = reconstruction.volume.grid, 2 if role == THICK_SOFT else 1
-            assert grid.spacing_zyx_mm[0] == pytest.approx(reconstruction.slice_mm)
+        thin = roles[THIN_SOFT]
+        for role, volume in roles.items():
+            grid, factor = volume.grid, 2 if role == THICK_SOFT else 1
+            assert grid.spacing_zyx_mm[0] == pytest.approx(study.protocol.slice_mm(role))
             assert grid.spacing_zyx_mm[0] == pytest.approx(factor * thin.grid.spacing_zyx_mm[0])
             assert grid.size_zyx[0] * factor == thin.grid.size_zyx[0]
             seen = thin.array_zyx.astype(float).reshape(-1, factor, *thin.array_zyx.shape[1:]).mean(axis=1)
-            assert np.corrcoef(seen.ravel(), reconstruction.volume.array_zyx.ravel())[0, 1] > 0.95
+            assert np.corrcoef(seen.ravel(), volume.array_zyx.ravel())[0, 1] > 0.95
 
 
 def test_sharp_kernels_are_noisier_and_thick_slices_smoother(studies):
     compared = set()
     for study in studies:
-        roles = by_role(study)
-        thin = noise_hu(roles[THIN_SOFT], study.lungs)
-        for role, reconstruction in roles.items():
-            ratio = noise_hu(reconstruction, study.lungs) / thin
+        thin = noise_hu(study.reconstructions[THIN_SOFT], study.lungs)
+        for role, volume in study.reconstructions.items():
+            ratio = noise_hu(volume, study.lungs) / thin
             assert {THIN_SOFT: ratio == 1, SHARP: ratio > 1.5, THICK_SOFT: ratio < 0.95}[role]
             compared.add(role)
     assert compared == {THIN_SOFT, SHARP, THICK_SOFT}
@@ -62,12 +57,12 @@ def test_nodules_lie_where_they_are_said_to_in_every_reconstruction(studies):
     seen = 0
     for study in studies:
         solid = [nodule for nodule in study.nodules if nodule.kind == "solid"]
-        for reconstruction in study.reconstructions:
+        for volume in study.reconstructions.values():
             centres = world_xyz_mm_to_voxel_zyx(
-                np.array([nodule.centre_xyz_mm for nodule in solid]).reshape(-1, 3), reconstruction.volume.grid
+                np.array([nodule.centre_xyz_mm for nodule in solid]).reshape(-1, 3), volume.grid
             )
             for z, y, x in np.rint(centres).astype(int):
-                assert reconstruction.volume.array_zyx[z, y - 1 : y + 2, x - 1 : x + 2].mean() > -300
+                assert volume.array_zyx[z, y - 1 : y + 2, x - 1 : x + 2].mean() > -300
                 seen += 1
     assert seen > 4
 
@@ -87,9 +82,10 @@ def test_a_study_depends_on_nothing_else_that_is_made():
     many = dataclasses.replace(SPEC, patients=9, studies_per_patient=3, layout="idc", defects=())
     again = render_study(many, 1, 0)
     assert few.nodules == again.nodules
-    for one, other in zip(few.reconstructions, again.reconstructions, strict=True):
-        assert one.volume.series_uid == other.volume.series_uid
-        np.testing.assert_array_equal(one.volume.array_zyx, other.volume.array_zyx)
+    assert list(few.reconstructions) == list(again.reconstructions)
+    for one, other in zip(few.reconstructions.values(), again.reconstructions.values(), strict=True):
+        assert one.series_uid == other.series_uid
+        np.testing.assert_array_equal(one.array_zyx, other.array_zyx)
 
 
 def test_localizers_are_seen_from_the_front_and_the_side(studies):
