@@ -24,6 +24,7 @@ from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import settings_from
+from medssl_jax.inference.trained_classifier import TrainedClassifier
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.workdir import only_run_in
@@ -97,8 +98,8 @@ def _check_comparable(configs: Mapping[str, ConfigDict]) -> None:
 
 def _train_all(
     configs: Mapping[str, ConfigDict], seed: int, workdir: Path
-) -> tuple[dict[str, sos_training.TrainedMethod], LksSource, sos_slides.SlideSplit]:
-    trained: dict[str, sos_training.TrainedMethod] = {}
+) -> tuple[dict[str, TrainedClassifier[SosConfig]], LksSource, sos_slides.SlideSplit]:
+    trained: dict[str, TrainedClassifier[SosConfig]] = {}
     methods = {}
     for path, config in configs.items():
         comparison.set_run(config, seed)

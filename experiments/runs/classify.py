@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from data_builders.lks.lks_files import CLASSES, TIFF_SUFFIXES
-from experiments.runs.sos_training import TrainedMethod, load_method
+from data_builders.lks.lks_files import TIFF_SUFFIXES
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import file_name, printable
 from medssl_jax.core.progress import Progress, silent
@@ -21,6 +20,7 @@ from medssl_jax.imaging.slides import (
     open_slide,
     slide_name,
 )
+from medssl_jax.inference.trained_classifier import ClassifierRunSettings, TrainedClassifier, load_slide_classifier
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.report.slides.slide_notices import SlideReading
 from medssl_jax.report.slides.slide_page import thumbnail
@@ -81,14 +81,15 @@ def classify_files(
     the config's if None.
 
     Raises:
-      InputError: see `find_slide_files` and `load_method`; two slides of one name; a `c` for a method that has none.
+      InputError: see `find_slide_files` and `load_slide_classifier`; two slides of one name; a `c` for a method without
+        one.
     """
     paths, refused = find_slide_files(place)
     file_of = {slide_name(path): path for path in paths}
     if len(file_of) < len(paths):
         twice = next(path for path in paths if path not in file_of.values())
         raise InputError(f"{twice}: another slide here has the same name: rename or move one")
-    method = load_method(Path(checkpoint))
+    method = load_slide_classifier(checkpoint)
     used = method if c is None else _with_c(method, c)
     at_hand: dict[str, TiffSlide | FolderSlide] = {}
 
@@ -106,7 +107,7 @@ def classify_files(
                 yield slide
 
     results, thumbnails, readings = [], {}, {}
-    for result in used.classifier()(open_all(), refuse):
+    for result in used.classifier()(open_all(), on_error=refuse):
         slide = at_hand.pop(result.name)
         low_resolution = slide.low_resolution()
         results.append(result)
@@ -115,7 +116,7 @@ def classify_files(
         readings[result.name] = SlideReading(slide.share_read, slide.channels, appearance)
     report = SlideReport(
         classifier=ClassifierCard(_run_name(Path(checkpoint)), method.step, method.config),
-        classes=CLASSES,
+        classes=method.training_slides.classes,
         rule=used.settings.inference.rule,
         c=used.settings.inference.c,
         are_phantom_slides=all(is_phantom_slide(path) for path in paths),
@@ -132,7 +133,7 @@ def is_phantom_slide(path: Path) -> bool:
     return (path.absolute().parent.parent / TRUTH_FOLDER / f"{file_name(path.stem)}.json").is_file()
 
 
-def _with_c(method: TrainedMethod, c: float) -> TrainedMethod:
+def _with_c(method: TrainedClassifier[ClassifierRunSettings], c: float) -> TrainedClassifier[ClassifierRunSettings]:
     rule = method.settings.inference.rule
     if rule != "confidence":
         raise InputError(f"c is {c:g}, but this run decides by inference.rule = {rule}, which has no c: leave c out")

@@ -3,15 +3,12 @@
 import os
 from pathlib import Path
 
-from experiments.runs.focalmix_job import LoadedDetector, load_detector
 from medssl_jax.core.names import file_name, printable
-from medssl_jax.core.progress import Progress, progress_bar, silent
-from medssl_jax.data.crop_cache import masked_hu
+from medssl_jax.core.progress import progress_bar
 from medssl_jax.data.preparation import PreparedScan, prepare_scan
 from medssl_jax.data.scan_files import ScanFiles
-from medssl_jax.imaging.submission import Marks
 from medssl_jax.imaging.volumes import read_volume
-from medssl_jax.inference.world import as_marks, rows_in_world
+from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.phantoms.folder import TRUTH_FOLDER
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
 
@@ -31,24 +28,17 @@ def detect_in_file(
     lungs_path = None if lungs_file is None else Path(lungs_file)
     # Before the detector is loaded, so that a scan or mask that is none is told in seconds.
     scan = prepare_scan(ScanFiles(volume.series_uid, scan_path, lungs_path=lungs_path), volume)
-    loaded = load_detector(Path(checkpoint))
+    detector = load_detector(checkpoint)
     detections = ScanReport(
         input_name=printable(scan_path.name),
         lungs_name=None if lungs_path is None else printable(lungs_path.name),
         series_uid=volume.series_uid,
         is_phantom_scan=_is_phantom_scan(scan_path, volume.series_uid),
         grid=volume.grid,
-        detector=DetectorCard(_run_name(Path(checkpoint)), loaded.step, loaded.config),
-        marks=find_nodules(loaded, scan, progress_bar("detecting", "batches")),
+        detector=DetectorCard(_run_name(Path(checkpoint)), detector.step, detector.config),
+        marks=detector(scan, progress=progress_bar("detecting", "batches")),
     )
     return detections, scan
-
-
-def find_nodules(loaded: LoadedDetector, scan: PreparedScan, progress: Progress = silent) -> Marks:
-    """Marks in world mm, best first: all that the config's `inference` lets through."""
-    hu_zyx = masked_hu(scan) if loaded.mask_lungs else scan.hu
-    found = loaded.detector(loaded.params, hu_zyx, scan.lungs, progress)
-    return as_marks({scan.series_uid: rows_in_world(found, scan.grid)})
 
 
 def _run_name(checkpoint: Path) -> str:

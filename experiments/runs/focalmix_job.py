@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import ml_collections
@@ -23,33 +23,17 @@ from medssl_jax.imaging.submission import Marks, write_submission
 from medssl_jax.inference.sliding import SlidingDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FrocResult, score
-from medssl_jax.models.detector import Detector, make_detector
 from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.report.nodules.froc_figure import write_froc_figure
 from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
-from medssl_jax.train.load_run import load_run
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.records import Records, Watch, unwatched
-from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.trainer import Batches, Schedule, Trainer
 from medssl_jax.train.workdir import claim_workdir, only_run_in, record_split
-
-
-class LoadedDetector(NamedTuple):
-    """A trained detector: `detector(params, hu_zyx, lungs_zyx)` finds nodules in a prepared scan.
-
-    `config` is what it was trained by. Where `mask_lungs`, it learned on scans that are masked outside the lungs.
-    """
-
-    config: Mapping[str, Any]
-    step: int
-    params: Any
-    detector: SlidingDetector
-    mask_lungs: bool
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched) -> FrocResult:
@@ -77,7 +61,7 @@ def _train_and_score(
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir, watch)
     local = data_parallel(jax.local_devices(), batches=[settings.inference.window_batch])
-    detector = scan_detector(settings, local)
+    detector = settings.sliding_detector(local)
     params = local.replicate(state.params_to_evaluate)
     marks = find_marks(detector, params, cache, split.test, progress_bar("detecting", "scans"))
     result = score(marks, annotations, excluded, split.test, bootstraps=settings.logging.bootstraps)
@@ -139,7 +123,7 @@ def train_focalmix(
         host_rows=sharding.host_rows,
     )
     return Trainer(
-        init_state=lambda: fresh_state(settings),
+        init_state=settings.fresh_state,
         train_step=jitted_step(settings, sharding),
         batches=Batches(
             rows,
@@ -156,7 +140,7 @@ def train_focalmix(
 
 def jitted_step(settings: FocalMixConfig, sharding: DataParallel = SINGLE_DEVICE) -> jax.stages.Wrapped:
     """The training step of a config, compiled for the devices of a sharding."""
-    detector = detector_of(settings)
+    detector = settings.detector()
     return sharding.jit_step(
         functools.partial(
             focalmix_step,
@@ -176,19 +160,8 @@ def abstract_training(
     sharding, patches = sharding_of(settings, devices), settings.patches
     sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
     batch = {name: patches.abstract_batch(size) for name, size in sizes.items() if size}
-    state = jax.eval_shape(functools.partial(fresh_state, settings))
+    state = jax.eval_shape(settings.fresh_state)
     return sharding, jitted_step(settings, sharding), *sharding.abstract(state, batch)
-
-
-def detector_of(settings: FocalMixConfig) -> Detector:
-    """The network of a config and its anchors."""
-    return make_detector(settings.model, settings.anchors, patch_side=settings.patches.side)
-
-
-def scan_detector(settings: FocalMixConfig, sharding: DataParallel = SINGLE_DEVICE) -> SlidingDetector:
-    """The finder of nodules in a scan; the devices of the sharding share its windows."""
-    detector = detector_of(settings)
-    return SlidingDetector(detector.predict, detector.grid, settings.inference, sharding)
 
 
 def find_marks(
@@ -207,26 +180,10 @@ def find_marks(
     return as_marks({series_uid: np.reshape(rows_of[series_uid], (-1, 5)) for series_uid in series_uids})
 
 
-def load_detector(checkpoint: Path) -> LoadedDetector:
-    """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it."""
-    run = load_run(checkpoint, FocalMixConfig, fresh_state)
-    detector = scan_detector(run.settings)
-    return LoadedDetector(
-        run.config, int(run.state.step), run.state.params_to_evaluate, detector, run.settings.data.mask_lungs
-    )
-
-
 def sharding_of(settings: FocalMixConfig, devices: Sequence[jax.Device]) -> DataParallel:
     """Those of `devices` that share the batch. Raises `InputError` where more hosts than rows would."""
     sizes = [size for size in (settings.patches.labelled_batch, settings.patches.unlabelled_batch) if size]
     return data_parallel(devices, batches=sizes, groups=settings.mixing_groups)
-
-
-def fresh_state(settings: FocalMixConfig) -> TrainState:
-    """The state before the first step."""
-    params = detector_of(settings).init(stream_key(settings.seed, "init", 0))
-    optimiser = make_optimiser(settings.optimiser, settings.steps)
-    return TrainState.create(params, optimiser, keep_ema=settings.optimiser.ema_decay > 0)
 
 
 def _data_name(data: ScanDataSettings, on_luna16: bool) -> str:

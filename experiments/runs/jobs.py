@@ -14,7 +14,6 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.parallel.sharding import DataParallel
 from medssl_jax.train.run_settings import RunSettings
-from medssl_jax.train.state import TrainState
 
 
 class Job(NamedTuple):
@@ -27,7 +26,6 @@ class Job(NamedTuple):
     kind: type[RunSettings]
     run: Callable[..., Any]
     sharding: Callable[[Any, Sequence[jax.Device]], DataParallel]
-    fresh_state: Callable[[Any], TrainState]
     files: Mapping[str, Callable[[Path], bytes]]
 
     @property
@@ -44,14 +42,12 @@ _FOCALMIX = Job(
     kind=FocalMixConfig,
     run=focalmix_job.run,
     sharding=focalmix_job.sharding_of,
-    fresh_state=focalmix_job.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json", "submission.csv", "froc.json"), Path.read_bytes),
 )
 _SOS = Job(
     kind=SosConfig,
     run=sos_job.run,
     sharding=sos_training.sharding_of,
-    fresh_state=sos_training.fresh_state,
     files=dict.fromkeys(("metrics.jsonl", "split.json"), Path.read_bytes) | {"results.json": sos_job.slides_in},
 )
 JOBS = {job.command: job for job in (_FOCALMIX, _SOS)}

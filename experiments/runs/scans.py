@@ -15,6 +15,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import FOLDER, SWITCH, TEXT, Settings, one_of, whole, within
 from medssl_jax.data.crop_cache import CachedScan, CropCache, build_crop_cache
+from medssl_jax.data.preparation import MaskingSettings
 from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.luna16_csv import Findings
@@ -60,14 +61,13 @@ class ExtraDataSettings(DataSetSettings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScanDataSettings(DataSetSettings):
+class ScanDataSettings(DataSetSettings, MaskingSettings):
     """The scans of a run, and where they are prepared."""
 
     section: ClassVar[str] = "data"
     data_dir: str = within(FOLDER)
     cache_dir: str = within(FOLDER)
     allow_absent: bool = within(SWITCH)
-    mask_lungs: bool = within(SWITCH)
     workers: int = within(whole(0, 1024))  # 0: as many as there are cores
     extra: ExtraDataSettings | None = None
 

@@ -1,40 +1,22 @@
 """The whole config of a run of SOS, or of a method it is compared with: its sections, and what they are together."""
 
 import dataclasses
-from typing import ClassVar
 
 from data_builders.lks.lks_files import CLASSES
 from experiments.runs.sos_slides import SlideDataSettings, SlideSplitSettings
-from medssl_jax.core.settings import whole, within
 from medssl_jax.data.slide_batches import SlideBatchSettings
-from medssl_jax.inference.selective import SelectiveSettings, check_networks
-from medssl_jax.models.sos_networks import Intensities, MethodSettings, SosModelSettings, SosNetworks, make_networks
-from medssl_jax.train.optimiser import OptimiserSettings
-from medssl_jax.train.run_settings import RunSettings
+from medssl_jax.inference.selective import check_networks
+from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, ClassifierRunSettings
 from medssl_jax.train.sos_step import SosSettings
 
-UNIT_INTENSITIES = Intensities(0.0, 1.0)  # for what does not depend on them
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SosOptimiserSettings(OptimiserSettings):
-    """Slides are too large for batches of them: some steps make one update."""
-
-    accumulate: int = within(whole(1))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SosConfig(RunSettings):
+class SosConfig(ClassifierRunSettings):
     """`experiments/configs/sos.py` explains each field."""
 
-    COMMAND: ClassVar[str] = "experiments.sos"
     data: SlideDataSettings
     split: SlideSplitSettings
     batches: SlideBatchSettings
-    model: SosModelSettings
-    method: MethodSettings
-    optimiser: SosOptimiserSettings
-    inference: SelectiveSettings
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,11 +37,7 @@ class SosConfig(RunSettings):
         self.expect(
             "logging.save_every", self.logging.save_every % accumulate == 0, "a multiple of optimiser.accumulate"
         )
-        check_networks(self.networks(UNIT_INTENSITIES), self.inference)
-
-    def networks(self, measured: Intensities) -> SosNetworks:
-        """The networks that the method has, for slides of the `measured` intensities unless the model has its own."""
-        return make_networks(self.model, self.method, self.data.layout, classes=len(CLASSES), measured=measured)
+        check_networks(self.networks(UNIT_INTENSITIES, classes=len(CLASSES)), self.inference)
 
     @property
     def step_settings(self) -> SosSettings:

@@ -15,11 +15,12 @@ from jaxtyping import Bool, Float
 
 from data_builders.lks import lks_files
 from data_builders.slide_source import LksSource
+from experiments.runs.sos_config import SosConfig
 from experiments.runs.sos_slides import SlideSplit
-from experiments.runs.sos_training import TrainedMethod
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.imaging.slides import Slide, open_slide
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
+from medssl_jax.inference.trained_classifier import TrainedClassifier
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.switching import MeanSeconds, mean_seconds
 
@@ -27,7 +28,10 @@ OpenSlide = Callable[[], Slide]
 
 
 def evaluate(
-    methods: Mapping[str, TrainedMethod], source: LksSource, split: SlideSplit, progress: Progress = silent
+    methods: Mapping[str, TrainedClassifier[SosConfig]],
+    source: LksSource,
+    split: SlideSplit,
+    progress: Progress = silent,
 ) -> dict[str, EvaluatedMethod]:
     """Every method on the test slides of `source`; `progress` wraps each of the passes over slides.
 
@@ -82,7 +86,7 @@ def classify_in_turn(
     return results
 
 
-def raw_slides(method: TrainedMethod, source: LksSource, indices: Sequence[int]) -> list[OpenSlide]:
+def raw_slides(method: TrainedClassifier[SosConfig], source: LksSource, indices: Sequence[int]) -> list[OpenSlide]:
     """The slides as they were downloaded; none where `data.manual_dir` does not hold them any more."""
     folder = Path(method.settings.data.manual_dir)
     if not lks_files.is_there(folder):
@@ -93,7 +97,10 @@ def raw_slides(method: TrainedMethod, source: LksSource, indices: Sequence[int])
 
 
 def both_networks(
-    methods: Mapping[str, TrainedMethod], source: LksSource, indices: Sequence[int], progress: Progress = silent
+    methods: Mapping[str, TrainedClassifier[SosConfig]],
+    source: LksSource,
+    indices: Sequence[int],
+    progress: Progress = silent,
 ) -> dict[str, Probabilities]:
     """All networks that each method has on all slides, for whatever c may be asked for later.
 
@@ -103,7 +110,8 @@ def both_networks(
     for name, method in methods.items():
         first_with.setdefault(id(method.params), name)
     classifiers = {
-        name: methods[name].classifier("high" if methods[name].networks.hrn else "low") for name in first_with.values()
+        name: methods[name].classifier(rule="high" if methods[name].networks.hrn else "low")
+        for name in first_with.values()
     }
     slides = [functools.partial(source.slide, index) for index in indices]
     by_name = classify_in_turn(classifiers, slides, progress)

@@ -14,35 +14,26 @@ from data_builders.slide_source import LksSource, open_lks, prepare_lks
 from experiments.runs.phantoms import phantom_from
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
-from medssl_jax.core.settings import FOLDER, SEED, Settings, number, whole, within
+from medssl_jax.core.settings import FOLDER, SEED, Settings, number, within
+from medssl_jax.data.slide_cut import SlideCutSettings
 from medssl_jax.data.splits import draw_stratified
-from medssl_jax.imaging.slides import SlideLayout
 
 PURPOSES = {"train": "train on", "validation": "validate on", "test": "test on"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SlideDataSettings(Settings):
-    """The slides of a run or a phantom in their place, how they are cut, and where they are prepared."""
+class SlideDataSettings(SlideCutSettings):
+    """The slides of a run or a phantom in their place, and where they are prepared."""
 
     section: ClassVar[str] = "data"
     manual_dir: str = within(FOLDER)
     data_dir: str = within(FOLDER)
-    grid: int = within(whole(1, 4096))
-    patch_side: int = within(whole(1, 2**16))
-    shrink: int = within(whole(1, 2**16))
-    background_threshold: float = within(number(0, 255))
     phantom: Any = None  # fields of the phantom, which checks them itself
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.phantom is not None:
             phantom_of(self)
-
-    @property
-    def layout(self) -> SlideLayout:
-        """How the slides are cut. Raises `InputError` for sizes that do not fit."""
-        return SlideLayout(self.grid, self.patch_side, self.shrink)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -85,9 +85,17 @@ def within(allowed: Range) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A section of a config, or all of it, where `section` is empty. Raises `InputError` for a field out of range."""
+    """A section of a config, or all of it, where `section` is empty. Raises `InputError` for a field out of range.
+
+    A class made with `excerpt=True` has some of the fields of its section, and passes over the others.
+    """
 
     section: ClassVar[str] = ""
+    excerpt: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, excerpt: bool = False):
+        super().__init_subclass__()
+        cls.excerpt = excerpt
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -148,8 +156,9 @@ def _settings_from(kind: type[Kind], config: Any, known: Collection[str]) -> Kin
         raise InputError(f"config field {kind.section} is {config}, expected a section with fields")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in config:
-        if name not in fields:
-            raise InputError(f"config field {kind.path_of(name)}: {fate_of(kind.path_of(name), known)}")
+        path = kind.path_of(name)
+        if name not in fields and (not kind.excerpt or path in FORMER_FIELDS):
+            raise InputError(f"config field {path}: {fate_of(path, known)}")
     given, sections = {}, _sections(kind)
     for name, field in fields.items():
         if name in config and name in sections:

@@ -4,12 +4,14 @@ The builders and detection prepare a scan by the same `prepare_scan`.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from etils import epy
 from jaxtyping import Float, Float32, Int16, UInt8
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import SWITCH, Settings, within
 from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
 from medssl_jax.imaging.lungs import segment_lungs
@@ -24,6 +26,14 @@ SPACING_MM = 1.0
 LUNA16_LUNG_LABELS = (3, 4)
 LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})  # 5 is the trachea
 LUNG_DILATION_MM = 5.0  # our choice: enough for a nodule on the pleura, whose centre a mask may leave out
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskingSettings(Settings, excerpt=True):
+    """The part of a scan that a network sees: all of it, or its lungs alone."""
+
+    section: ClassVar[str] = "data"
+    mask_lungs: bool = within(SWITCH)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

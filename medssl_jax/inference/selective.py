@@ -111,7 +111,7 @@ class SelectiveClassifier:
         return max(_bytes(program.memory_analysis()) for program in programs)
 
     def __call__(
-        self, slides: Iterable[Slide], on_error: Callable[[Slide, InputError], None] = refuse
+        self, slides: Iterable[Slide], *, on_error: Callable[[Slide, InputError], None] = refuse
     ) -> Iterator[SlideResult]:
         """Results in the order of `slides`; slides are closed once their batch is done.
 

@@ -91,6 +91,7 @@ class SlidingDetector:
         params: Any,
         hu_zyx: Int16[np.ndarray, "z y x"],
         lungs_zyx: UInt8[np.ndarray, "z y x"],
+        *,
         progress: Progress = silent,
     ) -> ScanDetections:
         """Boxes centred in the (dilated) lungs of one scan at 1 mm, prepared as the training scans were."""

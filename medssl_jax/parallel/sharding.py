@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel import hosts
@@ -118,6 +118,12 @@ class DataParallel:
 
 
 SINGLE_DEVICE = DataParallel()
+
+
+def on_first_device(tree: Any) -> Any:
+    """Shapes and dtypes of arrays that are to lie on the first device of this host."""
+    place = SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
 
 
 def data_parallel(devices: Sequence[jax.Device], *, batches: Sequence[int], groups: int = 1) -> DataParallel:

@@ -1,12 +1,16 @@
 """A run that was trained before: its config and state."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import jax
+
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
+from medssl_jax.parallel.sharding import on_first_device
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.state import TrainState
@@ -33,8 +37,8 @@ class LoadedRun(Generic[Config]):
     state: TrainState
 
 
-def load_run(checkpoint: Path, kind: type[Config], fresh_state: Callable[[Config], TrainState]) -> LoadedRun[Config]:
-    """A training from its workdir or the folder `checkpoints` in it.
+def load_run(checkpoint: Path, kind: type[Config]) -> LoadedRun[Config]:
+    """A training from its workdir or the folder `checkpoints` in it; its state lies on the first device of this host.
 
     Raises `InputError` where there is none, it is one of another method, or its config does not load any more.
     """
@@ -45,12 +49,13 @@ def load_run(checkpoint: Path, kind: type[Config], fresh_state: Callable[[Config
         raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {kind.COMMAND}")
     try:
         settings = settings_from(kind, config)
+        state = jax.eval_shape(functools.partial(settings.fresh_state, measured))
     except InputError as error:
         raise InputError(
             f"{checkpoint}: a run of another version, whose config does not load here ({error}): use the version that "
             "trained it, or train again"
         ) from None
-    restored = checkpoints.restore(fresh_state(settings))
+    restored = checkpoints.restore(on_first_device(state))
     checkpoints.close()
     assert restored is not None  # or there would be no config
     return LoadedRun(config, settings, measured, restored.state)

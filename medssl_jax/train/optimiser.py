@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import optax
 
-from medssl_jax.core.settings import SHARE, Settings, number, within
+from medssl_jax.core.settings import SHARE, Settings, number, whole, within
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,13 @@ class OptimiserSettings(Settings):
     weight_decay: float = within(number(0, 100))
     clip_norm: float = within(number(0, math.inf, above=True))
     ema_decay: float = within(number(0, 1, below=True))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AccumulatingOptimiserSettings(OptimiserSettings):
+    """Where inputs are too large for batches of them: some steps make one update."""
+
+    accumulate: int = within(whole(1))
 
 
 def make_optimiser(settings: OptimiserSettings, steps: int, *, accumulate: int = 1) -> optax.GradientTransformation:

@@ -1,9 +1,12 @@
 """Settings of a training run that the configs of all methods have."""
 
+import abc
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from medssl_jax.core.settings import LARGEST_STEPS, SEED, TEXT, Settings, whole, within
+from medssl_jax.train.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,3 +37,7 @@ class RunSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.expect("command", self.command == self.COMMAND, self.COMMAND)
+
+    @abc.abstractmethod
+    def fresh_state(self, measured: Mapping[str, Any]) -> TrainState:
+        """The state before the first step, where the training data is as `measured`."""

@@ -58,7 +58,7 @@ def differences_of_runs():
 
     def differences(config, a, b):
         job = job_of(config)
-        ours, theirs = (tensor_hashes(load_run(workdir, job.kind, job.fresh_state).state) for workdir in (a, b))
+        ours, theirs = (tensor_hashes(load_run(workdir, job.kind).state) for workdir in (a, b))
         state = [name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
         files = {FILE_NAME: Path.read_bytes, **job.files}
         return {"last checkpoint": sorted(state) or None} | {

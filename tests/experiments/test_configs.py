@@ -6,10 +6,11 @@ from experiments import command
 from experiments.runs import sos_slides
 from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix_job import split_of
-from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
+from experiments.runs.sos_config import SosConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import draw_stratified
+from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES
 from medssl_jax.phantoms.luna16 import Luna16Phantom
 from medssl_jax.phantoms.slides.roster import plan_slides
 
@@ -59,7 +60,7 @@ def test_every_config_is_one_of_the_two_methods():
 @pytest.mark.parametrize("name", SOS)
 def test_settings_of_sos_are_sound(name):
     settings = settings_from(SosConfig, SOS[name])
-    networks, method = settings.networks(UNIT_INTENSITIES), settings.method
+    networks, method = settings.networks(UNIT_INTENSITIES, classes=4), settings.method
     assert (networks.lrn is not None, networks.hrn is not None) == (method.use_low, method.use_high)
 
 

@@ -11,11 +11,11 @@ import pytest
 from experiments.configs import phantom
 from experiments.runs import detect
 from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.focalmix_job import fresh_state, load_detector
 from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.submission import read_submission
 from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
+from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.train.checkpoint import Checkpoints
 
 
@@ -29,7 +29,7 @@ def workdir(tmp_path_factory):
     config.model.prior = 0.5
     config.inference.update({"window_detections": 4, "scan_candidates": 64, "marks": 6, "overlap": 0})
     folder = tmp_path_factory.mktemp("untrained")
-    state = fresh_state(settings_from(FocalMixConfig, config))
+    state = settings_from(FocalMixConfig, config).fresh_state()
     checkpoints = Checkpoints(folder / "checkpoints", config=json.loads(config.to_json()))
     checkpoints.save(state, {})
     checkpoints.close()

@@ -7,17 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from experiments.runs import focalmix_job
 from experiments.runs.focalmix_config import FocalMixConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
+from medssl_jax.inference.trained_detector import load_detector
 
 TINY = (
     "--config.steps=24",
@@ -134,7 +133,7 @@ def test_interrupted_twice_it_ends_in_the_same_bits(tmp_path):
     # On a busy machine the signal may come after the second checkpoint.
     assert re.search(r"resumed at step (8|16) of 24", again.stdout)
 
-    whole, cut = (focalmix_job.load_detector(Path(tmp_path / name)) for name in ("whole", "cut"))
+    whole, cut = (load_detector(tmp_path / name) for name in ("whole", "cut"))
     assert whole.step == cut.step == 24
     for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(cut.params), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -5,9 +5,10 @@ import importlib
 import jax
 import pytest
 
-from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
+from experiments.runs.sos_config import SosConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.selective import SelectiveClassifier
+from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES
 
 METHODS = {
     "lks_sos": ({"low", "high"}, "confidence"),
@@ -21,7 +22,7 @@ METHODS = {
 
 def networks_and_config(name):
     config = importlib.import_module(f"experiments.configs.{name}").get_config()
-    return settings_from(SosConfig, config).networks(UNIT_INTENSITIES), config
+    return settings_from(SosConfig, config).networks(UNIT_INTENSITIES, classes=4), config
 
 
 @pytest.mark.parametrize("name", METHODS)

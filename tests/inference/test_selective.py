@@ -218,7 +218,7 @@ def test_a_slide_that_cannot_be_read_stops_nothing_else(params, broken):
     each = slides(5)
     each[1] = PaintedSlide(1, broken=broken)
     said = []
-    results = classifier(params, **ALL_HIGH)(each, lambda slide, error: said.append((slide.name, str(error))))
+    results = classifier(params, **ALL_HIGH)(each, on_error=lambda slide, error: said.append((slide.name, str(error))))
     assert [result.name for result in results] == ["slide0", "slide2", "slide3", "slide4"]
     assert said == [("slide1", "slide1: truncated")]
     assert all(slide.closed for slide in each)
@@ -229,7 +229,7 @@ def test_a_slide_that_cannot_be_read_stops_nothing_else(params, broken):
 def test_where_no_slide_can_be_read_there_is_no_result(params):
     told = []
     each = [PaintedSlide(seed, broken="low") for seed in range(SETTINGS.slide_batch + 1)]
-    assert list(classifier(params)(iter(each), lambda slide, error: told.append(slide))) == []
+    assert list(classifier(params)(iter(each), on_error=lambda slide, error: told.append(slide))) == []
     assert told == each
 
 

@@ -76,7 +76,7 @@ def train(folder, config, devices):
         seed=settings.seed,
         host_rows=sharding.host_rows,
     )
-    detector = focalmix_job.detector_of(settings)
+    detector = settings.detector()
     optimiser = optax.sgd(1.0)  # a step is the gradient
     step = sharding.jit_step(
         functools.partial(
@@ -88,7 +88,7 @@ def train(folder, config, devices):
             sharding=sharding,
         )
     )
-    first = focalmix_job.fresh_state(settings).params
+    first = settings.fresh_state().params
     state = sharding.replicate(TrainState.create(first, optimiser, keep_ema=False))
     before = jax.tree.map(np.asarray, sharding.host_local(state.params))
     # Compiled for these places: handed a state or a batch that lies elsewhere, it refuses.

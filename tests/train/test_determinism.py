@@ -11,12 +11,15 @@ import jax.numpy as jnp
 import pytest
 from jax.extend.core import jaxprs_in_params
 
+from data_builders.lks.lks_files import CLASSES
 from experiments.configs import phantom, phantom_rdms, phantom_sos
-from experiments.runs import focalmix_job, sos_training
+from experiments.runs import focalmix_job
 from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
+from experiments.runs.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
+from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics
+from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainingSlides
 from medssl_jax.train.determinism import is_deterministic, make_deterministic, refusals_explained
 from medssl_jax.train.sos_step import sos_step
 
@@ -115,8 +118,8 @@ def test_the_sos_step_needs_nothing_of_that_kind(config):
     settings = settings_from(SosConfig, config)
     step = functools.partial(
         sos_step,
-        networks=settings.networks(UNIT_INTENSITIES),
-        optimiser=sos_training.optimiser_of(settings),
+        networks=settings.networks(UNIT_INTENSITIES, classes=4),
+        optimiser=settings.make_optimiser(),
         settings=settings.step_settings,
     )
     side, patch_side = settings.data.layout.low_side, settings.data.patch_side
@@ -126,5 +129,6 @@ def test_the_sos_step_needs_nothing_of_that_kind(config):
         "patches": jax.ShapeDtypeStruct((2, 20, patch_side, patch_side), jnp.uint8),
         "mask": jax.ShapeDtypeStruct((2, 20), bool),
     }
-    state = jax.eval_shape(functools.partial(sos_training.fresh_state, settings))
+    measured = TrainingSlides(CLASSES, UNIT_INTENSITIES, AppearanceStatistics.of([Appearance(0.5, 0.5)]))
+    state = jax.eval_shape(functools.partial(settings.fresh_state, measured.for_checkpoint()))
     assert without_fixed_order(step, state, batch) == set()

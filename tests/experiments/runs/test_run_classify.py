@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 import tifffile
 from PIL import Image
 
+from data_builders.lks.lks_files import CLASSES
 from experiments.configs import sos
-from experiments.runs import classify, sos_training
+from experiments.runs import classify
 from experiments.runs.classify import classify_files, find_slide_files
-from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
+from experiments.runs.sos_config import SosConfig
 from medssl_jax.core.csv_files import read_table
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slide_appearance import AppearanceStatistics, Spread
 from medssl_jax.imaging.tiff.grey import GreyTiff
+from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainedClassifier, TrainingSlides
 from medssl_jax.report.slides.slide_page import write_slide_page
 from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv, write_results_json
 
@@ -47,7 +50,7 @@ def small_config(rule):
 
 @functools.cache
 def params_of(use_policy):
-    networks = small_config("policy" if use_policy else "low").networks(UNIT_INTENSITIES)
+    networks = small_config("policy" if use_policy else "low").networks(UNIT_INTENSITIES, classes=4)
     return networks.init(jax.random.key(0))
 
 
@@ -56,12 +59,12 @@ def runs(monkeypatch):
     """Runs called by the rule they decide by."""
 
     def load(checkpoint):
-        settings = small_config(checkpoint.name)
-        slides = sos_training.TrainingSlides(UNIT_INTENSITIES, TRAINING)
+        settings = small_config(Path(checkpoint).name)
+        slides = TrainingSlides(CLASSES, UNIT_INTENSITIES, TRAINING)
         params = params_of(settings.method.use_policy)
-        return sos_training.TrainedMethod(sos.get_config().to_dict(), settings, 7, params, slides)
+        return TrainedClassifier(sos.get_config().to_dict(), settings, 7, params, slides)
 
-    monkeypatch.setattr(classify, "load_method", load)
+    monkeypatch.setattr(classify, "load_slide_classifier", load)
 
 
 @pytest.fixture

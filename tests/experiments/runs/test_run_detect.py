@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.runs import detect
-from experiments.runs.detect import detect_in_file, find_nodules
-from experiments.runs.focalmix_job import LoadedDetector
+from experiments.runs.detect import detect_in_file
 from medssl_jax.core.errors import InputError
 from medssl_jax.data import preparation
 from medssl_jax.data.crop_cache import OUTSIDE_HU
@@ -20,6 +19,7 @@ from medssl_jax.imaging.geometry import Grid, boxes_from_points, voxel_zyx_to_wo
 from medssl_jax.imaging.submission import read_submission
 from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
 from medssl_jax.inference.sliding import ScanDetections
+from medssl_jax.inference.trained_detector import TrainedDetector
 from medssl_jax.report.nodules.scan_page import write_scan_page
 from medssl_jax.report.nodules.scan_report import summary, write_detections_csv, write_detections_json
 
@@ -34,7 +34,7 @@ def loaded_detector(find, *, mask_lungs=True):
         "split": {"labelled": 1, "unlabelled": 0},
         "inference": {"marks": 100},
     }
-    return LoadedDetector(config, 7, None, lambda params, hu, lungs, progress: find(hu, lungs), mask_lungs)
+    return TrainedDetector(config, 7, None, lambda params, hu, lungs, *, progress: find(hu, lungs), mask_lungs)
 
 
 def brightest_voxels(hu_zyx, lungs_zyx, count=5):
@@ -100,7 +100,7 @@ def test_a_box_at_the_real_nodule_comes_back_at_its_place(shared_data, monkeypat
 
 def test_a_turned_scan_has_its_marks_where_its_twin_has_them():
     marks = [
-        find_nodules(loaded_detector(brightest_voxels), prepared(volume)).centre_xyz_mm
+        loaded_detector(brightest_voxels)(prepared(volume)).centre_xyz_mm
         for volume in (small_scan(), turned(small_scan()))
     ]
     np.testing.assert_allclose(marks[0], marks[1], atol=1e-6)
@@ -115,7 +115,7 @@ def test_a_scan_is_masked_as_the_detector_was_trained():
 
     seen = []
     for mask_lungs in (True, False):
-        assert len(find_nodules(loaded_detector(outside, mask_lungs=mask_lungs), prepared(small_scan()))) == 0
+        assert len(loaded_detector(outside, mask_lungs=mask_lungs)(prepared(small_scan()))) == 0
     assert seen[0] == {OUTSIDE_HU}
     assert -1000 in seen[1]
 

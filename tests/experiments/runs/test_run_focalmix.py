@@ -76,7 +76,7 @@ def config_with(**changes):
 
 def cpm(config, cache, split, workdir):
     state = focalmix_job.train_focalmix(config, cache, split, workdir)
-    detector = focalmix_job.scan_detector(settings_from(FocalMixConfig, config))
+    detector = settings_from(FocalMixConfig, config).sliding_detector()
     marks = focalmix_job.find_marks(detector, state.params_to_evaluate, cache, split.test)
     uids, centres, diameters = [], [], []
     for uid in split.test:

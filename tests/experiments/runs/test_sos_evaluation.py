@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import tifffile
 
+from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
 from experiments.configs import sos
-from experiments.runs.sos_config import UNIT_INTENSITIES, SosConfig
+from experiments.runs.sos_config import SosConfig
 from experiments.runs.sos_evaluation import both_networks, evaluate
 from experiments.runs.sos_slides import SlideSplit
-from experiments.runs.sos_training import TrainedMethod, TrainingSlides
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import SelectiveClassifier
+from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainedClassifier, TrainingSlides
 
 SPLIT = SlideSplit(train=(), validation=(0, 1, 2), test=(3, 4, 5, 6, 7))
 
@@ -55,9 +56,9 @@ def source(lks) -> LksSource:
 
 
 @pytest.fixture(scope="module")
-def methods(lks) -> dict[str, TrainedMethod]:
+def methods(lks) -> dict[str, TrainedClassifier]:
     """SOS, and Multi-Scale and the cascade, which share parameters."""
-    slides = TrainingSlides(UNIT_INTENSITIES, AppearanceStatistics.of([Appearance(0.5, 0.5)]))
+    slides = TrainingSlides(CLASSES, UNIT_INTENSITIES, AppearanceStatistics.of([Appearance(0.5, 0.5)]))
 
     def method(params, name, rule):
         settings = dataclasses.replace(
@@ -65,9 +66,9 @@ def methods(lks) -> dict[str, TrainedMethod]:
             method=dataclasses.replace(lks.method, name=name),
             inference=dataclasses.replace(lks.inference, rule=rule),
         )
-        return TrainedMethod({}, settings, 1, params, slides)
+        return TrainedClassifier({}, settings, 1, params, slides)
 
-    networks = lks.networks(UNIT_INTENSITIES)
+    networks = lks.networks(UNIT_INTENSITIES, classes=4)
     of_sos, shared = (networks.init(jax.random.key(seed)) for seed in range(2))
     return {
         "Multi-Scale": method(shared, "Multi-Scale", "high"),
@@ -149,5 +150,5 @@ def test_slides_that_are_gone_have_no_raw_seconds(methods, source, tmp_path):
     moved = {}
     for name, method in methods.items():
         data = dataclasses.replace(method.settings.data, manual_dir=str(tmp_path))
-        moved[name] = method._replace(settings=dataclasses.replace(method.settings, data=data))
+        moved[name] = dataclasses.replace(method, settings=dataclasses.replace(method.settings, data=data))
     assert all(each.raw_seconds is None for each in evaluate(moved, source, SPLIT).values())

@@ -40,6 +40,10 @@ class SmallConfig(RunSettings):
     COMMAND: ClassVar[str] = "experiments.small"
     strides: tuple[int, ...] = within(each(whole(1)))
 
+    def fresh_state(self, measured) -> TrainState:
+        """The state that `make` saves, before its first step."""
+        return _state(0)
+
 
 def make(folder: Path, variant: str) -> None:
     """Saves two steps as training does."""
@@ -72,7 +76,7 @@ def mutate(folder: Path, variant: str, rng) -> str:
 def read(folder: Path):
     """Config, weights and place in the data, by the two ways that commands go; and what they say meanwhile."""
     with contextlib.redirect_stderr(io.StringIO()) as said:
-        run = load_run(folder, SmallConfig, lambda _: _state(0))
+        run = load_run(folder, SmallConfig)
         checkpoints = Checkpoints(folder / "checkpoints")
         restored = checkpoints.restore(_state(0))
         checkpoints.close()

@@ -1,0 +1,89 @@
+"""A trained detector: from the checkpoint of a FocalMix run to the nodules of a scan."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.data.crop_cache import masked_hu
+from medssl_jax.data.patches import PatchSettings
+from medssl_jax.data.preparation import MaskingSettings, PreparedScan
+from medssl_jax.imaging.submission import Marks
+from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, SlidingSettings
+from medssl_jax.inference.world import as_marks, rows_in_world
+from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
+from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
+from medssl_jax.train.load_run import load_run
+from medssl_jax.train.optimiser import OptimiserSettings, make_optimiser
+from medssl_jax.train.rng import stream_key
+from medssl_jax.train.run_settings import RunSettings
+from medssl_jax.train.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DetectorRunSettings(RunSettings, excerpt=True):
+    """The part of a FocalMix config that says what is trained and how it is used, not on what and by which losses."""
+
+    COMMAND: ClassVar[str] = "experiments.focalmix"
+    data: MaskingSettings
+    patches: PatchSettings
+    model: DetectorSettings
+    anchors: AnchorSettings
+    optimiser: OptimiserSettings
+    inference: SlidingSettings
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        side, strides = self.patches.side, self.model.strides
+        self.expect("patches.side", side % strides[-1] == 0, f"a multiple of the backbone's last stride {strides[-1]}")
+        self.expect(
+            "anchors.strides", set(self.anchors.strides) <= set(strides), f"some of the backbone's strides {strides}"
+        )
+        self.expect("inference.overlap", self.inference.overlap < side, f"0 to less than the patch side {side}")
+
+    def detector(self) -> Detector:
+        """The network and its anchors."""
+        return make_detector(self.model, self.anchors, patch_side=self.patches.side)
+
+    def sliding_detector(self, sharding: DataParallel = SINGLE_DEVICE) -> SlidingDetector:
+        """The finder of nodules in a scan; the devices of the sharding share its windows."""
+        detector = self.detector()
+        return SlidingDetector(detector.predict, detector.grid, self.inference, sharding)
+
+    def fresh_state(self, measured: Mapping[str, Any] | None = None) -> TrainState:
+        """The state before the first step; nothing is `measured` before it."""
+        params = self.detector().init(stream_key(self.seed, "init", 0))
+        optimiser = make_optimiser(self.optimiser, self.steps)
+        return TrainState.create(params, optimiser, keep_ema=self.optimiser.ema_decay > 0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedDetector:
+    """Finds nodules in scans. `config` is what it was trained by, for `step` steps.
+
+    Where `mask_lungs`, it learned on scans that are masked outside the lungs, and is shown them so.
+    """
+
+    config: Mapping[str, Any]
+    step: int
+    params: Any
+    sliding: Callable[..., ScanDetections]
+    mask_lungs: bool
+
+    def __call__(self, scan: PreparedScan, *, progress: Progress = silent) -> Marks:
+        """Marks in world mm (x, y, z of LPS), best first: all that the config's `inference` lets through."""
+        hu_zyx = masked_hu(scan) if self.mask_lungs else scan.hu
+        found = self.sliding(self.params, hu_zyx, scan.lungs, progress=progress)
+        return as_marks({scan.series_uid: rows_in_world(found, scan.grid)})
+
+
+def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
+    """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it.
+
+    Raises `InputError` where there is none, it is one of another method, or its config does not load any more.
+    """
+    run = load_run(Path(checkpoint), DetectorRunSettings)
+    detector, params = run.settings.sliding_detector(), run.state.params_to_evaluate
+    return TrainedDetector(run.config, int(run.state.step), params, detector, run.settings.data.mask_lungs)
