@@ -21,11 +21,11 @@ from etils import epy
 
 from experiments import command, data_set_flags
 from experiments.configs import focalmix, own
-from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.data_check.defects import CheckReport
-from medssl_jax.report.data_check.page import write_check_page
+from medssl_jax.report.data_check.page import check_page
 from medssl_jax.report.data_check.summary import text_report
 
 with epy.lazy_imports():
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         report = CHECKS[FLAGS.dataset](Path(FLAGS.manual_dir), index_dir)
     print(text_report(report), flush=True)
     if output:
-        write_check_page(output / PAGE, report)
+        write_text(output / PAGE, check_page(report))
         print(f"written to {output / PAGE}")
     sys.exit(0 if report.can_start else BLOCKED_STATUS)
 

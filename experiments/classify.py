@@ -10,11 +10,12 @@ from absl import flags
 
 from experiments import command
 from experiments.runs.classify import classify_files
-from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
-from medssl_jax.report.slides.slide_page import write_slide_page
-from medssl_jax.report.slides.slide_report import summary, write_results_csv, write_results_json
+from medssl_jax.report.json_report import write_json
+from medssl_jax.report.slides.slide_page import slide_page
+from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
@@ -42,8 +43,8 @@ def main(argv: Sequence[str]) -> None:
         CHECKPOINT.value, INPUT.value, c=C.value, progress=progress_bar("classifying", "slides")
     )
     write_results_csv(output / "results.csv", report)
-    write_results_json(output / "results.json", report)
-    write_slide_page(output / "slides.html", report, thumbnails)
+    write_json(output / "results.json", results_as_json(report))
+    write_text(output / "slides.html", slide_page(report, thumbnails))
     print(summary(report))
     print(f"written: results.csv, results.json and slides.html in {output}")
     if report.refused:

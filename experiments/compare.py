@@ -15,7 +15,8 @@ from experiments import command, comparison
 from experiments.runs import focalmix_job
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.metrics.froc import FrocResult, paired_cpm_difference, pooled_over_runs
-from medssl_jax.report.nodules.froc_figure import write_froc_figure
+from medssl_jax.report.figure_style import write_figure
+from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.tables import result_row, sensitivity_table
 
 FLAGS = flags.FLAGS
@@ -39,7 +40,7 @@ def main(_: Sequence[str]) -> None:
         )
     comparison.write_table(workdir, "\n".join(lines) + "\n")
     first = FLAGS.seed[0]
-    write_froc_figure(workdir / "froc.png", {f"{name}, seed {first}": runs[0] for name, runs in results.items()})
+    write_figure(workdir / "froc.png", draw_froc({f"{name}, seed {first}": runs[0] for name, runs in results.items()}))
 
 
 def _run(path: str, seed: int, workdir: Path) -> FrocResult:

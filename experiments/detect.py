@@ -12,9 +12,10 @@ from absl import flags
 
 from experiments import command
 from experiments.runs.detect import detect_in_file
-from medssl_jax.core.atomic import writable_directory
-from medssl_jax.report.nodules.scan_page import write_scan_page
-from medssl_jax.report.nodules.scan_report import summary, write_detections_csv, write_detections_json
+from medssl_jax.core.atomic import writable_directory, write_text
+from medssl_jax.report.json_report import write_json
+from medssl_jax.report.nodules.scan_page import scan_page
+from medssl_jax.report.nodules.scan_report import detections_as_json, summary, write_detections_csv
 from medssl_jax.train.load_run import folder_of_checkpoints
 
 CHECKPOINT = flags.DEFINE_string(
@@ -47,8 +48,8 @@ def main(argv: Sequence[str]) -> None:
     folder_of_checkpoints(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
     detections, scan = detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
     write_detections_csv(output / "detections.csv", detections)
-    write_detections_json(output / "detections.json", detections)
-    write_scan_page(output / "detections.html", detections, scan, min_probability=MIN_PROBABILITY.value)
+    write_json(output / "detections.json", detections_as_json(detections))
+    write_text(output / "detections.html", scan_page(detections, scan, min_probability=MIN_PROBABILITY.value))
     print(summary(detections, min_probability=MIN_PROBABILITY.value))
     print(f"written: detections.csv, detections.json and detections.html in {output}")
 

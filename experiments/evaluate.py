@@ -15,7 +15,8 @@ from medssl_jax.core.names import printable
 from medssl_jax.imaging.luna16_csv import read_annotations, read_excluded, read_series_uids
 from medssl_jax.imaging.submission import read_submission
 from medssl_jax.metrics.froc import score
-from medssl_jax.report.nodules.froc_figure import write_froc_figure
+from medssl_jax.report.figure_style import write_figure
+from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.tables import result_table, scored_lines
 
 SUBMISSION = flags.DEFINE_string(
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     print(scored_lines(result, marks, annotations))
     print(result_table(result))
     write_text(output / "froc.json", result.as_json())
-    write_froc_figure(output / "froc.png", {printable(Path(SUBMISSION.value).stem): result})
+    write_figure(output / "froc.png", draw_froc({printable(Path(SUBMISSION.value).stem): result}))
     print(f"written: {output / 'froc.json'} and {output / 'froc.png'}")
 
 

@@ -25,7 +25,8 @@ from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FrocResult, score
 from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
-from medssl_jax.report.nodules.froc_figure import write_froc_figure
+from medssl_jax.report.figure_style import write_figure
+from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
@@ -78,7 +79,7 @@ def _write_results(
     write_series_uids(workdir / "seriesuids.csv", split.test)
     write_text(workdir / "froc.json", result.as_json())
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
-    write_froc_figure(workdir / "froc.png", {name: result})
+    write_figure(workdir / "froc.png", draw_froc({name: result}))
     rows = [result_row(name, result)]
     if on_luna16:
         rows += paper_rows(settings.split.labelled)

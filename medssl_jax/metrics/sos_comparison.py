@@ -1,12 +1,17 @@
-"""Evaluated methods beside each other, over seeds: seconds, differences of accuracy, the c that validation chooses."""
+"""Evaluated methods beside each other, over seeds: the columns of their table, differences, the c of validation."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
-from medssl_jax.metrics.classification import Estimate, paired_accuracy_difference
+from medssl_jax.metrics.classification import (
+    Estimate,
+    confusion_matrix,
+    paired_accuracy_difference,
+    total_accuracy,
+)
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.sos_methods import CASCADE, IMAGE_LEVEL, MULTI_SCALE, SOS
 from medssl_jax.metrics.switching import (
@@ -16,11 +21,13 @@ from medssl_jax.metrics.switching import (
     low_share,
     mean_over_runs,
     sent_at_low_share,
+    speed_boost,
     switch_curve,
     switch_scores,
     switched_classes,
 )
 
+Truth = Bool[np.ndarray, " slides"] | None  # about which test slides need the HRN, where that is known
 Runs = Mapping[str, Sequence[EvaluatedMethod]]  # of each method, one a seed, over the same slides and seeds
 
 
@@ -47,6 +54,23 @@ class ChoiceOfC(NamedTuple):
     test_low_share: float
 
 
+def mean_accuracy(evaluations: Sequence[EvaluatedMethod]) -> Estimate:
+    """TA over seeds, as a fraction."""
+    return total_accuracy(_right(evaluations))
+
+
+def mean_low_accuracy(evaluations: Sequence[EvaluatedMethod]) -> Estimate | None:
+    """TA of the LRN alone over seeds; None for a method without one."""
+    low = [each.test.low.argmax(axis=1) == each.test.label for each in evaluations if each.test.low is not None]
+    return total_accuracy(np.stack(low)) if low else None
+
+
+def summed_confusion(evaluations: Sequence[EvaluatedMethod], classes: int) -> Int[np.ndarray, "classes classes"]:
+    """Slides of each class (row) given each class (column), summed over seeds."""
+    each_seed = [confusion_matrix(each.test.label, each.predicted, classes) for each in evaluations]
+    return np.sum(each_seed, axis=0)
+
+
 def has_raw_seconds(runs: Runs) -> bool:
     """True where all methods were timed on the slides as downloaded, with every seed."""
     return all(each.raw_seconds is not None for evaluations in runs.values() for each in evaluations)
@@ -67,6 +91,29 @@ def mean_seconds_of(evaluations: Sequence[EvaluatedMethod], *, raw: bool) -> Mea
 def mean_low_share(evaluations: Sequence[EvaluatedMethod]) -> float:
     """The mean LP over seeds."""
     return float(np.mean([each.low_share for each in evaluations]))
+
+
+def mean_seconds_per_slide(evaluations: Sequence[EvaluatedMethod], *, raw: bool) -> float:
+    """IT over seeds."""
+    return mean_seconds_of(evaluations, raw=raw).per_slide(mean_low_share(evaluations))
+
+
+def peak_memory_bytes(evaluations: Sequence[EvaluatedMethod]) -> int:
+    """The most of all seeds."""
+    return max(each.peak_memory_bytes for each in evaluations)
+
+
+def speed_boost_in(runs: Runs, name: str, *, raw: bool) -> float | None:
+    """SB of a method; None where Multi-Scale is not among them."""
+    if MULTI_SCALE not in runs:
+        return None
+    seconds, of_multi_scale = (mean_seconds_per_slide(runs[each], raw=raw) for each in (name, MULTI_SCALE))
+    return speed_boost(seconds, of_multi_scale)
+
+
+def relative_size_in(runs: Runs, name: str) -> float | None:
+    """RS of a method, its parameters over those of Image-Level; None where that is not among them."""
+    return runs[name][0].parameters / runs[IMAGE_LEVEL][0].parameters if IMAGE_LEVEL in runs else None
 
 
 def curve_on(slides: Probabilities, seconds: MeanSeconds) -> SwitchCurve | None:
@@ -98,8 +145,10 @@ def choice_of_c(evaluation: EvaluatedMethod) -> ChoiceOfC | None:
     )
 
 
-def scores_of_switch(evaluations: Sequence[EvaluatedMethod], needs_high: Bool[np.ndarray, " slides"]) -> SwitchScores:
-    """Precision and recall of the switch, its decisions of all seeds counted together."""
+def scores_of_switch(evaluations: Sequence[EvaluatedMethod], needs_high: Truth) -> SwitchScores | None:
+    """Precision and recall of the switch, its decisions of all seeds counted together; None without switch or truth."""
+    if needs_high is None or not evaluations[0].has_switch:
+        return None
     sent = np.concatenate([each.sent for each in evaluations])
     return switch_scores(sent, np.tile(needs_high, len(evaluations)))
 
@@ -108,9 +157,9 @@ def accuracy_differences(runs: Runs) -> tuple[Difference, ...]:
     """SOS minus each method that answers the same question otherwise, and minus the cascade at SOS's LP."""
     if SOS not in runs:
         return ()
-    of_sos = np.stack([each.right for each in runs[SOS]])
+    of_sos = _right(runs[SOS])
     found = [
-        Difference(SOS, name, None, paired_accuracy_difference(of_sos, np.stack([each.right for each in runs[name]])))
+        Difference(SOS, name, None, paired_accuracy_difference(of_sos, _right(runs[name])))
         for name in (IMAGE_LEVEL, MULTI_SCALE, CASCADE)
         if name in runs
     ]
@@ -121,6 +170,10 @@ def accuracy_differences(runs: Runs) -> tuple[Difference, ...]:
         reached = float(np.mean([low_share(each) for each in sent]))
         found.append(Difference(SOS, CASCADE, reached, paired_accuracy_difference(of_sos, np.stack(right))))
     return tuple(found)
+
+
+def _right(evaluations: Sequence[EvaluatedMethod]) -> Bool[np.ndarray, "runs slides"]:
+    return np.stack([each.right for each in evaluations])
 
 
 def _right_if_sent(evaluation: EvaluatedMethod, sent: Bool[np.ndarray, " slides"]) -> Bool[np.ndarray, " slides"]:

@@ -14,6 +14,7 @@ from PIL import Image
 from data_builders.folder.folder_check import check_folder
 from data_builders.folder.folder_files import find_scans
 from data_builders.folder.tree import name_of
+from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
 from medssl_jax.data.preparation import prepare_scan
@@ -21,7 +22,7 @@ from medssl_jax.data_check.defects import Defect
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.resampling import to_image
 from medssl_jax.imaging.volumes import Volume, write_metaimage
-from medssl_jax.report.data_check.page import check_page, pictured_scans, write_check_page
+from medssl_jax.report.data_check.page import check_page, pictured_scans
 from medssl_jax.report.data_check.summary import text_report
 from medssl_jax.report.nodules.contact_sheet import LUNGS_COLOUR
 
@@ -81,7 +82,7 @@ def test_an_unlabelled_copy_of_a_scan_that_is_tested_on_blocks(folder):
 def test_names_that_are_no_utf_8_are_told_with_escapes(folder, tmp_path):
     assert name_of(folder / os.fsdecode(b"L\xf6sche.nii.gz")) == r"L\xf6sche"
     report = dataclasses.replace(check(folder), folder=folder.with_name(os.fsdecode(b"Sch\xe4dling")))
-    write_check_page(tmp_path / "page.html", report)
+    write_text(tmp_path / "page.html", check_page(report))
     assert r"Sch\udce4dling" in (tmp_path / "page.html").read_text()
 
 

@@ -7,13 +7,11 @@ import collections
 import dataclasses
 import html
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
-from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.data.preparation import lung_labels_of
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
@@ -32,11 +30,6 @@ PICTURED_OF_A_REASON = 2
 PICTURED_DOUBTED_LUNGS = 20
 THINNED_TO_MM = 1.0  # a page needs no finer slices, and a whole CT as floats is large
 SHEET_PIXELS = 1000
-
-
-def write_check_page(path: str | os.PathLike[str], report: CheckReport) -> None:
-    """Writes `check_page` as UTF-8; the file appears whole or not at all."""
-    write_text(path, check_page(report))
 
 
 def check_page(report: CheckReport) -> str:

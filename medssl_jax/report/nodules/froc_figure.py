@@ -1,19 +1,13 @@
 """The FROC curve as a picture: sensitivity against false positives per scan, with the bootstrap's 95 % band."""
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from medssl_jax.metrics.froc import CURVE_FPS_PER_SCAN, FPS_PER_SCAN, FrocResult
-from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten, write_figure
+from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def write_froc_figure(path: str | os.PathLike[str], results: Mapping[str, FrocResult]) -> None:
-    """Writes `draw_froc(results)` as a picture; the extension of `path` chooses the format."""
-    write_figure(path, draw_froc(results))
 
 
 def draw_froc(results: Mapping[str, FrocResult]) -> "Figure":

@@ -5,14 +5,12 @@ World coordinates are x, y, z in mm (DICOM LPS).
 """
 
 import html
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.core.atomic import write_text
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.imaging.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.report.nodules.scan_report import ScanReport
@@ -49,13 +47,6 @@ EMPTY = "That does not mean that the scan is free of nodules."
 BoxesZyxdhw = Float[np.ndarray, "n 6"]  # in voxels of the prepared scan
 SIDES = (("patient's left", "patient's right"), ("back", "front"), ("head", "feet"))
 FROM_WHERE = {View.AXIAL: "from below", View.CORONAL: "from the front", View.SAGITTAL: "from the left"}
-
-
-def write_scan_page(
-    path: str | os.PathLike[str], detections: ScanReport, scan: PreparedScan, *, min_probability: float
-) -> None:
-    """Writes `scan_page` as UTF-8; the file appears whole or not at all."""
-    write_text(path, scan_page(detections, scan, min_probability=min_probability))
 
 
 def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: float) -> str:

@@ -4,7 +4,6 @@ World coordinates are x, y, z in mm (DICOM LPS).
 """
 
 import dataclasses
-import json
 import os
 from typing import Any
 
@@ -17,6 +16,7 @@ from medssl_jax.core.versions import versions
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS
 from medssl_jax.imaging.submission import Marks
+from medssl_jax.report.json_report import single_precision
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
 
 DETECTION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm", "probability")
@@ -78,11 +78,6 @@ def write_detections_csv(path: str | os.PathLike[str], detections: ScanReport) -
     write_text(path, csv_text([DETECTION_COLUMNS, *rows]))
 
 
-def write_detections_json(path: str | os.PathLike[str], detections: ScanReport) -> None:
-    """Writes `detections_as_json`."""
-    write_text(path, json.dumps(detections_as_json(detections), indent=1) + "\n")
-
-
 def detections_as_json(detections: ScanReport) -> dict[str, Any]:
     """The marks with the scan, the detector and the software they come from; names of files, no folders."""
     return {
@@ -98,7 +93,7 @@ def detections_as_json(detections: ScanReport) -> dict[str, Any]:
             {
                 "centre_xyz_mm": [round(mm, 4) for mm in centre],
                 "diameter_mm": round(diameter, 3),
-                "probability": float(f"{probability:.9g}"),
+                "probability": single_precision(probability),
                 "centre_voxel_zyx": [round(index, 3) for index in voxel],
             }
             for centre, diameter, probability, voxel in zip(

@@ -4,7 +4,6 @@
 """
 
 import html
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 from etils import epy
 from jaxtyping import Bool, Float, UInt8
 
-from medssl_jax.core.atomic import write_text
 from medssl_jax.inference.selective import SlideResult
 from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software, table
 from medssl_jax.report.slides.slide_notices import reading_notices
@@ -59,11 +57,6 @@ def thumbnail(low_resolution: UInt8[np.ndarray, "side side"]) -> str:
     side = min(THUMBNAIL_SIDE, len(low_resolution))
     small = Image.fromarray(low_resolution).resize((side, side), Image.Resampling.BOX)
     return jpeg_data_uri(brightened[np.asarray(small)])
-
-
-def write_slide_page(path: str | os.PathLike[str], report: SlideReport, thumbnails: Mapping[str, str]) -> None:
-    """Writes `slide_page` as UTF-8; the file appears whole or not at all."""
-    write_text(path, slide_page(report, thumbnails))
 
 
 def slide_page(report: SlideReport, thumbnails: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.versions import versions
 from medssl_jax.data.slide_appearance import AppearanceStatistics
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
+from medssl_jax.report.json_report import single_precision
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
 from medssl_jax.report.slides.slide_notices import SlideReading, reading_as_json, reading_notices, unlike_training
 
@@ -98,11 +98,6 @@ def write_results_csv(path: str | os.PathLike[str], report: SlideReport) -> None
     write_text(path, csv_text([result_columns(report.classes), *rows]))
 
 
-def write_results_json(path: str | os.PathLike[str], report: SlideReport) -> None:
-    """Writes `results_as_json`."""
-    write_text(path, json.dumps(results_as_json(report), indent=1, allow_nan=False) + "\n")
-
-
 def results_as_json(report: SlideReport) -> dict[str, Any]:
     """The slides with the classifier and the software they come from; names of files, no folders."""
     return {
@@ -173,16 +168,17 @@ def _slide_as_json(result: SlideResult, report: SlideReport) -> dict[str, Any]:
 def _by_class(probability: Float[np.ndarray, " classes"] | None, classes: Sequence[str]) -> dict[str, float] | None:
     if probability is None:
         return None
-    return {name: float(f"{value:.9g}") for name, value in zip(classes, probability.tolist(), strict=True)}
+    return {name: single_precision(value) for name, value in zip(classes, probability.tolist(), strict=True)}
 
 
 def _most_attended(result: SlideResult) -> list[dict[str, Any]] | None:
     if result.attention is None:
         return None
     grid = round(len(result.attention) ** 0.5)
-    places = np.argsort(-result.attention, kind="stable")[:MOST_ATTENDED]
+    places = np.argsort(-result.attention, kind="stable")[:MOST_ATTENDED].tolist()
+    attention = [single_precision(value) for value in result.attention[places].tolist()]
     return [
-        {"row": int(place) // grid, "column": int(place) % grid, "attention": float(f"{result.attention[place]:.9g}")}
-        for place in places
-        if result.attention[place] > 0
+        {"row": place // grid, "column": place % grid, "attention": value}
+        for place, value in zip(places, attention, strict=True)
+        if value > 0
     ]

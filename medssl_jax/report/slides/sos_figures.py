@@ -1,15 +1,13 @@
 """The pictures of an SOS evaluation: confusion matrices, and accuracy against LP and time as c sweeps."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from medssl_jax.core.atomic import write_text
-from medssl_jax.metrics.classification import Estimate
+from medssl_jax.metrics.classification import Estimate, accuracy_of_counts
+from medssl_jax.metrics.sos_comparison import Runs, curve_on, has_raw_seconds, seconds_of
 from medssl_jax.metrics.switching import SwitchCurve
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 
@@ -21,10 +19,10 @@ MATRICES_IN_A_ROW = 3
 
 
 class SweptMethod(NamedTuple):
-    """A method with a switch: its curve over c, the c it is used with, and the curve of the validation slides."""
+    """A method with a switch: the c it is used with, its curve over c, and the curve of the validation slides."""
 
-    curve: SwitchCurve
     c: float
+    curve: SwitchCurve
     validation_curve: SwitchCurve | None = None
 
 
@@ -36,30 +34,26 @@ class FixedMethod(NamedTuple):
     seconds_per_slide: float
 
 
-def write_switch_json(
-    path: str | os.PathLike[str], swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int
-) -> None:
-    """Writes the numbers that `draw_switch_curves` shows, and the curves of the validation slides.
+class SwitchCurves(NamedTuple):
+    """All methods of one seed, by name; as JSON it is `switch.json`, in which seconds not measured are null."""
 
-    Seconds that were not measured are null.
-    """
-    content = {
-        "seed": seed,
-        "swept": {
-            name: {"c": each.c, "curve": _points(each.curve), "validation_curve": _points(each.validation_curve)}
-            for name, each in swept.items()
-        },
-        "fixed": {name: method._asdict() | {"accuracy": method.accuracy._asdict()} for name, method in fixed.items()},
-    }
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    seed: int
+    swept: dict[str, SweptMethod]
+    fixed: dict[str, FixedMethod]
 
 
-def _points(curve: SwitchCurve | None) -> dict[str, list[float | None]] | None:
-    return None if curve is None else {part: _numbers(values) for part, values in curve._asdict().items()}
-
-
-def _numbers(values: Float[np.ndarray, " thresholds"]) -> list[float | None]:
-    return [None if np.isnan(value) else value for value in values.tolist()]
+def switch_curves(runs: Runs) -> SwitchCurves:
+    """The methods of the first seed, with the times of slides as downloaded where they are there."""
+    raw = has_raw_seconds(runs)
+    curves = SwitchCurves(next(iter(runs.values()))[0].seed, {}, {})
+    for name, (each, *_) in runs.items():
+        seconds = seconds_of(each, raw=raw)
+        if each.has_c and (curve := curve_on(each.test, seconds)):
+            curves.swept[name] = SweptMethod(each.c, curve, curve_on(each.validation, seconds))
+        else:
+            accuracy = accuracy_of_counts(int(each.right.sum()), len(each.right))
+            curves.fixed[name] = FixedMethod(accuracy, each.low_share, seconds.per_slide(each.low_share))
+    return curves
 
 
 def draw_confusions(confusions: Mapping[str, Int[np.ndarray, "classes classes"]], classes: Sequence[str]) -> "Figure":
@@ -81,17 +75,14 @@ def draw_confusions(confusions: Mapping[str, Int[np.ndarray, "classes classes"]]
     return figure
 
 
-def draw_switch_curves(swept: Mapping[str, SweptMethod], fixed: Mapping[str, FixedMethod], *, seed: int) -> "Figure":
-    """Accuracy against LP and against seconds a slide: a curve for each switch, its c marked, a point for the rest.
-
-    All of one seed, which the title names.
-    """
+def draw_switch_curves(curves: SwitchCurves) -> "Figure":
+    """Accuracy against LP and against seconds a slide: a curve for each switch, its c marked, a point for the rest."""
     figure = new_figure(10.0, 5.0)
     by_share, by_time = figure.subplots(1, 2, sharey=True)
     for axes, x in ((by_share, "low_share"), (by_time, "seconds_per_slide")):
-        for place, (name, method) in enumerate(swept.items()):
+        for place, (name, method) in enumerate(curves.swept.items()):
             _draw_swept(axes, name, method, x, place)
-        for place, (name, point) in enumerate(fixed.items(), len(swept)):
+        for place, (name, point) in enumerate(curves.fixed.items(), len(curves.swept)):
             _draw_fixed(axes, name, point, getattr(point, x), place)
         quieten(axes)
     by_share.set_xlim(-0.03, 1.03)
@@ -102,7 +93,7 @@ def draw_switch_curves(swept: Mapping[str, SweptMethod], fixed: Mapping[str, Fix
     by_time.set_xlabel("seconds a slide (IT)")
     handles, names = by_share.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 3), frameon=False, fontsize=9)
-    figure.suptitle(f"Accuracy as c sweeps, seed {seed}; bands and bars: 95 %", fontsize=11)
+    figure.suptitle(f"Accuracy as c sweeps, seed {curves.seed}; bands and bars: 95 %", fontsize=11)
     return figure
 
 

@@ -16,14 +16,16 @@ from experiments.configs import sos
 from experiments.runs import classify
 from experiments.runs.classify import classify_files, find_slide_files
 from experiments.runs.sos_config import SosConfig
+from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import read_table
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slide_appearance import AppearanceStatistics, Spread
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainedClassifier, TrainingSlides
-from medssl_jax.report.slides.slide_page import write_slide_page
-from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv, write_results_json
+from medssl_jax.report.json_report import write_json
+from medssl_jax.report.slides.slide_page import slide_page
+from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv
 
 SIDE = 32
 # As `write_slide` makes them: grey levels of 5 to 119, all of it tissue.
@@ -200,8 +202,8 @@ class TestNames:
         assert sorted(result.name for result in report.results) == sorted(names)
         assert report.refused.keys() == {r"\xf6.svs", r"\xe4.tif"}
         write_results_csv(tmp_path / "results.csv", report)
-        write_results_json(tmp_path / "results.json", report)
-        write_slide_page(tmp_path / "slides.html", report, thumbnails)
+        write_json(tmp_path / "results.json", results_as_json(report))
+        write_text(tmp_path / "slides.html", slide_page(report, thumbnails))
         rows = list(read_table(tmp_path / "results.csv", ["slide", "foreground_patches"]))
         assert sorted(slide for _, (slide, _) in rows) == sorted(names)
         assert "'=1+1" in (tmp_path / "results.csv").read_text()

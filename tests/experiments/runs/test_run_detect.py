@@ -10,6 +10,7 @@ import pytest
 
 from experiments.runs import detect
 from experiments.runs.detect import detect_in_file
+from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.data import preparation
 from medssl_jax.data.crop_cache import OUTSIDE_HU
@@ -20,8 +21,9 @@ from medssl_jax.imaging.submission import read_submission
 from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
 from medssl_jax.inference.sliding import ScanDetections
 from medssl_jax.inference.trained_detector import TrainedDetector
-from medssl_jax.report.nodules.scan_page import write_scan_page
-from medssl_jax.report.nodules.scan_report import summary, write_detections_csv, write_detections_json
+from medssl_jax.report.json_report import write_json
+from medssl_jax.report.nodules.scan_page import scan_page
+from medssl_jax.report.nodules.scan_report import detections_as_json, summary, write_detections_csv
 
 SERIES_UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264"
 NODULE_XYZ_MM, NODULE_DIAMETER_MM = np.array([[72.287, 76.900, -190.459]]), np.array([21.45])
@@ -166,8 +168,8 @@ def test_no_series_uid_is_a_path(tmp_path, monkeypatch, series_uid):
     detections, scan = detect_in_file("run", tmp_path / "subset0" / "scan.mhd")
     assert not detections.is_phantom_scan
     write_detections_csv(tmp_path / "detections.csv", detections)
-    write_detections_json(tmp_path / "detections.json", detections)
-    write_scan_page(tmp_path / "detections.html", detections, scan, min_probability=0.3)
+    write_json(tmp_path / "detections.json", detections_as_json(detections))
+    write_text(tmp_path / "detections.html", scan_page(detections, scan, min_probability=0.3))
     if series_uid:
         told = series_uid.replace("\0", r"\x00")  # tables hold no NUL
         assert set(read_submission(tmp_path / "detections.csv").series_uid) == {told}

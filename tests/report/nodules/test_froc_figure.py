@@ -5,7 +5,8 @@ import pytest
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.froc import FPS_PER_SCAN
-from medssl_jax.report.nodules.froc_figure import draw_froc, write_froc_figure
+from medssl_jax.report.figure_style import write_figure
+from medssl_jax.report.nodules.froc_figure import draw_froc
 
 
 def test_axes_are_eighth_to_eight_by_twos_and_zero_to_one(froc_results):
@@ -42,11 +43,11 @@ def test_cpm_and_interval_are_in_the_title_or_the_legend(froc_results):
 
 
 def test_file_is_a_picture_and_nothing_is_left_beside_it(froc_results, tmp_path):
-    write_froc_figure(tmp_path / "froc.png", froc_results)
+    write_figure(tmp_path / "froc.png", draw_froc(froc_results))
     assert (tmp_path / "froc.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["froc.png"]
 
 
 def test_folder_that_is_not_there_is_named(froc_results, tmp_path):
     with pytest.raises(InputError, match=r"absent/froc\.png: cannot be written"):
-        write_froc_figure(tmp_path / "absent" / "froc.png", froc_results)
+        write_figure(tmp_path / "absent" / "froc.png", draw_froc(froc_results))

@@ -9,13 +9,14 @@ import pytest
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.submission import Marks, read_submission
+from medssl_jax.report.json_report import write_json
 from medssl_jax.report.nodules.scan_report import (
     DETECTION_COLUMNS,
     DetectorCard,
     ScanReport,
+    detections_as_json,
     summary,
     write_detections_csv,
-    write_detections_json,
 )
 
 # A quarter turned grid: index x runs to the back, y to the right.
@@ -63,13 +64,13 @@ def test_csv_is_a_submission_with_diameters(tmp_path):
 
 def test_no_mark_is_a_header_and_an_empty_list(tmp_path):
     write_detections_csv(tmp_path / "d.csv", detections(0))
-    write_detections_json(tmp_path / "d.json", detections(0))
+    write_json(tmp_path / "d.json", detections_as_json(detections(0)))
     assert (tmp_path / "d.csv").read_text() == ",".join(DETECTION_COLUMNS) + "\n"
     assert json.loads((tmp_path / "d.json").read_text())["marks"] == []
 
 
 def test_json_says_where_a_mark_lies_in_the_scan_as_read(tmp_path):
-    write_detections_json(tmp_path / "d.json", detections())
+    write_json(tmp_path / "d.json", detections_as_json(detections()))
     written = json.loads((tmp_path / "d.json").read_text())
     assert written["marks"][0]["centre_xyz_mm"] == [72.287, 76.9, -190.459]
     assert written["marks"][1]["centre_voxel_zyx"] == [0, 0, 0]

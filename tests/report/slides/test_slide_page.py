@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from medssl_jax.core.atomic import write_text
 from medssl_jax.report.slides.slide_page import (
     ATTENTION_FULL,
     ATTENTION_OPACITY,
@@ -10,7 +11,6 @@ from medssl_jax.report.slides.slide_page import (
     draw_attention,
     slide_page,
     thumbnail,
-    write_slide_page,
 )
 from medssl_jax.report.slides.slide_report import ClassifierCard
 
@@ -137,6 +137,7 @@ def test_a_page_of_a_thousand_slides_stays_small(slide_report, slide_result, tmp
     low_resolution = np.random.default_rng(0).gamma(2, 8, (1000, 1000)).clip(0, 255).astype(np.uint8)
     names = [f"slide{place}" for place in range(1000)]
     report = slide_report(results=tuple(slide_result(name) for name in names))
-    write_slide_page(tmp_path / "results.html", report, dict.fromkeys(names, thumbnail(low_resolution)))
+    page = slide_page(report, dict.fromkeys(names, thumbnail(low_resolution)))
+    write_text(tmp_path / "results.html", page)
     assert (tmp_path / "results.html").stat().st_size < 40e6
     assert [path.name for path in tmp_path.iterdir()] == ["results.html"]

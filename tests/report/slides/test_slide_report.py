@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.report.json_report import write_json
 from medssl_jax.report.slides.slide_report import (
     ClassifierCard,
     result_columns,
     results_as_json,
     summary,
     write_results_csv,
-    write_results_json,
 )
 
 
@@ -43,7 +43,7 @@ def test_probabilities_are_told_apart_as_the_networks_told_them(slide_report, sl
 
 
 def test_json_traces_classifier_switch_and_software(slide_report, tmp_path):
-    write_results_json(tmp_path / "results.json", slide_report())
+    write_json(tmp_path / "results.json", results_as_json(slide_report()))
     written = json.loads((tmp_path / "results.json").read_text())
     assert "not a medical device" in written["intended_use"]
     assert written["switch"] == {"rule": "confidence", "c": 0.9}

@@ -8,12 +8,13 @@ import pytest
 from medssl_jax.metrics.classification import accuracy_of_counts
 from medssl_jax.metrics.switching import MeanSeconds, switch_curve
 from medssl_jax.report.figure_style import write_figure
+from medssl_jax.report.json_report import write_json
 from medssl_jax.report.slides.sos_figures import (
     FixedMethod,
     SweptMethod,
+    SwitchCurves,
     draw_confusions,
     draw_switch_curves,
-    write_switch_json,
 )
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
@@ -27,7 +28,7 @@ def swept():
         switch_curve(rng.dirichlet(np.ones(4), 30), rng.dirichlet(np.ones(4), 30), label, MeanSeconds(0.5, 4.0))
         for _ in range(2)
     ]
-    return {"SOS": SweptMethod(curves[0], 0.9, curves[1]), "Cascade": SweptMethod(curves[1], 0.6)}
+    return {"SOS": SweptMethod(0.9, curves[0], curves[1]), "Cascade": SweptMethod(0.6, curves[1])}
 
 
 FIXED = {
@@ -37,7 +38,7 @@ FIXED = {
 
 
 def test_both_panels_have_every_method_and_the_chosen_c(swept):
-    figure = draw_switch_curves(swept, FIXED, seed=3)
+    figure = draw_switch_curves(SwitchCurves(3, swept, FIXED))
     for axes, x in zip(figure.axes, ("low_share", "seconds_per_slide"), strict=True):
         lines = axes.get_lines()
         for place, method in enumerate(swept.values()):
@@ -78,8 +79,8 @@ def test_each_method_has_one_matrix(methods, rows):
 
 
 def test_files_are_whole_and_the_json_is_what_is_drawn(swept, tmp_path):
-    write_figure(tmp_path / "switch.png", draw_switch_curves(swept, FIXED, seed=3))
-    write_switch_json(tmp_path / "switch.json", swept, FIXED, seed=3)
+    write_figure(tmp_path / "switch.png", draw_switch_curves(SwitchCurves(3, swept, FIXED)))
+    write_json(tmp_path / "switch.json", SwitchCurves(3, swept, FIXED))
     write_figure(tmp_path / "confusion.png", draw_confusions({"SOS": np.eye(4, dtype=int)}, CLASSES))
     for name in ("switch.png", "confusion.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

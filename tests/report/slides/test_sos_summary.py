@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from medssl_jax.metrics.classification import Estimate
+from medssl_jax.metrics.sos_comparison import Difference, peak_memory_bytes
 from medssl_jax.metrics.sos_methods import METHODS
-from medssl_jax.report.slides.sos_summary import method_result, write_summary
+from medssl_jax.metrics.switching import switch_scores
+from medssl_jax.report.slides.sos_summary import difference_line, switch_line, write_summary
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
 RULES = dict(zip(METHODS, ("low", "high", "high", "policy", "confidence", "confidence"), strict=True))
@@ -117,5 +120,14 @@ def test_a_switch_that_sends_all_or_none_is_told_of(evaluation, tmp_path, c, sen
 
 def test_memory_is_the_most_of_all_seeds_and_said_to_be_the_compiler_s(written, runs):
     _, text, _ = written
-    assert method_result(runs["SOS"], raw=True).peak_memory_bytes == 80_000_000
+    assert peak_memory_bytes(runs["SOS"]) == 80_000_000
     assert "with inference.slide_batch = 4 and inference.patch_batch = 16." in text
+
+
+def test_lines_in_words():
+    difference = Difference("SOS", "Multi-Scale", None, Estimate(0.05366, -0.01, 0.0976))
+    assert difference_line(difference) == "SOS - Multi-Scale: TA +5.37 points (95 % interval -1.00 to +9.76)"
+    sent, needs = np.array([True, True, False, False]), np.array([True, False, False, False])
+    assert switch_line("SOS", switch_scores(sent, needs), 4) == (
+        "SOS: 2 of 4 slides sent to the HRN, 1 need it, 1 are both: precision 0.50 (at random 0.25), recall 1.00"
+    )

@@ -5,20 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from medssl_jax.metrics.classification import Estimate, accuracy_of_counts, class_scores
+from medssl_jax.metrics.classification import accuracy_of_counts, class_scores
+from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
+from medssl_jax.metrics.sos_comparison import mean_accuracy, summed_confusion
 from medssl_jax.metrics.sos_methods import METHODS
-from medssl_jax.metrics.switching import MeanSeconds, switch_scores
+from medssl_jax.metrics.switching import MeanSeconds
+from medssl_jax.report.json_report import write_json
 from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES
+from medssl_jax.report.slides.sos_results import evaluation_as_json
 from medssl_jax.report.slides.sos_tables import (
-    MethodResult,
-    MethodTiming,
     both_tables,
-    difference_line,
-    memory_note,
     paper_table_3,
     paper_table_4,
-    results_as_json,
-    switch_line,
     table_3,
     table_4,
     timing_table,
@@ -28,21 +26,28 @@ CLASSES = tuple(PAPER_SLIDES)
 LABEL = np.repeat(np.arange(4), (10, 5, 4, 1))
 
 
-def method(name, wrong, runs=1, **parts):
-    """The first `wrong` slides of each run are given the next class."""
-    predicted = np.where(np.arange(len(LABEL)) < wrong, (LABEL + 1) % 4, LABEL)
-    return MethodResult(name, LABEL, np.tile(predicted, (runs, 1)), **parts)
+def method(name, wrong=0, *, label=LABEL, low_wrong=None, sent=0.0, seconds=(1.0, 0.0), raw=None, **changes):
+    """The first `wrong` slides are given the next class, by the LRN the first `low_wrong`; `sent` is a share."""
+    slides = np.arange(len(label))
+
+    def given(wrong):
+        return np.where(slides < wrong, (label + 1) % 4, label)
+
+    low = None if low_wrong is None else np.eye(4, dtype=np.float32)[given(low_wrong)]
+    return EvaluatedMethod(
+        **dict(name=name, seed=0, rule="high", c=0.9, names=tuple(map(str, slides)), predicted=given(wrong)),
+        **dict(sent=slides < sent * len(label), test=Probabilities(label, low, None)),
+        **dict(validation=Probabilities(label[:0], None, None), prepared_seconds=MeanSeconds(*seconds)),
+        **dict(raw_seconds=raw, slide_batch=4, patch_batch=16),
+        **dict(parameters=22_000_000, peak_memory_bytes=1_250_000_000) | changes,
+    )
 
 
-RESULTS = (
-    method("Image-Level", 6, parameters=10_000_000, seconds_per_slide=0.1),
-    method("Multi-Scale", 3, parameters=22_000_000, seconds_per_slide=2.0),
-    method(
-        *("SOS", 1),
-        **dict(parameters=22_000_000, seconds_per_slide=0.5, low_share=0.8, peak_memory_bytes=1_250_000_000),
-        low_predicted=method("", 2).predicted,
-    ),
-)
+RUNS = {
+    "Image-Level": [method("Image-Level", 6, seconds=(0.1, float("nan")), parameters=10_000_000)],
+    "Multi-Scale": [method("Multi-Scale", 3, sent=1.0, seconds=(0.0, 2.0))],
+    "SOS": [method("SOS", 1, low_wrong=2, sent=0.2, seconds=(0.5, 0.0))],
+}
 
 
 def columns(table, name):
@@ -59,7 +64,7 @@ def test_the_paper_s_accuracies_are_whole_slides_of_205():
 
 
 def test_ours_holds_what_was_measured():
-    sos = columns(table_3(RESULTS, beside_paper=False, markdown=True), "SOS")
+    sos = columns(table_3(RUNS, beside_paper=False, markdown=True), "SOS")
     low, high = (100 * end for end in accuracy_of_counts(19, 20)[1:])
     assert sos == {
         "method": "SOS",
@@ -74,17 +79,17 @@ def test_ours_holds_what_was_measured():
         "LP": "0.80",
         "LRN's TA %": "90.00",
     }
-    image = columns(table_3(RESULTS, beside_paper=False, markdown=True), "Image-Level")
-    assert (image["RS"], image["SB"], image["LP"], image["LRN's TA %"]) == ("1.00", "20.00", "-", "-")
+    image = columns(table_3(RUNS, beside_paper=False, markdown=True), "Image-Level")
+    assert (image["RS"], image["SB"], image["LP"], image["LRN's TA %"]) == ("1.00", "20.00", "1.00", "-")
 
 
 def test_without_the_method_it_is_relative_to_a_cell_is_empty():
-    sos = columns(table_3(RESULTS[2:], beside_paper=False, markdown=True), "SOS")
+    sos = columns(table_3({"SOS": RUNS["SOS"]}, beside_paper=False, markdown=True), "SOS")
     assert (sos["RS"], sos["SB"]) == ("-", "-")
 
 
 def test_the_paper_stands_under_each_method_that_it_has():
-    lines = table_3([*RESULTS, method("Cascade", 2)], beside_paper=True).splitlines()
+    lines = table_3(RUNS | {"Cascade": [method("Cascade", 2)]}, beside_paper=True).splitlines()
     assert [line.split("  ")[0] or line.split()[0] for line in lines] == [
         "method",
         *("Image-Level", "paper", "Multi-Scale", "paper", "SOS", "paper", "Cascade"),
@@ -94,10 +99,10 @@ def test_the_paper_stands_under_each_method_that_it_has():
 
 
 def test_class_lines_hold_the_scores_beside_the_paper_s():
-    table = [line.split() for line in table_4(RESULTS, CLASSES, beside_paper=True).splitlines()]
+    table = [line.split() for line in table_4(RUNS, CLASSES, beside_paper=True).splitlines()]
     assert " ".join(table[0]) == "class method F1 PR RE SP paper F1 paper PR paper RE paper SP"
     assert [line[0] for line in table[1::3]] == ["Neg", "AMA", "SMA-V", "SMA-T"]
-    of_sos = class_scores(RESULTS[2].confusion(4))
+    of_sos = class_scores(summed_confusion(RUNS["SOS"], 4))
     for place, name in enumerate(CLASSES):
         shown = [float(cell) for cell in table[3 + 3 * place][1:]]
         np.testing.assert_allclose(shown[:4], [score[place] for score in of_sos], atol=5e-5)
@@ -105,14 +110,13 @@ def test_class_lines_hold_the_scores_beside_the_paper_s():
 
 
 def test_the_paper_is_kept_apart_from_other_data():
-    options = {"timed_on": "as prepared", "memory_note": memory_note(4, 16)}
-    ours = both_tables(RESULTS, CLASSES, is_lks=True, **options)
+    ours = both_tables(RUNS, CLASSES, is_lks=True)
     assert "which the data above is not" not in ours
-    phantom = both_tables(RESULTS, CLASSES, is_lks=False, **options)
+    phantom = both_tables(RUNS, CLASSES, is_lks=False)
     above, below = phantom.split("The paper's results on LKS (205 test slides), which the data above is not\n\n")
     assert "paper" not in above
     assert below == f"{paper_table_3()}\n\n{paper_table_4()}"
-    markdown = both_tables(RESULTS, CLASSES, is_lks=False, markdown=True, **options)
+    markdown = both_tables(RUNS, CLASSES, is_lks=False, markdown=True)
     assert markdown.count("## ") == 3
     tables = [part for part in markdown.split("\n\n") if part.startswith("|")]
     assert len(tables) == 4
@@ -121,7 +125,8 @@ def test_the_paper_is_kept_apart_from_other_data():
 
 
 def test_table_3_says_what_was_timed_and_what_memory_is():
-    text = both_tables(RESULTS, CLASSES, is_lks=True, timed_on="as downloaded", memory_note=memory_note(4, 16))
+    runs = {"SOS": [method("SOS", raw=MeanSeconds(1.0, 1.0))]}
+    text = both_tables(runs, CLASSES, is_lks=True)
     heading, _, note, *_ = text.split("\n\n")
     assert "seconds a slide (IT) and speed against Multi-Scale (SB) on slides as downloaded," in heading
     assert "largest compiled program" in note
@@ -133,20 +138,21 @@ def test_the_paper_s_methods_go_by_our_names():
 
 
 def test_a_class_that_is_not_there_has_no_recall():
-    line = table_4([MethodResult("SOS", np.zeros(3, int), np.zeros((1, 3), int))], CLASSES, beside_paper=False)
+    line = table_4({"SOS": [method("SOS", label=np.zeros(3, int))]}, CLASSES, beside_paper=False)
     assert line.splitlines()[4].split() == ["SMA-T", "(0)", "SOS", "-", "0.0000", "-", "1.0000"]
 
 
 def test_runs_are_averaged_and_their_confusions_summed():
-    both = MethodResult("SOS", LABEL, np.concatenate([method("", 0).predicted, method("", 3).predicted]))
-    assert both.accuracy.value == pytest.approx(18.5 / 20)
-    assert both.confusion(4).sum() == 40
-    assert columns(table_3([both], beside_paper=False, markdown=True), "SOS")["right"] == "18.5"
+    both = [method("SOS"), method("SOS", 3)]
+    assert mean_accuracy(both).value == pytest.approx(18.5 / 20)
+    assert summed_confusion(both, 4).sum() == 40
+    assert columns(table_3({"SOS": both}, beside_paper=False, markdown=True), "SOS")["right"] == "18.5"
 
 
-def test_json_holds_the_numbers_and_no_nan():
-    absent = MethodResult("SOS", np.zeros(3, int), np.zeros((1, 3), int))
-    written = json.loads(json.dumps(results_as_json([*RESULTS, absent], CLASSES), allow_nan=False))
+def test_json_holds_the_numbers_and_no_nan(tmp_path):
+    runs = RUNS | {"RDMS": [method("RDMS", label=np.zeros(20, int))]}
+    write_json(tmp_path / "results.json", evaluation_as_json(runs, CLASSES))
+    written = json.loads((tmp_path / "results.json").read_text())
     image, _, sos, none = written["methods"]
     assert (sos["relative_size"], sos["speed_boost"], sos["low_share"]) == (2.2, 4, 0.8)
     assert sos["total_accuracy"]["value"] == 0.95
@@ -157,16 +163,8 @@ def test_json_holds_the_numbers_and_no_nan():
 
 
 def test_time_in_its_parts():
-    nobody_sent = MethodTiming("Image-Level", MeanSeconds(0.25, float("nan")), 1.0)
-    lines = timing_table([nobody_sent, MethodTiming("Multi-Scale", MeanSeconds(0.5, 19.5), 0.0)]).splitlines()
+    nobody_sent = method("Image-Level", seconds=(0.25, float("nan")))
+    runs = {"Image-Level": [nobody_sent], "Multi-Scale": [method("Multi-Scale", sent=1.0, seconds=(0.5, 19.5))]}
+    lines = timing_table(runs, raw=False).splitlines()
     assert lines[1].split() == ["Image-Level", "0.250", "-", "1.00", "0.250", "80.00"]
     assert lines[2].split() == ["Multi-Scale", "0.500", "19.50", "0.00", "20.00", "1.00"]
-
-
-def test_lines_in_words():
-    line = difference_line("SOS", "Multi-Scale", Estimate(0.05366, -0.01, 0.0976))
-    assert line == "SOS - Multi-Scale: TA +5.37 points (95 % interval -1.00 to +9.76)"
-    sent, needs = np.array([True, True, False, False]), np.array([True, False, False, False])
-    assert switch_line("SOS", switch_scores(sent, needs), 4) == (
-        "SOS: 2 of 4 slides sent to the HRN, 1 need it, 1 are both: precision 0.50 (at random 0.25), recall 1.00"
-    )

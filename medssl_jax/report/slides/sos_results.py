@@ -1,0 +1,108 @@
+"""An evaluation of methods as JSON: the numbers behind both tables, each seed, and the answer to every slide."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from medssl_jax.metrics.classification import class_scores
+from medssl_jax.metrics.evaluated_method import EvaluatedMethod
+from medssl_jax.metrics.sos_comparison import (
+    Runs,
+    Truth,
+    accuracy_differences,
+    choice_of_c,
+    has_raw_seconds,
+    mean_accuracy,
+    mean_low_accuracy,
+    mean_low_share,
+    mean_seconds_per_slide,
+    peak_memory_bytes,
+    relative_size_in,
+    scores_of_switch,
+    speed_boost_in,
+    summed_confusion,
+)
+from medssl_jax.metrics.switching import MeanSeconds
+from medssl_jax.report.json_report import single_precision
+
+
+def evaluation_as_json(runs: Runs, classes: Sequence[str], needs_high: Truth = None) -> dict[str, Any]:
+    """The content of `results.json`, for `medssl_jax.report.json_report.write_json`; fractions are not rounded.
+
+    Where a seed sent no slide, the seconds of the HRN's part are not defined.
+    """
+    return {
+        "classes": classes,
+        "methods": [_method(runs, name, classes) for name in runs],
+        "timed_on": "raw" if has_raw_seconds(runs) else "prepared",
+        "differences": accuracy_differences(runs),
+        "seeds": [_seed(of_seed, needs_high) for of_seed in zip(*runs.values(), strict=True)],
+        "slides": {name: [_slides(each, classes) for each in evaluations] for name, evaluations in runs.items()},
+    }
+
+
+def _method(runs: Runs, name: str, classes: Sequence[str]) -> dict[str, Any]:
+    evaluations, raw = runs[name], has_raw_seconds(runs)
+    confusion = summed_confusion(evaluations, len(classes))
+    return {
+        "method": name,
+        "slides": len(evaluations[0].test.label),
+        "runs": len(evaluations),
+        "total_accuracy": mean_accuracy(evaluations),
+        "low_network_accuracy": mean_low_accuracy(evaluations),
+        "low_share": mean_low_share(evaluations),
+        "seconds_per_slide": mean_seconds_per_slide(evaluations, raw=raw),
+        "speed_boost": speed_boost_in(runs, name, raw=raw),
+        "relative_size": relative_size_in(runs, name),
+        "parameters": evaluations[0].parameters,
+        "peak_memory_bytes": peak_memory_bytes(evaluations),
+        "confusion": confusion,
+        "class_scores": class_scores(confusion),
+    }
+
+
+def _seed(evaluations: Sequence[EvaluatedMethod], needs_high: Truth) -> dict[str, Any]:
+    return {
+        "seed": evaluations[0].seed,
+        "methods": {each.name: _run(each, needs_high) for each in evaluations},
+        "differences": accuracy_differences({each.name: [each] for each in evaluations}),
+    }
+
+
+def _run(each: EvaluatedMethod, needs_high: Truth) -> dict[str, Any]:
+    return {
+        "c": each.c,
+        "total_accuracy": float(each.right.mean()),
+        "low_share": each.low_share,
+        "seconds": {"raw": _seconds(each.raw_seconds, each), "prepared": _seconds(each.prepared_seconds, each)},
+        "switch": scores_of_switch([each], needs_high),
+        "c_by_validation": choice_of_c(each),
+        "peak_memory_bytes": each.peak_memory_bytes,
+    }
+
+
+def _seconds(seconds: MeanSeconds | None, each: EvaluatedMethod) -> dict[str, float] | None:
+    if seconds is None:
+        return None
+    return {"low_part": seconds.low, "high_part": seconds.high, "per_slide": seconds.per_slide(each.low_share)}
+
+
+def _slides(each: EvaluatedMethod, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Every answer, so that whatever the tables leave out can be computed later."""
+    return [
+        {
+            "name": slide,
+            "label": classes[each.test.label[row]],
+            "class": classes[each.predicted[row]],
+            "route": "high" if each.sent[row] else "low",
+            "low_probability": _digits(each.test.low, row),
+            "high_probability": _digits(each.test.high, row),
+        }
+        for row, slide in enumerate(each.names)
+    ]
+
+
+def _digits(probability: Float[np.ndarray, "slides classes"] | None, row: int) -> list[float] | None:
+    return None if probability is None else list(map(single_precision, probability[row].tolist()))
