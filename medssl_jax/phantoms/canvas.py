@@ -16,22 +16,16 @@ AIR_HU = -1000.0
 
 Place = Sequence[Any] | Shaped[np.ndarray, " 3"]  # z, y, x in mm
 Axes = tuple[Float32[np.ndarray, " z"], Float32[np.ndarray, " y"], Float32[np.ndarray, " x"]]
-Window = tuple[tuple[slice, slice, slice], Sequence[Any]]
+Slices = tuple[slice, slice, slice]
+Window = tuple[Slices, Sequence[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Canvas:
-    """HU at voxel centres `z_mm x y_mm x x_mm` (each increasing in even steps); drawn upon in place."""
+    """HU at voxel centres, which lie along z, y and x in even steps upwards; drawn upon in place."""
 
     hu: Float32[np.ndarray, "z y x"]
-    z_mm: Float32[np.ndarray, " z"]
-    y_mm: Float32[np.ndarray, " y"]
-    x_mm: Float32[np.ndarray, " x"]
-
-    @property
-    def axes_mm(self) -> Axes:
-        """Where the voxel centres lie along z, y and x."""
-        return self.z_mm, self.y_mm, self.x_mm
+    axes_mm: Axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,29 +88,25 @@ def capsule_distance_mm(
     return np.sqrt(dz * dz + dy * dy + dx * dx) + along - np.float32(start_radius_mm)
 
 
-def capsule_window(axes_mm: Sequence[Any], start_zyx_mm: Place, end_zyx_mm: Place, margin_mm: float) -> Window:
-    """The window that holds a tube and `margin_mm` round its axis."""
-    low = [min(s, e) - margin_mm for s, e in zip(start_zyx_mm, end_zyx_mm, strict=True)]
-    high = [max(s, e) + margin_mm for s, e in zip(start_zyx_mm, end_zyx_mm, strict=True)]
-    return window(axes_mm, low, high)
+def distances_mm(axes_mm: Axes, tubes: Tubes, margin_mm: float) -> Iterator[tuple[Slices, np.ndarray]]:
+    """Yields for each tube a window that holds it and `margin_mm` round it, and the distances to it there."""
+    for start, end, *radii in tubes.rows():
+        reach = max(radii) + margin_mm
+        low = [min(s, e) - reach for s, e in zip(start, end, strict=True)]
+        high = [max(s, e) + reach for s, e in zip(start, end, strict=True)]
+        slices, coordinates = window(axes_mm, low, high)
+        yield slices, capsule_distance_mm(coordinates, start, end, *radii)
 
 
 def draw_dense(canvas: Canvas, tubes: Tubes, hu: float, edge_mm: float) -> None:
     """Draws vessels or walls: they never darken what is there, so joints and crossings do not add up."""
-    for patch, share in _patches(canvas, tubes, edge_mm):
-        share *= np.float32(hu - LUNG_HU)
-        share += np.float32(LUNG_HU)
-        np.maximum(patch, share, out=patch)
+    for slices, distance in distances_mm(canvas.axes_mm, tubes, edge_mm / 2):
+        patch, share = canvas.hu[slices], coverage(distance, edge_mm)
+        np.maximum(patch, share * np.float32(hu - LUNG_HU) + np.float32(LUNG_HU), out=patch)
 
 
 def draw_air(canvas: Canvas, tubes: Tubes, edge_mm: float) -> None:
     """Draws airways' lumen: the voxels inside become air."""
-    for patch, share in _patches(canvas, tubes, edge_mm):
-        patch += share * (np.float32(AIR_HU) - patch)
-
-
-def _patches(canvas: Canvas, tubes: Tubes, edge_mm: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the voxels round each tube, and their shares inside it."""
-    for start, end, *radii in tubes.rows():
-        slices, coordinates = capsule_window(canvas.axes_mm, start, end, max(radii) + edge_mm / 2)
-        yield canvas.hu[slices], coverage(capsule_distance_mm(coordinates, start, end, *radii), edge_mm)
+    for slices, distance in distances_mm(canvas.axes_mm, tubes, edge_mm / 2):
+        patch = canvas.hu[slices]
+        patch += coverage(distance, edge_mm) * (np.float32(AIR_HU) - patch)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from medssl_jax.core.atomic import atomic_path, writable_directory
+from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.core.worker_pool import results_as_completed
@@ -43,15 +43,15 @@ def claim_folder(
     """
     directory = writable_directory(directory)
     path = directory / SPEC_FILE
-    wanted = json.loads(json.dumps({"make": make, "kind": kind, **dataclasses.asdict(spec)}))
+    wanted = {"make": make, "kind": kind, **dataclasses.asdict(spec)}
+    found = [name for name in telltale_names if (directory / name).exists()]
     if path.exists():
-        _check_made_from(wanted, path)
+        _check_made_from(json.loads(json.dumps(wanted)), path)
+    elif found:
+        raise InputError(
+            f"{directory}: holds {found[0]} but no {SPEC_FILE}, so it is not a phantom: choose another folder"
+        )
     else:
-        for name in telltale_names:
-            if (directory / name).exists():
-                raise InputError(
-                    f"{directory}: holds {name} but no {SPEC_FILE}, so it is not a phantom: choose another folder"
-                )
         _write_json(path, wanted)
     for name in (*subfolders, TRUTH_FOLDER):
         (directory / name).mkdir(exist_ok=True)
@@ -87,13 +87,19 @@ def make_missing(
         pass
 
 
-def write_truth(path: Path, truth: Any) -> None:
+def truth_path(directory: str | os.PathLike[str], name: str) -> Path:
+    """Where what is known of a thing lies."""
+    return Path(directory) / TRUTH_FOLDER / f"{name}.json"
+
+
+def write_truth(directory: Path, name: str, truth: Any) -> None:
     """Writes what is known of a thing, a dataclass, as JSON."""
-    _write_json(path, dataclasses.asdict(truth))
+    _write_json(truth_path(directory, name), dataclasses.asdict(truth))
 
 
-def read_truth(path: Path, kind: type[Truth]) -> Truth:
-    """The truth that `write_truth` wrote of a `kind`. Raises `InputError` where there is no such file."""
+def read_truth(directory: str | os.PathLike[str], name: str, kind: type[Truth]) -> Truth:
+    """The truth, of a `kind`, that `write_truth` wrote of a thing. Raises `InputError` where there is no such file."""
+    path = truth_path(directory, name)
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError:
@@ -111,18 +117,10 @@ def _of_kind(kind: Any, value: Any) -> Any:
 
 
 def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
-    """Writes rows as a CSV file, as `write_text`."""
+    """Writes rows as a CSV file."""
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     write_text(path, text.getvalue())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes atomically; a file that says the same already keeps its date."""
-    if path.is_file() and path.read_bytes() == text.encode():
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode())
 
 
 def _write_json(path: Path, record: Any) -> None:

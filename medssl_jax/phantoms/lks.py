@@ -71,7 +71,7 @@ def slide_path(directory: str | os.PathLike[str], slide: PlannedSlide | SlideTru
 
 def read_truth(directory: str | os.PathLike[str], name: str) -> SlideTruth:
     """The truth about slide `name` of a written phantom. Raises `InputError` where there is no such slide."""
-    return folder.read_truth(_truth_path(Path(directory), name), SlideTruth)
+    return folder.read_truth(directory, name, SlideTruth)
 
 
 def write_slide(spec: LksPhantom, directory: Path, planned: PlannedSlide) -> None:
@@ -93,12 +93,8 @@ def write_slide(spec: LksPhantom, directory: Path, planned: PlannedSlide) -> Non
         crop_yx=slide.grid.before_yx,
         edge_yx=(round(edge_y, 1), round(edge_x, 1)),
     )
-    folder.write_truth(_truth_path(directory, planned.name), truth)
+    folder.write_truth(directory, planned.name, truth)
 
 
 def _is_finished(directory: Path, slide: PlannedSlide) -> bool:
-    return slide_path(directory, slide).is_file() and _truth_path(directory, slide.name).is_file()
-
-
-def _truth_path(directory: Path, name: str) -> Path:
-    return directory / folder.TRUTH_FOLDER / f"{name}.json"
+    return slide_path(directory, slide).is_file() and folder.truth_path(directory, slide.name).is_file()

@@ -45,7 +45,12 @@ def write_luna16_phantom(
         workers=workers,
         progress=progress,
     )
-    _write_tables(spec, directory)
+    truths = sorted((read_truth(spec, directory, index) for index in range(spec.scans)), key=lambda t: t.series_uid)
+    nodules = [_row(truth.series_uid, nodule) for truth in truths for nodule in truth.nodules]
+    excluded = [_row(truth.series_uid, finding) for truth in truths for finding in truth.excluded]
+    folder.write_csv(directory / ANNOTATIONS_FILE, [HEADER, *nodules])
+    folder.write_csv(directory / EXCLUDED_FILE, [HEADER, *excluded])
+    folder.write_csv(directory / SERIES_FILE, [(truth.series_uid,) for truth in truths])
 
 
 def scan_path(spec: Luna16Phantom, directory: str | os.PathLike[str], index: int) -> Path:
@@ -55,7 +60,7 @@ def scan_path(spec: Luna16Phantom, directory: str | os.PathLike[str], index: int
 
 def read_truth(spec: Luna16Phantom, directory: str | os.PathLike[str], index: int) -> ScanTruth:
     """The truth about scan `index` of a written phantom."""
-    return folder.read_truth(_truth_path(spec, Path(directory), index), ScanTruth)
+    return folder.read_truth(directory, spec.series_uid(index), ScanTruth)
 
 
 def write_scan(spec: Luna16Phantom, directory: Path, index: int) -> None:
@@ -64,31 +69,18 @@ def write_scan(spec: Luna16Phantom, directory: Path, index: int) -> None:
     uid = scan.truth.series_uid
     write_metaimage(scan_path(spec, directory, index), Volume(scan.hu, scan.grid, uid))
     write_metaimage(_lungs_path(spec, directory, index), Volume(scan.lungs, scan.grid, uid), compress=True)
-    folder.write_truth(_truth_path(spec, directory, index), scan.truth)
+    folder.write_truth(directory, uid, scan.truth)
 
 
 def _is_finished(spec: Luna16Phantom, directory: Path, index: int) -> bool:
     image, lungs = scan_path(spec, directory, index), _lungs_path(spec, directory, index)
-    files = (_truth_path(spec, directory, index), image, image.with_suffix(".raw"), lungs, lungs.with_suffix(".zraw"))
-    return all(file.is_file() for file in files)
+    truth = folder.truth_path(directory, spec.series_uid(index))
+    return all(file.is_file() for file in (truth, image, image.with_suffix(".raw"), lungs, lungs.with_suffix(".zraw")))
 
 
 def _lungs_path(spec: Luna16Phantom, directory: Path, index: int) -> Path:
     return directory / LUNGS_FOLDER / f"{spec.series_uid(index)}.mhd"
 
 
-def _truth_path(spec: Luna16Phantom, directory: Path, index: int) -> Path:
-    return directory / folder.TRUTH_FOLDER / f"{spec.series_uid(index)}.json"
-
-
-def _write_tables(spec: Luna16Phantom, directory: Path) -> None:
-    truths = sorted((read_truth(spec, directory, index) for index in range(spec.scans)), key=lambda t: t.series_uid)
-    nodules = [(truth.series_uid, *_digits(finding)) for truth in truths for finding in truth.nodules]
-    excluded = [(truth.series_uid, *_digits(finding)) for truth in truths for finding in truth.excluded]
-    folder.write_csv(directory / ANNOTATIONS_FILE, [HEADER, *nodules])
-    folder.write_csv(directory / EXCLUDED_FILE, [HEADER, *excluded])
-    folder.write_csv(directory / SERIES_FILE, [(truth.series_uid,) for truth in truths])
-
-
-def _digits(finding: PlacedFinding) -> tuple[str, ...]:
-    return tuple(f"{number:.10g}" for number in (*finding.centre_xyz_mm, finding.diameter_mm))
+def _row(series_uid: str, finding: PlacedFinding) -> tuple[str, ...]:
+    return (series_uid, *(f"{number:.10g}" for number in (*finding.centre_xyz_mm, finding.diameter_mm)))

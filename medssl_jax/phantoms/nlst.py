@@ -85,12 +85,12 @@ def write_nlst_phantom(
 
 def read_truths(spec: NlstPhantom, directory: str | os.PathLike[str]) -> tuple[StudyTruth, ...]:
     """The truth about every study of a written phantom, by patient, then by date."""
-    return tuple(_read_truth(spec, Path(directory), *study) for study in spec.studies)
+    return tuple(folder.read_truth(directory, _study_uid(spec, *study), StudyTruth) for study in spec.studies)
 
 
 def lungs_path(spec: NlstPhantom, directory: str | os.PathLike[str], patient: int, year: int) -> Path:
     """The mask of lungs and windpipe of one study, labelled as LUNA16's."""
-    return _truth_path(spec, Path(directory), patient, year).with_suffix(".mhd")
+    return folder.truth_path(directory, _study_uid(spec, patient, year)).with_suffix(".mhd")
 
 
 def write_study(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> None:
@@ -107,7 +107,7 @@ def write_study(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> N
         rendered.excluded,
     )
     write_metaimage(lungs_path(spec, directory, *study), rendered.lungs, compress=True)
-    folder.write_truth(_truth_path(spec, directory, *study), truth)
+    folder.write_truth(directory, truth.study_uid, truth)
 
 
 def _write_series(spec: NlstPhantom, directory: Path, series: StudySeries) -> SeriesTruth:
@@ -150,21 +150,17 @@ def _file_names(spec: NlstPhantom, series: StudySeries) -> list[str]:
 
 
 def _is_finished(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> bool:
-    mask = lungs_path(spec, directory, *study)
-    if not all(file.is_file() for file in (_truth_path(spec, directory, *study), mask, mask.with_suffix(".zraw"))):
+    mask, uid = lungs_path(spec, directory, *study), _study_uid(spec, *study)
+    if not all(file.is_file() for file in (folder.truth_path(directory, uid), mask, mask.with_suffix(".zraw"))):
         return False
     return all(
         len(list((directory / series.folder).glob("*.dcm"))) == series.images
-        for series in _read_truth(spec, directory, *study).series
+        for series in folder.read_truth(directory, uid, StudyTruth).series
     )
 
 
-def _read_truth(spec: NlstPhantom, directory: Path, patient: int, year: int) -> StudyTruth:
-    return folder.read_truth(_truth_path(spec, directory, patient, year), StudyTruth)
-
-
-def _truth_path(spec: NlstPhantom, directory: Path, patient: int, year: int) -> Path:
-    return directory / folder.TRUTH_FOLDER / f"{spec.uid('study', patient, year)}.json"
+def _study_uid(spec: NlstPhantom, patient: int, year: int) -> str:
+    return spec.uid("study", patient, year)
 
 
 def _metadata(study: StudyTruth, series: SeriesTruth) -> dict[str, Any]:

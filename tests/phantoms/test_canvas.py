@@ -8,7 +8,7 @@ from medssl_jax.phantoms.canvas import LUNG_HU, Canvas, Tubes, capsule_distance_
 
 def canvas(step=0.5, half=8.0, hu=LUNG_HU):
     axis = np.arange(-half, half + step / 2, step, dtype=np.float32)
-    return Canvas(np.full((len(axis),) * 3, hu, np.float32), axis, axis, axis)
+    return Canvas(np.full((len(axis),) * 3, hu, np.float32), (axis, axis, axis))
 
 
 def tube(start, end, radius=2.0):
@@ -36,7 +36,9 @@ def test_window_holds_exactly_the_voxels_between_the_corners():
     image = canvas()
     low, high = (-2.2, 0.0, 5.1), (1.0, 3.3, 99.0)
     slices, (z, y, x) = window(image.axes_mm, low, high)
-    inside = np.all((points(image.z_mm) >= low) & (points(image.z_mm) <= high), axis=1).reshape(image.hu.shape)
+    inside = np.all((points(image.axes_mm[0]) >= low) & (points(image.axes_mm[0]) <= high), axis=1).reshape(
+        image.hu.shape
+    )
     assert inside[slices].all()
     assert inside.sum() == inside[slices].size
     assert z.size * y.size * x.size == inside[slices].size

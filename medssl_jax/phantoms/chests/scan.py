@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int16, UInt8
 
 from medssl_jax.imaging.geometry import Grid
-from medssl_jax.phantoms.canvas import Axes, Canvas, capsule_distance_mm, capsule_window
+from medssl_jax.phantoms.canvas import Axes, Canvas, distances_mm
 from medssl_jax.phantoms.chests.anatomy import Anatomy, build_anatomy
 from medssl_jax.phantoms.chests.findings import (
     NO_DIAMETER_MM,
@@ -88,9 +88,8 @@ def render_scan(spec: Luna16Phantom, index: int) -> PhantomScan:
 
 def paint_chest(scanner: Scanner, anatomy: Anatomy, findings: Sequence[Finding]) -> Float32[np.ndarray, "planes y x"]:
     """A patient's densities in HU on the scanner's planes, before any reconstruction; later findings lie on top."""
-    _, y_mm, x_mm = scanner.axes_mm
-    z_mm = scanner.plane_z_mm
-    canvas = Canvas(np.empty((len(z_mm), len(y_mm), len(x_mm)), np.float32), z_mm, y_mm, x_mm)
+    axes_mm = (scanner.plane_z_mm, *scanner.axes_mm[1:])
+    canvas = Canvas(np.empty([len(axis) for axis in axes_mm], np.float32), axes_mm)
     paint_tissues(anatomy, canvas)
     paint_tubes(anatomy, canvas)
     for finding in findings:
@@ -110,9 +109,7 @@ def lung_labels(anatomy: Anatomy, axes_mm: Axes) -> UInt8[np.ndarray, "z y x"]:
     sample = PlaneSampler(anatomy.grid, y_mm, x_mm)
     side = np.where(x_mm < 0, np.uint8(RIGHT_LUNG), np.uint8(LEFT_LUNG))
     labels = np.stack([np.where(sample(anatomy.lungs, z) < 0, side, np.uint8(0)) for z in z_mm])
-    pipes = anatomy.windpipe
-    for start, end, radius in zip(pipes.start_zyx_mm, pipes.end_zyx_mm, pipes.end_radius_mm, strict=True):
-        slices, coordinates = capsule_window(axes_mm, start, end, radius)
-        inside = capsule_distance_mm(coordinates, start, end, radius, radius) < 0
-        labels[slices][inside & (labels[slices] == 0)] = TRACHEA
+    pipes = dataclasses.replace(anatomy.windpipe, start_radius_mm=anatomy.windpipe.end_radius_mm)
+    for slices, distance in distances_mm(axes_mm, pipes, 0.0):
+        labels[slices][(distance < 0) & (labels[slices] == 0)] = TRACHEA
     return labels

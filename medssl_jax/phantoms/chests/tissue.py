@@ -18,9 +18,10 @@ FISSURE_HU, FISSURE_MM = 120.0, 0.55  # what a fissure adds to the lung's densit
 
 def paint_tissues(anatomy: Anatomy, canvas: Canvas) -> None:
     """Fills the canvas, plane by plane, with everything but tubes."""
-    sample = PlaneSampler(anatomy.grid, canvas.y_mm, canvas.x_mm)
-    edge = float(canvas.x_mm[1] - canvas.x_mm[0])
-    for plane, z in zip(canvas.hu, canvas.z_mm, strict=True):
+    z_mm, y_mm, x_mm = canvas.axes_mm
+    sample = PlaneSampler(anatomy.grid, y_mm, x_mm)
+    edge = float(x_mm[1] - x_mm[0])
+    for plane, z in zip(canvas.hu, z_mm, strict=True):
         texture = sample(anatomy.tissue_texture, z)
         plane[:] = AIR_HU
         body = sample(anatomy.body, z)
@@ -39,7 +40,8 @@ def paint_tissues(anatomy: Anatomy, canvas: Canvas) -> None:
 
 def paint_tubes(anatomy: Anatomy, canvas: Canvas) -> None:
     """Draws great vessels, vessels, and airways with their walls, in this order."""
-    edge = 1.1 * float(canvas.x_mm[1] - canvas.x_mm[0])
+    x_mm = canvas.axes_mm[2]
+    edge = 1.1 * float(x_mm[1] - x_mm[0])
     draw_dense(canvas, anatomy.great_vessels, anatomy.great_vessel_hu, edge)
     draw_dense(canvas, anatomy.vessels, anatomy.blood_hu, edge)
     airways = anatomy.airways

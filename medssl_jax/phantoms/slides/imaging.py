@@ -65,21 +65,13 @@ def draw_microscope(spec: LksPhantom, slide: PlannedSlide, grid: BlockGrid, rng:
     )
 
 
-class Mosaic:
-    """The brightness of the stitched fields at the pixels of a slide, exposure included."""
-
-    def __init__(self, microscope: Microscope, grid: BlockGrid):
-        self._grid = grid
-        field_x, across = _within_field(grid, 1)
-        gains = microscope.field_gains[:, field_x] * np.float32(microscope.exposure)
-        self._falling = gains * np.float32(VIGNETTE)
-        self._level = gains - self._falling * across**2
-        self._field_y, self._along = _within_field(grid, 0)
-
-    def gain(self, rows: slice) -> Float32[np.ndarray, "rows columns"]:
-        """At these rows, counted from the first block's first."""
-        field_y = self._field_y[rows]
-        return self._level[field_y] - self._falling[field_y] * (self._along[rows] ** 2)[:, None]
+def mosaic_gain(microscope: Microscope, grid: BlockGrid, rows: slice) -> Float32[np.ndarray, "rows columns"]:
+    """The brightness of the stitched fields, exposure included, at rows of pixels counted from the first block's."""
+    (field_y, along), (field_x, across) = (_within_field(grid, axis) for axis in range(2))
+    gains = microscope.field_gains[:, field_x] * np.float32(microscope.exposure)
+    falling = gains * np.float32(VIGNETTE)
+    level = gains - falling * across**2
+    return level[field_y[rows]] - falling[field_y[rows]] * (along[rows] ** 2)[:, None]
 
 
 def expose(

@@ -10,7 +10,7 @@ from scipy import ndimage
 from medssl_jax.phantoms.canvas import coverage
 from medssl_jax.phantoms.slides.anatomy import Section
 from medssl_jax.phantoms.slides.blocks import BlockGrid
-from medssl_jax.phantoms.slides.imaging import Microscope, Mosaic
+from medssl_jax.phantoms.slides.imaging import Microscope, mosaic_gain
 from medssl_jax.phantoms.slides.stains import AUTOFLUORESCENCE, RELIEF, Stain
 from medssl_jax.phantoms.slides.strokes import Stroke, paint_strokes
 from medssl_jax.phantoms.slides.textures import Tile, Tissue
@@ -54,7 +54,6 @@ class Painter:
 
     def __init__(self, slide: SlideDrawing):
         self._slide = slide
-        self._mosaic = Mosaic(slide.microscope, slide.grid)
         self._parenchyma_stain = _stained(slide, slide.parenchyma)
         self._gland_stain = _stained(slide, slide.glands) * np.float32(slide.stain.mucosa_share)
         self._strands = np.ascontiguousarray(slide.glands.relief.T)
@@ -71,7 +70,7 @@ class Painter:
         first_row, first_column = ((grid.first_yx[axis] + start) * block for axis, start in enumerate((rows.start, 0)))
         near = [each for each in slide.strokes if each.rows[1] > first_row and each.rows[0] < first_row + len(tissue)]
         paint_strokes(near, tissue, stain, first_row, first_column)
-        gain = self._mosaic.gain(slice(rows.start * block, rows.stop * block))
+        gain = mosaic_gain(slide.microscope, grid, slice(rows.start * block, rows.stop * block))
         tissue *= gain
         if stain.any():
             stain *= gain

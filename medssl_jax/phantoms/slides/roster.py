@@ -1,8 +1,9 @@
 """The slides of a split: its sequence of classes, the same however many of its slides are made."""
 
 import dataclasses
-import functools
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -39,51 +40,42 @@ class PlannedSlide:
 def plan_slides(spec: LksPhantom) -> tuple[PlannedSlide, ...]:
     """All slides, train before test."""
     counts = {"train": spec.train, "test": spec.test}
-    return tuple(plan_slide(spec, split, number) for split in SPLITS for number in range(counts[split]))
+    return tuple(slide for split in SPLITS for slide in itertools.islice(slides_of(spec, split), counts[split]))
 
 
-def plan_slide(spec: LksPhantom, split: str, number: int) -> PlannedSlide:
-    """Slide `number` of a split."""
-    classes = class_sequence(split, number + 1)
-    label = classes[number]
-    share = spec.share_fine_only if label != NEGATIVE else 0.0
-    before = classes[:number].count(label)
-    # Rounded at every step, so that the share holds in every class and in every number of slides.
-    fine_only = math.floor((before + 1) * share + 0.5) > math.floor(before * share + 0.5)
-    rng = slide_generator(spec, split, number, "plan")
-    by_chance, hinted, strength = rng.random() < spec.share_hazy, rng.random() < spec.share_hinted, rng.random()
-    return PlannedSlide(
-        split=split,
-        number=number,
-        label=label,
-        fine_only=fine_only,
-        hazy=bool(by_chance or (fine_only and hinted)),
-        strength=STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * strength,
-    )
+def slides_of(spec: LksPhantom, split: str) -> Iterator[PlannedSlide]:
+    """Yields the slides of a split without end."""
+    written = dict.fromkeys(LKS_SLIDES[split], 0)
+    for number, label in enumerate(class_sequence(split)):
+        share = spec.share_fine_only if label != NEGATIVE else 0.0
+        # Rounded at every step, so that the share holds in every class and in every number of slides.
+        fine_only = math.floor((written[label] + 1) * share + 0.5) > math.floor(written[label] * share + 0.5)
+        written[label] += 1
+        rng = slide_generator(spec, split, number, "plan")
+        by_chance, hinted, strength = rng.random() < spec.share_hazy, rng.random() < spec.share_hinted, rng.random()
+        yield PlannedSlide(
+            split=split,
+            number=number,
+            label=label,
+            fine_only=fine_only,
+            hazy=bool(by_chance or (fine_only and hinted)),
+            strength=STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * strength,
+        )
 
 
-def class_sequence(split: str, count: int) -> tuple[str, ...]:
-    """The classes of the first `count` slides: one of each, then whichever is furthest behind LKS's proportions."""
-    longest = 64
-    while longest < count:
-        longest *= 2
-    return _class_sequence(split, longest)[:count]
+def class_sequence(split: str) -> Iterator[str]:
+    """Yields the classes of a split's slides: one of each, then whichever is furthest behind LKS's proportions."""
+    slides = LKS_SLIDES[split]
+    total = sum(slides.values())
+    written = dict.fromkeys(slides, 1)
+    yield from slides
+    for count in itertools.count(len(slides) + 1):
+        due = {label: slides[label] * count / total - written[label] for label in slides}
+        label = max(due, key=lambda each: due[each])
+        written[label] += 1
+        yield label
 
 
 def slide_generator(spec: LksPhantom, split: str, number: int, stream: str) -> np.random.Generator:
     """A slide's random numbers for one purpose: independent of other slides, other purposes and its label."""
     return spec.generator(SPLITS.index(split), number, STREAMS.index(stream))
-
-
-@functools.cache
-def _class_sequence(split: str, count: int) -> tuple[str, ...]:
-    slides = LKS_SLIDES[split]
-    total = sum(slides.values())
-    sequence = list(slides)
-    written = dict.fromkeys(slides, 1)
-    while len(sequence) < count:
-        due = {label: slides[label] * (len(sequence) + 1) / total - written[label] for label in slides}
-        label = max(due, key=lambda each: due[each])
-        written[label] += 1
-        sequence.append(label)
-    return tuple(sequence[:count])

@@ -93,7 +93,7 @@ def test_contrast_zero_is_invisible_and_one_is_dense(plans):
     axes = box_round(finding, 0.5)
     drawn = []
     for hu in (finding.hu, LUNG_HU):
-        canvas = Canvas(np.full([len(axis) for axis in axes], LUNG_HU, np.float32), *axes)
+        canvas = Canvas(np.full([len(axis) for axis in axes], LUNG_HU, np.float32), tuple(axes))
         draw_finding(canvas, dataclasses.replace(finding, hu=hu, core_hu=hu))
         drawn.append(canvas.hu)
     assert drawn[0].max() == pytest.approx(finding.hu, abs=1)
@@ -103,6 +103,6 @@ def test_contrast_zero_is_invisible_and_one_is_dense(plans):
 def test_drawing_never_darkens(plans):
     finding = plans[0][0][0]
     axes = box_round(finding, 0.5)
-    canvas = Canvas(np.full([len(axis) for axis in axes], 300, np.float32), *axes)
+    canvas = Canvas(np.full([len(axis) for axis in axes], 300, np.float32), tuple(axes))
     draw_finding(canvas, finding)
     assert (canvas.hu == 300).all()

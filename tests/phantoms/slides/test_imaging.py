@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from medssl_jax.phantoms.slides.blocks import BlockGrid
-from medssl_jax.phantoms.slides.imaging import FIELDS_YX, Mosaic, draw_microscope, expose
-from medssl_jax.phantoms.slides.roster import plan_slide
+from medssl_jax.phantoms.slides.imaging import FIELDS_YX, draw_microscope, expose, mosaic_gain
 from medssl_jax.phantoms.slides.spec import LksPhantom
+from tests.phantoms.slides.planned import plan_slide
 
 GRID = BlockGrid(block=8, side=480, before_yx=(8, 0), after_yx=(0, 8))
 SPEC = LksPhantom(grid=4, patch_side=120, debris=0.0)
@@ -32,7 +32,7 @@ def test_no_light_gives_no_noise_and_much_light_saturates():
 
 def test_gain_is_zero_exactly_where_no_field_was_taken():
     taken = microscope()
-    gain = Mosaic(taken, GRID).gain(slice(0, GRID.blocks_yx[0] * GRID.block))
+    gain = mosaic_gain(taken, GRID, slice(0, GRID.blocks_yx[0] * GRID.block))
     assert gain.shape == (488, 488)
     pixels = gain[8:, :480].reshape(FIELDS_YX[0], 48, FIELDS_YX[1], 40)
     np.testing.assert_array_equal((pixels > 0).all(axis=(1, 3)), taken.field_gains > 0)
@@ -42,10 +42,10 @@ def test_gain_is_zero_exactly_where_no_field_was_taken():
 
 
 def test_gain_by_bands_is_that_of_the_whole():
-    mosaic = Mosaic(microscope(), GRID)
-    whole = mosaic.gain(slice(0, 488))
+    taken = microscope()
+    whole = mosaic_gain(taken, GRID, slice(0, 488))
     np.testing.assert_array_equal(
-        np.concatenate([mosaic.gain(slice(top, top + 61)) for top in range(0, 488, 61)]), whole
+        np.concatenate([mosaic_gain(taken, GRID, slice(top, top + 61)) for top in range(0, 488, 61)]), whole
     )
 
 

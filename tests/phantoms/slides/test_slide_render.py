@@ -9,8 +9,9 @@ from scipy import ndimage
 
 from medssl_jax.phantoms.slides import render
 from medssl_jax.phantoms.slides.render import draw_slide, render_bands
-from medssl_jax.phantoms.slides.roster import plan_slide, slide_generator
+from medssl_jax.phantoms.slides.roster import slide_generator
 from medssl_jax.phantoms.slides.spec import LksPhantom
+from tests.phantoms.slides.planned import plan_slide
 
 SPEC = LksPhantom(seed=11, grid=4, patch_side=64, shrink=4, margin=(0, 0))
 POSITIVE = ("AMA", "SMA-V", "SMA-T")
