@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from data_builders.folder.lesions import Lesions
-from medssl_jax.core.csv_files import check_new, number_cell, read_rows, read_table
+from medssl_jax.core.csv_files import check_new, number_cells, read_rows, read_table
 from medssl_jax.core.errors import InputError
-from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS, LARGEST_DIAMETER_MM
+from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS, LARGEST_DIAMETER_MM, check_diameter
 
 POINT_COLUMNS = (*COORDINATE_COLUMNS, "diameter_mm")
 BOX_COLUMNS = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
@@ -27,11 +27,14 @@ def read_lesion_table(path: Path, known: Collection[str]) -> dict[str, Lesions]:
     columns = _kind_of_table(path)
     row_of: dict[Hashable, int] = {}
     rows_of_scan: dict[str, list[int]] = defaultdict(list)
-    numbers_of_scan: dict[str, list[list[float]]] = defaultdict(list)
+    numbers_of_scan: dict[str, list[Sequence[float]]] = defaultdict(list)
     for row, (series_uid, *cells) in read_table(path, ("seriesuid", *columns)):
         check_known(path, row, series_uid, known)
-        numbers = [number_cell(path, row, *pair) for pair in zip(columns, cells, strict=True)]
-        (_check_box if columns == BOX_COLUMNS else _check_point)(path, row, numbers)
+        numbers = number_cells(path, row, columns, cells)
+        if columns == BOX_COLUMNS:
+            _check_box(path, row, numbers)
+        else:
+            check_diameter(path, row, numbers[3])
         check_new(path, row, "the same lesion", (series_uid, *numbers), row_of)
         rows_of_scan[series_uid].append(row)
         numbers_of_scan[series_uid].append(numbers)
@@ -84,14 +87,6 @@ def _kind_of_table(path: Path) -> tuple[str, ...]:
             f"seriesuid,{','.join(POINT_COLUMNS)}, or boxes, seriesuid,{','.join(BOX_COLUMNS)}: correct the header"
         )
     return BOX_COLUMNS if has_boxes else POINT_COLUMNS
-
-
-def _check_point(path: Path, row: int, numbers: Sequence[float]) -> None:
-    if not 0 < numbers[3] <= LARGEST_DIAMETER_MM:
-        raise InputError(
-            f"{path}: row {row}, column diameter_mm: found {numbers[3]:g}, expected more than 0 mm and at most "
-            f"{LARGEST_DIAMETER_MM:g}: measure it, or take the row out"
-        )
 
 
 def _check_box(path: Path, row: int, numbers: Sequence[float]) -> None:

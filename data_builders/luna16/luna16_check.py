@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from data_builders.luna16 import luna16_files
-from medssl_jax.core.csv_files import check_new, number_cell, read_table
+from medssl_jax.core.csv_files import check_new, number_cells, read_table
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.data.scan_files import ScanFiles
@@ -17,10 +17,9 @@ from medssl_jax.data_check.defects import CheckReport, Defect
 from medssl_jax.data_check.lung_defects import lung_masks_in_words
 from medssl_jax.data_check.scan import check_scans
 from medssl_jax.imaging.luna16_csv import (
-    COORDINATE_COLUMNS,
-    UNKNOWN_DIAMETER,
+    FINDING_COLUMNS,
     Findings,
-    diameter_cell,
+    check_diameter,
     read_excluded,
     read_series_uids,
     series_uid_cell,
@@ -96,13 +95,11 @@ def _read_nodules(folder: Path, listed: Sequence[str] | None, defects: list[Defe
     path, known = luna16_files.csv_path(folder, "annotations.csv"), frozenset(listed or ())
     nodules: dict[str, list[Nodule]] = collections.defaultdict(list)
     row_of: dict[Hashable, int] = {}
-    for row, (uid, *cells) in read_table(path, ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm")):
+    for row, (uid, *cells) in read_table(path, FINDING_COLUMNS):
         try:
             series_uid_cell(path, row, uid)
-            coordinates = [number_cell(path, row, *pair) for pair in zip(COORDINATE_COLUMNS, cells[:3], strict=True)]
-            nodule = (*coordinates, diameter_cell(path, row, cells[3]))
-            if nodule[3] == UNKNOWN_DIAMETER:
-                raise InputError(f"{path}: row {row}, column diameter_mm: found {cells[3]!r}, expected more than 0")
+            nodule = number_cells(path, row, FINDING_COLUMNS[1:], cells)
+            check_diameter(path, row, nodule[3])
             check_new(path, row, "the same nodule", (uid, *nodule), row_of)
         except InputError as error:
             defects.append(Defect("bad annotation", uid or f"row {row}", str(error), True))

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_builders.nlst.choose import LEAST_SLICES, Choice, choose
 from data_builders.nlst.index import index_series
-from data_builders.nlst.nlst_files import check_is_nlst
+from data_builders.nlst.nlst_files import check_is_nlst, left_out
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.data.scan_files import ScanFiles
@@ -58,9 +58,9 @@ def check_nlst(
 def _series_defects(choices: Sequence[Choice]) -> Iterator[Defect]:
     usable = {row.study_uid for row, reason in choices if not reason}
     for row, reason in choices:
-        if reason and (kind := _name(reason)) not in BESIDE:
-            told = f"{row.folder}: {reason.partition(': ')[2] or reason}; it is left out"
-            yield Defect(kind, row.series_uid or row.folder, told, False)
+        kind, _, told = reason.partition(": ")
+        if reason and kind not in BESIDE:
+            yield Defect(kind, row.series_uid or row.folder, f"{row.folder}: {told or reason}; it is left out", False)
     for study_uid in dict.fromkeys(row.study_uid for row, _ in choices):
         if study_uid and study_uid not in usable:
             told = "none of the series of this study can be used: download it again"
@@ -73,7 +73,6 @@ def _report(
     folder: Path, choices: Sequence[Choice], defects: Sequence[Defect], checked: Sequence[CheckedScan]
 ) -> CheckReport:
     chosen = [choice.row for choice in choices if not choice.reason]
-    left_out = collections.Counter(_name(choice.reason) for choice in choices if choice.reason)
     compressed = [row for row in chosen if "Endian" not in row.transfer_syntax]
     notices = [f"compression: {len(compressed)} series ({compressed[0].transfer_syntax})"] if compressed else []
     if len(checked) < len(chosen):
@@ -87,7 +86,7 @@ def _report(
             "Series": str(len(choices)),
             "Series to train on": f"{len(chosen)}, one a study",
             "Lung masks": f"none; the lungs of the {len(checked)} sampled series are found from their HU",
-            "Left out": ", ".join(f"{name}: {count}" for name, count in left_out.most_common()) or "none",
+            "Left out": left_out(choices) or "none",
             "Manufacturers": _counted(row.manufacturer for row in chosen),
             "Kernels": _counted(row.kernel for row in chosen),
             "Slice distance": _counted(f"{row.slice_distance_mm:.2f} mm" for row in chosen if row.slice_distance_mm),
@@ -96,10 +95,6 @@ def _report(
         defects=tuple(sorted(set(defects))),
         scans=tuple(checked),
     )
-
-
-def _name(reason: str) -> str:
-    return reason.partition(":")[0]
 
 
 def _counted(values: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from etils import epy
@@ -48,7 +48,7 @@ def find_scans(
     chosen = [choice.row for choice in choices if not choice.reason]
     if not chosen:
         raise InputError(
-            f"{manual_dir}: none of its {len(choices)} series is usable ({reasons(choices)}): "
+            f"{manual_dir}: none of its {len(choices)} series is usable ({left_out(choices)}): "
             f"see {index_dir / CHOICE_NAME} for each"
         )
     return tuple(
@@ -75,10 +75,10 @@ def check_is_nlst(folder: Path) -> None:
         )
 
 
-def reasons(choices: tuple[Choice, ...]) -> str:
+def left_out(choices: Iterable[Choice]) -> str:
     """The number of series that are left out for each reason, the commonest first."""
-    counts = Counter(choice.reason.split(":")[0] for choice in choices if choice.reason)
-    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    counts = Counter(choice.reason.partition(":")[0] for choice in choices if choice.reason)
+    return ", ".join(f"{name}: {count}" for name, count in counts.most_common())
 
 
 def _holds_dicom(folder: Path) -> bool:

@@ -77,14 +77,17 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator
         yield row, [cells[place] for place in places]
 
 
-def number_cell(path: str | os.PathLike[str], row: int, column: str, cell: str) -> float:
-    """The finite decimal number in a cell; InputError where there is none."""
-    number = float(cell) if NUMBER.fullmatch(cell) else math.nan
-    if not math.isfinite(number):
-        raise InputError(
-            f"{path}: row {row}, column {column}: found {cell!r}, expected a finite number; correct the cell"
-        )
-    return number
+def number_cells(
+    path: str | os.PathLike[str], row: int, columns: Sequence[str], cells: Sequence[str]
+) -> tuple[float, ...]:
+    """The finite decimal numbers in cells, which are those of `columns`; InputError where one is none."""
+    numbers = tuple(float(cell) if NUMBER.fullmatch(cell) else math.nan for cell in cells)
+    for column, cell, number in zip(columns, cells, numbers, strict=True):
+        if not math.isfinite(number):
+            raise InputError(
+                f"{path}: row {row}, column {column}: found {cell!r}, expected a finite number; correct the cell"
+            )
+    return numbers
 
 
 def check_new(path: str | os.PathLike[str], row: int, what: str, key: Hashable, row_of: dict[Hashable, int]) -> None:

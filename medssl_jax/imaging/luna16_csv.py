@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.core.atomic import write_text
-from medssl_jax.core.csv_files import check_new, csv_text, number_cell, read_rows, read_table
+from medssl_jax.core.csv_files import check_new, csv_text, number_cells, read_rows, read_table
 from medssl_jax.core.errors import InputError
 
 COORDINATE_COLUMNS = ("coordX", "coordY", "coordZ")
+FINDING_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm")
 UNKNOWN_DIAMETER = -1.0
 # Of the UIDs in LUNA16's seriesuids.csv, sorted, one a line.
 LUNA16_SERIES_SHA256 = "3090bf0d4d56ca8131811fa461cca49c7e7803f21089c8122b75e0b668952d43"
@@ -56,12 +57,12 @@ def read_annotations(path: str | os.PathLike[str], *, known_series: Collection[s
     Raises InputError at the first bad cell, at a row that repeats another, and at a series outside `known_series` where
     that is given.
     """
-    return _read_findings(path, known_series, once=True)
+    return _findings(*read_points(path, FINDING_COLUMNS, known_series, once="the same finding"))
 
 
 def read_excluded(path: str | os.PathLike[str]) -> Findings:
     """Reads `annotations_excluded.csv`, as `read_annotations`, but rows may repeat: a third of LUNA16's own do."""
-    return _read_findings(path, None, once=False)
+    return _findings(*read_points(path, FINDING_COLUMNS))
 
 
 def read_series_uids(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -99,39 +100,48 @@ def series_uid_cell(path: str | os.PathLike[str], row: int, cell: str) -> str:
     return cell
 
 
-def diameter_cell(path: str | os.PathLike[str], row: int, cell: str) -> float:
-    """The diameter in a cell in mm, or -1; InputError where it is neither."""
-    diameter = number_cell(path, row, "diameter_mm", cell)
-    if not 0 < diameter <= LARGEST_DIAMETER_MM and diameter != UNKNOWN_DIAMETER:
-        raise InputError(
-            f"{path}: row {row}, column diameter_mm: found {cell!r}, expected a positive length in mm, or -1 where it "
-            f"was not measured, and at most {LARGEST_DIAMETER_MM:g}; correct the cell"
-        )
-    return diameter
+def check_diameter(path: str | os.PathLike[str], row: int, diameter_mm: float, *, may_be_unknown: bool = False) -> None:
+    """Raises `InputError` where no lesion of a chest has this diameter."""
+    if 0 < diameter_mm <= LARGEST_DIAMETER_MM or (may_be_unknown and diameter_mm == UNKNOWN_DIAMETER):
+        return
+    or_unknown = ", or -1 where it was not measured" if may_be_unknown else ""
+    raise InputError(
+        f"{path}: row {row}, column diameter_mm: found {diameter_mm:g}, expected more than 0 mm and at most "
+        f"{LARGEST_DIAMETER_MM:g}{or_unknown}: correct the cell, or take the row out"
+    )
 
 
-def known_series_cell(path: str | os.PathLike[str], row: int, cell: str, known: frozenset[str] | None) -> str:
-    """The series UID in a cell; InputError where it is empty, or not in `known` where that is given."""
-    uid = series_uid_cell(path, row, cell)
-    if known is not None and uid not in known:
-        raise InputError(
-            f"{path}: row {row}, column seriesuid: found {uid!r}, expected one of the {len(known)} listed series; "
-            "correct the id, take the row out, or list its scan"
-        )
-    return uid
+def read_points(
+    path: str | os.PathLike[str],
+    columns: Sequence[str],
+    known_series: Collection[str] | None = None,
+    *,
+    once: str = "",
+) -> tuple[tuple[str, ...], Float[np.ndarray, "n 4"]]:
+    """The series of each row and its four numbers; `columns` are that of the series, then those of the numbers.
 
-
-def _read_findings(path: str | os.PathLike[str], known_series: Collection[str] | None, *, once: bool) -> Findings:
+    Raises InputError at the first bad cell, at a series outside `known_series` where that is given, and, where `once`
+    calls it something, at a point that is there twice.
+    """
     known = None if known_series is None else frozenset(known_series)
-    series_uid, numbers = [], []
+    series_uids, table = [], []
     row_of: dict[Hashable, int] = {}
-    for row, cells in read_table(path, ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm")):
-        uid = known_series_cell(path, row, cells[0], known)
-        coordinates = [number_cell(path, row, *pair) for pair in zip(COORDINATE_COLUMNS, cells[1:4], strict=True)]
-        finding = (*coordinates, diameter_cell(path, row, cells[4]))
+    for row, (uid, *cells) in read_table(path, columns):
+        series_uid_cell(path, row, uid)
+        if known is not None and uid not in known:
+            raise InputError(
+                f"{path}: row {row}, column seriesuid: found {uid!r}, expected one of the {len(known)} listed series; "
+                "correct the id, take the row out, or list its scan"
+            )
+        numbers = number_cells(path, row, columns[1:], cells)
+        if columns == FINDING_COLUMNS:
+            check_diameter(path, row, numbers[3], may_be_unknown=True)
         if once:
-            check_new(path, row, "the same finding", (uid, *finding), row_of)
-        series_uid.append(uid)
-        numbers.append(finding)
-    table = np.array(numbers, np.float64).reshape(-1, 4)
-    return Findings(tuple(series_uid), table[:, :3].copy(), table[:, 3].copy())
+            check_new(path, row, once, (uid, *numbers), row_of)
+        series_uids.append(uid)
+        table.append(numbers)
+    return tuple(series_uids), np.array(table, np.float64).reshape(-1, 4)
+
+
+def _findings(series_uid: tuple[str, ...], table: Float[np.ndarray, "n 4"]) -> Findings:
+    return Findings(series_uid, table[:, :3].copy(), table[:, 3].copy())

@@ -27,7 +27,6 @@ from medssl_jax.imaging.shapes import (
     labelled_parts,
     shrunk,
     signed_distance_voxels,
-    without_holes,
 )
 from medssl_jax.imaging.volumes import Volume
 
@@ -135,13 +134,13 @@ def _split_where_thin(lungs: Bool[np.ndarray, "z y x"]) -> tuple[Bool[np.ndarray
 def _filled(lung: Bool[np.ndarray, "z y x"], step_mm: float) -> Bool[np.ndarray, "z y x"]:
     """Vessels and nodules belong to the lung, also those that dent it from its wall; the heart does not."""
     around = ball(CLOSING_VOXELS)
-    lung = without_holes(lung | shrunk(grown(lung, around), around))
+    lung = ndimage.binary_fill_holes(lung | shrunk(grown(lung, around), around))
     hull = closed_far(lung, round(DENT_CLOSING_MM / step_mm))
     for scale_mm in DENT_SCALES_MM:
         image = sitk.GetImageFromArray(lung.astype(np.float32))
         share = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, scale_mm / step_mm))
         lung = lung | (hull & (share > 0.5))
-    return without_holes(lung)
+    return ndimage.binary_fill_holes(lung)
 
 
 def _up_to_padding(mask: Bool[np.ndarray, "z y x"], view: ChestView) -> Bool[np.ndarray, "z y x"]:

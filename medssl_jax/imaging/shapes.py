@@ -1,4 +1,4 @@
-"""Shapes in binary arrays: grown, opened, closed, filled, and in parts.
+"""Shapes in binary arrays: grown, opened, closed, and in parts.
 
 What lies beyond an array takes part in nothing: no shape is taken off where the array ends.
 """
@@ -42,15 +42,6 @@ def closed_far(mask: Bool[np.ndarray, "z y x"], radius_voxels: int) -> Bool[np.n
     """Closing by distances: a ball of any radius costs the same; a small one is cheaper by `grown` and `shrunk`."""
     outside = signed_distance_voxels(mask) > radius_voxels
     return mask | (signed_distance_voxels(outside) > radius_voxels)
-
-
-def without_holes(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
-    """With all that no path through the faces of voxels leads to from the ends of the array."""
-    labels = labelled_parts(~mask)
-    is_hole = np.ones(labels.max() + 1, bool)
-    for face in itertools.chain.from_iterable((np.take(labels, end, axis) for end in (0, -1)) for axis in range(3)):
-        is_hole[face] = False
-    return mask | is_hole[labels]
 
 
 def labelled_parts(mask: Bool[np.ndarray, "z y x"]) -> Int32[np.ndarray, "z y x"]:

@@ -4,16 +4,16 @@ World coordinates in mm, x y z. A probability may be any finite score: only its 
 """
 
 import os
-from collections.abc import Collection, Hashable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.core.atomic import write_text
-from medssl_jax.core.csv_files import check_new, csv_text, number_cell, read_table
+from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.errors import InputError
-from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS, known_series_cell
+from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS, read_points
 
 SUBMISSION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "probability")
 
@@ -62,12 +62,5 @@ def read_submission(path: str | os.PathLike[str], *, known_series: Collection[st
     Raises InputError at the first bad cell, at a mark that is there twice, and at a series outside `known_series` where
     that is given.
     """
-    known = None if known_series is None else frozenset(known_series)
-    series_uid, numbers = [], []
-    row_of: dict[Hashable, int] = {}
-    for row, (uid, *cells) in read_table(path, SUBMISSION_COLUMNS):
-        series_uid.append(known_series_cell(path, row, uid, known))
-        numbers.append([number_cell(path, row, *pair) for pair in zip(SUBMISSION_COLUMNS[1:], cells, strict=True)])
-        check_new(path, row, "the same mark", (uid, *numbers[-1]), row_of)
-    table = np.array(numbers, np.float64).reshape(-1, 4)
-    return Marks(tuple(series_uid), table[:, :3].copy(), table[:, 3].copy())
+    series_uid, table = read_points(path, SUBMISSION_COLUMNS, known_series, once="the same mark")
+    return Marks(series_uid, table[:, :3].copy(), table[:, 3].copy())

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 
 from medssl_jax.core.atomic import write_text
-from medssl_jax.core.csv_files import LONGEST_LINE, MOST_LINES, check_new, csv_text, number_cell, read_rows, read_table
+from medssl_jax.core.csv_files import LONGEST_LINE, MOST_LINES, check_new, csv_text, number_cells, read_rows, read_table
 from medssl_jax.core.errors import InputError
 
 CELLS = st.text(st.characters(codec="utf-8"), max_size=20) | st.text(st.sampled_from("'=+-@\uff1d,\"\r\n \t1.e\0"))
@@ -43,12 +43,12 @@ def test_no_cell_is_a_formula_and_python_reads_the_same_rows(rows):
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53), min_size=1))
 def test_numbers_are_read_back_to_the_bit(numbers):
     (cells,) = csv.reader(io.StringIO(csv_text([numbers])))
-    assert [number_cell("table", 1, "x", cell) for cell in cells] == numbers
+    assert number_cells("table", 1, cells, cells) == tuple(numbers)
 
 
 @pytest.mark.parametrize("cell", ["1", "-12.5", "+3", "1.", ".5", "1e3", "2.5E-7", "007"])
 def test_a_number(cell):
-    assert number_cell("table.csv", 3, "coordX", cell) == float(cell)
+    assert number_cells("table.csv", 3, ("coordX",), (cell,)) == (float(cell),)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_number(cell):
 )
 def test_no_number(cell):
     with pytest.raises(InputError, match=r"table\.csv: row 3, column coordX: found .*, expected a finite number"):
-        number_cell("table.csv", 3, "coordX", cell)
+        number_cells("table.csv", 3, ("coordY", "coordX"), ("1", cell))
 
 
 def test_a_folder_is_no_table(tmp_path):

@@ -94,7 +94,7 @@ def test_nothing_there(tmp_path, content):
 def test_nothing_usable(folder, tmp_path):
     assert is_there(folder)
     with pytest.raises(
-        InputError, match=r"none of its 5 series is usable \(few slices 4, localizer 1\): see .*series\.csv"
+        InputError, match=r"none of its 5 series is usable \(few slices: 4, localizer: 1\): see .*series\.csv"
     ):
         found(folder, tmp_path, least_slices=30)
 

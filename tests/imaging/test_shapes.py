@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medssl_jax.imaging.shapes import ball, box_round, closed_far, grown, labelled_parts, shrunk, without_holes
+from medssl_jax.imaging.shapes import ball, box_round, closed_far, grown, labelled_parts, shrunk
 
 SIZES = [(1, 1, 1), (1, 2, 9), (3, 1, 4), (9, 10, 11)]
 
@@ -42,12 +42,6 @@ def test_an_uneven_shape_grows_to_its_own_side():
     mask = np.zeros((1, 1, 5), bool)
     mask[0, 0, 2] = True
     assert grown(mask, [(0, 0, 1)])[0, 0].tolist() == [False, False, False, True, False]
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_holes_are_scipys(size):
-    mask = noise(size, 0.7)
-    np.testing.assert_array_equal(without_holes(mask), ndimage.binary_fill_holes(mask))
 
 
 def test_parts_are_scipys_by_size():

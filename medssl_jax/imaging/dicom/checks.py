@@ -78,11 +78,11 @@ def field_problems(headers: Sequence[Header]) -> Iterator[str]:
             return
     scouts = [header for header in headers if "LOCALIZER" in _image_type(header)]
     if scouts:
-        yield f"localizer: {names_of(scouts)} is one by its ImageType, expected slices"
+        yield f"localizer: by its ImageType, expected a slice, in {names_of(scouts)}"
         return
     for frames, others in _by_value(headers, "NumberOfFrames").items():
         if frames not in (None, 1):
-            yield f"several frames: {names_of(others)} holds {brief(frames)} frames, expected one slice a file"
+            yield f"several frames: {brief(frames)} frames, expected one slice a file, in {names_of(others)}"
             return
     wrong = set()
     for field in ("PhotometricInterpretation", *NUMBERS):
@@ -125,16 +125,16 @@ def pixel_problems(headers: Sequence[Header]) -> Iterator[str]:
     stored = [header for header in whole if header.get("TransferSyntaxUID") in UNCOMPRESSED]
     short = [header for header in stored if _held_bytes(header) < _pixel_bytes(header)]
     if short:
-        yield f"truncated file: {names_of(short)} has {_too_few_or_many(short[0])}: copy it again"
+        yield f"truncated file: {_too_few_or_many(short[0])}, in {names_of(short)}: copy it again"
     # The standard fills an odd number of bytes up.
     long = [header for header in stored if _held_bytes(header) > _pixel_bytes(header) + _pixel_bytes(header) % 2]
     if long:
-        yield f"other size: {names_of(long)} has {_too_few_or_many(long[0])}: export it again"
+        yield f"other size: {_too_few_or_many(long[0])}, in {names_of(long)}: export it again"
     compressed = [header for header in whole if header.get("TransferSyntaxUID") not in UNCOMPRESSED]
     held, claimed = sum(map(_held_bytes, compressed)), sum(map(_pixel_bytes, compressed))
     if claimed > max(ALWAYS_ALLOWED_BYTES, LARGEST_RATIO * held):
         yield (
-            f"too many voxels: {names_of(compressed)} claims voxels of {claimed / 1e9:.1f} GB in {held} bytes of data: "
+            f"too many voxels: {claimed / 1e9:.1f} GB of them in {held} bytes of data, in {names_of(compressed)}: "
             "copy or export it again"
         )
 

@@ -1,7 +1,6 @@
 """NRRD files of every kind lie where SimpleITK sees them and hold what it reads; what is damaged is refused."""
 
 import gzip
-import zlib
 
 import numpy as np
 import pytest
@@ -177,32 +176,11 @@ class TestDamage:
             path.write_bytes(header[:kept])
             refused(path, "no NRRD header|does not end|not FIELD: VALUE|truncated: 0 bytes")
 
-    def test_a_compressed_file_is_refused_wherever_it_is_cut(self, tmp_path):
-        packed = gzip.compress(RAW)
-        for kept in range(len(packed)):
-            refused(write(tmp_path / "1.nrrd", packed[:kept], encoding="gzip"), "truncated", read_volume)
-
-    def test_a_changed_bit_of_a_compressed_file_is_never_read(self, tmp_path):
-        packed = gzip.compress(RAW)
-        for place in range(8 * 10, 8 * len(packed), 5):
-            damaged = bytearray(packed)
-            damaged[place // 8] ^= 1 << place % 8
-            path = write(tmp_path / "1.nrrd", bytes(damaged), encoding="gzip")
-            try:
-                array = read_volume(path).array_zyx
-            except InputError:
-                continue
-            np.testing.assert_array_equal(array, ARRAY)  # deflate has a few bits that say nothing
-
-    def test_bytes_too_many_are_refused(self, tmp_path):
+    def test_bytes_too_many_and_too_few_are_refused(self, tmp_path):
         path = tmp_path / "1.nrrd"
         refused(write(path, RAW + b"\0"), "121 bytes of data, expected only 120")
         refused(write(path, gzip.compress(RAW + b"\0"), encoding="gz"), "more than 120", read_volume)
-        refused(write(path, zlib.compress(RAW) + b"x", encoding="gz"), "does not decompress", read_volume)
-
-    def test_too_few_compressed_bytes_are_refused(self, tmp_path):
-        path = write(tmp_path / "1.nrrd", gzip.compress(RAW[:-2]), encoding="gzip")
-        refused(path, "only 118 bytes of voxels, expected 120", read_volume)
+        refused(write(path, gzip.compress(RAW[:-2]), encoding="gzip"), "only 118 bytes of voxels", read_volume)
 
     @pytest.mark.parametrize("sizes", ["1000 1000 1000", "10000000000 10000000000 10000000000"])
     def test_a_size_that_no_data_is_there_for_is_refused_before_memory_is(self, tmp_path, sizes):

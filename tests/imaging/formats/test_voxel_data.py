@@ -98,6 +98,28 @@ def test_a_stream_that_is_not_the_voxels(tmp_path, content, said):
         values(data_in(tmp_path / "1", content))
 
 
+@pytest.mark.parametrize("pack", [zlib.compress, gzip.compress])
+class TestDamagedStream:
+    CONTENT = np.random.default_rng(0).integers(0, 200, 60).astype("u1").tobytes()
+
+    def test_is_refused_wherever_it_is_cut(self, tmp_path, pack):
+        packed = pack(self.CONTENT)
+        for kept in range(len(packed)):
+            with pytest.raises(InputError, match="truncated"):
+                values(data_in(tmp_path / "1", packed[:kept]))
+
+    def test_of_a_changed_bit_is_never_read_as_another(self, tmp_path, pack):
+        packed = pack(self.CONTENT)
+        for place in range(8 * 10 * (pack is gzip.compress), 8 * len(packed)):  # beyond the time and system of gzip
+            damaged = bytearray(packed)
+            damaged[place // 8] ^= 1 << place % 8
+            try:
+                found = values(data_in(tmp_path / "1", damaged))
+            except InputError:
+                continue
+            assert found == list(self.CONTENT)  # deflate has a few bits that say nothing
+
+
 def test_the_bound_is_what_deflate_can_reach(tmp_path):
     longest = zlib.compress(bytes(10**7), 9)
     assert 10**7 / len(longest) > 1000
