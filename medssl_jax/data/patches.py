@@ -108,8 +108,8 @@ def scale_windows(
     Linear interpolation along each axis in turn, as matrix products: no gathers, any scale, one compilation.
     """
     window = window_hu.shape[-1]
-    steps = (jnp.arange(side) - (side - 1) / 2) / scale[:, None] + (window - 1) / 2
-    weights = jnp.clip(1 - jnp.abs(steps[..., None] - jnp.arange(window)), 0)
+    steps = (jnp.arange(side, dtype=jnp.float32) - (side - 1) / 2) / scale[:, None] + (window - 1) / 2
+    weights = jnp.clip(1 - jnp.abs(steps[..., None] - jnp.arange(window, dtype=jnp.float32)), 0)
     voxels = normalise_hu(window_hu)
     for _ in range(3):
         # The first axis is contracted and comes back last: after three turns the order is the old one.

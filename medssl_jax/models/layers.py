@@ -86,7 +86,8 @@ class GroupNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
         """Normalises each patch by itself, so labelled, unlabelled and mixed patches share no statistics."""
-        return nn.GroupNorm(num_groups=math.gcd(self.groups, x.shape[-1]), dtype=x.dtype)(x)
+        with jax.numpy_dtype_promotion("standard"):  # Flax keeps the statistics of bfloat16 in float32
+            return nn.GroupNorm(num_groups=math.gcd(self.groups, x.shape[-1]), dtype=x.dtype)(x)
 
 
 def upsample_twice(x: Float[Array, "b z y x c"]) -> Float[Array, "b _z _y _x c"]:

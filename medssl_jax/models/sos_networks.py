@@ -161,7 +161,7 @@ class GatedAttention(nn.Module):
         gate = nn.sigmoid(nn.Dense(self.features, name="gate")(patches))
         scores = nn.Dense(1, use_bias=False, name="score")(content * gate)[..., 0]
         # A finite floor: a softmax over infinities alone has no value and no gradient.
-        attention = nn.softmax(jnp.where(mask, scores, jnp.finfo(scores.dtype).min)) * mask
+        attention = nn.softmax(jnp.where(mask, scores, jnp.finfo(scores.dtype).min)) * mask.astype(scores.dtype)
         return jnp.einsum("bn,bnd->bd", attention, patches), attention
 
 

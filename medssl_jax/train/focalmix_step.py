@@ -128,8 +128,8 @@ def detection_loss(
     sum of targets: the faint background of all anchors together would count as hundreds of positives.
     """
     targets = before_mixing.targets
-    counts = ~targets.ignored * before_mixing.weight[:, None]
-    positives = jnp.maximum(1, (counts * (targets.probability >= 0.5)).sum())
+    counts = _as_weights(~targets.ignored) * before_mixing.weight[:, None]
+    positives = jnp.maximum(1, (counts * _as_weights(targets.probability >= 0.5)).sum())
     focal = soft_target_focal_loss(
         prediction.logits,
         mixed.targets.probability,
@@ -137,14 +137,14 @@ def detection_loss(
         positive_weight=settings.loss.positive_weight,
         gamma=settings.loss.gamma,
     )
-    focal = (focal * ~mixed.targets.ignored * mixed.weight[:, None]).sum(1)
+    focal = (focal * _as_weights(~mixed.targets.ignored) * mixed.weight[:, None]).sum(1)
     class_loss = focal.sum() / positives
 
-    regressed = mixed.labelled[:, None] & (targets.probability == 1)
+    regressed = _as_weights(mixed.labelled[:, None] & (targets.probability == 1))
     smooth_l1 = optax.huber_loss(prediction.deltas, targets.deltas).sum(-1)
     box_loss = (smooth_l1 * regressed).sum() / jnp.maximum(1, regressed.sum())
     loss = class_loss + settings.loss.box_weight * box_loss
-    labelled_share = (focal * mixed.labelled).sum() / positives
+    labelled_share = (focal * _as_weights(mixed.labelled)).sum() / positives
     metrics = {
         "loss": _gauge(loss),
         "loss_class": _gauge(class_loss),
@@ -160,9 +160,9 @@ def target_metrics(patches: Patches) -> StepMetrics:
 
     `unlabelled_positive` is to be compared with `labelled_positive`: anchors with a target of at least 1/2 a patch.
     """
-    labelled = patches.labelled.astype(jnp.float32)
+    labelled = _as_weights(patches.labelled)
     probability = patches.targets.probability
-    confident = (probability >= 0.5) & ~patches.targets.ignored
+    confident = _as_weights((probability >= 0.5) & ~patches.targets.ignored)
     metrics = {}
     for name, chosen in (("labelled", labelled), ("unlabelled", 1 - labelled)):
         rows = chosen[:, None]
@@ -184,7 +184,7 @@ def pseudo_label_metrics(pseudo_labelled: Patches, truth: AnchorTargets) -> Step
     nodule, confident = truth.probability == 1, probability >= 0.5
     return {
         "pseudo_label_on_nodules": _mean_over(probability, nodule),
-        "pseudo_label_false_share": _mean_over((~nodule & ~truth.ignored).astype(jnp.float32), confident),
+        "pseudo_label_false_share": _mean_over(_as_weights(~nodule & ~truth.ignored), confident),
     }
 
 
@@ -278,8 +278,12 @@ def _confident_objects(
     return jax.vmap(find)(logits, boxes)
 
 
+def _as_weights(chosen: Bool[Array, "*n"]) -> Float[Array, "*n"]:
+    return chosen.astype(jnp.float32)
+
+
 def _mean_over(values: Float[Array, "b a"], chosen: Bool[Array, "b a"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    return (values * chosen).sum(), chosen.sum().astype(jnp.float32)
+    return (values * _as_weights(chosen)).sum(), _as_weights(chosen).sum()
 
 
 def _gauge(value: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:

@@ -133,7 +133,7 @@ def asking_reward(
     Our choice: the paper does not give RDMS's reward. A constant: no gradient reaches the classifiers.
     """
     low, high = (_cross_entropy(jax.lax.stop_gradient(logits), labels) for logits in (low_logits, high_logits))
-    return asked * jnp.clip((low - high) / jnp.maximum(low, 1e-6), -1, 1)
+    return asked.astype(low.dtype) * jnp.clip((low - high) / jnp.maximum(low, 1e-6), -1, 1)
 
 
 def policy_losses(

@@ -33,7 +33,8 @@ class TrainState:
         self, gradients: Any, optimiser: optax.GradientTransformation, *, ema_decay: float, extra: Any = None
     ) -> "TrainState":
         """The state one optimiser step later, with a new `extra`."""
-        updates, opt_state = optimiser.update(gradients, self.opt_state, self.params)
+        with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to whole powers
+            updates, opt_state = optimiser.update(gradients, self.opt_state, self.params)
         params = optax.apply_updates(self.params, updates)
         ema = None if self.ema is None else optax.incremental_update(params, self.ema, 1 - ema_decay)
         return TrainState(self.step + 1, params, opt_state, ema, extra)

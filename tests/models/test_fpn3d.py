@@ -87,7 +87,7 @@ def centre_of_attention(detector, params):
     @jax.jit
     def centre(anchor):
         slope = jax.grad(lambda patch: detector.predict(params, patch).logits[0, anchor])(patch)[0, ..., 0] ** 2
-        return jnp.stack([(slope * index).sum() for index in jnp.indices(slope.shape)]) / slope.sum()
+        return jnp.stack([(slope * index).sum() for index in jnp.indices(slope.shape, dtype=jnp.float32)]) / slope.sum()
 
     return centre
 

@@ -113,7 +113,7 @@ def value_and_gradient_of_features(params, chunk):
     def total(params):
         encode = functools.partial(networks.encode, params)
         features = encode_in_chunks(encode, batch["patches"], batch["mask"], chunk)
-        return (jnp.sin(features) * batch["mask"][..., None]).sum()
+        return jnp.sum(jnp.sin(features), where=batch["mask"][..., None])
 
     return jax.value_and_grad(total)(params)
 
@@ -208,7 +208,8 @@ def test_a_step_is_gradient_descent_on_the_equations():
         cross_entropy = -jnp.log(low[rows, labels]) - jnp.log(high[rows, labels])
         paradoxical = jnp.maximum(low[rows, labels] - high[rows, labels], 0)
         confidence = low.max(1)
-        executive = y_s * jnp.maximum(0.95 - confidence, 0) + y_h * ~y_s * jnp.maximum(confidence - 0.9, 0)
+        hesitant, hurried = jnp.maximum(0.95 - confidence, 0), jnp.maximum(confidence - 0.9, 0)
+        executive = jnp.where(y_s, hesitant, 0) + jnp.where(y_h & ~y_s, hurried, 0)
         return (cross_entropy + paradoxical + executive).mean()
 
     params = params_of(networks)
@@ -266,7 +267,7 @@ def test_the_policys_gradient_is_reinforce():
     def slope(name, logits):
         return jax.grad(lambda z: policy_losses(z, asked, reward, baseline, SETTINGS)[name].sum())(logits)
 
-    expected = (baseline - reward) * (asked - jax.nn.sigmoid(logits))
+    expected = (baseline - reward) * (asked.astype(jnp.float32) - jax.nn.sigmoid(logits))
     np.testing.assert_allclose(slope("policy", logits), expected, rtol=1e-5)
     np.testing.assert_allclose(np.sign(slope("entropy", logits)), np.sign(logits))
     assert float(slope("entropy", jnp.zeros(3))[0]) == pytest.approx(0, abs=1e-7)
