@@ -46,7 +46,7 @@ class Image:
 
 
 def slice_images(volume: Volume, storage: Storage, fields: Mapping[str, Any], image_uids: Sequence[str]) -> list[Image]:
-    """The slices of a volume, lowest first and, as scanners number them, with the highest as instance 1."""
+    """The slices of a volume, lowest first; as scanners number them, the highest is instance 1 unless a field tells."""
     grid = volume.grid
     axes = grid.direction_matrix
     return [
@@ -54,12 +54,12 @@ def slice_images(volume: Volume, storage: Storage, fields: Mapping[str, Any], im
             plane,
             storage,
             {
-                **fields,
                 "SOPInstanceUID": uid,
                 "InstanceNumber": len(image_uids) - number,
                 "ImageOrientationPatient": decimals([*axes[:, 0], *axes[:, 1]]),
                 "ImagePositionPatient": decimals(grid.origin_xyz_mm + number * grid.spacing_zyx_mm[0] * axes[:, 2]),
                 "PixelSpacing": decimals(grid.spacing_zyx_mm[1:]),
+                **fields,
             },
         )
         for number, (plane, uid) in enumerate(zip(volume.array_zyx, image_uids, strict=True))

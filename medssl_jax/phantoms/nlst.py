@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import os
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from medssl_jax.core.progress import Progress, silent
 from medssl_jax.imaging.volumes import write_metaimage
 from medssl_jax.phantoms import folder
 from medssl_jax.phantoms.chests.scan import PlacedFinding
-from medssl_jax.phantoms.dicom_series import CT_IMAGE, write_images
-from medssl_jax.phantoms.studies.headers import StudySeries, study_series
-from medssl_jax.phantoms.studies.spec import NlstPhantom
+from medssl_jax.phantoms.dicom_series import CT_IMAGE, JPEG_LOSSLESS, Image, write_images
+from medssl_jax.phantoms.studies.headers import LOCALIZER, study_series
+from medssl_jax.phantoms.studies.spec import JPEG_COMPRESSED, NlstPhantom
 from medssl_jax.phantoms.studies.study import render_study
 
 MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
@@ -96,13 +97,13 @@ def lungs_path(spec: NlstPhantom, directory: str | os.PathLike[str], patient: in
 def write_study(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> None:
     """Makes and writes one study, given by patient and year."""
     rendered = render_study(spec, *study)
-    all_series = study_series(spec, rendered)
-    about = all_series[0].fields
+    series = study_series(spec, rendered)
+    fields = series[LOCALIZER][0].fields
     truth = StudyTruth(
-        about["StudyInstanceUID"],
-        about["PatientID"],
-        about["StudyDate"],
-        tuple(_write_series(spec, directory, series) for series in all_series),
+        fields["StudyInstanceUID"],
+        fields["PatientID"],
+        fields["StudyDate"],
+        tuple(_write_series(spec, directory, kind, images) for kind, images in series.items()),
         rendered.nodules,
         rendered.excluded,
     )
@@ -110,29 +111,29 @@ def write_study(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> N
     folder.write_truth(directory, truth.study_uid, truth)
 
 
-def _write_series(spec: NlstPhantom, directory: Path, series: StudySeries) -> SeriesTruth:
-    home = _series_folder(spec, series)
+def _write_series(spec: NlstPhantom, directory: Path, kind: str, images: Sequence[Image]) -> SeriesTruth:
+    fields, storage = images[0].fields, images[0].storage
+    home = _series_folder(spec, fields)
     (directory / home).mkdir(parents=True, exist_ok=True)
-    names = _file_names(spec, series)
-    write_images({directory / home / name: image for name, image in zip(names, series.images, strict=True)})
+    names = _file_names(spec, [image.fields["SOPInstanceUID"] for image in images])
+    write_images({directory / home / name: image for name, image in zip(names, images, strict=True)})
     return SeriesTruth(
-        series_uid=series.fields["SeriesInstanceUID"],
-        kind=series.kind,
-        kernel=series.kernel,
-        slice_thickness_mm=series.slice_mm,
-        defect=series.defect,
-        modality=series.fields["Modality"],
-        manufacturer=series.fields["Manufacturer"],
-        description=series.fields["SeriesDescription"],
-        images=len(series.images),
-        file_bytes=sum(image.hu.size for image in series.images) * 2,
+        series_uid=fields["SeriesInstanceUID"],
+        kind=kind,
+        kernel=fields.get("ConvolutionKernel", ""),
+        slice_thickness_mm=float(fields.get("SliceThickness", 0)),
+        defect=JPEG_COMPRESSED if storage.transfer_syntax == JPEG_LOSSLESS else "",
+        modality=fields["Modality"],
+        manufacturer=fields["Manufacturer"],
+        description=fields["SeriesDescription"],
+        images=len(images),
+        file_bytes=sum(image.hu.size for image in images) * 2,
         folder=home,
         folders=(home,),
     )
 
 
-def _series_folder(spec: NlstPhantom, series: StudySeries) -> str:
-    fields = series.fields
+def _series_folder(spec: NlstPhantom, fields: Mapping[str, Any]) -> str:
     patient, study_uid, uid = (fields[name] for name in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"))
     if spec.layout == "idc":
         return f"nlst/{patient}/{study_uid}/{fields['Modality']}_{uid}"
@@ -141,12 +142,11 @@ def _series_folder(spec: NlstPhantom, series: StudySeries) -> str:
     return f"NLST/{patient}/{study}/{int(fields['SeriesNumber']):.6f}-{name}-{uid[-5:]}"
 
 
-def _file_names(spec: NlstPhantom, series: StudySeries) -> list[str]:
+def _file_names(spec: NlstPhantom, image_uids: Sequence[str]) -> list[str]:
     """A name for each image; in neither layout has their order to do with that of the slices."""
-    uids = [image.fields["SOPInstanceUID"] for image in series.images]
     if spec.layout == "idc":
-        return [f"{uuid.uuid5(uuid.NAMESPACE_OID, uid)}.dcm" for uid in uids]
-    return [f"1-{sorted(uids).index(uid) + 1:03d}.dcm" for uid in uids]
+        return [f"{uuid.uuid5(uuid.NAMESPACE_OID, uid)}.dcm" for uid in image_uids]
+    return [f"1-{sorted(image_uids).index(uid) + 1:03d}.dcm" for uid in image_uids]
 
 
 def _is_finished(spec: NlstPhantom, directory: Path, study: tuple[int, int]) -> bool:

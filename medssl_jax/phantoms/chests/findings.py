@@ -25,6 +25,7 @@ GAP_MM = 3.0
 BUMPS = 10
 
 Place = Float[np.ndarray, " 3"]
+HalfLengths = Sequence[float] | Place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,11 +123,7 @@ def around(
 
 
 def _blob(
-    rng: np.random.Generator,
-    centre: Place,
-    diameter: float,
-    half_lengths: Sequence[float] | Float[np.ndarray, " 3"],
-    bumpiness: float,
+    rng: np.random.Generator, centre: Place, diameter: float, half_lengths: HalfLengths, bumpiness: float
 ) -> Blob:
     """A blob of a sphere's volume whose centre of mass is `centre`."""
     axes = Rotation.random(random_state=rng).as_matrix() / np.asarray(half_lengths)[:, None]
@@ -163,7 +160,7 @@ def _nodule(spec: Luna16Phantom, rng: np.random.Generator, kind: str, diameter: 
 def _confounder(
     spec: Luna16Phantom, anatomy: Anatomy, rng: np.random.Generator, kind: str, places: "_Places"
 ) -> Finding | None:
-    half_lengths: Sequence[float] | Float[np.ndarray, " 3"]
+    half_lengths: HalfLengths
     if kind == "scar":
         diameter, half_lengths, hu = rng.uniform(4, 8), (0.22, rng.uniform(0.7, 1.3), 1.3), rng.uniform(-250, 20)
         where, bumpiness = "pleura", 0.1

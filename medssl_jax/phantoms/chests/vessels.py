@@ -20,7 +20,8 @@ SMALLEST_AIRWAY_MM = 0.9
 LONGEST_PIECE_MM = 6.0
 MURRAY_EXPONENT = 3.2
 
-Root = Float[np.ndarray, " 3"]
+Point = Float[np.ndarray, " 3"]  # z, y, x in mm
+Points = Float[np.ndarray, "_ 3"]
 
 
 def grow_vessels(
@@ -28,7 +29,7 @@ def grow_vessels(
     density: float,
     grid: CoarseGrid,
     lungs: Field,
-    roots_zyx_mm: Sequence[tuple[Root, Root]],
+    roots_zyx_mm: Sequence[tuple[Point, Point]],
 ) -> tuple[Tubes, Tubes]:
     """Fills both lungs with arteries and veins, and with airways; `roots_zyx_mm` are those of right, then left lung."""
     vessels, airways = [], []
@@ -54,15 +55,10 @@ def _within_lungs(tubes: Tubes, grid: CoarseGrid, lungs: Field) -> Tubes:
     return tubes[grid.at_points(lungs, middle) < 1.0 + tubes.start_radius_mm]
 
 
-def grow_tree(
-    rng: np.random.Generator,
-    root_zyx_mm: Float[np.ndarray, " 3"],
-    ends_zyx_mm: Float[np.ndarray, "n 3"],
-    end_radius_mm: float,
-) -> Tubes:
+def grow_tree(rng: np.random.Generator, root_zyx_mm: Point, ends_zyx_mm: Points, end_radius_mm: float) -> Tubes:
     """Grows a tree from `root_zyx_mm` to every point of `ends_zyx_mm`, of radius `end_radius_mm` at its ends."""
-    starts, stops, start_radii, stop_radii = [], [], [], []
-    waiting = [(np.asarray(root_zyx_mm, float), np.asarray(ends_zyx_mm, float))]
+    branches = []
+    waiting = [(root_zyx_mm, ends_zyx_mm)]
     while waiting:
         start, points = waiting.pop()
         radius = end_radius_mm * len(points) ** (1 / MURRAY_EXPONENT)
@@ -73,16 +69,11 @@ def grow_tree(
             first, second = _divide(rng, points, stop)
             waiting += [(stop, first), (stop, second)]
             next_radius = end_radius_mm * max(len(first), len(second)) ** (1 / MURRAY_EXPONENT)
-        starts.append(start)
-        stops.append(stop)
-        start_radii.append(radius)
-        stop_radii.append(next_radius)
-    if not starts:
-        return Tubes.join()
-    return _bend(rng, Tubes(np.array(starts), np.array(stops), np.array(start_radii), np.array(stop_radii)))
+        branches.append((start, stop, radius, next_radius))
+    return _bend(rng, Tubes(*map(np.array, zip(*branches, strict=True))))
 
 
-def along(tubes: Tubes, offset_zyx: Float[np.ndarray, " 3"], smallest_radius_mm: float, scale: float) -> Tubes:
+def along(tubes: Tubes, offset_zyx: Point, smallest_radius_mm: float, scale: float) -> Tubes:
     """Tubes beside the thick part of a tree, touching it on the side of `offset_zyx`: bronchi beside their arteries."""
     thick = tubes[tubes.end_radius_mm >= smallest_radius_mm]
     start_shift = thick.start_radius_mm[:, None] * (1 + scale) * offset_zyx
@@ -95,9 +86,7 @@ def along(tubes: Tubes, offset_zyx: Float[np.ndarray, " 3"], smallest_radius_mm:
     )
 
 
-def _divide(
-    rng: np.random.Generator, points: Float[np.ndarray, "n 3"], fork: Float[np.ndarray, " 3"]
-) -> tuple[Float[np.ndarray, "first 3"], Float[np.ndarray, "second 3"]]:
+def _divide(rng: np.random.Generator, points: Points, fork: Point) -> tuple[Points, Points]:
     """Divides points by a plane through the branch's heading, across their longest extent."""
     centred = points - points.mean(axis=0)
     heading = points.mean(axis=0) - fork
@@ -122,13 +111,8 @@ def _bend(rng: np.random.Generator, tubes: Tubes) -> Tubes:
 
     which = np.repeat(np.arange(len(tubes)), pieces)
     step = np.concatenate([np.arange(n) for n in pieces])
-    from_share, to_share = step / pieces[which], (step + 1) / pieces[which]
-
-    def point(share: Float[np.ndarray, " pieces"]) -> Float[np.ndarray, "pieces 3"]:
-        share = share[:, None]
-        return tubes.start_zyx_mm[which] + share * direction[which] + 4 * share * (1 - share) * sag[which]
-
-    def radius(share: Float[np.ndarray, " pieces"]) -> Float[np.ndarray, " pieces"]:
-        return tubes.start_radius_mm[which] + share * (tubes.end_radius_mm - tubes.start_radius_mm)[which]
-
-    return Tubes(point(from_share), point(to_share), radius(from_share), radius(to_share))
+    share = np.stack([step, step + 1]) / pieces[which]
+    along = share[..., None]
+    points = tubes.start_zyx_mm[which] + along * direction[which] + 4 * along * (1 - along) * sag[which]
+    radii = tubes.start_radius_mm[which] + share * (tubes.end_radius_mm - tubes.start_radius_mm)[which]
+    return Tubes(*points, *radii)

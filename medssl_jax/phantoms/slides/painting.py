@@ -68,8 +68,7 @@ class Painter:
             window = slice(columns.start * block, columns.stop * block)
             self._add_tissue(tissue[:, window], stain[:, window], rows, columns)
         first_row, first_column = ((grid.first_yx[axis] + start) * block for axis, start in enumerate((rows.start, 0)))
-        near = [each for each in slide.strokes if each.rows[1] > first_row and each.rows[0] < first_row + len(tissue)]
-        paint_strokes(near, tissue, stain, first_row, first_column)
+        paint_strokes(slide.strokes, tissue, stain, first_row, first_column)
         gain = mosaic_gain(slide.microscope, grid, slice(rows.start * block, rows.stop * block))
         tissue *= gain
         if stain.any():

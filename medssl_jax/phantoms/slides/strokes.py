@@ -36,10 +36,9 @@ class Stroke:
         """Nothing is drawn further from the line."""
         return self.radius + (RIM_REACH * self.rim_width if self.rim else EDGE)
 
-    @property
-    def rows(self) -> tuple[float, float]:
+    def span(self, axis: int) -> tuple[float, float]:
         """From where to where it reaches."""
-        ends = (self.start_yx[0], self.end_yx[0])
+        ends = (self.start_yx[axis], self.end_yx[axis])
         return min(ends) - self.reach, max(ends) + self.reach
 
 
@@ -89,20 +88,17 @@ def paint_strokes(
     first_column: int,
 ) -> None:
     """Draws onto a band in place; what darkens the tissue darkens its stain too."""
-    rows, columns = tissue.shape
     for stroke in strokes:
-        top, bottom = (int(np.clip(np.ceil(row) - first_row, 0, rows)) for row in stroke.rows)
-        ends = (stroke.start_yx[1], stroke.end_yx[1])
-        left = int(np.clip(np.ceil(min(ends) - stroke.reach) - first_column, 0, columns))
-        right = int(np.clip(np.ceil(max(ends) + stroke.reach) - first_column, 0, columns))
-        if top == bottom or left == right:
+        rows = _pixels(stroke.span(0), first_row, tissue.shape[0])
+        columns = _pixels(stroke.span(1), first_column, tissue.shape[1])
+        if not rows or not columns:
             continue
-        y = np.arange(first_row + top, first_row + bottom, dtype=np.float32)[:, None]
-        x = np.arange(first_column + left, first_column + right, dtype=np.float32)[None, :]
+        y = np.array(rows, np.float32)[:, None] + first_row
+        x = np.array(columns, np.float32)[None, :] + first_column
         start, end = (0.0, *stroke.start_yx), (0.0, *stroke.end_yx)
         distance = capsule_distance_mm((np.float32(0), y, x), start, end, stroke.radius, stroke.radius)
         inside = coverage(distance, EDGE)
-        window = (slice(top, bottom), slice(left, right))
+        window = (slice(rows.start, rows.stop), slice(columns.start, columns.stop))
         if stroke.darken:
             kept = 1 - np.float32(stroke.darken) * inside
             tissue[window] *= kept
@@ -111,6 +107,12 @@ def paint_strokes(
             tissue[window] += np.float32(stroke.brighten) * inside
         if stroke.rim:
             tissue[window] += np.float32(stroke.rim) * np.exp(-((distance / np.float32(stroke.rim_width)) ** 2))
+
+
+def _pixels(span: tuple[float, float], first: int, size: int) -> range:
+    """Those of `size` pixels, from the `first` on, that a span holds, counted from the first."""
+    start, stop = (int(np.clip(np.ceil(edge) - first, 0, size)) for edge in span)
+    return range(start, stop)
 
 
 def _hair(side: int, rng: np.random.Generator) -> list[Stroke]:

@@ -7,13 +7,14 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float32, Int16, UInt8
+from jaxtyping import Float32, UInt8
 
+from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.volumes import Volume
 from medssl_jax.phantoms.chests.anatomy import build_anatomy
 from medssl_jax.phantoms.chests.findings import plan_findings
 from medssl_jax.phantoms.chests.scan import PlacedFinding, lung_labels, paint_chest, place_finding
-from medssl_jax.phantoms.chests.scanner import Scanner, as_stored, draw_scanner, reconstruct
+from medssl_jax.phantoms.chests.scanner import HU_RANGE, Scanner, as_stored, draw_scanner, reconstruct
 from medssl_jax.phantoms.studies.protocols import SHARP, THICK_SLICES, THICK_SOFT, Protocol, draw_protocol
 from medssl_jax.phantoms.studies.spec import NlstPhantom
 
@@ -22,17 +23,9 @@ SOFT_GRAIN_MM, SHARP_GRAIN_MM = 0.75, 0.45
 SHARP_NOISE = 2.2  # times that of a soft kernel
 ANATOMY, FINDINGS, PROTOCOL, SCANNER, NOISE = range(5)
 WIDTH_HU = 1000.0  # of water, as against air
-LOCALIZER_HU = (-1024, 3071)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Localizer:
-    """A plain view through the body, from the front or from the side; its columns run towards the feet."""
-
-    hu: Int16[np.ndarray, "rows columns"]
-    spacing_yx_mm: tuple[float, float]
-    corner_xyz_mm: tuple[float, float, float]
-    row_axis: tuple[float, float, float]
+# Rows run to the left or to the back, columns to the feet.
+FRONT_DIRECTION = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, -1.0, 0.0)
+SIDE_DIRECTION = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +35,7 @@ class Study:
     patient: int
     year: int
     protocol: Protocol
-    localizers: tuple[Localizer, ...]
+    localizers: tuple[Volume, ...]  # one slice each, a plain view through the body; their columns run to the feet
     reconstructions: Mapping[str, Volume]  # by role, in the order they were made
     lungs: Volume
     nodules: tuple[PlacedFinding, ...]
@@ -103,19 +96,18 @@ def _scanner(thin: Scanner, role: str) -> Scanner:
     return thin
 
 
-def _localizers(scanner: Scanner, planes_hu: Float32[np.ndarray, "planes y x"], patient: int) -> tuple[Localizer, ...]:
+def _localizers(scanner: Scanner, planes_hu: Float32[np.ndarray, "planes y x"], patient: int) -> tuple[Volume, ...]:
     """The view from the front, and for every other patient that from the side."""
     z_mm, (_, y_mm, x_mm) = scanner.plane_z_mm, scanner.axes_mm
     centre_x, centre_y, centre_z = scanner.centre_xyz_mm
     top, plane_mm = centre_z + float(z_mm[-1]), float(z_mm[1] - z_mm[0])
+
+    def view(axis: int, step_mm: float, corner_xy_mm: tuple[float, float], direction: tuple[float, ...]) -> Volume:
+        through = (planes_hu[::-1] + WIDTH_HU).mean(axis=axis) - WIDTH_HU / 2
+        hu = np.clip(np.rint(through), *HU_RANGE).astype(np.int16)[None]
+        return Volume(hu, Grid(hu.shape, (plane_mm, plane_mm, step_mm), (*corner_xy_mm, top), direction), "")
+
     _, step_y, step_x = scanner.spacing_zyx_mm
-    corner, side_corner = (centre_x + float(x_mm[0]), centre_y, top), (centre_x, centre_y + float(y_mm[0]), top)
-    front = Localizer(_view(planes_hu, 1), (plane_mm, step_x), corner, (1.0, 0.0, 0.0))
-    if not patient % 2:
-        return (front,)
-    return front, Localizer(_view(planes_hu, 2), (plane_mm, step_y), side_corner, (0.0, 1.0, 0.0))
-
-
-def _view(planes_hu: Float32[np.ndarray, "planes y x"], axis: int) -> Int16[np.ndarray, "rows columns"]:
-    through = (planes_hu[::-1] + WIDTH_HU).mean(axis=axis) - WIDTH_HU / 2
-    return np.clip(np.rint(through), *LOCALIZER_HU).astype(np.int16)
+    front = view(1, step_x, (centre_x + float(x_mm[0]), centre_y), FRONT_DIRECTION)
+    side = view(2, step_y, (centre_x, centre_y + float(y_mm[0])), SIDE_DIRECTION)
+    return (front, side) if patient % 2 else (front,)

@@ -91,11 +91,12 @@ def test_a_study_depends_on_nothing_else_that_is_made():
 def test_localizers_are_seen_from_the_front_and_the_side(studies):
     views = [view for study in studies for view in study.localizers]
     assert {len(study.localizers) for study in studies} == {1, 2}
-    assert {view.row_axis for view in views} == {(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)}
+    rows_and_columns = {(*view.grid.direction_matrix[:, 0], *view.grid.direction_matrix[:, 1]) for view in views}
+    assert rows_and_columns == {(1, 0, 0, 0, 0, -1), (0, 1, 0, 0, 0, -1)}
     for study in studies:
-        series = study_series(SPEC, study)[0]
-        assert series.kind == "localizer"
-        for image in series.images:
+        series = study_series(SPEC, study)
+        assert list(series) == ["localizer", *study.reconstructions]
+        for image in series["localizer"]:
             assert "LOCALIZER" in image.fields["ImageType"]
             assert image.hu.std() > 50
 
