@@ -12,7 +12,7 @@ read whole and its lungs are found, which takes some seconds. Exit status 0: tra
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
     output = writable_directory(FLAGS.output) if FLAGS.output else None
     with tempfile.TemporaryDirectory() as temporary:
         index_dir = Path(FLAGS.data_dir or temporary) / FLAGS.dataset / "index"
-        report = CHECKS[FLAGS.dataset](Path(FLAGS.manual_dir), index_dir)
+        report = _check(Path(FLAGS.manual_dir), index_dir)
     print(text_report(report), flush=True)
     if output:
         write_text(output / PAGE, check_page(report))
@@ -71,31 +71,16 @@ def main(argv: Sequence[str]) -> None:
     sys.exit(0 if report.can_start else BLOCKED_STATUS)
 
 
-def _check_luna16(folder: Path, index_dir: Path) -> CheckReport:
-    del index_dir
-    return luna16_check.check_luna16(folder, **_sides(), allow_absent=FLAGS.allow_absent, **_work())
-
-
-def _check_nlst(folder: Path, index_dir: Path) -> CheckReport:
-    least = {"least_slices": FLAGS.min_slices} if data_set_flags.given("min_slices") else {}
-    return nlst_check.check_nlst(folder, index_dir, **_work(), **least)
-
-
-def _check_folder(folder: Path, index_dir: Path) -> CheckReport:
+def _check(folder: Path, index_dir: Path) -> CheckReport:
+    work: dict[str, Any] = {"workers": FLAGS.workers, "progress": progress_bar("checking", "scans")}
+    if FLAGS.dataset == "nlst":
+        least = {"least_slices": FLAGS.min_slices} if data_set_flags.given("min_slices") else {}
+        return nlst_check.check_nlst(folder, index_dir, **least, **work)
+    if FLAGS.dataset == "luna16":
+        return luna16_check.check_luna16(folder, allow_absent=FLAGS.allow_absent, **_sides(), **work)
     tables = data_set_flags.given("labels", "labelled_list", "lungs")
     given: dict[str, Any] = {name: Path(path) for name, path in tables.items()}
-    return folder_check.check_folder(folder, **_sides(), **_work(), **given, index_dir=index_dir)
-
-
-CHECKS: dict[str, Callable[[Path, Path], CheckReport]] = {
-    "luna16": _check_luna16,
-    "nlst": _check_nlst,
-    "folder": _check_folder,
-}
-
-
-def _work() -> dict[str, Any]:
-    return {"workers": FLAGS.workers, "progress": progress_bar("checking", "scans")}
+    return folder_check.check_folder(folder, index_dir=index_dir, **given, **_sides(), **work)
 
 
 def _sides() -> dict[str, Any]:

@@ -14,10 +14,10 @@ from absl import flags
 from experiments import command, comparison
 from experiments.runs import focalmix_job
 from medssl_jax.core.atomic import writable_directory
-from medssl_jax.metrics.froc import FrocResult, paired_cpm_difference, pooled_over_runs
+from medssl_jax.metrics.froc import FrocResult, PooledResult, paired_cpm_difference, pooled_over_runs
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
-from medssl_jax.report.nodules.tables import result_row, sensitivity_table
+from medssl_jax.report.nodules.tables import sensitivity_table
 
 FLAGS = flags.FLAGS
 comparison.define_flags(None, about="Configs of experiments.focalmix, the baseline first.")
@@ -28,9 +28,9 @@ def main(_: Sequence[str]) -> None:
     comparison.check_each_is_given_once()
     workdir = writable_directory(FLAGS.workdir)
     results = {Path(path).stem: [_run(path, seed, workdir) for seed in FLAGS.seed] for path in FLAGS.configs}
-    rows = [result_row(name, pooled_over_runs(runs)) for name, runs in results.items()]
+    rows: dict[str, FrocResult | PooledResult] = {name: pooled_over_runs(runs) for name, runs in results.items()}
     for name, runs in results.items():
-        rows += [result_row(f"  {name}, seed {seed}", run) for seed, run in zip(FLAGS.seed, runs, strict=True)]
+        rows |= {f"  {name}, seed {seed}": run for seed, run in zip(FLAGS.seed, runs, strict=True)}
     baseline, *others = results
     lines = [sensitivity_table(rows, markdown=True), ""]
     for name in others:

@@ -14,19 +14,19 @@ from absl import flags
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
 from experiments import command, comparison
-from experiments.runs import sos_slides, sos_training
 from experiments.runs.sos_config import SosConfig
 from experiments.runs.sos_evaluation import evaluate
+from experiments.runs.sos_job import write_results
+from experiments.runs.sos_slides import SlideSplit
+from experiments.runs.sos_training import train_method, training_of
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.trained_classifier import TrainedClassifier
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod
-from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.workdir import only_run_in
 
 MUST_AGREE = ("data.", "split.", "inference.slide_batch", "inference.patch_batch")
@@ -41,25 +41,16 @@ def main(_: Sequence[str]) -> None:
     """Trains every method, evaluates all on the same slides, then makes the tables."""
     configs = _load_configs()
     workdir = writable_directory(FLAGS.workdir)
-    evaluations: dict[str, list[EvaluatedMethod]] = {config.method.name: [] for config in configs.values()}
+    runs: dict[str, list[EvaluatedMethod]] = {config.method.name: [] for config in configs.values()}
     for seed in FLAGS.seed:
         methods, source, split = _train_all(configs, seed, workdir)
         evaluated = evaluate(methods, source, split, progress_bar(f"evaluating, seed {seed}", "batches"))
         for name, evaluation in evaluated.items():
-            evaluations[name].append(evaluation)
+            runs[name].append(evaluation)
         jax.clear_caches()
     data = next(iter(methods.values())).settings.data
-    summary = write_summary(
-        workdir,
-        evaluations,
-        CLASSES,
-        is_lks=sos_slides.is_lks(data, source),
-        needs_high=sos_slides.needs_high_resolution(data, next(iter(evaluations.values()))[0].names),
-        markdown=True,
-    )
-    seeds = ", ".join(map(str, FLAGS.seed))
-    table = f"{sos_slides.data_name(data, source)}, {len(split.test)} test slides, seeds {seeds}\n\n{summary}\n"
-    comparison.write_table(workdir, table)
+    about = f", seeds {', '.join(map(str, FLAGS.seed))}"
+    comparison.write_table(workdir, write_results(workdir, runs, data, source, about=about, markdown=True) + "\n")
 
 
 def _load_configs() -> dict[str, ConfigDict]:
@@ -98,15 +89,15 @@ def _check_comparable(configs: Mapping[str, ConfigDict]) -> None:
 
 def _train_all(
     configs: Mapping[str, ConfigDict], seed: int, workdir: Path
-) -> tuple[dict[str, TrainedClassifier[SosConfig]], LksSource, sos_slides.SlideSplit]:
+) -> tuple[dict[str, TrainedClassifier[SosConfig]], LksSource, SlideSplit]:
     trained: dict[str, TrainedClassifier[SosConfig]] = {}
     methods = {}
     for path, config in configs.items():
         comparison.set_run(config, seed)
-        training = sos_training.training_of(config)
+        training = training_of(config)
         if training not in trained:
             with comparison.announced_run(path, seed, workdir) as folder, only_run_in(folder):
-                trained[training], source, split = sos_training.train_method(config, folder)
+                trained[training], source, split = train_method(config, folder)
         methods[config.method.name] = trained[training].used_as(settings_from(SosConfig, config))
     return methods, source, split
 

@@ -27,7 +27,7 @@ from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
-from medssl_jax.report.nodules.tables import paper_rows, result_row, sensitivity_table
+from medssl_jax.report.nodules.tables import paper_results, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
@@ -80,11 +80,9 @@ def _write_results(
     write_text(workdir / "froc.json", result.as_json())
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
     write_figure(workdir / "froc.png", draw_froc({name: result}))
-    rows = [result_row(name, result)]
-    if on_luna16:
-        rows += paper_rows(settings.split.labelled)
+    paper = paper_results(settings.split.labelled) if on_luna16 else {}
     heading = f"{_data_name(settings.data, on_luna16)}, {len(split.test)} test scans"
-    print(f"\n{heading}\n{sensitivity_table(rows)}\nwritten to {workdir}")
+    print(f"\n{heading}\n{sensitivity_table({name: result, **paper})}\nwritten to {workdir}")
 
 
 def open_data(settings: FocalMixConfig) -> tuple[CropCache, Split]:

@@ -6,11 +6,13 @@ from pathlib import Path
 import ml_collections
 
 from data_builders.lks.lks_files import CLASSES
+from data_builders.slide_source import LksSource
 from experiments.runs.sos_evaluation import evaluate
-from experiments.runs.sos_slides import data_name, is_lks, needs_high_resolution
+from experiments.runs.sos_slides import SlideDataSettings, data_name, is_lks, needs_high_resolution
 from experiments.runs.sos_training import train_method
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.metrics.sos_comparison import Runs
 from medssl_jax.parallel import hosts
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.records import Watch, unwatched
@@ -24,23 +26,23 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
     or another run is in `workdir`.
     """
     with only_run_in(workdir):
-        _train_and_evaluate(config, workdir, watch)
+        method, source, split = train_method(config, workdir, watch=watch)
+        name = method.settings.method.name
+        evaluated = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))
+        if hosts.is_first():
+            results = write_results(workdir, {name: [evaluated[name]]}, method.settings.data, source)
+            print(f"\n{results}\nwritten to {workdir}")
 
 
-def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, watch: Watch) -> None:
-    method, source, split = train_method(config, workdir, watch=watch)
-    data, name = method.settings.data, method.settings.method.name
-    evaluations = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))
-    if not hosts.is_first():
-        return
-    summary = write_summary(
-        workdir,
-        {name: [evaluations[name]]},
-        CLASSES,
-        is_lks=is_lks(data, source),
-        needs_high=needs_high_resolution(data, evaluations[name].names),
-    )
-    print(f"\n{data_name(data, source)}, {len(split.test)} test slides\n\n{summary}\nwritten to {workdir}")
+def write_results(
+    workdir: Path, runs: Runs, data: SlideDataSettings, source: LksSource, *, about: str = "", markdown: bool = False
+) -> str:
+    """Writes the files of `write_summary`; returns its text below a line on the data and `about`."""
+    names = next(iter(runs.values()))[0].names
+    needs_high = needs_high_resolution(data, names)
+    of_lks = is_lks(data, source)
+    summary = write_summary(workdir, runs, CLASSES, is_lks=of_lks, needs_high=needs_high, markdown=markdown)
+    return f"{data_name(data, source)}, {len(names)} test slides{about}\n\n{summary}"
 
 
 def slides_in(results: Path) -> bytes:

@@ -1,56 +1,79 @@
 """Defects between scans: the same voxels under two names, and one patient on both sides of the split."""
 
 import collections
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from medssl_jax.core.names import some
-from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.data_check.defects import CheckedScan, Defect
 
 UNLABELLED = -1  # the subset of scans that nobody labelled: all may be trained on
 
 
+class Sides(NamedTuple):
+    """The subsets that are trained on and those that are tested on."""
+
+    train: frozenset[int] = frozenset()
+    test: frozenset[int] = frozenset()
+
+    def both_have(self, scans: Sequence[CheckedScan]) -> bool:
+        """True where one of the scans may be trained on, and one is tested on."""
+        subsets = {each.scan.subset for each in scans}
+        return bool(subsets & {*self.train, UNLABELLED}) and bool(subsets & self.test)
+
+    def told(self, scans: Sequence[CheckedScan]) -> str:
+        """Those of the scans that are used, each with its subset."""
+        used = [each.scan for each in scans if each.scan.subset in {*self.train, *self.test, UNLABELLED}]
+        places = [
+            f"{scan.series_uid}, unlabelled"
+            if scan.subset == UNLABELLED
+            else f"{scan.series_uid} in subset {scan.subset}"
+            for scan in sorted(used, key=lambda scan: (scan.subset, scan.series_uid))
+        ]
+        return some(places, most=4)
+
+
+NO_SPLIT = Sides()
+
+
 def split_defects(
     scans: Sequence[CheckedScan], *, train_subsets: Collection[int], test_subsets: Collection[int]
-) -> tuple[Defect, ...]:
-    """All that is wrong between the scans of a data set that is split by its subsets."""
-    sides = {"train_subsets": train_subsets, "test_subsets": test_subsets}
-    return (*duplicate_defects(scans, **sides), *patient_defects(scans, **sides), *side_defects(scans, **sides))
+) -> Iterator[Defect]:
+    """Yields all that is wrong between the scans of a data set that is split by its subsets."""
+    sides = Sides(frozenset(train_subsets), frozenset(test_subsets))
+    yield from duplicate_defects(scans, sides)
+    yield from _patient_defects(scans, sides)
+    yield from _empty_sides(scans, sides)
 
 
-def duplicate_defects(
-    scans: Sequence[CheckedScan], *, train_subsets: Collection[int] = (), test_subsets: Collection[int] = ()
-) -> tuple[Defect, ...]:
-    """Scans of the same voxels; it blocks where one is trained on and another tested on."""
-    defects = []
+def duplicate_defects(scans: Sequence[CheckedScan], sides: Sides = NO_SPLIT) -> Iterator[Defect]:
+    """Yields scans of the same voxels; it blocks where one is trained on and another tested on."""
     for same in _groups((each.sample.digest, each) for each in scans if each.sample):
         names = sorted({each.scan.series_uid for each in same})
         if len(names) < 2:
             continue
-        if _is_on_both_sides(same, train_subsets, test_subsets):
-            told = f"the same voxels are trained on and tested on: {_sides(same, train_subsets, test_subsets)}"
-            defects.append(Defect("scan on both sides", names[0], f"{told}: take one of them away", True))
+        if sides.both_have(same):
+            told = f"the same voxels are trained on and tested on: {sides.told(same)}"
+            yield Defect("scan on both sides", names[0], f"{told}: take one of them away", True)
         else:
             told = f"the same voxels as {some(names[1:], most=4)}"
-            defects.append(Defect("same voxels", names[0], f"{told}: take one of them away, or it counts twice", False))
-    return tuple(defects)
+            yield Defect("same voxels", names[0], f"{told}: take one of them away, or it counts twice", False)
 
 
-def patient_defects(
-    scans: Sequence[CheckedScan], *, train_subsets: Collection[int], test_subsets: Collection[int]
-) -> tuple[Defect, ...]:
+def _patient_defects(scans: Sequence[CheckedScan], sides: Sides) -> Iterator[Defect]:
     """Patients with scans on both sides; `medssl_jax.data.splits` leaves their training scans out, so none blocks."""
-    return tuple(
-        Defect(
-            "patient on both sides",
-            same[0].scan.patient,
-            f"one patient has scans on both sides: {_sides(same, train_subsets, test_subsets)}: "
-            "the split leaves those to train on out",
-            False,
-        )
-        for same in _groups((each.scan.patient, each) for each in scans if each.scan.patient)
-        if _is_on_both_sides(same, train_subsets, test_subsets)
-    )
+    for same in _groups((each.scan.patient, each) for each in scans if each.scan.patient):
+        if sides.both_have(same):
+            told = f"one patient has scans on both sides: {sides.told(same)}: the split leaves those to train on out"
+            yield Defect("patient on both sides", same[0].scan.patient, told, False)
+
+
+def _empty_sides(scans: Sequence[CheckedScan], sides: Sides) -> Iterator[Defect]:
+    for doing, subsets in sides._asdict().items():
+        if not any(each.scan.subset in subsets for each in scans):
+            names = f"--{doing}_subsets and config.split.{doing}_subsets"
+            told = f"no labelled scan is in them, expected at least one: name others by {names}"
+            yield Defect(f"nothing to {doing} on", f"subsets {', '.join(map(str, sorted(subsets)))}", told, True)
 
 
 def _groups(pairs: Iterable[tuple[str, CheckedScan]]) -> list[list[CheckedScan]]:
@@ -58,37 +81,3 @@ def _groups(pairs: Iterable[tuple[str, CheckedScan]]) -> list[list[CheckedScan]]
     for key, each in pairs:
         by_key[key].append(each)
     return [group for group in by_key.values() if len(group) > 1]
-
-
-def _is_on_both_sides(
-    scans: Sequence[CheckedScan], train_subsets: Collection[int], test_subsets: Collection[int]
-) -> bool:
-    subsets = {each.scan.subset for each in scans}
-    return bool(subsets & {*train_subsets, UNLABELLED}) and bool(subsets & set(test_subsets))
-
-
-def _sides(scans: Sequence[CheckedScan], train_subsets: Collection[int], test_subsets: Collection[int]) -> str:
-    used = [each.scan for each in scans if each.scan.subset in {*train_subsets, *test_subsets, UNLABELLED}]
-    return some([_told(scan) for scan in sorted(used, key=lambda scan: (scan.subset, scan.series_uid))], most=4)
-
-
-def _told(scan: ScanFiles) -> str:
-    return (
-        f"{scan.series_uid}, unlabelled" if scan.subset == UNLABELLED else f"{scan.series_uid} in subset {scan.subset}"
-    )
-
-
-def side_defects(
-    scans: Sequence[CheckedScan], *, train_subsets: Collection[int], test_subsets: Collection[int]
-) -> tuple[Defect, ...]:
-    """A side of the split without a labelled scan, which blocks."""
-    return tuple(
-        Defect(
-            f"nothing to {doing} on",
-            f"subsets {', '.join(map(str, sorted(subsets)))}",
-            f"no labelled scan is in them, expected at least one: name others by --{flag} and config.split.{flag}",
-            True,
-        )
-        for doing, flag, subsets in (("train", "train_subsets", train_subsets), ("test", "test_subsets", test_subsets))
-        if not any(each.scan.subset in subsets for each in scans)
-    )

@@ -51,6 +51,11 @@ class CheckReport:
     scans: tuple[CheckedScan, ...]
 
     @property
+    def sampled(self) -> list[CheckedScan]:
+        """The scans that could be read."""
+        return [scan for scan in self.scans if scan.sample]
+
+    @property
     def can_start(self) -> bool:
         """True if training can start."""
         return not any(defect.blocks for defect in self.defects)

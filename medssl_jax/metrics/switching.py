@@ -149,8 +149,8 @@ def switch_curve(
             "switch: found probabilities that are not finite, expected those of both networks for every slide; "
             "classify the slides with both networks first"
         )
-    c = _thresholds(low_probability)
-    sent = _sent_at(low_probability, c)
+    c = np.append(np.zeros(1, low_probability.dtype), np.unique(low_probability.max(axis=1)))
+    sent = np.array([switches(low_probability, float(each)) for each in c])
     low_right = low_probability.argmax(axis=1) == label
     high_right = high_probability.argmax(axis=1) == label
     right = np.where(sent, high_right, low_right).sum(axis=1)
@@ -158,16 +158,6 @@ def switch_curve(
     accuracy, low, high = np.array([accuracy_of_counts(int(count), len(label)) for count in right]).T
     per_slide = np.array([seconds.per_slide(low_share) for low_share in share.tolist()])
     return SwitchCurve(c, share, accuracy, low, high, per_slide)
-
-
-def _thresholds(low_probability: Float[np.ndarray, "slides classes"]) -> Float[np.ndarray, " points"]:
-    return np.append(np.zeros(1, low_probability.dtype), np.unique(low_probability.max(axis=1)))
-
-
-def _sent_at(
-    low_probability: Float[np.ndarray, "slides classes"], thresholds: Float[np.ndarray, " points"]
-) -> Bool[np.ndarray, "points slides"]:
-    return np.array([switches(low_probability, float(c)) for c in thresholds])
 
 
 def _ratio(part: int, whole: int) -> float:

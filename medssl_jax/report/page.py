@@ -44,6 +44,22 @@ def fact_list(facts: Mapping[str, str]) -> str:
     return "<dl>\n" + "\n".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()) + "\n</dl>"
 
 
+def section(heading: str, *parts: str) -> str:
+    """Parts below a heading, all of them HTML."""
+    return "\n".join(["<section>", f"<h2>{heading}</h2>", *parts, "</section>"])
+
+
+def scrolled(content: str, *, name: str, kind: str = "") -> str:
+    """A table, or whatever may be too wide or long for the page, in a region that scrolls by itself."""
+    kinds = f"scroll {kind}".rstrip()
+    return f'<div class="{kinds}" tabindex="0" role="region" aria-label="{name}">\n{content}\n</div>'
+
+
+def row(name: str, *cells: object) -> str:
+    """A row of a table: its name, then its cells, as HTML."""
+    return f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
 def table(columns: Sequence[str], rows: Iterable[str]) -> str:
     """A table of `rows`, each a `<tr>`, under the names of its columns; "" names none."""
     head = "".join(f'<th scope="col">{name}</th>' if name else "<td></td>" for name in columns)

@@ -20,9 +20,20 @@ from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_nearest
 from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
-from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straight, range_rows, sampled, verdict
+from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straight, range_rows, verdict
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
-from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software, table
+from medssl_jax.report.page import (
+    count,
+    fact_list,
+    fill_page,
+    notices,
+    png_data_uri,
+    row,
+    scrolled,
+    section,
+    software,
+    table,
+)
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PICTURED_SCANS = 6
@@ -52,7 +63,7 @@ def check_page(report: CheckReport) -> str:
 
 def pictured_scans(report: CheckReport) -> list[CheckedScan]:
     """Scans that are worth a look: with lungs that may be wrong, with defects, turned ones, others evenly spread."""
-    scans = sampled(report)
+    scans = report.sampled
     with_nodules = [scan for scan in scans if len(scan.scan.centres_xyz_mm)]
     doubted = _with_doubted_lungs(report)[:PICTURED_DOUBTED_LUNGS]
     reasons = (
@@ -68,7 +79,7 @@ def pictured_scans(report: CheckReport) -> list[CheckedScan]:
 
 
 def _with_doubted_lungs(report: CheckReport) -> list[CheckedScan]:
-    return [scan for scan in sampled(report) if any(defect.kind in DOUBTED for defect in scan.defects)]
+    return [scan for scan in report.sampled if any(defect.kind in DOUBTED for defect in scan.defects)]
 
 
 def _defects(report: CheckReport) -> str:
@@ -82,20 +93,16 @@ def _defects(report: CheckReport) -> str:
         for each in sorted(report.defects, key=lambda each: (not each.blocks, each))
     )
     listed = table(("Training", "Defect", "Of", "Found, and what to do"), rows)
-    region = 'class="scroll defects" tabindex="0" role="region" aria-label="Defects"'
     heading = count(len(report.defects), "defect", "defects")
-    return f"<section>\n<h2>{heading}</h2>\n<p>{counted}</p>\n<div {region}>\n{listed}\n</div>\n</section>"
+    return section(heading, f"<p>{counted}</p>", scrolled(listed, name="Defects", kind="defects"))
 
 
 def _ranges(report: CheckReport) -> str:
-    if not sampled(report):
+    if not report.sampled:
         return ""
     header, *body = range_rows(report)
-    rows = (
-        f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-        for name, *cells in body
-    )
-    return f'<section>\n<h2>Ranges</h2>\n<div class="scroll ranges">\n{table(header, rows)}\n</div>\n</section>'
+    ranges = table(header, (row(*cells) for cells in body))
+    return section("Ranges", f'<div class="scroll ranges">\n{ranges}\n</div>')
 
 
 def _sheets(report: CheckReport) -> str:
@@ -108,7 +115,7 @@ def _sheets(report: CheckReport) -> str:
     )
     if (doubted := len(_with_doubted_lungs(report))) > PICTURED_DOUBTED_LUNGS:
         legend += f" Of {doubted} scans whose lungs are worth a look these are the first {PICTURED_DOUBTED_LUNGS}."
-    return f'<section>\n<h2>A sample</h2>\n<p class="quiet">{legend}</p>\n' + "\n".join(figures) + "\n</section>"
+    return section("A sample", f'<p class="quiet">{legend}</p>', *figures)
 
 
 def _figure(checked: CheckedScan) -> str:
@@ -124,8 +131,8 @@ def _figure(checked: CheckedScan) -> str:
     title = f"{scan.series_uid}, {count(len(diameters), 'nodule', 'nodules')}{found}"
     depth_mm, height_mm, width_mm = np.multiply(volume.array_zyx.shape, volume.grid.spacing_zyx_mm)
     scale = SHEET_PIXELS / (2 * width_mm + max(height_mm, depth_mm))
-    row = SheetScan("", volume, scan.centres_xyz_mm, diameters, lungs=lungs)
-    sheet = draw_contact_sheet([row], pixels_per_mm=float(scale))
+    pictured = SheetScan("", volume, scan.centres_xyz_mm, diameters, lungs=lungs)
+    sheet = draw_contact_sheet([pictured], pixels_per_mm=float(scale))
     alt = f"An axial, a coronal and a sagittal slice of {title}"
     picture = f'<img src="{png_data_uri(sheet)}" alt="{html.escape(alt)}">'
     return f'<figure class="sheet">\n{picture}\n<figcaption>{html.escape(title)}</figcaption>\n</figure>'

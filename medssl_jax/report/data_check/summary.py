@@ -8,7 +8,7 @@ import numpy as np
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
 from medssl_jax.data_check.lung_defects import DOUBTED
 from medssl_jax.data_check.sampling import SAMPLED_SLICES
-from medssl_jax.report.nodules.scan_page import STRAIGHT_DEGREES, direction_in_words
+from medssl_jax.report.nodules.scan_page import STRAIGHT, direction_in_words
 from medssl_jax.report.page import count
 from medssl_jax.report.text_table import text_table
 
@@ -34,7 +34,7 @@ def text_report(report: CheckReport) -> str:
     """The report for a terminal."""
     lines = [f"{report.dataset} in {report.folder}", ""]
     lines += [text_table([(f"{name}:", words) for name, words in report.overview.items()], names=2), ""]
-    if sampled(report):
+    if report.sampled:
         lines += [text_table(range_rows(report)), ""]
     lines += [f"notice: {notice}" for notice in all_notices(report)]
     by_kind = collections.defaultdict(list)
@@ -65,7 +65,7 @@ def verdict(report: CheckReport) -> str:
 def range_rows(report: CheckReport) -> list[tuple[str, ...]]:
     """Lowest, median and highest over the scans; the first row is the header."""
     rows: list[tuple[str, ...]] = [("", "lowest", "median", "highest")]
-    columns = [(name, [value(scan.sample) for scan in sampled(report)]) for name, value in RANGES]
+    columns = [(name, [value(scan.sample) for scan in report.sampled]) for name, value in RANGES]
     columns.append(("lungs found (l)", [scan.lungs.litres for scan in report.scans if scan.lungs]))
     for name, found in columns:
         values = np.array(found, float)
@@ -75,15 +75,10 @@ def range_rows(report: CheckReport) -> list[tuple[str, ...]]:
     return rows
 
 
-def sampled(report: CheckReport) -> list[CheckedScan]:
-    """The scans that could be read."""
-    return [scan for scan in report.scans if scan.sample]
-
-
 def all_notices(report: CheckReport) -> list[str]:
     """The report's own notices, and those of scans that are flipped, tilted or padded."""
     turned, padded = collections.defaultdict(list), collections.defaultdict(list)
-    for scan in sampled(report):
+    for scan in report.sampled:
         assert scan.sample is not None
         if not is_straight(scan):
             turned[direction_in_words(scan.sample.grid)].append(scan.scan.series_uid)
@@ -106,8 +101,7 @@ def all_notices(report: CheckReport) -> list[str]:
 def is_straight(scan: CheckedScan) -> bool:
     """True where the array's axes run to the patient's left, back and head."""
     assert scan.sample is not None
-    cosines = np.diag(scan.sample.grid.direction_matrix).clip(-1, 1)
-    return bool(np.degrees(np.arccos(cosines)).max() <= STRAIGHT_DEGREES)
+    return direction_in_words(scan.sample.grid) == STRAIGHT
 
 
 def _some(names: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ GAP_PIXELS, TITLE_PIXELS = 4, 16
 NO_POINTS = np.zeros((0, 3))
 DEFAULT_EXCLUDED_DIAMETER_MM = 10.0  # what LUNA16 takes for a diameter of -1
 # Its low and its high corner in voxels, and its colour.
-ColouredBox = tuple[tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]], tuple[int, int, int]]
+ColouredBox = tuple[Float[np.ndarray, "2 3"], tuple[int, int, int]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,9 +85,8 @@ def _row(scan: SheetScan, pixels_per_mm: float) -> UInt8[np.ndarray, "height wid
             image.paste(LUNGS_COLOUR, mask=Image.fromarray(_outline(np.asarray(inside))))
         draw = ImageDraw.Draw(image)
         for box, colour in boxes:
-            if box[0][axis] <= middle[axis] <= box[1][axis]:
-                top, left = ((box[0][k] + 0.5) * s for k, s in zip((rows_axis, columns_axis), scale, strict=True))
-                bottom, right = ((box[1][k] + 0.5) * s for k, s in zip((rows_axis, columns_axis), scale, strict=True))
+            if box[0, axis] <= middle[axis] <= box[1, axis]:
+                top, left, bottom, right = ((box[:, (rows_axis, columns_axis)] + 0.5) * scale).ravel().tolist()
                 draw.rectangle((left, top, right, bottom), outline=colour)
         views.append(np.asarray(image))
     height = max(view.shape[0] for view in views)
@@ -118,12 +117,12 @@ def _upright(scan: SheetScan) -> tuple[Num[np.ndarray, "z y x"], Bool[np.ndarray
             for axis in turned:
                 centre[axis] = grid.size_zyx[axis] - 1 - centre[axis]
             half = (diameter / 2 + BOX_MARGIN_MM) / np.array(grid.spacing_zyx_mm)
-            boxes.append(((centre - half, centre + half), colour))
+            boxes.append((np.stack([centre - half, centre + half]), colour))
     return array, None if scan.lungs is None else np.flip(scan.lungs, tuple(turned)), boxes
 
 
 def _middle(boxes: Sequence[ColouredBox], size: tuple[int, ...]) -> list[int]:
-    nodules = [(low, high) for (low, high), colour in boxes if colour == NODULE_COLOUR]
+    nodules = [box for box, colour in boxes if colour == NODULE_COLOUR]
     if not nodules:
         return [size[0] // 2, size[1] // 2, size[2] // 3]  # x: through the right lung, not along the spine
     low, high = max(nodules, key=lambda box: box[1][2] - box[0][2])

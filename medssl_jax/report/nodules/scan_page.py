@@ -14,16 +14,19 @@ from jaxtyping import Float
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.imaging.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.report.nodules.scan_report import ScanReport
-from medssl_jax.report.nodules.views import (
-    Frame,
-    Rectangle,
-    View,
-    draw_projection,
-    draw_slice,
-    frame_of_scan,
-    frame_round,
+from medssl_jax.report.nodules.views import Frame, View, draw_projection, draw_slice, frame_of_scan, frame_round
+from medssl_jax.report.page import (
+    count,
+    fact_list,
+    fill_page,
+    notices,
+    png_data_uri,
+    row,
+    scrolled,
+    section,
+    software,
+    table,
 )
-from medssl_jax.report.page import count, fact_list, fill_page, notices, png_data_uri, software, table
 
 TEMPLATE = Path(__file__).with_name("scan_page.html")
 REACH_MM = 40  # of a slice on each side of a mark
@@ -31,6 +34,7 @@ REACH_DIAMETERS = 1.25
 PIXELS_PER_MM = 3
 NUMBERED_MARKS = 20  # in the overview; more would hide the picture, so the rest are boxes only
 THIN_MM = 60  # pictures of a scan of a few slices have no room for letters and numbers
+STRAIGHT = "x to the patient's left, y to the back, z to the head"
 STRAIGHT_DEGREES = 0.5
 PHANTOM_DETECTOR = (
     "The detector behind these marks was trained on synthetic scans (a phantom) and has never seen a patient. On a "
@@ -42,9 +46,10 @@ LEGEND = (
     "dashed: other marks that the slice cuts; grey-blue: beyond the scan. Letters: A front, H head, R the patient's "
     "right."
 )
-WORLD = "World coordinates are DICOM LPS: x to the patient's left, y to the back, z to the head."
+WORLD = f"World coordinates are DICOM LPS: {STRAIGHT}."
 EMPTY = "That does not mean that the scan is free of nodules."
-BoxesZyxdhw = Float[np.ndarray, "n 6"]  # in voxels of the prepared scan
+BoxZyxdhw = Float[np.ndarray, "6"]  # in voxels of the prepared scan
+BoxesZyxdhw = Float[np.ndarray, "n 6"]
 SIDES = (("patient's left", "patient's right"), ("back", "front"), ("head", "feet"))
 FROM_WHERE = {View.AXIAL: "from below", View.CORONAL: "from the front", View.SAGITTAL: "from the left"}
 
@@ -104,9 +109,9 @@ def _overview(scan: PreparedScan, boxes: BoxesZyxdhw) -> str:
         frame = frame_of_scan(view, scan.hu.shape)
         alt = f"The whole scan seen {FROM_WHERE[view]}, {frame.width_mm} by {frame.height_mm} mm, "
         alt += f"with {count(len(boxes), 'numbered box', 'numbered boxes')}; {_hanging(view)}."
-        overlays = [_box(frame, frame.rectangle(box), "box") for box in boxes]
+        overlays = [_box(frame, box, "box") for box in boxes]
         if not _is_thin(frame):
-            overlays += [_number(frame, frame.rectangle(box), k) for k, box in enumerate(boxes[:NUMBERED_MARKS], 1)]
+            overlays += [_number(frame, box, k) for k, box in enumerate(boxes[:NUMBERED_MARKS], 1)]
         picture = png_data_uri(draw_projection(scan.hu, frame))
         figures.append(_figure(frame, picture, alt, overlays, f"Seen {FROM_WHERE[view]}", bar_mm=50))
     text = "Mean density along each direction, as an X-ray shows it."
@@ -130,14 +135,17 @@ def _table(detections: ScanReport, shown: Sequence[int]) -> str:
     if not shown:
         return ""
     rows = (
-        f'<tr><th scope="row"><a href="#mark-{number}">{number}</a></th>'
-        f"<td>{detections.marks.probability[k]:.3f}</td><td>{detections.diameter_mm[k]:.1f}</td>"
-        f"<td>{_listed(detections.marks.centre_xyz_mm[k])}</td><td>{_voxel(detections, k)}</td></tr>"
+        row(
+            f'<a href="#mark-{number}">{number}</a>',
+            f"{detections.marks.probability[k]:.3f}",
+            f"{detections.diameter_mm[k]:.1f}",
+            _listed(detections.marks.centre_xyz_mm[k]),
+            _voxel(detections, k),
+        )
         for number, k in enumerate(shown, 1)
     )
     columns = ("Mark", "Probability", "Diameter (mm)", "World x, y, z (mm, LPS)", "Voxel x, y, z (from 0)")
-    region = 'class="scroll" tabindex="0" role="region" aria-label="Table of marks"'
-    return f"<div {region}>\n{table(columns, rows)}\n</div>"
+    return scrolled(table(columns, rows), name="Table of marks")
 
 
 def _marks(detections: ScanReport, shown: Sequence[int], boxes: BoxesZyxdhw, scan: PreparedScan) -> str:
@@ -152,7 +160,7 @@ def _marks(detections: ScanReport, shown: Sequence[int], boxes: BoxesZyxdhw, sca
         figures = "\n".join(_slice_figure(view, number, boxes, scan) for view in View)
         head = f"<h3>Mark {number}</h3>\n<p>{facts}</p>"
         articles.append(f'<article id="mark-{number}">\n{head}\n<div class="views">\n{figures}\n</div>\n</article>')
-    return f'<section>\n<h2>Slices</h2>\n<p class="quiet">{LEGEND}</p>\n' + "\n".join(articles) + "\n</section>"
+    return section("Slices", f'<p class="quiet">{LEGEND}</p>', *articles)
 
 
 def _slice_figure(view: View, number: int, boxes: BoxesZyxdhw, scan: PreparedScan) -> str:
@@ -160,8 +168,7 @@ def _slice_figure(view: View, number: int, boxes: BoxesZyxdhw, scan: PreparedSca
     index = round(float(box[view.axis]))
     frame = frame_round(view, box[:3], max(REACH_MM, round(REACH_DIAMETERS * float(box[3:].max()))))
     others = [other for k, other in enumerate(boxes, 1) if k != number and _cuts(other, view.axis, index)]
-    overlays = [_box(frame, frame.rectangle(other), "box other") for other in others]
-    overlays.append(_box(frame, frame.rectangle(box), "box"))
+    overlays = [*(_box(frame, other, "box other") for other in others), _box(frame, box, "box")]
     name = view.name.capitalize()
     alt = f"{name} slice through mark {number} in lung window, {frame.width_mm} by {frame.height_mm} mm, "
     alt += f"with a box of {box[3:].mean():.0f} mm round its centre; {_hanging(view)}."
@@ -186,13 +193,14 @@ def _figure(frame: Frame, picture: str, alt: str, overlays: Sequence[str], capti
     )
 
 
-def _number(frame: Frame, rectangle: Rectangle, number: int) -> str:
-    right, low = rectangle.left + rectangle.width, rectangle.top + rectangle.height
-    place = f"left:{100 * right / frame.width_mm:.3f}%;top:{100 * low / frame.height_mm:.3f}%"
+def _number(frame: Frame, box: BoxZyxdhw, number: int) -> str:
+    left, top, width, height = frame.rectangle(box)
+    place = f"left:{100 * (left + width) / frame.width_mm:.3f}%;top:{100 * (top + height) / frame.height_mm:.3f}%"
     return f'<a class="number" href="#mark-{number}" aria-label="Mark {number}" style="{place}">{number}</a>'
 
 
-def _box(frame: Frame, rectangle: Rectangle, kind: str) -> str:
+def _box(frame: Frame, box: BoxZyxdhw, kind: str) -> str:
+    rectangle = frame.rectangle(box)
     left, width = (100 * mm / frame.width_mm for mm in (rectangle.left, rectangle.width))
     top, height = (100 * mm / frame.height_mm for mm in (rectangle.top, rectangle.height))
     place = f"left:{left:.3f}%;top:{top:.3f}%;width:{width:.3f}%;height:{height:.3f}%"
@@ -208,7 +216,7 @@ def _is_thin(frame: Frame) -> bool:
     return min(frame.width_mm, frame.height_mm) < THIN_MM
 
 
-def _cuts(box: Float[np.ndarray, "6"], axis: int, index: int) -> bool:
+def _cuts(box: BoxZyxdhw, axis: int, index: int) -> bool:
     return bool(abs(box[axis] - index) <= box[3 + axis] / 2)
 
 

@@ -3,8 +3,8 @@
 All values are fractions, as in `froc.json`; the columns are false positives per scan, then their mean (CPM).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
@@ -13,47 +13,40 @@ from medssl_jax.metrics.matching import MARKS_PER_SCAN
 from medssl_jax.report.text_table import text_table
 
 
-@dataclass(frozen=True)
-class Row:
-    """One detector's seven sensitivities and CPM; the paper's rows have no interval."""
+class PaperResult(NamedTuple):
+    """One detector's seven sensitivities and CPM; the paper has no interval."""
 
-    name: str
     sensitivity: tuple[float, ...]
     cpm: float
-    cpm_interval_95: Interval | None = None
+    cpm_interval_95: None = None
 
 
 # Wang et al., FocalMix, CVPR 2020, Table 1, by (labelled scans, unlabelled scans).
-PAPER_TABLE_1: dict[tuple[int, int], tuple[tuple[float, ...], float]] = {
-    (25, 0): ((0.467, 0.540, 0.606, 0.686, 0.744, 0.791, 0.824), 0.666),
-    (25, 400): ((0.576, 0.645, 0.746, 0.805, 0.870, 0.901, 0.921), 0.781),
-    (50, 0): ((0.572, 0.657, 0.714, 0.779, 0.826, 0.856, 0.872), 0.754),
-    (50, 400): ((0.641, 0.710, 0.787, 0.852, 0.893, 0.923, 0.935), 0.820),
-    (100, 0): ((0.649, 0.738, 0.797, 0.852, 0.890, 0.923, 0.945), 0.828),
-    (100, 400): ((0.734, 0.809, 0.848, 0.886, 0.923, 0.947, 0.961), 0.872),
+PAPER_TABLE_1: dict[tuple[int, int], PaperResult] = {
+    (25, 0): PaperResult((0.467, 0.540, 0.606, 0.686, 0.744, 0.791, 0.824), 0.666),
+    (25, 400): PaperResult((0.576, 0.645, 0.746, 0.805, 0.870, 0.901, 0.921), 0.781),
+    (50, 0): PaperResult((0.572, 0.657, 0.714, 0.779, 0.826, 0.856, 0.872), 0.754),
+    (50, 400): PaperResult((0.641, 0.710, 0.787, 0.852, 0.893, 0.923, 0.935), 0.820),
+    (100, 0): PaperResult((0.649, 0.738, 0.797, 0.852, 0.890, 0.923, 0.945), 0.828),
+    (100, 400): PaperResult((0.734, 0.809, 0.848, 0.886, 0.923, 0.947, 0.961), 0.872),
 }
 
 
-def result_row(name: str, result: FrocResult | PooledResult) -> Row:
-    """Our row: one scored run, or the mean of several."""
-    return Row(name, result.sensitivity, result.cpm, result.cpm_interval_95)
-
-
-def paper_rows(labelled: int) -> tuple[Row, ...]:
-    """The paper's supervised and FocalMix rows for 25, 50 or 100 labelled scans; none for another number."""
-    return tuple(
-        Row(f"paper: {scans} labelled" + (f" + {unlabelled} unlabelled" if unlabelled else ""), sensitivity, cpm)
-        for (scans, unlabelled), (sensitivity, cpm) in PAPER_TABLE_1.items()
+def paper_results(labelled: int) -> dict[str, PaperResult]:
+    """The paper's supervised and FocalMix results for 25, 50 or 100 labelled scans; none for another number."""
+    return {
+        f"paper: {scans} labelled" + (f" + {unlabelled} unlabelled" if unlabelled else ""): result
+        for (scans, unlabelled), result in PAPER_TABLE_1.items()
         if scans == labelled
-    )
+    }
 
 
-def sensitivity_table(rows: Sequence[Row], *, markdown: bool = False) -> str:
-    """One line a detector: sensitivity at the seven rates, CPM and its 95 % interval where there is one."""
+def sensitivity_table(results: Mapping[str, FrocResult | PooledResult | PaperResult], *, markdown: bool = False) -> str:
+    """One line a named result: sensitivity at the seven rates, CPM and its 95 % interval where there is one."""
     header = ["FP/scan", *(f"{rate:g}" for rate in FPS_PER_SCAN), "CPM", "95 % interval"]
     lines = [
-        [row.name, *(f"{value:.3f}" for value in (*row.sensitivity, row.cpm)), _interval(row.cpm_interval_95)]
-        for row in rows
+        [name, *(f"{value:.3f}" for value in (*result.sensitivity, result.cpm)), _interval(result.cpm_interval_95)]
+        for name, result in results.items()
     ]
     return text_table([header, *lines], markdown=markdown)
 

@@ -12,7 +12,19 @@ from etils import epy
 from jaxtyping import Bool, Float, UInt8
 
 from medssl_jax.inference.selective import SlideResult
-from medssl_jax.report.page import count, fact_list, fill_page, jpeg_data_uri, notices, png_data_uri, software, table
+from medssl_jax.report.page import (
+    count,
+    fact_list,
+    fill_page,
+    jpeg_data_uri,
+    notices,
+    png_data_uri,
+    row,
+    scrolled,
+    section,
+    software,
+    table,
+)
 from medssl_jax.report.slides.slide_notices import reading_notices
 from medssl_jax.report.slides.slide_report import STAGES, SlideReport, deciding_probability, total_seconds
 
@@ -130,7 +142,7 @@ def _refused(report: SlideReport) -> str:
         return ""
     items = "\n".join(f"<li>{html.escape(reason)}</li>" for reason in report.refused.values())
     heading = count(len(report.refused), "file could not be read", "files could not be read")
-    return f'<section>\n<h2>{heading}</h2>\n<ul class="refused">\n{items}\n</ul>\n</section>'
+    return section(heading, f'<ul class="refused">\n{items}\n</ul>')
 
 
 def _overview(report: SlideReport) -> str:
@@ -140,12 +152,11 @@ def _overview(report: SlideReport) -> str:
     for result in report.results:
         counts[result.label, list(ROUTES).index(result.route)] += 1
     rows = [
-        f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{n}</td>" for n in (*of_class, of_class.sum())) + "</tr>"
+        row(name, *of_class, of_class.sum())
         for name, of_class in [*zip(report.classes, counts, strict=True), ("All", counts.sum(axis=0))]
     ]
     columns = ("Class", *(f"{words[0].upper()}{words[1:]}" for words in ROUTES.values()), "Slides")
-    region = 'class="scroll counts" tabindex="0" role="region" aria-label="Slides by class and route"'
-    return f"<section>\n<h2>Overview</h2>\n<div {region}>\n{table(columns, rows)}\n</div>\n</section>"
+    return section("Overview", scrolled(table(columns, rows), name="Slides by class and route", kind="counts"))
 
 
 def _has_attention(report: SlideReport) -> bool:

@@ -5,12 +5,10 @@ import pytest
 
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.metrics.froc import Interval
+from medssl_jax.metrics.froc import Interval, PooledResult
 from medssl_jax.report.nodules.tables import (
     PAPER_TABLE_1,
-    Row,
-    paper_rows,
-    result_row,
+    paper_results,
     result_table,
     scored_lines,
     sensitivity_table,
@@ -18,18 +16,18 @@ from medssl_jax.report.nodules.tables import (
 
 
 def test_the_paper_s_cpm_is_the_mean_of_its_row():
-    for sensitivity, cpm in PAPER_TABLE_1.values():
+    for sensitivity, cpm, _ in PAPER_TABLE_1.values():
         assert np.mean(sensitivity) == pytest.approx(cpm, abs=0.001)  # both are rounded to three digits
 
 
 def test_the_paper_s_gains_are_the_stated_ones():
-    gains = {labelled: PAPER_TABLE_1[labelled, 400][1] - PAPER_TABLE_1[labelled, 0][1] for labelled in (25, 50, 100)}
+    gains = {labelled: PAPER_TABLE_1[labelled, 400].cpm - PAPER_TABLE_1[labelled, 0].cpm for labelled in (25, 50, 100)}
     assert gains == pytest.approx({25: 0.115, 50: 0.066, 100: 0.044})
 
 
 def test_rows_line_up_and_only_ours_have_an_interval():
-    ours = Row("ours", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), 0.4, Interval(0.35, 0.45))
-    assert sensitivity_table([ours, *paper_rows(25)]) == (
+    ours = PooledResult((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), 0.4, Interval(0.35, 0.45))
+    assert sensitivity_table({"ours": ours} | paper_results(25)) == (
         "FP/scan                              0.125   0.25    0.5      1      2      4      8    CPM   95 % interval\n"
         "ours                                 0.100  0.200  0.300  0.400  0.500  0.600  0.700  0.400  0.350 to 0.450\n"
         "paper: 25 labelled                   0.467  0.540  0.606  0.686  0.744  0.791  0.824  0.666               -\n"
@@ -38,20 +36,21 @@ def test_rows_line_up_and_only_ours_have_an_interval():
 
 
 def test_markdown_has_one_cell_a_value():
-    header, rule, *body = sensitivity_table(paper_rows(100), markdown=True).splitlines()
+    header, rule, *body = sensitivity_table(paper_results(100), markdown=True).splitlines()
     assert rule == "|---|" + "---:|" * 9
     assert len(body) == 2
     assert {line.count("|") for line in (header, rule, *body)} == {11}
 
 
 def test_the_paper_has_no_row_for_another_number_of_labels():
-    assert paper_rows(12) == ()
+    assert paper_results(12) == {}
 
 
 def test_our_row_and_full_table_hold_the_result(froc_results):
     result = froc_results["FocalMix"]
-    row = result_row("FocalMix", result)
-    assert (row.sensitivity, row.cpm, row.cpm_interval_95) == (result.sensitivity, result.cpm, result.cpm_interval_95)
+    line = sensitivity_table({"FocalMix": result}).splitlines()[1]
+    assert line.split()[1:9] == [f"{value:.3f}" for value in (*result.sensitivity, result.cpm)]
+    assert line.endswith("{:.3f} to {:.3f}".format(*result.cpm_interval_95))
     _, *body = [line.split("  ") for line in result_table(result).splitlines()]
     shown = np.array([[float(cell) for cell in line if cell.strip()[:2] in ("0.", "1.")] for line in body])
     np.testing.assert_allclose(shown[0], [*result.sensitivity, result.cpm], atol=5e-4)
