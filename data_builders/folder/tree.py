@@ -6,12 +6,16 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from etils import epy
+
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.imaging.volumes import EXTENSIONS
 
+with epy.lazy_imports():
+    from pydicom import misc
+
 DICOM_SUFFIX = ".dcm"
-DICOM_MARK, DICOM_MARK_OFFSET = b"DICM", 128
 VOXEL_DATA_SUFFIXES = (".raw", ".zraw")  # of a .mhd beside them
 # What lies beside scans and is none; of any other file the user is told.
 DOCUMENT_SUFFIXES = tuple(
@@ -102,10 +106,7 @@ def _is_document(lower_name: str) -> bool:
 
 
 def _is_marked_dicom(path: Path) -> bool:
-    if not path.is_file():  # a link to nowhere, a pipe
-        return False
     try:
-        with path.open("rb") as file:
-            return file.read(DICOM_MARK_OFFSET + len(DICOM_MARK))[DICOM_MARK_OFFSET:] == DICOM_MARK
+        return path.is_file() and misc.is_dicom(path)  # neither a link to nowhere nor a pipe
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}: change its rights or take it away") from None

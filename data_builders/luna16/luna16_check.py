@@ -5,8 +5,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from data_builders.luna16 import luna16_files
 from medssl_jax.core.csv_files import check_new, number_cells, read_table
 from medssl_jax.core.errors import InputError
@@ -25,7 +23,6 @@ from medssl_jax.imaging.luna16_csv import (
     series_uid_cell,
 )
 
-Nodule = tuple[float, ...]  # x, y, z, diameter in mm
 Table = TypeVar("Table")
 
 
@@ -46,7 +43,7 @@ def check_luna16(
     luna16_files.check_is_luna16(folder)
     defects: list[Defect] = []
     listed = _read(lambda: read_series_uids(luna16_files.csv_path(folder, "seriesuids.csv")), "seriesuids.csv", defects)
-    nodules_of = _read(lambda: _read_nodules(folder, listed, defects), "annotations.csv", defects) or {}
+    nodules = _read(lambda: _read_nodules(folder, listed, defects), "annotations.csv", defects) or Findings.none()
     excluded_path = "annotations_excluded.csv"
     excluded = _read(lambda: read_excluded(luna16_files.csv_path(folder, excluded_path)), excluded_path, defects)
     inventory = luna16_files.take_inventory(folder)
@@ -55,7 +52,7 @@ def check_luna16(
     defects += _listing_defects(inventory, listed, blocks=not allow_absent)
     scans = [
         luna16_files.scan_of_path(
-            path, inventory.lungs_paths.get(uid), patient_of.get(uid, ""), _findings(uid, nodules_of.get(uid, []))
+            path, inventory.lungs_paths.get(uid), patient_of.get(uid, ""), nodules.of_series({uid})
         )
         for uid, paths in inventory.scan_paths.items()
         for path in paths
@@ -69,7 +66,7 @@ def check_luna16(
         overview={
             "Scans": f"{len(found)} found" + (f", {len(listed)} listed" if listed else ""),
             "Lung masks": lung_masks_in_words(scans, find_lungs=allow_absent),
-            "Nodules": f"{sum(map(len, nodules_of.values()))} in {len(nodules_of)} scans",
+            "Nodules": f"{len(nodules)} in {len(set(nodules.series_uid))} scans",
             "Excluded findings": f"{len(excluded)}" if excluded else "none",
             "Patients": _patients(folder, patient_of, found),
             "Scans by subset": _by_subset(scans),
@@ -90,10 +87,10 @@ def _read(read: Callable[[], Table], subject: str, defects: list[Defect]) -> Tab
         return None
 
 
-def _read_nodules(folder: Path, listed: Sequence[str] | None, defects: list[Defect]) -> Mapping[str, Sequence[Nodule]]:
+def _read_nodules(folder: Path, listed: Sequence[str] | None, defects: list[Defect]) -> Findings:
     """The good rows of annotations.csv; the others become defects."""
     path, known = luna16_files.csv_path(folder, "annotations.csv"), frozenset(listed or ())
-    nodules: dict[str, list[Nodule]] = collections.defaultdict(list)
+    series_uids, nodules = [], []
     row_of: dict[Hashable, int] = {}
     for row, (uid, *cells) in read_table(path, FINDING_COLUMNS):
         try:
@@ -108,8 +105,9 @@ def _read_nodules(folder: Path, listed: Sequence[str] | None, defects: list[Defe
             told = f"{path}: row {row}: this series is not in seriesuids.csv: correct the UID or take the row out"
             defects.append(Defect("annotation of an unknown series", uid, told, True))
             continue
-        nodules[uid].append(nodule)
-    return dict(nodules)
+        series_uids.append(uid)
+        nodules.append(nodule)
+    return Findings.from_rows(series_uids, nodules)
 
 
 def _listing_defects(
@@ -133,11 +131,6 @@ def _listing_defects(
             mask = f"{luna16_files.LUNGS_FOLDER}/{uid}.mhd"
             told = f"no {mask}: unzip it again, or have the lungs segmented: --allow_absent"
             yield Defect("missing mask", uid, told, blocks)
-
-
-def _findings(series_uid: str, nodules: Sequence[Nodule]) -> Findings:
-    table = np.array(nodules, np.float64).reshape(-1, 4)
-    return Findings((series_uid,) * len(table), table[:, :3], table[:, 3])
 
 
 def _patients(folder: Path, patient_of: Mapping[str, str], found: Collection[str]) -> str:

@@ -41,9 +41,17 @@ class Findings:
         return Findings(tuple(self.series_uid[row] for row in rows), self.centre_xyz_mm[rows], self.diameter_mm[rows])
 
     @classmethod
+    def from_rows(
+        cls, series_uids: Sequence[str], rows: Sequence[Sequence[float]] | Float[np.ndarray, "n 4"]
+    ) -> "Findings":
+        """Findings of the series and of x, y, z and diameter in mm of each row."""
+        table = np.array(rows, np.float64).reshape(-1, 4)
+        return cls(tuple(series_uids), table[:, :3].copy(), table[:, 3].copy())
+
+    @classmethod
     def none(cls) -> "Findings":
         """No finding at all."""
-        return cls((), np.zeros((0, 3)), np.zeros(0))
+        return cls.from_rows((), ())
 
 
 def is_luna16(series_uids: Iterable[str]) -> bool:
@@ -57,12 +65,12 @@ def read_annotations(path: str | os.PathLike[str], *, known_series: Collection[s
     Raises InputError at the first bad cell, at a row that repeats another, and at a series outside `known_series` where
     that is given.
     """
-    return _findings(*read_points(path, FINDING_COLUMNS, known_series, once="the same finding"))
+    return Findings.from_rows(*read_points(path, FINDING_COLUMNS, known_series, once="the same finding"))
 
 
 def read_excluded(path: str | os.PathLike[str]) -> Findings:
     """Reads `annotations_excluded.csv`, as `read_annotations`, but rows may repeat: a third of LUNA16's own do."""
-    return _findings(*read_points(path, FINDING_COLUMNS))
+    return Findings.from_rows(*read_points(path, FINDING_COLUMNS))
 
 
 def read_series_uids(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -141,7 +149,3 @@ def read_points(
         series_uids.append(uid)
         table.append(numbers)
     return tuple(series_uids), np.array(table, np.float64).reshape(-1, 4)
-
-
-def _findings(series_uid: tuple[str, ...], table: Float[np.ndarray, "n 4"]) -> Findings:
-    return Findings(series_uid, table[:, :3].copy(), table[:, 3].copy())

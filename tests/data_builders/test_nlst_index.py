@@ -247,10 +247,8 @@ class TestProblems:
         ("fields", "said"),
         [
             ({"Modality": "MR"}, "not CT: Modality is MR, expected CT, in 1-011.dcm and 7 more"),
-            ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer: "),
             ({"PatientID": None}, "field missing: no PatientID"),
             ({"StudyInstanceUID": None}, "field missing: no StudyInstanceUID"),
-            ({"Rows": None}, "field missing: no Rows"),
         ],
     )
     def test_of_headers(self, tree, tmp_path, fields, said):

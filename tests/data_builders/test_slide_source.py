@@ -255,10 +255,6 @@ class TestIncomplete:
     def test_nothing_there(self, tmp_path):
         self.refused(tmp_path / "nowhere", r"LKS is not here.*python -m experiments\.prepare")
 
-    def test_a_label_for_a_missing_file(self, lks):
-        (lks / "Train" / "c.tif").unlink()
-        self.refused(lks, r"gives c\.tif a class")
-
     @pytest.mark.parametrize("workers", [1, 2])
     def test_a_bad_slide_is_named_when_all_others_are_finished(self, lks, workers):
         path = lks / "Train" / "a.tif"

@@ -23,7 +23,7 @@ IMPLICIT, BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.
 UNCOMPRESSED = (IMPLICIT, "1.2.840.10008.1.2.1", BIG_ENDIAN, DEFLATED)
 LARGEST_INFLATED_BYTES = 1 << 26  # a slice of 4096 x 4096 voxels takes half of it
 META_GROUP = 0x0002
-FLOAT_PIXELS, PIXELS = 0x7FE00008, 0x7FE00010
+FLOAT_PIXELS, PIXELS = 0x7FE00008, 0x7FE00010  # what else is read lies before both
 ITEM, END_OF_ITEMS = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
@@ -70,11 +70,6 @@ def open_dicom(path: Path) -> Opened:
     except BaseException:
         file.close()
         raise
-
-
-def is_pixels(tag: Any) -> bool:
-    """True for an element that holds pixels, or comes after them."""
-    return tag >= FLOAT_PIXELS
 
 
 def find_fragments(opened: Opened) -> tuple[Fragment, ...]:

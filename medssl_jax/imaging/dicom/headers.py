@@ -20,12 +20,12 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import brief, printable
 from medssl_jax.imaging.dicom.fragments import (
     BIG_ENDIAN,
+    FLOAT_PIXELS,
     IMPLICIT,
     Fragment,
     NotDicomError,
     Opened,
     find_fragments,
-    is_pixels,
     open_dicom,
 )
 from medssl_jax.imaging.patients import patient_key
@@ -169,7 +169,7 @@ def _read_dataset(opened: Opened) -> Any:
         opened.stream,
         opened.transfer_syntax == IMPLICIT,
         opened.transfer_syntax != BIG_ENDIAN,
-        stop_when=lambda tag, vr, length: is_pixels(tag),
+        stop_when=lambda tag, vr, length: tag >= FLOAT_PIXELS,
         specific_tags=list(_tags()),
     )
 
