@@ -78,14 +78,12 @@ def capsule_distance_mm(
     """Signed distance to a tube with round ends whose radius changes evenly from start to end."""
     axis = [e - s for s, e in zip(start_zyx_mm, end_zyx_mm, strict=True)]
     length2 = sum(a * a for a in axis) or 1e-9
-    dz, dy, dx = (c - np.float32(s) for c, s in zip(coordinates, start_zyx_mm, strict=True))
-    along = dz * np.float32(axis[0] / length2) + dy * np.float32(axis[1] / length2) + dx * np.float32(axis[2] / length2)
-    along = np.clip(along, 0, 1)
-    dz = dz - along * np.float32(axis[0])
-    dy = dy - along * np.float32(axis[1])
-    dx = dx - along * np.float32(axis[2])
-    along *= np.float32(start_radius_mm - end_radius_mm)
-    return np.sqrt(dz * dz + dy * dy + dx * dx) + along - np.float32(start_radius_mm)
+    from_start = [c - np.float32(s) for c, s in zip(coordinates, start_zyx_mm, strict=True)]
+    shares = [offset * np.float32(a / length2) for offset, a in zip(from_start, axis, strict=True)]
+    along = np.clip(shares[0] + shares[1] + shares[2], 0, 1)
+    dz, dy, dx = (offset - along * np.float32(a) for offset, a in zip(from_start, axis, strict=True))
+    narrower = along * np.float32(start_radius_mm - end_radius_mm)
+    return np.sqrt(dz * dz + dy * dy + dx * dx) + narrower - np.float32(start_radius_mm)
 
 
 def distances_mm(axes_mm: Axes, tubes: Tubes, margin_mm: float) -> Iterator[tuple[Slices, np.ndarray]]:

@@ -73,21 +73,15 @@ class PlaneSampler:
         below = min(max(int(position), 0), len(field) - 2)
         share = np.float32(position - below)
         plane = field[below] * (1 - share) + field[below + 1] * share
-        lower, shares = self._y
-        plane = _blend(plane, lower, shares[:, None], axis=0)
-        lower, shares = self._x
-        return _blend(plane, lower, shares, axis=1)
+        (rows, down), (columns, across) = self._y, self._x
+        return _blend(_blend(plane, rows, down[:, None], axis=0), columns, across, axis=1)
 
 
 def _blend(
     plane: Plane, lower: Int[np.ndarray, " n"], share: Float32[np.ndarray, "..."], axis: int
 ) -> Float32[np.ndarray, "_ _"]:
-    blended = np.take(plane, lower + 1, axis)
     low = np.take(plane, lower, axis)
-    blended -= low
-    blended *= share
-    blended += low
-    return blended
+    return low + (np.take(plane, lower + 1, axis) - low) * share
 
 
 def _steps(

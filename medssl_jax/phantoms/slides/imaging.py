@@ -78,12 +78,9 @@ def expose(
     light: Float32[np.ndarray, "rows columns"], noise: float, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "rows columns"]:
     """Photon noise and eight bits; where there is no light there is none of either."""
-    spread = np.sqrt(np.maximum(light, 0))
-    spread *= np.float32(noise / np.sqrt(NOISE_GREY))
-    spread *= rng.standard_normal(light.shape, dtype=np.float32)
-    spread += light
-    spread += np.float32(0.5)
-    return np.clip(spread, 0, 255, out=spread).astype(np.uint8)
+    spread = np.sqrt(np.maximum(light, 0)) * np.float32(noise / np.sqrt(NOISE_GREY))
+    grey = light + spread * rng.standard_normal(light.shape, dtype=np.float32)
+    return np.clip(grey + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
 def _within_field(grid: BlockGrid, axis: int) -> tuple[Int[np.ndarray, " pixels"], Float32[np.ndarray, " pixels"]]:
