@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import re
 import textwrap
 import typing
 from pathlib import Path
@@ -35,6 +36,13 @@ def methods(cls):
 
 FUNCTIONS = {name: inspect.unwrap(thing) for name, thing in PUBLIC.items() if inspect.isfunction(thing)}
 FUNCTIONS |= {name: function for cls in CLASSES.values() for name, function in methods(cls)}
+
+
+CLASSES_BY_NAME = {cls.__name__: cls for cls in CLASSES.values()}
+
+
+def room_of(thing):
+    return thing.__module__.split(".")[1]
 
 
 def arrays_without_shape(annotation):
@@ -75,6 +83,36 @@ def constructors(cls):
 def test_all_have_docstrings():
     assert [name for name, cls in CLASSES.items() if not vars(cls).get("__doc__")] == []
     assert [name for name, function in FUNCTIONS.items() if not function.__doc__] == []
+
+
+def lines_without(pattern, things):
+    """The names of things in whose docstring, or that of their class or module, the pattern is not found."""
+    for name, thing in things.items():
+        owner = CLASSES_BY_NAME.get(name.partition(".")[0])
+        docs = (thing.__doc__, owner and owner.__doc__, inspect.getmodule(thing).__doc__)
+        if not re.search(pattern, " ".join(filter(None, docs))):
+            yield name
+
+
+def test_methods_name_their_source():
+    """A paper, LUNA16's rules, or our own choice."""
+    methods_rooms = ("detection", "losses", "metrics", "models", "ssl")
+    here = {name: each for name, each in (FUNCTIONS | CLASSES).items() if room_of(each) in methods_rooms}
+    source = r"arXiv|et al\.|[Ee]quation|paper|LUNA16|Efron|[Oo]ur (choice|own)"
+    assert list(lines_without(source, here)) == []
+
+
+def test_lengths_and_pixels_have_a_unit():
+    """In the name of the parameter or in words."""
+    unit = r"mm|voxel|\bHU\b|_hu\b|grey|pixel"
+    spatial = r"box|centre|spacing|diameter|origin|volume|voxel|window|patches|side|image"
+    asked = {}
+    for name, function in FUNCTIONS.items():
+        for each in parameters_of(function):
+            if re.search(spatial, each.name) and not re.search(unit, each.name):
+                asked[name] = function
+    assert len(asked) > 20
+    assert list(lines_without(unit, asked)) == []
 
 
 def test_options_are_keyword_only():

@@ -1,4 +1,4 @@
-"""Targets of anchors: nodule, background, or ignored."""
+"""Targets of anchors: nodule, background, or ignored, by overlap as in Faster R-CNN (arXiv 1506.01497)."""
 
 from typing import NamedTuple
 
@@ -30,8 +30,7 @@ def assign_anchors(
     Anchors whose best overlap lies in `[ignored_iou, positive_iou)` are ignored. All anchors that share a nodule's
     best overlap are positive, so that the result turns with the patch. A nodule whose centre lies outside the patch
     has no best anchor: its remains in the patch may be too small to see. Deltas are zero where there is no nodule.
-    The thresholds and the rule of the best anchor are ours; matching by overlap is that of Faster R-CNN (arXiv
-    1506.01497).
+    Boxes, anchors and `patch_side` are in voxels. The thresholds and the rule of the best anchor are our choice.
     """
     iou = jnp.where(valid, pairwise_iou_zyxdhw(anchors_zyxdhw, boxes_zyxdhw), 0)
     centre = boxes_zyxdhw[:, :3]

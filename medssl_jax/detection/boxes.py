@@ -1,7 +1,8 @@
 """Axis-aligned boxes `(z, y, x, depth, height, width)` in voxels: overlap, and deltas to cubic anchors.
 
 A nodule is annotated by a centre and a diameter, so its box is a cube and four deltas describe it: the offset of
-the centre and the logarithm of the side, both relative to the side of the anchor.
+the centre and the logarithm of the side, both relative to the side of the anchor: those of Faster R-CNN (arXiv
+1506.01497), for cubes.
 """
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 def pairwise_iou_zyxdhw(boxes_a: Float[Array, "a 6"], boxes_b: Float[Array, "b 6"]) -> Float[Array, "a b"]:
     """Intersection over union of each box of `boxes_a` with each of `boxes_b`.
 
-    A box without volume overlaps nothing, so rows of zeros can pad.
+    Boxes of one grid, in its voxels. A box without volume overlaps nothing, so rows of zeros can pad.
     """
     low_a, high_a = corners_zyx(boxes_a[:, None, :])
     low_b, high_b = corners_zyx(boxes_b[None, :, :])
@@ -21,7 +22,7 @@ def pairwise_iou_zyxdhw(boxes_a: Float[Array, "a 6"], boxes_b: Float[Array, "b 6
 
 
 def corners_zyx(boxes_zyxdhw: Float[Array, "*n 6"]) -> tuple[Float[Array, "*n 3"], Float[Array, "*n 3"]]:
-    """Lowest and highest corner of each box."""
+    """Lowest and highest corner of each box, in its unit (voxels)."""
     centre, half_extent = boxes_zyxdhw[..., :3], boxes_zyxdhw[..., 3:] / 2
     return centre - half_extent, centre + half_extent
 
@@ -35,8 +36,7 @@ def whole_boxes(boxes_zyxdhw: Float[Array, "*n 6"], side: int) -> Bool[Array, "*
 def encode_boxes(boxes_zyxdhw: Float[Array, "*n 6"], anchors_zyxdhw: Float[Array, "*#n 6"]) -> Float[Array, "*n 4"]:
     """Deltas of each box to its anchor: `(dz, dy, dx) / a, log(d / a)`, a the side of the anchor.
 
-    Those of Faster R-CNN (arXiv 1506.01497), for cubes. The side d of a box that is no cube is the geometric
-    mean of its extents. Boxes must have a volume.
+    Both in voxels. The side d of a box that is no cube is the geometric mean of its extents. Boxes must have a volume.
     """
     anchor_side = anchors_zyxdhw[..., 3:4]
     offset = (boxes_zyxdhw[..., :3] - anchors_zyxdhw[..., :3]) / anchor_side

@@ -1,4 +1,4 @@
-"""Non-maximum suppression with fixed shapes, so that it compiles together with the network."""
+"""Greedy non-maximum suppression (Felzenszwalb et al., 2010) of fixed shapes, so that it compiles with the network."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ def suppress(
 ) -> Detections:
     """Greedy NMS: keeps the best box, drops those that overlap it by more than `iou_threshold`, and so on.
 
-    At most `count` boxes come back, all with a score of at least `score_threshold`.
+    Boxes in voxels, or any one unit. At most `count` come back, all with a score of at least `score_threshold`.
     """
 
     def keep_best(remaining: Array, _: None) -> tuple[Array, Detections]:
@@ -52,7 +52,7 @@ def top_detections(
     score_threshold: float,
     count: int,
 ) -> Detections:
-    """The `count` best boxes of one patch: the `candidates` highest logits, then NMS on their probabilities."""
+    """The `count` best boxes of one patch, in voxels: of the `candidates` highest logits, what NMS leaves."""
     best_logits, index = jax.lax.top_k(logits, min(candidates, logits.shape[0]))
     return suppress(
         boxes_zyxdhw[index],

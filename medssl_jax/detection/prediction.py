@@ -1,4 +1,4 @@
-"""The output of a detector."""
+"""The output of a detector: one logit an anchor, as focal loss takes it (Lin et al., arXiv 1708.02002)."""
 
 from typing import NamedTuple
 

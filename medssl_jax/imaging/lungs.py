@@ -53,7 +53,7 @@ DENT_SCALES_MM = (8.0, 2.0)
 
 
 def segment_lungs(volume: Volume) -> UInt8[np.ndarray, "z y x"]:
-    """A mask of 0 and 1 on the grid of `volume`: one or two lungs, filled, without trachea and large bronchi.
+    """A mask of 0 and 1 on the grid of `volume`, a CT in HU: one or two lungs, filled, no trachea, no large bronchi.
 
     The sides of the view, its first and last slice and padding may go through the lungs; a crop may hold one lung only.
     All zeros where no lung is found.

@@ -1,4 +1,4 @@
-"""Resampling whole scans or slides: what is found in one depends on each other, scans and slides do not."""
+"""Resampling whole scans or slides (Efron, 1979): findings in one depend on each other, scans and slides do not."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The detector of a config: network, anchors and how to apply them."""
+"""The detector of FocalMix (arXiv 2003.09108) from its config: network, anchors and how to apply them."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -78,7 +78,7 @@ class Detector:
         return jax.jit(self.network.init)(key, jnp.zeros((1, side, side, side, 1)))["params"]
 
     def predict(self, params: Any, patches: Float[Array, "b s s s 1"]) -> Prediction:
-        """Logits and box deltas of normalised patches."""
+        """Logits and box deltas of patches at 1 mm a voxel, their HU normalised to -1 to 1."""
         prediction: Any = self.network.apply({"params": params}, patches)
         return prediction
 

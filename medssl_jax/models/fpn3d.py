@@ -48,7 +48,7 @@ class FPN3D(nn.Module):
     def __call__(self, patches: Float[Array, "b z y x 1"]) -> Prediction:
         """Logits `(b, anchors)` and deltas `(b, anchors, 4)`, both float32 whatever `dtype` computes them.
 
-        Sides must be multiples of the stride of the last backbone stage.
+        Patches are of 1 mm a voxel, their HU normalised to -1 to 1; sides are multiples of the last stage's stride.
         """
         backbone = ResNet3D(self.stem_features, self.features, self.blocks, self.remat)
         stages = {2 ** (stage + 1): x for stage, x in enumerate(backbone(patches.astype(self.dtype)))}

@@ -1,4 +1,4 @@
-"""A ResNet-18 that somebody trained on colour photographs, as the start of a network for grey slides.
+"""A ResNet-18 (arXiv 1512.03385) that somebody trained on colour photographs, as the start of a network for slides.
 
 The file is torchvision's `state_dict` as NumPy arrays, which anybody with PyTorch makes once:
 

@@ -132,7 +132,7 @@ class HighOutput(NamedTuple):
 
 
 class Lrn(nn.Module):
-    """Classifies low-resolution images."""
+    """Classifies low-resolution images, whose pixels are normalised grey levels."""
 
     backbone: ResNet2D
     classes: int
@@ -166,7 +166,7 @@ class GatedAttention(nn.Module):
 
 
 class Hrn(nn.Module):
-    """Classifies slides by the features of their patches, on top of the LRN's feature v.
+    """Classifies slides by the features (no pixels) of their patches, on top of the LRN's feature v.
 
     `join` is how: `add` is the residual connection h = v + W pool(u), `concat` puts both side by side, `none` leaves v
     out.
@@ -191,7 +191,7 @@ class Hrn(nn.Module):
 
 
 class Policy(nn.Module):
-    """The logit of asking the HRN, from the low-resolution image alone (RDMS)."""
+    """The logit of asking the HRN, from the normalised grey levels of the low-resolution image alone (RDMS)."""
 
     backbone: ResNet2D
 

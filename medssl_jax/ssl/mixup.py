@@ -48,7 +48,8 @@ def draw_object_mix(
 ) -> ObjectMix:
     """For each object another object of the batch, any with equal chance.
 
-    Boxes cut by the border of their patch neither give nor take. An object that is alone in the batch stays as it is.
+    Boxes are in voxels of patches of `side`; those cut by the border neither give nor take. An object that is alone in
+    the batch stays as it is.
     """
     usable = (valid & whole_boxes(boxes_zyxdhw, side)).reshape(-1)
     donor_key, weight_key = jax.random.split(key)

@@ -1,4 +1,7 @@
-"""Soft pseudo-labels of unlabelled patches: the model's own prediction, averaged over views and sharpened."""
+"""Soft pseudo-labels of unlabelled patches: the model's own prediction, averaged over views and sharpened.
+
+FocalMix (arXiv 2003.09108), after MixMatch (arXiv 1905.02249).
+"""
 
 from collections.abc import Callable
 

@@ -26,7 +26,7 @@ from medssl_jax.ssl.pseudo_labels import average_views, sharpen
 from medssl_jax.train.focalmix_settings import FocalMixSettings
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
-from medssl_jax.train.step_metrics import StepMetrics
+from medssl_jax.train.step_metrics import StepMetrics, of_step
 
 Predict = Callable[[Any, Float[Array, "b s s s 1"]], Prediction]
 
@@ -146,11 +146,11 @@ def detection_loss(
     loss = class_loss + settings.loss.box_weight * box_loss
     labelled_share = (focal * _as_weights(mixed.labelled)).sum() / positives
     metrics = {
-        "loss": _gauge(loss),
-        "loss_class": _gauge(class_loss),
-        "loss_class_labelled": _gauge(labelled_share),
-        "loss_class_unlabelled": _gauge(class_loss - labelled_share),
-        "loss_box": _gauge(box_loss),
+        "loss": of_step(loss),
+        "loss_class": of_step(class_loss),
+        "loss_class_labelled": of_step(labelled_share),
+        "loss_class_unlabelled": of_step(class_loss - labelled_share),
+        "loss_box": of_step(box_loss),
     }
     return loss, metrics
 
@@ -249,8 +249,8 @@ def focalmix_step(
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params)
     state = state.update(gradients, optimiser, ema_decay=settings.ema_decay)
     return state, metrics | target_metrics(patches) | judged | {
-        "gradient_norm": _gauge(optax.tree.norm(gradients)),
-        "unlabelled_weight": _gauge(weight),
+        "gradient_norm": of_step(optax.tree.norm(gradients)),
+        "unlabelled_weight": of_step(weight),
     }
 
 
@@ -284,7 +284,3 @@ def _as_weights(chosen: Bool[Array, "*n"]) -> Float[Array, "*n"]:
 
 def _mean_over(values: Float[Array, "b a"], chosen: Bool[Array, "b a"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     return (values * _as_weights(chosen)).sum(), _as_weights(chosen).sum()
-
-
-def _gauge(value: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    return value, jnp.ones(())

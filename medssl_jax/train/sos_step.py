@@ -17,7 +17,7 @@ from medssl_jax.models.sos_networks import MethodSettings, SosNetworks
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
-from medssl_jax.train.step_metrics import StepMetrics
+from medssl_jax.train.step_metrics import StepMetrics, of_step
 
 SlideBatch = Mapping[str, Array]
 
@@ -202,11 +202,11 @@ def sos_step(
             losses |= policy
             metrics |= reward
         total = sum((each.mean() for each in losses.values()), jnp.zeros(()))
-        metrics |= {"loss": (total, jnp.ones(()))} | {f"loss_{name}": _per_slide(losses[name]) for name in losses}
+        metrics |= {"loss": of_step(total)} | {f"loss_{name}": _per_slide(losses[name]) for name in losses}
         return total, (metrics, extra)
 
     gradients, (metrics, extra) = jax.grad(loss, has_aux=True)(state.params)
-    metrics["gradient_norm"] = (optax.tree.norm(gradients), jnp.ones(()))
+    metrics["gradient_norm"] = of_step(optax.tree.norm(gradients))
     return state.update(gradients, optimiser, ema_decay=settings.ema_decay, extra=extra), metrics
 
 

@@ -3,10 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 # By name, (sum, count): scalars on a device, or on this host once they have been fetched.
 StepMetrics = dict[str, tuple[Any, Any]]
+
+
+def of_step(value: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """A metric that a step has once, such as its loss: the sum and count of that one value."""
+    return value, jnp.ones(())
 
 
 def mean_metrics(steps: Sequence[StepMetrics]) -> dict[str, float]:
