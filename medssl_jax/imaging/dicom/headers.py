@@ -35,31 +35,11 @@ with epy.lazy_imports():
     from pydicom import config, dataelem, filereader
 
 FIELDS = (
-    "ImageType",
-    "StudyDate",
-    "Modality",
-    "Manufacturer",
-    "PatientID",
-    "SliceThickness",
-    "GantryDetectorTilt",
-    "ConvolutionKernel",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "RescaleIntercept",
-    "RescaleSlope",
+    *("ImageType", "StudyDate", "Modality", "Manufacturer", "PatientID", "StudyInstanceUID", "SeriesInstanceUID"),
+    *("SliceThickness", "GantryDetectorTilt", "ConvolutionKernel", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "PixelSpacing"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+    *("RescaleIntercept", "RescaleSlope"),
 )
 # What lies beside slices in downloads and exports.
 NOT_DICOM = frozenset(

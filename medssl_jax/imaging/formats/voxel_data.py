@@ -57,17 +57,9 @@ def check_length(data: VoxelData) -> None:
     if data.is_compressed:
         check_expansion(data, data.bytes_before + data.byte_count)
         return
-    found, expected = _stored_bytes(data), data.byte_count
-    if found < expected:
-        raise InputError(
-            f"{data.path}: truncated: {max(0, found)} bytes of data, expected {expected} ({data.claim}): "
-            "copy the file again"
-        )
-    if found > expected:
-        raise InputError(
-            f"{data.path}: {found} bytes of data, expected only {expected} ({data.claim}): "
-            "header and voxels do not belong together: copy the file again"
-        )
+    found = max(0, _stored_bytes(data))
+    if found != data.byte_count:
+        raise _refused(data, f"{'truncated: ' if found < data.byte_count else ''}{found} bytes of data")
 
 
 def check_expansion(data: VoxelData, byte_count: int) -> None:
@@ -96,15 +88,12 @@ def read_pieces(data: VoxelData) -> Iterator[Num[np.ndarray, " n"]]:
             for piece in _pieces(stream, data.byte_count):
                 found += len(piece)
                 if len(piece) < PIECE_BYTES and found < data.byte_count:
-                    raise _wrong_length(data, f"only {found}")
+                    raise _refused(data, f"only {found} bytes of voxels")
                 yield _values(np.frombuffer(piece, data.dtype), data)
             if stream.read(1):
-                raise _wrong_length(data, f"more than {found}")
+                raise _refused(data, f"more than {found} bytes of voxels")
         except EOFError:
-            raise InputError(
-                f"{data.path}: truncated: does not decompress to {data.byte_count} bytes ({data.claim}): "
-                "copy the file again"
-            ) from None
+            raise _refused(data, "truncated: does not decompress to all its bytes") from None
         except zlib.error as error:
             raise InputError(f"{data.path}: does not decompress ({error}): copy the file again") from None
 
@@ -148,10 +137,10 @@ def _pieces(stream: BinaryIO | Inflated, count: int) -> Iterator[bytes]:
         yield stream.read(min(PIECE_BYTES, count - done))
 
 
-def _wrong_length(data: VoxelData, found: str) -> InputError:
+def _refused(data: VoxelData, found: str) -> InputError:
     return InputError(
-        f"{data.path}: {found} bytes of voxels, expected {data.byte_count} ({data.claim}): header and voxels do not "
-        "belong together: copy the file again"
+        f"{data.path}: {found}, expected {data.byte_count} ({data.claim}): it is damaged, or its header is that of "
+        "another file: copy it again"
     )
 
 

@@ -140,7 +140,7 @@ def test_an_origin_that_is_no_number(tmp_path, name, number):
         ({"DimSize": "10000 10000 10000"}, "truncated: 120 bytes of data, expected 2000000000000"),
         ({"DimSize": "9999999999 9999999999 9999999999"}, "truncated: 120 bytes of data, expected"),
         ({"DimSize": "10000 10000 10000", "CompressedData": "True"}, "expected at most 1032 times as many"),
-        ({"DimSize": "5 4 2"}, r"120 bytes of data, expected only 80 \(DimSize 5 x 4 x 2 of MET_SHORT\)"),
+        ({"DimSize": "5 4 2"}, r"120 bytes of data, expected 80 \(DimSize 5 x 4 x 2 of MET_SHORT\)"),
         ({"BinaryData": "False"}, "BinaryData = False, expected binary data"),
         ({"BinaryDataByteOrderMSB": "maybe"}, "BinaryDataByteOrderMSB = maybe, expected one of true, t, 1, false, f"),
         ({"ElementNumberOfChannels": "3"}, "ElementNumberOfChannels = 3, expected 1"),

@@ -210,7 +210,7 @@ class TestDamage:
     def test_bytes_too_many_are_refused(self, nifti, compressed):
         plain = nifti.read_bytes()
         nifti.write_bytes(plain + b"\0")
-        refused(nifti, "121 bytes of data, expected only 120", read_grid)
+        refused(nifti, "121 bytes of data, expected 120", read_grid)
         compressed.write_bytes(gzip.compress(plain + b"\0"))
         refused(compressed, "more than 120 bytes of voxels")
         compressed.write_bytes(gzip.compress(plain) + b"more")

@@ -178,7 +178,7 @@ class TestDamage:
 
     def test_bytes_too_many_and_too_few_are_refused(self, tmp_path):
         path = tmp_path / "1.nrrd"
-        refused(write(path, RAW + b"\0"), "121 bytes of data, expected only 120")
+        refused(write(path, RAW + b"\0"), "121 bytes of data, expected 120")
         refused(write(path, gzip.compress(RAW + b"\0"), encoding="gz"), "more than 120", read_volume)
         refused(write(path, gzip.compress(RAW[:-2]), encoding="gzip"), "only 118 bytes of voxels", read_volume)
 

@@ -84,8 +84,8 @@ def test_a_stream_of_any_length_is_read_to_its_end(tmp_path, pack, count, before
     [
         (zlib.compress(bytes(59)), "only 59 bytes of voxels, expected 60"),
         (zlib.compress(bytes(61)), "more than 60 bytes of voxels, expected 60"),
-        (zlib.compress(bytes(60))[:-1], "truncated: does not decompress to 60 bytes"),
-        (zlib.compress(bytes(60))[:-4], "truncated: does not decompress to 60 bytes"),
+        (zlib.compress(bytes(60))[:-1], "truncated: does not decompress to all its bytes, expected 60"),
+        (zlib.compress(bytes(60))[:-4], "truncated: does not decompress to all its bytes, expected 60"),
         (zlib.compress(bytes(60))[:-1] + b"\0", r"does not decompress \(.*incorrect data check\)"),
         (gzip.compress(bytes(60), mtime=0)[:-1] + b"\1", r"does not decompress \(.*incorrect length check\)"),
         (gzip.compress(bytes(60), mtime=0) + b"\0\0more", "does not decompress"),
