@@ -1,20 +1,21 @@
-"""A phantom's folder: whose it is, how what is missing in it gets made, what is known of each thing in it.
+"""A phantom's folder: whose it is, how what is missing in it gets written, what is known of each thing in it.
 
 `spec.json` says what the folder was made from, so an interrupted make goes on and two makes never mix.
 """
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.progress import Progress, silent
+from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
 
 SPEC_FILE = "spec.json"
@@ -24,27 +25,38 @@ Item = TypeVar("Item")
 Truth = TypeVar("Truth")
 
 
-def claim_folder(
-    directory: str | os.PathLike[str],
-    kind: str,
-    make: int,
-    spec: Any,
-    *,
-    telltale_names: Sequence[str],
-    subfolders: Iterable[str] = (),
-) -> Path:
-    """The folder for the phantom of `spec`, a dataclass: its spec.json says so, its `subfolders` and the truth's exist.
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A data set that phantoms imitate; `telltale_names` are those of its real folder, over which none is written."""
 
-    A phantom is the same where `kind`, `make` and every field of `spec` are.
+    name: str
+    make: int  # raised when the same spec would give other bytes, so that two makes never mix in one folder
+    telltale_names: tuple[str, ...]
+    subfolders: tuple[str, ...] = ()
+
+
+def write_items(
+    kind: Kind,
+    spec: Any,
+    directory: str | os.PathLike[str],
+    items: Iterable[Item],
+    write: Callable[[Any, Path, Item], None],
+    is_finished: Callable[[Any, Path, Item], bool],
+    *,
+    workers: int,
+    progress: Progress,
+) -> Path:
+    """Writes what is not yet finished of a phantom, in processes of their own if several; returns its folder.
+
+    A phantom is the same where `kind` and every field of `spec`, a dataclass, are; the folder's spec.json says which.
 
     Raises:
-      InputError: `directory` cannot be written, holds a phantom of another spec, or one of `telltale_names` (parts of
-        the real data set) and no spec.json.
+      InputError: `directory` cannot be written, holds a phantom of another spec, or a telltale name and no spec.json.
     """
     directory = writable_directory(directory)
     path = directory / SPEC_FILE
-    wanted = {"make": make, "kind": kind, **dataclasses.asdict(spec)}
-    found = [name for name in telltale_names if (directory / name).exists()]
+    wanted = {"make": kind.make, "kind": kind.name, **dataclasses.asdict(spec)}
+    found = [name for name in kind.telltale_names if (directory / name).exists()]
     if path.exists():
         _check_made_from(json.loads(json.dumps(wanted)), path)
     elif found:
@@ -53,8 +65,12 @@ def claim_folder(
         )
     else:
         _write_json(path, wanted)
-    for name in (*subfolders, TRUTH_FOLDER):
+    for name in (*kind.subfolders, TRUTH_FOLDER):
         (directory / name).mkdir(exist_ok=True)
+    missing = [item for item in items if not is_finished(spec, directory, item)]
+    written = results_as_completed(functools.partial(write, spec, directory), missing, workers=workers)
+    for _ in progress(written, total=len(missing)) if missing else ():
+        pass
     return directory
 
 
@@ -70,21 +86,6 @@ def _check_made_from(wanted: dict[str, Any], path: Path) -> None:
                 f"{path}: this phantom was made with {field} = {found_value}, asked for is {value}: "
                 "choose another folder, or delete this one to make it anew"
             )
-
-
-def make_missing(
-    make: Callable[[Item], Any],
-    items: Iterable[Item],
-    is_finished: Callable[[Item], bool],
-    *,
-    workers: int = 1,
-    progress: Progress = silent,
-) -> None:
-    """Calls `make` (picklable if `workers` > 1) on each item not yet finished, in processes of their own if several."""
-    missing = [item for item in items if not is_finished(item)]
-    finished = results_as_completed(make, missing, workers=workers)
-    for _ in progress(finished, total=len(missing)) if missing else ():
-        pass
 
 
 def truth_path(directory: str | os.PathLike[str], name: str) -> Path:

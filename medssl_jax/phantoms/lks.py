@@ -7,7 +7,6 @@ phantom/<name>.json                  the truth about one slide; written last, so
 """
 
 import dataclasses
-import functools
 import os
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from medssl_jax.phantoms.slides.roster import PlannedSlide, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
 from medssl_jax.phantoms.slides.tiff import write_tiff
 
-MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 FOLDERS = {"train": "Train", "test": "Test"}
 LABEL_FILES = {"train": "Train_Labels.csv", "test": "Test_Labels.csv"}
 HEADER = ("Image", "Label")
+KIND = folder.Kind("lks", 1, (*LABEL_FILES.values(), *FOLDERS.values()), subfolders=tuple(FOLDERS.values()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,18 +45,11 @@ def write_lks_phantom(
 ) -> None:
     """Makes the data set; slides that are there already are kept, so an interrupted call is simply made again.
 
-    Raises `InputError` as `folder.claim_folder`.
+    Raises `InputError` as `folder.write_items`.
     """
-    subfolders = tuple(FOLDERS.values())
-    telltale_names = (*LABEL_FILES.values(), *subfolders)
-    directory = folder.claim_folder(directory, "lks", MAKE, spec, telltale_names=telltale_names, subfolders=subfolders)
     slides = plan_slides(spec)
-    folder.make_missing(
-        functools.partial(write_slide, spec, directory),
-        slides,
-        functools.partial(_is_finished, directory),
-        workers=workers,
-        progress=progress,
+    directory = folder.write_items(
+        KIND, spec, directory, slides, write_slide, _is_finished, workers=workers, progress=progress
     )
     for split, file in LABEL_FILES.items():
         rows = [(f"{slide.name}.tif", slide.label) for slide in slides if slide.split == split]
@@ -96,5 +88,5 @@ def write_slide(spec: LksPhantom, directory: Path, planned: PlannedSlide) -> Non
     folder.write_truth(directory, planned.name, truth)
 
 
-def _is_finished(directory: Path, slide: PlannedSlide) -> bool:
+def _is_finished(_: LksPhantom, directory: Path, slide: PlannedSlide) -> bool:
     return slide_path(directory, slide).is_file() and folder.truth_path(directory, slide.name).is_file()

@@ -7,7 +7,6 @@ annotations.csv  annotations_excluded.csv  seriesuids.csv
 phantom/<uid>.json                 the truth about one scan; written last, so it also says: this scan is finished
 """
 
-import functools
 import os
 from pathlib import Path
 
@@ -17,9 +16,10 @@ from medssl_jax.phantoms import folder
 from medssl_jax.phantoms.chests.scan import PlacedFinding, ScanTruth, render_scan
 from medssl_jax.phantoms.chests.spec import SUBSETS, Luna16Phantom
 
-MAKE = 2  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 LUNGS_FOLDER = "seg-lungs-LUNA16"
 ANNOTATIONS_FILE, EXCLUDED_FILE, SERIES_FILE = "annotations.csv", "annotations_excluded.csv", "seriesuids.csv"
+SUBSET_FOLDERS = tuple(f"subset{k}" for k in range(SUBSETS))
+KIND = folder.Kind("luna16", 2, (ANNOTATIONS_FILE, "subset0", LUNGS_FOLDER), (*SUBSET_FOLDERS, LUNGS_FOLDER))
 HEADER = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 
 
@@ -28,22 +28,10 @@ def write_luna16_phantom(
 ) -> None:
     """Makes the data set; scans that are there already are kept, so an interrupted call is simply made again.
 
-    Raises `InputError` as `folder.claim_folder`.
+    Raises `InputError` as `folder.write_items`.
     """
-    directory = folder.claim_folder(
-        directory,
-        "luna16",
-        MAKE,
-        spec,
-        telltale_names=(ANNOTATIONS_FILE, "subset0", LUNGS_FOLDER),
-        subfolders=(*(f"subset{k}" for k in range(SUBSETS)), LUNGS_FOLDER),
-    )
-    folder.make_missing(
-        functools.partial(write_scan, spec, directory),
-        range(spec.scans),
-        functools.partial(_is_finished, spec, directory),
-        workers=workers,
-        progress=progress,
+    directory = folder.write_items(
+        KIND, spec, directory, range(spec.scans), write_scan, _is_finished, workers=workers, progress=progress
     )
     truths = sorted((read_truth(spec, directory, index) for index in range(spec.scans)), key=lambda t: t.series_uid)
     nodules = [_row(truth.series_uid, nodule) for truth in truths for nodule in truth.nodules]
@@ -55,7 +43,7 @@ def write_luna16_phantom(
 
 def scan_path(spec: Luna16Phantom, directory: str | os.PathLike[str], index: int) -> Path:
     """Where the header of scan `index` lies."""
-    return Path(directory) / f"subset{spec.subset(index)}" / f"{spec.series_uid(index)}.mhd"
+    return Path(directory) / SUBSET_FOLDERS[spec.subset(index)] / f"{spec.series_uid(index)}.mhd"
 
 
 def read_truth(spec: Luna16Phantom, directory: str | os.PathLike[str], index: int) -> ScanTruth:

@@ -10,7 +10,6 @@ phantom/<study UID>.json                                             the truth a
 """
 
 import dataclasses
-import functools
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -26,8 +25,8 @@ from medssl_jax.phantoms.studies.headers import LOCALIZER, study_series
 from medssl_jax.phantoms.studies.spec import JPEG_COMPRESSED, NlstPhantom
 from medssl_jax.phantoms.studies.study import render_study
 
-MAKE = 1  # raised when the same spec would give other bytes, so that two makes never mix in one folder
 METADATA_FILE = "metadata.csv"
+KIND = folder.Kind("nlst", 1, ("NLST", "nlst", METADATA_FILE))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,15 +68,10 @@ def write_nlst_phantom(
 ) -> None:
     """Makes the data set; studies that are there already are kept, so an interrupted call is simply made again.
 
-    Raises `InputError` as `folder.claim_folder`.
+    Raises `InputError` as `folder.write_items`.
     """
-    directory = folder.claim_folder(directory, "nlst", MAKE, spec, telltale_names=("NLST", "nlst", METADATA_FILE))
-    folder.make_missing(
-        functools.partial(write_study, spec, directory),
-        spec.studies,
-        functools.partial(_is_finished, spec, directory),
-        workers=workers,
-        progress=progress,
+    directory = folder.write_items(
+        KIND, spec, directory, spec.studies, write_study, _is_finished, workers=workers, progress=progress
     )
     if spec.layout == "nbia":
         rows = [_metadata(study, series) for study in read_truths(spec, directory) for series in study.series]
