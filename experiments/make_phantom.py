@@ -21,6 +21,9 @@ from medssl_jax.phantoms.lks import LksPhantom, write_lks_phantom
 from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
 from medssl_jax.phantoms.nlst import NlstPhantom, write_nlst_phantom
 from medssl_jax.phantoms.spec import PhantomSpec
+from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
+from medssl_jax.report.phantoms.chest_sheet import read_sheet_scans, read_sheet_studies
+from medssl_jax.report.phantoms.slide_sheet import write_slide_sheet
 
 FLAGS = flags.FLAGS
 
@@ -110,10 +113,6 @@ def _value(name: str, field: dataclasses.Field[Any]) -> Any:
 
 def _draw_sheet(spec: PhantomSpec) -> str:
     """Draws the contact sheet of a written phantom and says what it shows."""
-    from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
-    from medssl_jax.report.phantoms.chest_sheet import read_sheet_scans, read_sheet_studies
-    from medssl_jax.report.phantoms.slide_sheet import write_slide_sheet
-
     if isinstance(spec, LksPhantom):
         write_slide_sheet(FLAGS.contact_sheet, spec, FLAGS.output)
         return "a slide of each class"

@@ -33,8 +33,8 @@ KIND = folder.Kind("nlst", 1, ("NLST", "nlst", METADATA_FILE))
 class SeriesTruth:
     """The truth about a written series: its kind (`localizer`, `thin soft`, `thick soft`, `sharp`) and its defect.
 
-    It lies in `folder`, relative, and in nothing else that `folders` names. A localizer has no kernel and a thickness
-    of 0. `defect` is that of the spec; empty for none.
+    It lies in `folder`, relative, the only one of `folders`. A localizer has no kernel and a thickness of 0. `defect`
+    is that of the spec; empty for none.
     """
 
     series_uid: str

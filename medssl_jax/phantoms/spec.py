@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.settings import Range, each, number, whole
+from medssl_jax.core.settings import SEED, Range, each, number, whole
 
 MOST_ITEMS = 100_000  # scans, slides and the like
 COUNT = whole(1, MOST_ITEMS)
@@ -34,6 +34,8 @@ class PhantomSpec:
 
     salt: ClassVar[tuple[int, ...]] = ()  # keeps phantoms of the same seed and another kind apart
 
+    seed: int = within(SEED, 0)
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value, default = getattr(self, field.name), field.default
@@ -54,8 +56,7 @@ class PhantomSpec:
 
     def generator(self, *key: int) -> np.random.Generator:
         """Random numbers of their own for each thing in the phantom and each purpose, both told by the `key`."""
-        seed: int = vars(self)["seed"]
-        return np.random.default_rng(np.random.SeedSequence([seed, *self.salt], spawn_key=key))
+        return np.random.default_rng(np.random.SeedSequence([self.seed, *self.salt], spawn_key=key))
 
 
 def synthetic_uid(*about: Any) -> str:

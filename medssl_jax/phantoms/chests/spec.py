@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from medssl_jax.core.settings import SEED, SHARE, each, number
+from medssl_jax.core.settings import SHARE, each, number
 from medssl_jax.phantoms.chests.diameters import LUNA16_DIAMETER_RANGE_MM
 from medssl_jax.phantoms.spec import AMOUNT, COUNT, PhantomSpec, lowest_highest, synthetic_uid, within
 
@@ -26,7 +26,6 @@ class Luna16Phantom(PhantomSpec):
     nodules of true size. Raises InputError for a field out of range.
     """
 
-    seed: int = within(SEED, 0)
     scans: int = within(COUNT, 10)
     chest_zyx_mm: tuple[int | float, ...] = within(SIDES_MM, (300.0, 300.0, 360.0))
     in_plane_spacing_mm: tuple[int | float, ...] = within(SPACING_MM, (0.55, 0.85))

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from medssl_jax.core.settings import SEED, SHARE, each, one_of, whole
+from medssl_jax.core.settings import SHARE, each, one_of, whole
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.phantoms.slides.tiff import LAYOUTS
 from medssl_jax.phantoms.spec import AMOUNT, COUNT, PhantomSpec, lowest_highest, within
@@ -22,7 +22,6 @@ class LksPhantom(PhantomSpec):
     for a field out of range.
     """
 
-    seed: int = within(SEED, 0)
     train: int = within(COUNT, 24)  # slides; LKS: 479
     test: int = within(COUNT, 12)  # LKS: 205
     grid: int = within(COUNT, 8)

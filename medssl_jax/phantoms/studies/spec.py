@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from medssl_jax.core.settings import SEED, SHARE, each, one_of, whole
+from medssl_jax.core.settings import SHARE, each, one_of, whole
 from medssl_jax.phantoms.chests.spec import (
     DIAMETER_MM,
     LUNA16_NODULES_PER_SCAN,
@@ -32,7 +32,6 @@ class NlstPhantom(PhantomSpec):
 
     salt = (0x4E4C5354,)
 
-    seed: int = within(SEED, 0)
     patients: int = within(COUNT, 4)
     studies_per_patient: int = within(whole(1, MOST_STUDIES), 2)
     layout: str = within(one_of(LAYOUTS), "nbia")

@@ -109,5 +109,6 @@ def _localizers(scanner: Scanner, planes_hu: Float32[np.ndarray, "planes y x"], 
 
     _, step_y, step_x = scanner.spacing_zyx_mm
     front = view(1, step_x, (centre_x + float(x_mm[0]), centre_y), FRONT_DIRECTION)
-    side = view(2, step_y, (centre_x, centre_y + float(y_mm[0])), SIDE_DIRECTION)
-    return (front, side) if patient % 2 else (front,)
+    if patient % 2 == 0:
+        return (front,)
+    return front, view(2, step_y, (centre_x, centre_y + float(y_mm[0])), SIDE_DIRECTION)
