@@ -31,7 +31,7 @@ class StoreError(InputError):
     """The store cannot be written; nothing is wrong with the slide."""
 
 
-class PreparedSlide:
+class PreparedSlide(Slide):
     """A `Slide` out of its store. `source` is what the writer called the original; `patches_read` counts decodings.
 
     Raises `InputError` where the store is absent, damaged or something else; at once, and where a damaged record is
@@ -58,12 +58,6 @@ class PreparedSlide:
     def close(self) -> None:
         """Closes the file."""
         self._reader.close()
-
-    def __enter__(self) -> "PreparedSlide":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _header(self) -> tuple[str, str, SlideLayout]:
         records = self._reader.num_records()

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt, UInt8
@@ -27,6 +27,7 @@ from medssl_jax.imaging.tiff.grey import GreyTiff
 PREPARED_IMAGE = "lowres.jpg"
 PREPARED_PATCHES = "highres_patches"
 
+AnySlide = TypeVar("AnySlide", bound="Slide")
 RowOfPatches = tuple[int, Sequence[int]]  # a row of the grid, and columns in it
 
 
@@ -91,8 +92,11 @@ class Slide(Protocol):
     def close(self) -> None:
         """Closes the file."""
 
-    def __enter__(self) -> "Slide": ...
-    def __exit__(self, *exception: object) -> None: ...
+    def __enter__(self: AnySlide) -> AnySlide:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 @runtime_checkable
@@ -122,7 +126,7 @@ def open_slide(path: str | os.PathLike[str], layout: SlideLayout) -> "TiffSlide 
     return TiffSlide(path, layout)
 
 
-class TiffSlide:
+class TiffSlide(BandedSlide):
     """A slide in a TIFF file; a pass over it holds three rows of patches in memory, and a row of tiles.
 
     The low-resolution image costs a pass over the whole file. A patch costs the tiles under it, its rows where the file
@@ -174,12 +178,6 @@ class TiffSlide:
     def close(self) -> None:
         """Closes the file."""
         self._tiff.close()
-
-    def __enter__(self) -> "TiffSlide":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _bands(self) -> Iterator[Band]:
         grid, low_rows = self.layout.grid, []
@@ -251,7 +249,7 @@ class TiffSlide:
                 ]
 
 
-class FolderSlide:
+class FolderSlide(Slide):
     """A slide as the authors of SOS prepare it: `lowres.jpg` and `highres_patches/0/{column}_{row}.jpg`.
 
     `share_read` is None, not known: the authors' script cut the slide.
@@ -296,12 +294,6 @@ class FolderSlide:
     @functools.cached_property
     def _low(self) -> tuple[UInt8[np.ndarray, "low_side low_side"], int]:
         return _read_jpeg(self._folder / PREPARED_IMAGE, self.layout.low_side)
-
-    def __enter__(self) -> "FolderSlide":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def shrink_as_libvips(

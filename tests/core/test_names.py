@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.names import file_name, printable, some
+from medssl_jax.core.names import brief, file_name, printable, some
 
 # Surrogates too, which `st.text()` leaves out: file names that are no UTF-8 hold them.
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -118,3 +118,9 @@ def test_some_of_many_names_are_told_and_how_many_there_are_beside(names, told):
     assert some(names, " | ", most=3) == told.replace(", ", " | ").replace(" and", " | and")
     assert some(names, "; ", most=3) == told.replace(", ", "; ").replace(" and", "; and")
     assert some(tuple("abcdef")) == "a, b, c, d, e and 1 more"
+
+
+def test_a_long_value_is_told_by_its_beginning_and_its_length():
+    assert brief("x" * 80) == "x" * 80
+    assert brief("x" * 81) == "x" * 80 + "... (81 characters)"
+    assert brief(("a\n", 5), most=4) == r"('a\... (10 characters)"
