@@ -25,8 +25,8 @@ from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.data_check.defects import CheckReport
-from medssl_jax.report.data_check.page import check_page
-from medssl_jax.report.data_check.summary import text_report
+from medssl_jax.report.data_check.check_page import check_page
+from medssl_jax.report.data_check.check_summary import text_report
 
 with epy.lazy_imports():
     from data_builders.folder import folder_check

@@ -17,7 +17,7 @@ from medssl_jax.core.atomic import writable_directory
 from medssl_jax.metrics.froc import FrocResult, PooledResult, paired_cpm_difference, pooled_over_runs
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
-from medssl_jax.report.nodules.tables import sensitivity_table
+from medssl_jax.report.nodules.froc_tables import sensitivity_table
 
 FLAGS = flags.FLAGS
 comparison.define_flags(None, about="Configs of experiments.focalmix, the baseline first.")

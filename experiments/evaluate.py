@@ -17,7 +17,7 @@ from medssl_jax.imaging.submission import read_submission
 from medssl_jax.metrics.froc import score
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
-from medssl_jax.report.nodules.tables import result_table, scored_lines
+from medssl_jax.report.nodules.froc_tables import result_table, scored_lines
 
 SUBMISSION = flags.DEFINE_string(
     "submission", None, "marks to score: seriesuid,coordX,coordY,coordZ,probability", required=True

@@ -11,9 +11,9 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.data_check.across import split_defects
+from medssl_jax.data_check.check_scan import check_scans
 from medssl_jax.data_check.defects import CheckReport, Defect
 from medssl_jax.data_check.lung_defects import lung_masks_in_words
-from medssl_jax.data_check.scan import check_scans
 from medssl_jax.imaging.luna16_csv import (
     FINDING_COLUMNS,
     Findings,

@@ -13,8 +13,8 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.data_check.across import duplicate_defects
+from medssl_jax.data_check.check_scan import check_scans
 from medssl_jax.data_check.defects import CheckedScan, CheckReport, Defect
-from medssl_jax.data_check.scan import check_scans
 
 SAMPLED_SERIES = 200  # NLST has so many that reading a slice of each takes hours
 # What NLST holds beside one reconstruction of each study, and nobody misses.

@@ -27,7 +27,7 @@ from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
-from medssl_jax.report.nodules.tables import paper_results, sensitivity_table
+from medssl_jax.report.nodules.froc_tables import paper_results, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser

@@ -22,8 +22,8 @@ from medssl_jax.data_check.defects import Defect
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.resampling import to_image
 from medssl_jax.imaging.volumes import Volume, write_metaimage
-from medssl_jax.report.data_check.page import check_page, pictured_scans
-from medssl_jax.report.data_check.summary import text_report
+from medssl_jax.report.data_check.check_page import check_page, pictured_scans
+from medssl_jax.report.data_check.check_summary import text_report
 from medssl_jax.report.nodules.contact_sheet import LUNGS_COLOUR
 
 GRID = Grid((12, 24, 24), (2.0, 1.0, 1.0), (-10.0, -10.0, -10.0))
@@ -82,8 +82,8 @@ def test_an_unlabelled_copy_of_a_scan_that_is_tested_on_blocks(folder):
 def test_names_that_are_no_utf_8_are_told_with_escapes(folder, tmp_path):
     assert name_of(folder / os.fsdecode(b"L\xf6sche.nii.gz")) == r"L\xf6sche"
     report = dataclasses.replace(check(folder), folder=folder.with_name(os.fsdecode(b"Sch\xe4dling")))
-    write_text(tmp_path / "page.html", check_page(report))
-    assert r"Sch\udce4dling" in (tmp_path / "page.html").read_text()
+    write_text(tmp_path / "check_page.html", check_page(report))
+    assert r"Sch\udce4dling" in (tmp_path / "check_page.html").read_text()
 
 
 def test_of_a_clean_one_nothing_is_said(folder):

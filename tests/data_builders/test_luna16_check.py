@@ -14,8 +14,8 @@ from medssl_jax.imaging.patients import patient_key
 from medssl_jax.imaging.volumes import Volume, read_labels, read_volume, write_metaimage
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
 from medssl_jax.phantoms.luna16 import read_truth, write_luna16_phantom
-from medssl_jax.report.data_check.page import check_page
-from medssl_jax.report.data_check.summary import all_notices, text_report
+from medssl_jax.report.data_check.check_page import check_page
+from medssl_jax.report.data_check.check_summary import all_notices, text_report
 
 SPEC = Luna16Phantom(
     seed=3, scans=10, chest_zyx_mm=(64.0, 64.0, 64.0), share_without_nodules=0.0, share_flipped=0.3, share_padded=0.5

@@ -9,8 +9,8 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
 from medssl_jax.phantoms.nlst import read_truths, write_nlst_phantom
 from medssl_jax.phantoms.studies.spec import NlstPhantom
-from medssl_jax.report.data_check.page import check_page
-from medssl_jax.report.data_check.summary import all_notices, text_report
+from medssl_jax.report.data_check.check_page import check_page
+from medssl_jax.report.data_check.check_summary import all_notices, text_report
 from tests.phantoms.series_defects import damage
 
 KIND_OF_DEFECT = {

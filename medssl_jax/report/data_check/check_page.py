@@ -1,6 +1,6 @@
 """One HTML page about a data set: the verdict on training, defects, ranges, and pictures of a sample of scans.
 
-`page.html` and `page_style.html` are its own; `medssl_jax.report.page` says what all pages have in common.
+`check_page.html` and `check_page_style.html` are its own; `medssl_jax.report.page` says what all pages have in common.
 """
 
 import collections
@@ -20,7 +20,7 @@ from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_nearest
 from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
-from medssl_jax.report.data_check.summary import SAMPLED, all_notices, is_straight, range_rows, verdict
+from medssl_jax.report.data_check.check_summary import SAMPLED, all_notices, is_straight, range_rows, verdict
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
 from medssl_jax.report.page import (
     count,
@@ -35,7 +35,7 @@ from medssl_jax.report.page import (
     table,
 )
 
-TEMPLATE = Path(__file__).with_name("page.html")
+TEMPLATE = Path(__file__).with_name("check_page.html")
 PICTURED_SCANS = 6
 PICTURED_OF_A_REASON = 2
 PICTURED_DOUBTED_LUNGS = 20

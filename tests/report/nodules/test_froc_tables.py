@@ -6,7 +6,7 @@ import pytest
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.froc import Interval, PooledResult
-from medssl_jax.report.nodules.tables import (
+from medssl_jax.report.nodules.froc_tables import (
     PAPER_TABLE_1,
     paper_results,
     result_table,
