@@ -1,17 +1,12 @@
-"""Evaluated methods beside each other, over seeds: the columns of their table, differences, the c of validation."""
+"""Evaluated methods beside each other, over seeds: seconds, differences of accuracy, the c that validation chooses."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
-from medssl_jax.metrics.classification import (
-    Estimate,
-    confusion_matrix,
-    paired_accuracy_difference,
-    total_accuracy,
-)
+from medssl_jax.metrics.classification import Estimate, paired_accuracy_difference
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.sos_methods import CASCADE, IMAGE_LEVEL, MULTI_SCALE, SOS
 from medssl_jax.metrics.switching import (
@@ -21,7 +16,6 @@ from medssl_jax.metrics.switching import (
     low_share,
     mean_over_runs,
     sent_at_low_share,
-    speed_boost,
     switch_curve,
     switch_scores,
     switched_classes,
@@ -54,23 +48,6 @@ class ChoiceOfC(NamedTuple):
     test_low_share: float
 
 
-def mean_accuracy(evaluations: Sequence[EvaluatedMethod]) -> Estimate:
-    """TA over seeds, as a fraction."""
-    return total_accuracy(_right(evaluations))
-
-
-def mean_low_accuracy(evaluations: Sequence[EvaluatedMethod]) -> Estimate | None:
-    """TA of the LRN alone over seeds; None for a method without one."""
-    low = [each.test.low.argmax(axis=1) == each.test.label for each in evaluations if each.test.low is not None]
-    return total_accuracy(np.stack(low)) if low else None
-
-
-def summed_confusion(evaluations: Sequence[EvaluatedMethod], classes: int) -> Int[np.ndarray, "classes classes"]:
-    """Slides of each class (row) given each class (column), summed over seeds."""
-    each_seed = [confusion_matrix(each.test.label, each.predicted, classes) for each in evaluations]
-    return np.sum(each_seed, axis=0)
-
-
 def has_raw_seconds(runs: Runs) -> bool:
     """True where all methods were timed on the slides as downloaded, with every seed."""
     return all(each.raw_seconds is not None for evaluations in runs.values() for each in evaluations)
@@ -91,29 +68,6 @@ def mean_seconds_of(evaluations: Sequence[EvaluatedMethod], *, raw: bool) -> Mea
 def mean_low_share(evaluations: Sequence[EvaluatedMethod]) -> float:
     """The mean LP over seeds."""
     return float(np.mean([each.low_share for each in evaluations]))
-
-
-def mean_seconds_per_slide(evaluations: Sequence[EvaluatedMethod], *, raw: bool) -> float:
-    """IT over seeds."""
-    return mean_seconds_of(evaluations, raw=raw).per_slide(mean_low_share(evaluations))
-
-
-def peak_memory_bytes(evaluations: Sequence[EvaluatedMethod]) -> int:
-    """The most of all seeds."""
-    return max(each.peak_memory_bytes for each in evaluations)
-
-
-def speed_boost_in(runs: Runs, name: str, *, raw: bool) -> float | None:
-    """SB of a method; None where Multi-Scale is not among them."""
-    if MULTI_SCALE not in runs:
-        return None
-    seconds, of_multi_scale = (mean_seconds_per_slide(runs[each], raw=raw) for each in (name, MULTI_SCALE))
-    return speed_boost(seconds, of_multi_scale)
-
-
-def relative_size_in(runs: Runs, name: str) -> float | None:
-    """RS of a method, its parameters over those of Image-Level; None where that is not among them."""
-    return runs[name][0].parameters / runs[IMAGE_LEVEL][0].parameters if IMAGE_LEVEL in runs else None
 
 
 def curve_on(slides: Probabilities, seconds: MeanSeconds) -> SwitchCurve | None:

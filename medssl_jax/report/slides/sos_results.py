@@ -6,60 +6,34 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.metrics.classification import class_scores
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod
+from medssl_jax.metrics.method_scores import MethodScores
 from medssl_jax.metrics.sos_comparison import (
     Runs,
     Truth,
     accuracy_differences,
     choice_of_c,
     has_raw_seconds,
-    mean_accuracy,
-    mean_low_accuracy,
-    mean_low_share,
-    mean_seconds_per_slide,
-    peak_memory_bytes,
-    relative_size_in,
     scores_of_switch,
-    speed_boost_in,
-    summed_confusion,
 )
 from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.json_report import single_precision
 
 
-def evaluation_as_json(runs: Runs, classes: Sequence[str], needs_high: Truth = None) -> dict[str, Any]:
+def evaluation_as_json(
+    runs: Runs, scores: Sequence[MethodScores], classes: Sequence[str], needs_high: Truth = None
+) -> dict[str, Any]:
     """The content of `results.json`, for `medssl_jax.report.json_report.write_json`; fractions are not rounded.
 
     Where a seed sent no slide, the seconds of the HRN's part are not defined.
     """
     return {
         "classes": classes,
-        "methods": [_method(runs, name, classes) for name in runs],
+        "methods": scores,
         "timed_on": "raw" if has_raw_seconds(runs) else "prepared",
         "differences": accuracy_differences(runs),
         "seeds": [_seed(of_seed, needs_high) for of_seed in zip(*runs.values(), strict=True)],
         "slides": {name: [_slides(each, classes) for each in evaluations] for name, evaluations in runs.items()},
-    }
-
-
-def _method(runs: Runs, name: str, classes: Sequence[str]) -> dict[str, Any]:
-    evaluations, raw = runs[name], has_raw_seconds(runs)
-    confusion = summed_confusion(evaluations, len(classes))
-    return {
-        "method": name,
-        "slides": len(evaluations[0].test.label),
-        "runs": len(evaluations),
-        "total_accuracy": mean_accuracy(evaluations),
-        "low_network_accuracy": mean_low_accuracy(evaluations),
-        "low_share": mean_low_share(evaluations),
-        "seconds_per_slide": mean_seconds_per_slide(evaluations, raw=raw),
-        "speed_boost": speed_boost_in(runs, name, raw=raw),
-        "relative_size": relative_size_in(runs, name),
-        "parameters": evaluations[0].parameters,
-        "peak_memory_bytes": peak_memory_bytes(evaluations),
-        "confusion": confusion,
-        "class_scores": class_scores(confusion),
     }
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from medssl_jax.metrics.method_scores import scores_of_methods
 from medssl_jax.metrics.sos_comparison import (
     Difference,
     Runs,
@@ -11,7 +12,6 @@ from medssl_jax.metrics.sos_comparison import (
     accuracy_differences,
     choice_of_c,
     scores_of_switch,
-    summed_confusion,
 )
 from medssl_jax.metrics.switching import SwitchScores
 from medssl_jax.report.figure_style import write_figure
@@ -30,12 +30,12 @@ def write_summary(
     first seed.
     """
     curves = switch_curves(runs)
-    confusions = {name: summed_confusion(evaluations, len(classes)) for name, evaluations in runs.items()}
-    write_figure(folder / "confusion.png", draw_confusions(confusions, classes))
+    scores = scores_of_methods(runs, len(classes))
+    write_figure(folder / "confusion.png", draw_confusions({each.method: each.confusion for each in scores}, classes))
     write_figure(folder / "switch.png", draw_switch_curves(curves))
     write_json(folder / "switch.json", curves)
-    write_json(folder / "results.json", evaluation_as_json(runs, classes, needs_high))
-    tables = both_tables(runs, classes, is_lks=is_lks, markdown=markdown)
+    write_json(folder / "results.json", evaluation_as_json(runs, scores, classes, needs_high))
+    tables = both_tables(runs, scores, classes, is_lks=is_lks, markdown=markdown)
     lines = [*_switches(runs, needs_high), *map(difference_line, accuracy_differences(runs)), *_choices_of_c(runs)]
     return "\n\n".join([tables, *timing_tables(runs, markdown=markdown), *lines])
 

@@ -7,20 +7,11 @@ data they come under a heading of their own.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from medssl_jax.metrics.classification import Estimate, accuracy_of_counts, class_scores
-from medssl_jax.metrics.sos_comparison import (
-    Runs,
-    has_raw_seconds,
-    mean_accuracy,
-    mean_low_accuracy,
-    mean_low_share,
-    mean_seconds_of,
-    mean_seconds_per_slide,
-    peak_memory_bytes,
-    relative_size_in,
-    speed_boost_in,
-    summed_confusion,
-)
+import numpy as np
+
+from medssl_jax.metrics.classification import Estimate, accuracy_of_counts
+from medssl_jax.metrics.method_scores import MethodScores, MethodTimes, times_of_methods
+from medssl_jax.metrics.sos_comparison import Runs, has_raw_seconds
 from medssl_jax.metrics.sos_methods import MULTI_SCALE
 from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES, PaperRow
 from medssl_jax.report.text_table import text_table
@@ -48,7 +39,9 @@ def heading(text: str, *, markdown: bool) -> str:
     return f"## {text}" if markdown else text
 
 
-def both_tables(runs: Runs, classes: Sequence[str], *, is_lks: bool, markdown: bool = False) -> str:
+def both_tables(
+    runs: Runs, scores: Sequence[MethodScores], classes: Sequence[str], *, is_lks: bool, markdown: bool = False
+) -> str:
     """Table 3 and Table 4 with their headings; where the data is not LKS, the paper's tables follow.
 
     IT and SB are those of slides as downloaded, where they are there.
@@ -60,11 +53,11 @@ def both_tables(runs: Runs, classes: Sequence[str], *, is_lks: bool, markdown: b
             f"slides {TIMED_ON[has_raw_seconds(runs)]}, share settled at low resolution (LP)",
             markdown=markdown,
         ),
-        table_3(runs, beside_paper=is_lks, markdown=markdown),
+        table_3(scores, beside_paper=is_lks, markdown=markdown),
         "Peak memory is the compiler's account of the largest compiled program: parameters, images and scratch, with "
         f"inference.slide_batch = {first.slide_batch} and inference.patch_batch = {first.patch_batch}.",
         heading("Classes: F1, precision (PR), recall (RE), specificity (SP)", markdown=markdown),
-        table_4(runs, classes, beside_paper=is_lks, markdown=markdown),
+        table_4(scores, classes, beside_paper=is_lks, markdown=markdown),
     ]
     if not is_lks:
         paper = heading(PAPER_HEADING, markdown=markdown)
@@ -72,29 +65,30 @@ def both_tables(runs: Runs, classes: Sequence[str], *, is_lks: bool, markdown: b
     return "\n\n".join(parts)
 
 
-def table_3(runs: Runs, *, beside_paper: bool, markdown: bool = False) -> str:
+def table_3(scores: Sequence[MethodScores], *, beside_paper: bool, markdown: bool = False) -> str:
     """One line a method; `beside_paper` puts the paper's line under each method that it has."""
     rows: list[Sequence[str]] = [TABLE_3_COLUMNS]
-    for name in runs:
-        rows.append(_method_cells(runs, name))
-        if beside_paper and name in PAPER:
-            rows.append(_paper_cells("  paper", PAPER[name]))
+    for each in scores:
+        rows.append(_method_cells(each))
+        if beside_paper and each.method in PAPER:
+            rows.append(_paper_cells("  paper", PAPER[each.method]))
     return text_table(rows, markdown=markdown)
 
 
-def table_4(runs: Runs, classes: Sequence[str], *, beside_paper: bool, markdown: bool = False) -> str:
+def table_4(
+    scores: Sequence[MethodScores], classes: Sequence[str], *, beside_paper: bool, markdown: bool = False
+) -> str:
     """One line a class and method; `beside_paper` adds the paper's four columns."""
-    label = next(iter(runs.values()))[0].test.label
-    slides = {name: int((label == place).sum()) for place, name in enumerate(classes)}
-    scores = {method: class_scores(summed_confusion(runs[method], len(classes))) for method in runs}
+    slides = (scores[0].confusion.sum(axis=1) // scores[0].runs).tolist()
+    ours = {each.method: dict(zip(classes, np.transpose(each.class_scores), strict=True)) for each in scores}
 
     def cells(method: str, name: str) -> list[str]:
-        ours = [_number(float(score[classes.index(name)]), ".4f") for score in scores[method]]
         paper = PAPER[method].class_scores.get(name) if method in PAPER else None
-        return ours + (_four_digits(paper or [math.nan] * len(SCORES)) if beside_paper else [])
+        of_paper = paper or [math.nan] * len(SCORES)
+        return _four_digits([*ours[method][name], *(of_paper if beside_paper else ())])
 
     header = [*SCORES, *(f"paper {score}" for score in SCORES if beside_paper)]
-    return _class_table(header, slides, runs, cells, markdown=markdown)
+    return _class_table(header, dict(zip(classes, slides, strict=True)), ours, cells, markdown=markdown)
 
 
 def paper_table_3(*, markdown: bool = False) -> str:
@@ -117,15 +111,15 @@ def timing_tables(runs: Runs, *, markdown: bool = False) -> Iterator[str]:
     """IT and SB taken apart, on slides as downloaded, where they are there, and prepared, each below its heading."""
     for raw in (True, False) if has_raw_seconds(runs) else (False,):
         yield heading(f"Seconds a slide, slides {TIMED_ON[raw]}", markdown=markdown)
-        yield timing_table(runs, raw=raw, markdown=markdown)
+        yield timing_table(times_of_methods(runs, raw=raw), markdown=markdown)
 
 
-def timing_table(runs: Runs, *, raw: bool, markdown: bool = False) -> str:
+def timing_table(times: Mapping[str, MethodTimes], *, markdown: bool = False) -> str:
     """The parts of IT: mean seconds of the LRN's part, of the HRN's part where it ran, and LP."""
     rows = [["method", "LRN's part s", "HRN's part s", "LP", "IT s", "SB"]]
-    for name, evaluations in runs.items():
-        low, high = map(_seconds, mean_seconds_of(evaluations, raw=raw))
-        rows.append([name, low, high, f"{mean_low_share(evaluations):.2f}", *_time_cells(runs, name, raw=raw)])
+    for name, each in times.items():
+        cells = [_seconds(each.low), _seconds(each.high), f"{each.low_share:.2f}", _seconds(each.per_slide)]
+        rows.append([name, *cells, _number(each.speed_boost, ".2f")])
     return text_table(rows, markdown=markdown)
 
 
@@ -145,19 +139,19 @@ def _class_table(
     return text_table(rows, markdown=markdown, names=2)
 
 
-def _method_cells(runs: Runs, name: str) -> list[str]:
-    evaluations = runs[name]
-    low_accuracy = mean_low_accuracy(evaluations)
-    right = sum(int(each.right.sum()) for each in evaluations) / len(evaluations)
+def _method_cells(scores: MethodScores) -> list[str]:
+    low_accuracy = scores.low_network_accuracy
+    right = np.trace(scores.confusion) / scores.runs
     return [
-        name,
-        *_accuracy_cells(mean_accuracy(evaluations)),
-        f"{right:.0f}" if len(evaluations) == 1 else f"{right:.1f}",
-        _number(relative_size_in(runs, name), ".2f"),
-        f"{evaluations[0].parameters / 1e6:.2f} M",
-        f"{peak_memory_bytes(evaluations) / 1e9:.2f} GB",
-        *_time_cells(runs, name, raw=has_raw_seconds(runs)),
-        f"{mean_low_share(evaluations):.2f}",
+        scores.method,
+        *_accuracy_cells(scores.total_accuracy),
+        f"{right:.0f}" if scores.runs == 1 else f"{right:.1f}",
+        _number(scores.relative_size, ".2f"),
+        f"{scores.parameters / 1e6:.2f} M",
+        f"{scores.peak_memory_bytes / 1e9:.2f} GB",
+        _seconds(scores.seconds_per_slide),
+        _number(scores.speed_boost, ".2f"),
+        f"{scores.low_share:.2f}",
         "-" if low_accuracy is None else f"{100 * low_accuracy.value:.2f}",
     ]
 
@@ -180,12 +174,6 @@ def _paper_cells(name: str, row: PaperRow) -> list[str]:
 def _accuracy_cells(accuracy: Estimate) -> list[str]:
     value, low, high = (100 * end for end in accuracy)
     return [f"{value:.2f}", f"{low:.2f} to {high:.2f}"]
-
-
-def _time_cells(runs: Runs, name: str, *, raw: bool) -> list[str]:
-    """IT and SB."""
-    seconds = mean_seconds_per_slide(runs[name], raw=raw)
-    return [_seconds(seconds), _number(speed_boost_in(runs, name, raw=raw), ".2f")]
 
 
 def _four_digits(scores: Iterable[float]) -> list[str]:

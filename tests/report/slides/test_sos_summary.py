@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medssl_jax.metrics.classification import Estimate
-from medssl_jax.metrics.sos_comparison import Difference, peak_memory_bytes
+from medssl_jax.metrics.method_scores import scores_of_methods
+from medssl_jax.metrics.sos_comparison import Difference
 from medssl_jax.metrics.sos_methods import METHODS
 from medssl_jax.metrics.switching import switch_scores
 from medssl_jax.report.slides.sos_summary import difference_line, switch_line, write_summary
@@ -120,7 +121,8 @@ def test_a_switch_that_sends_all_or_none_is_told_of(evaluation, tmp_path, c, sen
 
 def test_memory_is_the_most_of_all_seeds_and_said_to_be_the_compiler_s(written, runs):
     _, text, _ = written
-    assert peak_memory_bytes(runs["SOS"]) == 80_000_000
+    (sos,) = scores_of_methods({"SOS": runs["SOS"]}, len(CLASSES))
+    assert sos.peak_memory_bytes == 80_000_000
     assert "with inference.slide_batch = 4 and inference.patch_batch = 16." in text
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from medssl_jax.metrics.classification import accuracy_of_counts, class_scores
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
-from medssl_jax.metrics.sos_comparison import mean_accuracy, summed_confusion
+from medssl_jax.metrics.method_scores import scores_of_methods, times_of_methods
 from medssl_jax.metrics.sos_methods import METHODS
 from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.json_report import write_json
@@ -49,6 +49,8 @@ RUNS = {
     "SOS": [method("SOS", 1, low_wrong=2, sent=0.2, seconds=(0.5, 0.0))],
 }
 
+SCORES = scores_of_methods(RUNS, 4)
+
 
 def columns(table, name):
     """The cells of the line that begins with `name`, by the header."""
@@ -64,7 +66,7 @@ def test_the_paper_s_accuracies_are_whole_slides_of_205():
 
 
 def test_ours_holds_what_was_measured():
-    sos = columns(table_3(RUNS, beside_paper=False, markdown=True), "SOS")
+    sos = columns(table_3(SCORES, beside_paper=False, markdown=True), "SOS")
     low, high = (100 * end for end in accuracy_of_counts(19, 20)[1:])
     assert sos == {
         "method": "SOS",
@@ -79,17 +81,17 @@ def test_ours_holds_what_was_measured():
         "LP": "0.80",
         "LRN's TA %": "90.00",
     }
-    image = columns(table_3(RUNS, beside_paper=False, markdown=True), "Image-Level")
+    image = columns(table_3(SCORES, beside_paper=False, markdown=True), "Image-Level")
     assert (image["RS"], image["SB"], image["LP"], image["LRN's TA %"]) == ("1.00", "20.00", "1.00", "-")
 
 
 def test_without_the_method_it_is_relative_to_a_cell_is_empty():
-    sos = columns(table_3({"SOS": RUNS["SOS"]}, beside_paper=False, markdown=True), "SOS")
+    sos = columns(table_3(scores_of_methods({"SOS": RUNS["SOS"]}, 4), beside_paper=False, markdown=True), "SOS")
     assert (sos["RS"], sos["SB"]) == ("-", "-")
 
 
 def test_the_paper_stands_under_each_method_that_it_has():
-    lines = table_3(RUNS | {"Cascade": [method("Cascade", 2)]}, beside_paper=True).splitlines()
+    lines = table_3(scores_of_methods(RUNS | {"Cascade": [method("Cascade", 2)]}, 4), beside_paper=True).splitlines()
     assert [line.split("  ")[0] or line.split()[0] for line in lines] == [
         "method",
         *("Image-Level", "paper", "Multi-Scale", "paper", "SOS", "paper", "Cascade"),
@@ -99,10 +101,10 @@ def test_the_paper_stands_under_each_method_that_it_has():
 
 
 def test_class_lines_hold_the_scores_beside_the_paper_s():
-    table = [line.split() for line in table_4(RUNS, CLASSES, beside_paper=True).splitlines()]
+    table = [line.split() for line in table_4(SCORES, CLASSES, beside_paper=True).splitlines()]
     assert " ".join(table[0]) == "class method F1 PR RE SP paper F1 paper PR paper RE paper SP"
     assert [line[0] for line in table[1::3]] == ["Neg", "AMA", "SMA-V", "SMA-T"]
-    of_sos = class_scores(summed_confusion(RUNS["SOS"], 4))
+    of_sos = class_scores(SCORES[2].confusion)
     for place, name in enumerate(CLASSES):
         shown = [float(cell) for cell in table[3 + 3 * place][1:]]
         np.testing.assert_allclose(shown[:4], [score[place] for score in of_sos], atol=5e-5)
@@ -110,13 +112,13 @@ def test_class_lines_hold_the_scores_beside_the_paper_s():
 
 
 def test_the_paper_is_kept_apart_from_other_data():
-    ours = both_tables(RUNS, CLASSES, is_lks=True)
+    ours = both_tables(RUNS, SCORES, CLASSES, is_lks=True)
     assert "which the data above is not" not in ours
-    phantom = both_tables(RUNS, CLASSES, is_lks=False)
+    phantom = both_tables(RUNS, SCORES, CLASSES, is_lks=False)
     above, below = phantom.split("The paper's results on LKS (205 test slides), which the data above is not\n\n")
     assert "paper" not in above
     assert below == f"{paper_table_3()}\n\n{paper_table_4()}"
-    markdown = both_tables(RUNS, CLASSES, is_lks=False, markdown=True)
+    markdown = both_tables(RUNS, SCORES, CLASSES, is_lks=False, markdown=True)
     assert markdown.count("## ") == 3
     tables = [part for part in markdown.split("\n\n") if part.startswith("|")]
     assert len(tables) == 4
@@ -126,7 +128,7 @@ def test_the_paper_is_kept_apart_from_other_data():
 
 def test_table_3_says_what_was_timed_and_what_memory_is():
     runs = {"SOS": [method("SOS", raw=MeanSeconds(1.0, 1.0))]}
-    text = both_tables(runs, CLASSES, is_lks=True)
+    text = both_tables(runs, scores_of_methods(runs, 4), CLASSES, is_lks=True)
     heading, _, note, *_ = text.split("\n\n")
     assert "seconds a slide (IT) and speed against Multi-Scale (SB) on slides as downloaded," in heading
     assert "largest compiled program" in note
@@ -138,20 +140,20 @@ def test_the_paper_s_methods_go_by_our_names():
 
 
 def test_a_class_that_is_not_there_has_no_recall():
-    line = table_4({"SOS": [method("SOS", label=np.zeros(3, int))]}, CLASSES, beside_paper=False)
+    line = table_4(scores_of_methods({"SOS": [method("SOS", label=np.zeros(3, int))]}, 4), CLASSES, beside_paper=False)
     assert line.splitlines()[4].split() == ["SMA-T", "(0)", "SOS", "-", "0.0000", "-", "1.0000"]
 
 
 def test_runs_are_averaged_and_their_confusions_summed():
-    both = [method("SOS"), method("SOS", 3)]
-    assert mean_accuracy(both).value == pytest.approx(18.5 / 20)
-    assert summed_confusion(both, 4).sum() == 40
-    assert columns(table_3({"SOS": both}, beside_paper=False, markdown=True), "SOS")["right"] == "18.5"
+    (both,) = scores_of_methods({"SOS": [method("SOS"), method("SOS", 3)]}, 4)
+    assert both.total_accuracy.value == pytest.approx(18.5 / 20)
+    assert both.confusion.sum() == 40
+    assert columns(table_3([both], beside_paper=False, markdown=True), "SOS")["right"] == "18.5"
 
 
 def test_json_holds_the_numbers_and_no_nan(tmp_path):
     runs = RUNS | {"RDMS": [method("RDMS", label=np.zeros(20, int))]}
-    write_json(tmp_path / "results.json", evaluation_as_json(runs, CLASSES))
+    write_json(tmp_path / "results.json", evaluation_as_json(runs, scores_of_methods(runs, 4), CLASSES))
     written = json.loads((tmp_path / "results.json").read_text())
     image, _, sos, none = written["methods"]
     assert (sos["relative_size"], sos["speed_boost"], sos["low_share"]) == (2.2, 4, 0.8)
@@ -165,6 +167,6 @@ def test_json_holds_the_numbers_and_no_nan(tmp_path):
 def test_time_in_its_parts():
     nobody_sent = method("Image-Level", seconds=(0.25, float("nan")))
     runs = {"Image-Level": [nobody_sent], "Multi-Scale": [method("Multi-Scale", sent=1.0, seconds=(0.5, 19.5))]}
-    lines = timing_table(runs, raw=False).splitlines()
+    lines = timing_table(times_of_methods(runs, raw=False)).splitlines()
     assert lines[1].split() == ["Image-Level", "0.250", "-", "1.00", "0.250", "80.00"]
     assert lines[2].split() == ["Multi-Scale", "0.500", "19.50", "0.00", "20.00", "1.00"]
