@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from data_builders.lks.lks_files import TIFF_SUFFIXES
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.names import file_name, printable
+from medssl_jax.core.names import printable
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.slide_appearance import appearance_of
 from medssl_jax.imaging.slides import (
@@ -21,10 +21,11 @@ from medssl_jax.imaging.slides import (
     slide_name,
 )
 from medssl_jax.inference.trained_classifier import ClassifierRunSettings, TrainedClassifier, load_slide_classifier
-from medssl_jax.phantoms.folder import TRUTH_FOLDER
+from medssl_jax.phantoms.folder import lies_in_phantom
 from medssl_jax.report.slides.slide_notices import SlideReading
 from medssl_jax.report.slides.slide_page import thumbnail
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
+from medssl_jax.train.load_run import run_name
 
 # What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
 OTHER_SUFFIXES = (
@@ -115,22 +116,17 @@ def classify_files(
         appearance = appearance_of(low_resolution, result.foreground)
         readings[result.name] = SlideReading(slide.share_read, slide.channels, appearance)
     report = SlideReport(
-        classifier=ClassifierCard(_run_name(Path(checkpoint)), method.step, method.config),
+        classifier=ClassifierCard(run_name(checkpoint), method.step, method.config),
         classes=method.training_slides.classes,
         rule=used.settings.inference.rule,
         c=used.settings.inference.c,
-        are_phantom_slides=all(is_phantom_slide(path) for path in paths),
+        are_phantom_slides=all(lies_in_phantom(path, path.stem) for path in paths),
         results=tuple(results),
         refused=refused,
         readings=readings,
         training=method.training_slides.appearance,
     )
     return report, thumbnails
-
-
-def is_phantom_slide(path: Path) -> bool:
-    """True where the file lies in a phantom, which keeps the truth about each of its slides beside them."""
-    return (path.absolute().parent.parent / TRUTH_FOLDER / f"{file_name(path.stem)}.json").is_file()
 
 
 def _with_c(method: TrainedClassifier[ClassifierRunSettings], c: float) -> TrainedClassifier[ClassifierRunSettings]:
@@ -143,8 +139,3 @@ def _with_c(method: TrainedClassifier[ClassifierRunSettings], c: float) -> Train
 
 def _is_prepared(path: Path) -> bool:
     return (path / PREPARED_IMAGE).is_file() or (path / PREPARED_PATCHES).is_dir()
-
-
-def _run_name(checkpoint: Path) -> str:
-    folder = checkpoint.absolute()
-    return printable(folder.parent.name if folder.name == "checkpoints" else folder.name)

@@ -3,14 +3,15 @@
 import os
 from pathlib import Path
 
-from medssl_jax.core.names import file_name, printable
+from medssl_jax.core.names import printable
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.data.preparation import PreparedScan, prepare_scan
 from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.volumes import read_volume
 from medssl_jax.inference.trained_detector import load_detector
-from medssl_jax.phantoms.folder import TRUTH_FOLDER
+from medssl_jax.phantoms.folder import lies_in_phantom
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
+from medssl_jax.train.load_run import run_name
 
 
 def detect_in_file(
@@ -33,19 +34,9 @@ def detect_in_file(
         input_name=printable(scan_path.name),
         lungs_name=None if lungs_path is None else printable(lungs_path.name),
         series_uid=volume.series_uid,
-        is_phantom_scan=_is_phantom_scan(scan_path, volume.series_uid),
+        is_phantom_scan=lies_in_phantom(scan_path, volume.series_uid),
         grid=volume.grid,
-        detector=DetectorCard(_run_name(Path(checkpoint)), detector.step, detector.config),
+        detector=DetectorCard(run_name(checkpoint), detector.step, detector.config),
         marks=detector(scan, progress=progress_bar("detecting", "batches")),
     )
     return detections, scan
-
-
-def _run_name(checkpoint: Path) -> str:
-    folder = checkpoint.absolute()
-    return printable(folder.parent.name if folder.name == "checkpoints" else folder.name)
-
-
-def _is_phantom_scan(scan_path: Path, series_uid: str) -> bool:
-    """True if the file lies in a phantom, which keeps the truth about each of its scans beside them."""
-    return (scan_path.parent.parent / TRUTH_FOLDER / f"{file_name(series_uid)}.json").is_file()

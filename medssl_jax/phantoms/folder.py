@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import file_name
 from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
 
@@ -91,6 +92,11 @@ def _check_made_from(wanted: dict[str, Any], path: Path) -> None:
 def truth_path(directory: str | os.PathLike[str], name: str) -> Path:
     """Where what is known of a thing lies."""
     return Path(directory) / TRUTH_FOLDER / f"{name}.json"
+
+
+def lies_in_phantom(path: Path, name: str) -> bool:
+    """True for the file of a scan or slide in a phantom, which keeps the truth about each, by its name, beside them."""
+    return truth_path(path.absolute().parent.parent, file_name(name)).is_file()
 
 
 def write_truth(directory: Path, name: str, truth: Any) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import printable
 from medssl_jax.core.settings import settings_from
 from medssl_jax.parallel.sharding import on_first_device
 from medssl_jax.train.checkpoint import Checkpoints
@@ -25,6 +27,12 @@ def folder_of_checkpoints(checkpoint: Path) -> Path:
     if not folder.is_dir():
         raise InputError(f"{checkpoint}: no such folder, expected the --workdir of a training run")
     return folder
+
+
+def run_name(checkpoint: str | os.PathLike[str]) -> str:
+    """The name of a run's workdir, which is given itself or by its folder `checkpoints`."""
+    folder = Path(checkpoint).absolute()
+    return printable(folder.parent.name if folder.name == "checkpoints" else folder.name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,20 +20,9 @@ from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_nearest
 from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
+from medssl_jax.report import page
 from medssl_jax.report.data_check.check_summary import SAMPLED, all_notices, is_straight, range_rows, verdict
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
-from medssl_jax.report.page import (
-    count,
-    fact_list,
-    fill_page,
-    notices,
-    png_data_uri,
-    row,
-    scrolled,
-    section,
-    software,
-    table,
-)
 
 TEMPLATE = Path(__file__).with_name("check_page.html")
 PICTURED_SCANS = 6
@@ -45,19 +34,19 @@ SHEET_PIXELS = 1000
 
 def check_page(report: CheckReport) -> str:
     """The page; reads the pictured scans."""
-    return fill_page(
+    return page.fill_page(
         TEMPLATE,
         title=f"{html.escape(report.dataset)} in {html.escape(report.folder.name)}",
         verdict=html.escape(verdict(report)),
         verdict_class="" if report.can_start else " blocked",
-        facts=fact_list({"Folder": str(report.folder), **report.overview}),
-        notices=notices(())
+        facts=page.fact_list({"Folder": str(report.folder), **report.overview}),
+        notices=page.notices(())
         + "\n"
         + "\n".join(f'<p class="notice">{html.escape(each)}</p>' for each in all_notices(report)),
         defects=_defects(report),
         ranges=_ranges(report),
         sheets=_sheets(report),
-        footer=f"{SAMPLED} {software()}.",
+        footer=f"{SAMPLED} {page.software()}.",
     )
 
 
@@ -92,17 +81,17 @@ def _defects(report: CheckReport) -> str:
         f"<td>{html.escape(each.kind)}</td><td>{html.escape(each.subject)}</td><td>{html.escape(each.message)}</td></tr>"
         for each in sorted(report.defects, key=lambda each: (not each.blocks, each))
     )
-    listed = table(("Training", "Defect", "Of", "Found, and what to do"), rows)
-    heading = count(len(report.defects), "defect", "defects")
-    return section(heading, f"<p>{counted}</p>", scrolled(listed, name="Defects", kind="defects"))
+    listed = page.table(("Training", "Defect", "Of", "Found, and what to do"), rows)
+    heading = page.count(len(report.defects), "defect", "defects")
+    return page.section(heading, f"<p>{counted}</p>", page.scrolled(listed, name="Defects", kind="defects"))
 
 
 def _ranges(report: CheckReport) -> str:
     if not report.sampled:
         return ""
     header, *body = range_rows(report)
-    ranges = table(header, (row(*cells) for cells in body))
-    return section("Ranges", f'<div class="scroll ranges">\n{ranges}\n</div>')
+    ranges = page.table(header, (page.row(*cells) for cells in body))
+    return page.section("Ranges", f'<div class="scroll ranges">\n{ranges}\n</div>')
 
 
 def _sheets(report: CheckReport) -> str:
@@ -115,7 +104,7 @@ def _sheets(report: CheckReport) -> str:
     )
     if (doubted := len(_with_doubted_lungs(report))) > PICTURED_DOUBTED_LUNGS:
         legend += f" Of {doubted} scans whose lungs are worth a look these are the first {PICTURED_DOUBTED_LUNGS}."
-    return section("A sample", f'<p class="quiet">{legend}</p>', *figures)
+    return page.section("A sample", f'<p class="quiet">{legend}</p>', *figures)
 
 
 def _figure(checked: CheckedScan) -> str:
@@ -128,13 +117,13 @@ def _figure(checked: CheckedScan) -> str:
         return ""
     diameters = scan.diameters_mm if scan.diameters_mm.ndim == 1 else scan.diameters_mm.max(axis=1)
     found = f", {checked.lungs.litres:.3g} l of lung found" if checked.lungs else ""
-    title = f"{scan.series_uid}, {count(len(diameters), 'nodule', 'nodules')}{found}"
+    title = f"{scan.series_uid}, {page.count(len(diameters), 'nodule', 'nodules')}{found}"
     depth_mm, height_mm, width_mm = np.multiply(volume.array_zyx.shape, volume.grid.spacing_zyx_mm)
     scale = SHEET_PIXELS / (2 * width_mm + max(height_mm, depth_mm))
     pictured = SheetScan("", volume, scan.centres_xyz_mm, diameters, lungs=lungs)
     sheet = draw_contact_sheet([pictured], pixels_per_mm=float(scale))
     alt = f"An axial, a coronal and a sagittal slice of {title}"
-    picture = f'<img src="{png_data_uri(sheet)}" alt="{html.escape(alt)}">'
+    picture = f'<img src="{page.png_data_uri(sheet)}" alt="{html.escape(alt)}">'
     return f'<figure class="sheet">\n{picture}\n<figcaption>{html.escape(title)}</figcaption>\n</figure>'
 
 

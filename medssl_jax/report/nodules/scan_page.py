@@ -13,20 +13,9 @@ from jaxtyping import Float
 
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.imaging.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
+from medssl_jax.report import page
 from medssl_jax.report.nodules.scan_report import ScanReport
-from medssl_jax.report.nodules.views import Frame, View, draw_projection, draw_slice, frame_of_scan, frame_round
-from medssl_jax.report.page import (
-    count,
-    fact_list,
-    fill_page,
-    notices,
-    png_data_uri,
-    row,
-    scrolled,
-    section,
-    software,
-    table,
-)
+from medssl_jax.report.nodules.views import Frame, View, draw_projection, draw_slice, frame_round
 
 TEMPLATE = Path(__file__).with_name("scan_page.html")
 REACH_MM = 40  # of a slice on each side of a mark
@@ -58,15 +47,15 @@ def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: fl
     """The page, with the marks of at least `min_probability`, each in three slices of the prepared scan."""
     shown = [k for k, probability in enumerate(detections.marks.probability) if probability >= min_probability]
     boxes = _boxes_zyxdhw(detections, scan.grid)[shown]
-    return fill_page(
+    return page.fill_page(
         TEMPLATE,
         title=f"Marks in {html.escape(detections.input_name)}",
-        notices=notices(_warnings(detections)),
+        notices=page.notices(_warnings(detections)),
         facts=_facts(detections),
         overview=_overview(scan, boxes),
         table=_counted(detections, len(shown), min_probability) + _table(detections, shown),
         marks=_marks(detections, shown, boxes, scan),
-        footer=f"{WORLD} Every mark is in detections.csv and detections.json beside this page. {software()}.",
+        footer=f"{WORLD} Every mark is in detections.csv and detections.json beside this page. {page.software()}.",
     )
 
 
@@ -89,7 +78,7 @@ def _facts(detections: ScanReport) -> str:
         "Detector": f"{card.run}, step {card.step}",
         "Trained on": card.trained_on,
     }
-    return fact_list(facts)
+    return page.fact_list(facts)
 
 
 def direction_in_words(grid: Grid) -> str:
@@ -106,13 +95,13 @@ def direction_in_words(grid: Grid) -> str:
 def _overview(scan: PreparedScan, boxes: BoxesZyxdhw) -> str:
     figures = []
     for view in View:
-        frame = frame_of_scan(view, scan.hu.shape)
+        frame = Frame(view, scan.hu.shape)
         alt = f"The whole scan seen {FROM_WHERE[view]}, {frame.width_mm} by {frame.height_mm} mm, "
-        alt += f"with {count(len(boxes), 'numbered box', 'numbered boxes')}; {_hanging(view)}."
+        alt += f"with {page.count(len(boxes), 'numbered box', 'numbered boxes')}; {_hanging(view)}."
         overlays = [_box(frame, box, "box") for box in boxes]
         if not _is_thin(frame):
             overlays += [_number(frame, box, k) for k, box in enumerate(boxes[:NUMBERED_MARKS], 1)]
-        picture = png_data_uri(draw_projection(scan.hu, frame))
+        picture = page.png_data_uri(draw_projection(scan.hu, frame))
         figures.append(_figure(frame, picture, alt, overlays, f"Seen {FROM_WHERE[view]}", bar_mm=50))
     text = "Mean density along each direction, as an X-ray shows it."
     return f'<p class="quiet">{text}</p>\n<div class="views scan">\n' + "\n".join(figures) + "\n</div>"
@@ -126,7 +115,7 @@ def _counted(detections: ScanReport, shown: int, min_probability: float) -> str:
         counted = f"No mark reaches a probability of {min_probability:g}; {total} below it stand in detections.csv."
         return f"<p>{counted} {EMPTY}</p>\n"
     if shown == total:
-        return f"<p>{count(total, 'mark.', 'marks, best first.')}</p>\n"
+        return f"<p>{page.count(total, 'mark.', 'marks, best first.')}</p>\n"
     rest = f"the other {total - shown} are in detections.csv"
     return f"<p>{shown} of {total} marks, best first: a probability of {min_probability:g} or more; {rest}.</p>\n"
 
@@ -135,7 +124,7 @@ def _table(detections: ScanReport, shown: Sequence[int]) -> str:
     if not shown:
         return ""
     rows = (
-        row(
+        page.row(
             f'<a href="#mark-{number}">{number}</a>',
             f"{detections.marks.probability[k]:.3f}",
             f"{detections.diameter_mm[k]:.1f}",
@@ -145,7 +134,7 @@ def _table(detections: ScanReport, shown: Sequence[int]) -> str:
         for number, k in enumerate(shown, 1)
     )
     columns = ("Mark", "Probability", "Diameter (mm)", "World x, y, z (mm, LPS)", "Voxel x, y, z (from 0)")
-    return scrolled(table(columns, rows), name="Table of marks")
+    return page.scrolled(page.table(columns, rows), name="Table of marks")
 
 
 def _marks(detections: ScanReport, shown: Sequence[int], boxes: BoxesZyxdhw, scan: PreparedScan) -> str:
@@ -160,7 +149,7 @@ def _marks(detections: ScanReport, shown: Sequence[int], boxes: BoxesZyxdhw, sca
         figures = "\n".join(_slice_figure(view, number, boxes, scan) for view in View)
         head = f"<h3>Mark {number}</h3>\n<p>{facts}</p>"
         articles.append(f'<article id="mark-{number}">\n{head}\n<div class="views">\n{figures}\n</div>\n</article>')
-    return section("Slices", f'<p class="quiet">{LEGEND}</p>', *articles)
+    return page.section("Slices", f'<p class="quiet">{LEGEND}</p>', *articles)
 
 
 def _slice_figure(view: View, number: int, boxes: BoxesZyxdhw, scan: PreparedScan) -> str:
@@ -172,7 +161,7 @@ def _slice_figure(view: View, number: int, boxes: BoxesZyxdhw, scan: PreparedSca
     name = view.name.capitalize()
     alt = f"{name} slice through mark {number} in lung window, {frame.width_mm} by {frame.height_mm} mm, "
     alt += f"with a box of {box[3:].mean():.0f} mm round its centre; {_hanging(view)}."
-    picture = png_data_uri(draw_slice(scan.hu, frame, index, pixels_per_mm=PIXELS_PER_MM))
+    picture = page.png_data_uri(draw_slice(scan.hu, frame, index, pixels_per_mm=PIXELS_PER_MM))
     return _figure(frame, picture, alt, overlays, name, bar_mm=10)
 
 

@@ -62,8 +62,8 @@ class Frame:
     """The voxels in a picture: from `low_zyx` on, `size_zyx` of them, which may reach beyond the scan."""
 
     view: View
-    low_zyx: tuple[int, int, int]
     size_zyx: tuple[int, int, int]
+    low_zyx: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def width_mm(self) -> int:
@@ -89,12 +89,7 @@ class Frame:
 def frame_round(view: View, centre_zyx: Float[np.ndarray, "3"], reach_mm: int) -> Frame:
     """A square with `reach_mm` voxels on each side of the one that holds the centre."""
     z, y, x = (np.rint(centre_zyx).astype(int) - reach_mm).tolist()
-    return Frame(view, (z, y, x), (2 * reach_mm + 1,) * 3)
-
-
-def frame_of_scan(view: View, shape_zyx: tuple[int, int, int]) -> Frame:
-    """The whole scan."""
-    return Frame(view, (0, 0, 0), shape_zyx)
+    return Frame(view, (2 * reach_mm + 1,) * 3, (z, y, x))
 
 
 def draw_slice(

@@ -12,19 +12,7 @@ from etils import epy
 from jaxtyping import Bool, Float, UInt8
 
 from medssl_jax.inference.selective import SlideResult
-from medssl_jax.report.page import (
-    count,
-    fact_list,
-    fill_page,
-    jpeg_data_uri,
-    notices,
-    png_data_uri,
-    row,
-    scrolled,
-    section,
-    software,
-    table,
-)
+from medssl_jax.report import page
 from medssl_jax.report.slides.slide_notices import reading_notices
 from medssl_jax.report.slides.slide_report import STAGES, SlideReport, deciding_probability, total_seconds
 
@@ -68,15 +56,15 @@ def thumbnail(low_resolution: UInt8[np.ndarray, "side side"]) -> str:
     brightened = np.rint(255 * (np.arange(256) / 255) ** THUMBNAIL_GAMMA).astype(np.uint8)
     side = min(THUMBNAIL_SIDE, len(low_resolution))
     small = Image.fromarray(low_resolution).resize((side, side), Image.Resampling.BOX)
-    return jpeg_data_uri(brightened[np.asarray(small)])
+    return page.jpeg_data_uri(brightened[np.asarray(small)])
 
 
 def slide_page(report: SlideReport, thumbnails: Mapping[str, str]) -> str:
     """The page; `thumbnails` has the `thumbnail` of each slide by its name."""
-    return fill_page(
+    return page.fill_page(
         TEMPLATE,
         title=_title(report),
-        notices=notices(_warnings(report)),
+        notices=page.notices(_warnings(report)),
         facts=_facts(report),
         refused=_refused(report),
         overview=_overview(report),
@@ -84,7 +72,7 @@ def slide_page(report: SlideReport, thumbnails: Mapping[str, str]) -> str:
         filters=_filters(report),
         filter_style=_filter_style(report),
         slides=_slides(report, thumbnails),
-        footer=f"Every number is in results.csv and results.json beside this page. {software()}.",
+        footer=f"Every number is in results.csv and results.json beside this page. {page.software()}.",
     )
 
 
@@ -110,7 +98,7 @@ def _warnings(report: SlideReport) -> list[str]:
     warnings += [PHANTOM_CLASSIFIER] if report.classifier.trained_on_phantom else []
     unlike = len(report.unlike_training)
     if unlike:
-        warnings.append(f"{count(unlike, 'slide looks', 'slides look')} unlike those of training: marked below.")
+        warnings.append(f"{page.count(unlike, 'slide looks', 'slides look')} unlike those of training: marked below.")
     return warnings + [_sentence(notice) for notice in reading_notices(report.readings, report.training)]
 
 
@@ -122,9 +110,9 @@ def _facts(report: SlideReport) -> str:
         "Switch": RULES[report.rule].format(c=report.c),
     }
     if slides:
-        facts["Settled at low resolution"] = f"{report.settled_low} of {count(slides, 'slide', 'slides')}"
+        facts["Settled at low resolution"] = f"{report.settled_low} of {page.count(slides, 'slide', 'slides')}"
         facts["Time"] = _times(report)
-    return fact_list(facts)
+    return page.fact_list(facts)
 
 
 def _times(report: SlideReport) -> str:
@@ -141,8 +129,8 @@ def _refused(report: SlideReport) -> str:
     if not report.refused:
         return ""
     items = "\n".join(f"<li>{html.escape(reason)}</li>" for reason in report.refused.values())
-    heading = count(len(report.refused), "file could not be read", "files could not be read")
-    return section(heading, f'<ul class="refused">\n{items}\n</ul>')
+    heading = page.count(len(report.refused), "file could not be read", "files could not be read")
+    return page.section(heading, f'<ul class="refused">\n{items}\n</ul>')
 
 
 def _overview(report: SlideReport) -> str:
@@ -152,11 +140,12 @@ def _overview(report: SlideReport) -> str:
     for result in report.results:
         counts[result.label, list(ROUTES).index(result.route)] += 1
     rows = [
-        row(name, *of_class, of_class.sum())
+        page.row(name, *of_class, of_class.sum())
         for name, of_class in [*zip(report.classes, counts, strict=True), ("All", counts.sum(axis=0))]
     ]
     columns = ("Class", *(f"{words[0].upper()}{words[1:]}" for words in ROUTES.values()), "Slides")
-    return section("Overview", scrolled(table(columns, rows), name="Slides by class and route", kind="counts"))
+    counted = page.table(columns, rows)
+    return page.section("Overview", page.scrolled(counted, name="Slides by class and route", kind="counts"))
 
 
 def _has_attention(report: SlideReport) -> bool:
@@ -204,7 +193,7 @@ def _slide(result: SlideResult, report: SlideReport, picture: str) -> str:
     name, given = html.escape(result.name), report.classes[result.label]
     images = [f'<img src="{picture}" alt="The slide {name} at low resolution." width="320" height="320">']
     if result.attention is not None:
-        overlay = png_data_uri(draw_attention(result.attention, result.foreground))
+        overlay = page.png_data_uri(draw_attention(result.attention, result.foreground))
         images.append(f'<img class="attention" src="{overlay}" alt="Attention over the slide {name}." loading="lazy">')
     probability = deciding_probability(result)[result.label]
     warnings = [] if result.foreground.any() else [NO_FOREGROUND]
@@ -233,7 +222,7 @@ def _probabilities(result: SlideResult, classes: tuple[str, ...]) -> str:
             kind = f"of-{route} decides" if route == result.route else f"of-{route}"
             cells.append(f'<td class="{kind}" style="--share:{100 * vector[label]:.1f}%">{vector[label]:.3f}</td>')
         rows.append(f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>')
-    return table(("", *(name for _, name, _ in columns)), rows)
+    return page.table(("", *(name for _, name, _ in columns)), rows)
 
 
 def _sentence(words: str) -> str:

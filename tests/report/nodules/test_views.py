@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssl_jax.report.nodules.views import View, draw_projection, draw_slice, frame_of_scan, frame_round
+from medssl_jax.report.nodules.views import Frame, View, draw_projection, draw_slice, frame_round
 
 SHAPE = (20, 30, 40)
 AIR, BRIGHT = np.int16(-1200), np.int16(600)
@@ -37,7 +37,7 @@ def test_upper_left_is_front_and_right_or_head(view, corner, where):
     low, high = np.array(corner), np.array(corner) + 1
     low[view.axis], high[view.axis] = 0, SHAPE[view.axis]
     hu = scan_with_block(low, high)
-    frame = frame_of_scan(view, SHAPE)
+    frame = Frame(view, SHAPE)
     assert bright_part(draw_slice(hu, frame, 10)) == (*where, 1, 1)
     assert bright_part(draw_projection(hu, frame)) == (*where, 1, 1)
 
@@ -48,7 +48,7 @@ def test_the_box_of_a_block_encloses_it(view, pixels_per_mm):
     low, high = np.array([5, 7, 11]), np.array([9, 17, 14])
     hu = scan_with_block(low, high)
     box = np.concatenate([(low + high - 1) / 2, high - low])  # index i is the centre of voxel i
-    for frame in (frame_of_scan(view, SHAPE), frame_round(view, box[:3] + 2, 12)):
+    for frame in (Frame(view, SHAPE), frame_round(view, box[:3] + 2, 12)):
         picture = draw_slice(hu, frame, int(box[view.axis]), pixels_per_mm=pixels_per_mm)
         assert picture.shape == (frame.height_mm * pixels_per_mm, frame.width_mm * pixels_per_mm, 2)
         np.testing.assert_allclose(bright_part(picture), np.array(frame.rectangle(box)) * pixels_per_mm, atol=1)
@@ -75,5 +75,5 @@ def test_beyond_the_scan_is_transparent_and_nothing_else_is():
 def test_lung_window():
     hu = np.zeros(SHAPE, np.int16)
     hu[0, 0, :5] = (-1350, -1200, -600, 150, 600)
-    grey = draw_slice(hu, frame_of_scan(View.AXIAL, SHAPE), 0)[0, :5, 0]
+    grey = draw_slice(hu, Frame(View.AXIAL, SHAPE), 0)[0, :5, 0]
     assert grey.tolist() == [0, 26, 128, 255, 255]
