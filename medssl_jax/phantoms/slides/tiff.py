@@ -28,11 +28,12 @@ def write_tiff(path: Path, bands: Iterable[Band], shape_yx: tuple[int, int], lay
     """Writes an image of `shape_yx`, given as bands of rows from top to bottom, in one of `LAYOUTS`."""
     pieces, compression, *big = layout.split("-")
     is_tiled = pieces == "tiles"
-    rows = _bands_of(bands, TILE_SIDE if is_tiled else STRIP_ROWS)
+    rows = _bands_of(bands, TILE_SIDE if is_tiled else STRIP_ROWS, shape_yx[1])
+    tiles = (band[:, left : left + TILE_SIDE] for band in rows for left in range(0, shape_yx[1], TILE_SIDE))
     with tifffile.TiffWriter(path, bigtiff=bool(big)) as tiff:
         tiff.write(
             # Of strips, tifffile takes an iterator only where they are encoded.
-            _tiles(rows) if is_tiled else (_encoded(strip, compression) for strip in rows),
+            tiles if is_tiled else (_encoded(strip, compression) for strip in rows),
             shape=shape_yx,
             dtype=np.uint8,
             tile=(TILE_SIDE, TILE_SIDE) if is_tiled else None,
@@ -54,22 +55,14 @@ def _encoded(strip: Band, compression: str) -> bytes:
     return strip.tobytes()
 
 
-def _tiles(rows_of_tiles: Iterable[Band]) -> Iterator[Band]:
-    for rows in rows_of_tiles:
-        height, width = rows.shape
-        padded = np.pad(rows, ((0, -height % TILE_SIDE), (0, -width % TILE_SIDE)))
-        for left in range(0, padded.shape[1], TILE_SIDE):
-            yield padded[:, left : left + TILE_SIDE]
-
-
-def _bands_of(bands: Iterable[Band], height: int) -> Iterator[Band]:
+def _bands_of(bands: Iterable[Band], height: int, width: int) -> Iterator[Band]:
     """Yields the same rows in bands of `height`, the last one shorter if need be."""
-    waiting: Band | None = None
+    waiting = np.zeros((0, width), np.uint8)
     for band in bands:
-        waiting = band if waiting is None else np.concatenate([waiting, band])
+        waiting = np.concatenate([waiting, band])
         whole = len(waiting) - len(waiting) % height
         for top in range(0, whole, height):
             yield waiting[top : top + height]
         waiting = waiting[whole:]
-    if waiting is not None and len(waiting):
+    if len(waiting):
         yield waiting
