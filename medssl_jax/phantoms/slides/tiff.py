@@ -28,7 +28,7 @@ def write_tiff(path: Path, bands: Iterable[Band], shape_yx: tuple[int, int], lay
     """Writes an image of `shape_yx`, given as bands of rows from top to bottom, in one of `LAYOUTS`."""
     pieces, compression, *big = layout.split("-")
     is_tiled = pieces == "tiles"
-    rows = _bands_of(bands, TILE_SIDE if is_tiled else STRIP_ROWS, shape_yx[1])
+    rows = _bands_of(bands, TILE_SIDE if is_tiled else STRIP_ROWS)
     tiles = (band[:, left : left + TILE_SIDE] for band in rows for left in range(0, shape_yx[1], TILE_SIDE))
     with tifffile.TiffWriter(path, bigtiff=bool(big)) as tiff:
         tiff.write(
@@ -55,14 +55,14 @@ def _encoded(strip: Band, compression: str) -> bytes:
     return strip.tobytes()
 
 
-def _bands_of(bands: Iterable[Band], height: int, width: int) -> Iterator[Band]:
+def _bands_of(bands: Iterable[Band], height: int) -> Iterator[Band]:
     """Yields the same rows in bands of `height`, the last one shorter if need be."""
-    waiting = np.zeros((0, width), np.uint8)
+    waiting: Band | None = None
     for band in bands:
-        waiting = np.concatenate([waiting, band])
+        waiting = band if waiting is None else np.concatenate([waiting, band])
         whole = len(waiting) - len(waiting) % height
         for top in range(0, whole, height):
             yield waiting[top : top + height]
         waiting = waiting[whole:]
-    if len(waiting):
+    if waiting is not None and len(waiting):
         yield waiting
