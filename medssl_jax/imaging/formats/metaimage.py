@@ -53,7 +53,7 @@ ONLY_READ_WITH = {
 def read_header(path: Path) -> VolumeHeader:
     """Raises `InputError` if it is not that of a volume, or the voxels are missing or not as long as it says."""
     header = _read(path)
-    header.text("NDims")
+    header.text("NDims")  # which must be there
     for name, values in ONLY_READ_WITH.items():
         if header.fields.get(name, values[0]) not in values:
             raise header.refused(name, f"{values[0]}: convert it")
