@@ -122,6 +122,8 @@ def test_broken_gzip_and_missing_file_are_named(tmp_path):
     for content in (whole[:-9], flipped, b"no gzip at all", whole[:20] + b"\x00" * 8):
         with pytest.raises(InputError, match="found no whole gzip file"):
             read_annotations(written(tmp_path, content, "broken.csv.gz"))
+    with pytest.raises(InputError, match=r"empty\.csv\.gz: row 1: found an empty file"):
+        read_annotations(written(tmp_path, b"", "empty.csv.gz"))
     with pytest.raises(InputError, match=r"absent\.csv: found no such file"):
         read_annotations(tmp_path / "absent.csv")
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
