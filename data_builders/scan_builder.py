@@ -18,7 +18,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 from etils import epath, epy
 
-from data_builders.scan_shard import CanonicalWriter, Shard, ShardSummary, scan_features, shard_examples, write_shard
+from data_builders.canonical_records import CanonicalWriter
+from data_builders.scan_shard import Shard, ShardSummary, scan_features, shard_examples, write_shard
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some

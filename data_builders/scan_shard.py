@@ -11,7 +11,7 @@ is not what it should be.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import example_serializer, file_adapters, writer
-from tensorflow_datasets.proto import tf_example_pb2
 
+from data_builders.canonical_records import canonical_record
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.checksums import file_sha256, sealed, unsealed
 from medssl_jax.core.errors import InputError
@@ -28,15 +28,6 @@ from medssl_jax.data.preparation import PreparedScan, prepare_scan
 from medssl_jax.data.scan_files import ScanFiles
 
 ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
-
-
-class CanonicalWriter(writer.ExampleWriter):
-    """Writes each record in its one canonical form: protobuf orders the fields of others anew in every process."""
-
-    def write(self, path: epath.PathLike, examples: Iterable[tuple[Any, bytes]]) -> None:
-        """Writes serialised examples."""
-        canonical = ((key, _canonical(tf_example_pb2.Example.FromString(record))) for key, record in examples)
-        super().write(path, canonical)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -221,11 +212,7 @@ def _record_of(part: Path) -> bytes:
 def _record(scan: PreparedScan) -> bytes:
     features = scan_features()
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
-    return _canonical(serializer.get_tf_example(features.encode_example(_example(scan))))
-
-
-def _canonical(example: tf_example_pb2.Example) -> bytes:
-    return example.SerializeToString(deterministic=True)
+    return canonical_record(serializer.get_tf_example(features.encode_example(_example(scan))))
 
 
 def _example(scan: PreparedScan) -> dict[str, Any]:

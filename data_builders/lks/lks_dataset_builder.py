@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, UInt8
 
 from data_builders import lks
+from data_builders.canonical_records import CanonicalWriter
 from data_builders.lks import lks_files
 from medssl_jax.core.progress import Progress, progress_bar
 from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS, foreground_patches
@@ -98,6 +99,9 @@ class Lks(tfds.core.ShardBasedBuilder):
             for split in lks_files.SPLITS
             if (count := sum(slide.split == split for slide in slides))
         }
+
+    def _example_writer(self) -> CanonicalWriter:
+        return CanonicalWriter(self.info.file_format)
 
     def write_stores(self, slides: Sequence[lks_files.SlideFile]) -> None:
         """Writes the stores that are absent or stale; see `medssl_jax.data.slide_stores.write_stores`."""

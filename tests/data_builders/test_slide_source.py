@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import tifffile
+from array_record.python import array_record_module
 from PIL import Image
+from tensorflow_datasets.proto import tf_example_pb2
 
 from data_builders.lks.lks_files import CLASSES, find_slides
 from data_builders.slide_source import open_lks, prepare_lks
@@ -131,6 +133,16 @@ class TestRoundTrip:
         for (_, one), (_, other) in zip(records(tmp_path), records(prepared / "data"), strict=True):
             assert one["name"] == other["name"]
             np.testing.assert_array_equal(one["low_resolution"], other["low_resolution"])
+
+    def test_records_have_the_same_bytes_in_every_process(self, prepared):
+        paths = list((prepared / "data" / "lks" / "1.0.0").glob("*.array_record*"))
+        assert len(paths) == 2
+        for path in paths:
+            reader = array_record_module.ArrayRecordReader(str(path))
+            for record in reader.read_all():
+                fields = tf_example_pb2.Example.FromString(record)
+                assert len(fields.features.feature) == 4
+                assert record == fields.SerializeToString(deterministic=True)
 
     def test_listing_and_slides_need_no_records(self, prepared, tmp_path):
         shutil.copytree(prepared / "data", tmp_path / "data")
