@@ -65,7 +65,13 @@ def draw_split(
     by_subset = sorted((uid, metadata.subset) for uid, metadata in scans.items() if metadata.is_labelled)
     test = tuple(uid for uid, subset in by_subset if subset in test_subsets)
     if not test:
-        raise InputError(f"split.test_subsets {tuple(test_subsets)} hold no scan: name subsets that are on disk")
+        held = ", ".join(map(str, sorted({subset for _, subset in by_subset})))
+        fix = (
+            f"labelled scans are in subsets {held}, name some of those" if held else "no scan is labelled, give labels"
+        )
+        raise InputError(
+            f"split.test_subsets {tuple(test_subsets)} hold no labelled scan, expected at least one: {fix}"
+        )
     patients = {scans[uid].patient for uid in test} - {""}
     of_subsets = [uid for uid, subset in by_subset if subset in train_subsets]
     nobodys = sorted(uid for uid, metadata in scans.items() if not metadata.is_labelled)

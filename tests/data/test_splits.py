@@ -95,8 +95,10 @@ def test_a_subset_on_both_sides_is_an_error():
 
 
 def test_absent_test_subsets_are_an_error():
-    with pytest.raises(InputError, match=r"split.test_subsets \(11,\) hold no scan"):
+    with pytest.raises(InputError, match=r"split.test_subsets \(11,\) hold no labelled scan.* in subsets 0, 1, 2, 3,"):
         draw(25, test_subsets=(11,))
+    with pytest.raises(InputError, match="no scan is labelled, give labels"):
+        draw(25, subset_of={}, others={"1.3": metadata(is_labelled=False)})
 
 
 def test_lists_are_written_as_they_are():
