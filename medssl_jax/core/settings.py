@@ -1,4 +1,7 @@
-"""Settings: the sections of a config as frozen dataclasses, each field of which declares what it may be."""
+"""Settings: the sections of a config as frozen dataclasses, each field of which declares what it may be.
+
+`FORMER_FIELDS` lists the fields that were renamed or removed.
+"""
 
 import dataclasses
 import difflib

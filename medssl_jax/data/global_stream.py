@@ -1,4 +1,7 @@
-"""The stream of rows that all hosts agree on, and the part of each batch that one of them reads."""
+"""The stream of rows that all hosts agree on, and the part of each batch that one of them reads.
+
+The position in it is saved and set again by `train.trainer`, with each checkpoint.
+"""
 
 from collections.abc import Sequence
 from typing import Any

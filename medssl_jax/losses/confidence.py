@@ -1,4 +1,4 @@
-"""The losses that make the low-resolution network's confidence mean something (SOS, arXiv 2003.05080).
+"""The losses that make the low-resolution network's confidence mean something, and SOS's switch (arXiv 2003.05080).
 
 N_s are the class probabilities of the low-resolution network (LRN), N_h those of the high-resolution network (HRN),
 m the largest of N_s: the confidence. All losses are of each slide. They raise `ValueError` unless N_s and N_h are of

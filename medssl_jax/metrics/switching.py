@@ -2,7 +2,8 @@
 
 A slide's confidence is the largest probability that the low-resolution network (LRN) gives it. The slide keeps the
 LRN's answer where its confidence is above c, and is sent to the high-resolution network (HRN) where it is c or less
-(Maksoud et al., SOS, CVPR 2020). LP is the share of slides that the LRN settles, IT the seconds a slide.
+(Maksoud et al., SOS, CVPR 2020): `losses.confidence.switches` is that rule, `inference.selective` acts on it. LP is the
+share of slides that the LRN settles, IT the seconds a slide.
 """
 
 from collections.abc import Sequence

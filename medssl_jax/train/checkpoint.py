@@ -1,4 +1,8 @@
-"""Checkpoints of a run: state, place in the data and config as one. The only file that knows orbax."""
+"""Checkpoints of a run: state, place in the data and config as one. The only file that saves and reads by orbax.
+
+All processes of a run save together, and orbax makes them wait for each other; where a damaged checkpoint is put aside,
+all wait for the first process, by `parallel.hosts.wait_for_all`.
+"""
 
 import contextlib
 import hashlib

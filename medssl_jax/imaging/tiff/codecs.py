@@ -1,4 +1,4 @@
-"""The pixels of one segment of a TIFF image, as one grey channel.
+"""The pixels of one segment (strip or tile) of a TIFF image, as one grey channel.
 
 Every decoder is told how much to expect, and gives no more: what a segment claims of itself sets no memory aside.
 """
