@@ -67,6 +67,7 @@ def test_a_side_without_a_labelled_scan_blocks(folder):
     (folder / "folds.csv").write_text("seriesuid,subset\nanna,0\nbert,1\n")
     (defect,) = check(folder, labels=both).defects
     assert (defect.kind, defect.subject, defect.blocks) == ("nothing to test on", "subsets 5, 6", True)
+    assert "labelled scans are in subsets 0, 1)" in defect.message
     assert [each.kind for each in check(folder).defects] == ["nothing to test on", "nothing to train on"]
 
 
