@@ -33,12 +33,14 @@ C = flags.DEFINE_float(
     "confidence above which the low-resolution network settles a slide, of a run that decides by confidence; the "
     "config's if not given",
 )
+COMPILATION_CACHE = command.define_compilation_cache_flag()
 
 
 def main(argv: Sequence[str]) -> None:
     """Classifies, writes three files, prints what was found; slides that could not be read come last, as an error."""
     del argv
     output = writable_directory(OUTPUT.value)
+    command.start_devices(compilation_cache=COMPILATION_CACHE.value)
     report, thumbnails = classify_files(
         CHECKPOINT.value, INPUT.value, c=C.value, progress=progress_bar("classifying", "slides")
     )

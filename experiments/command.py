@@ -17,6 +17,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import fate_of
 from medssl_jax.parallel import hosts
 from medssl_jax.plan import topology
+from medssl_jax.train.compilation_cache import keep_programs
 from medssl_jax.train.determinism import make_deterministic
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving
 
@@ -75,11 +76,24 @@ def define_deterministic_flag() -> flags.FlagHolder[Any]:
     )
 
 
-def start_devices(*, deterministic: bool) -> None:
-    """Makes the run deterministic where asked for, and joins its other processes; comes before any use of JAX."""
+def define_compilation_cache_flag() -> flags.FlagHolder[Any]:
+    """`--compilation_cache`, on unless `--nocompilation_cache` is given."""
+    return flags.DEFINE_bool(
+        "compilation_cache", True, "Compiled programs are kept in your cache folder, so that the next start is quick."
+    )
+
+
+def start_devices(*, compilation_cache: bool, deterministic: bool = False, shared: bool = False) -> None:
+    """Makes ready to compute on devices, as the flags ask for; comes before any use of JAX.
+
+    A `shared` run joins its other processes.
+    """
     if deterministic:
         make_deterministic()
-    hosts.connect()
+    if shared:
+        hosts.connect()
+    if compilation_cache:
+        keep_programs()
 
 
 def fail(message: str) -> None:

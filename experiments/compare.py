@@ -21,12 +21,14 @@ from medssl_jax.report.nodules.froc_tables import sensitivity_table
 
 FLAGS = flags.FLAGS
 comparison.define_flags(None, about="Configs of experiments.focalmix, the baseline first.")
+_COMPILATION_CACHE = command.define_compilation_cache_flag()
 
 
 def main(_: Sequence[str]) -> None:
     """Makes every run, then the table."""
     comparison.check_each_is_given_once()
     workdir = writable_directory(FLAGS.workdir)
+    command.start_devices(compilation_cache=_COMPILATION_CACHE.value)
     results = {Path(path).stem: [_run(path, seed, workdir) for seed in FLAGS.seed] for path in FLAGS.configs}
     rows: dict[str, FrocResult | PooledResult] = {name: pooled_over_runs(runs) for name, runs in results.items()}
     for name, runs in results.items():

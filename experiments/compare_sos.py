@@ -35,12 +35,14 @@ CONFIGS = [f"configs/phantom_{method}.py" for method in METHODS]
 
 FLAGS = flags.FLAGS
 comparison.define_flags(CONFIGS, about="Configs of experiments.sos, a method each.")
+_COMPILATION_CACHE = command.define_compilation_cache_flag()
 
 
 def main(_: Sequence[str]) -> None:
     """Trains every method, evaluates all on the same slides, then makes the tables."""
     configs = _load_configs()
     workdir = writable_directory(FLAGS.workdir)
+    command.start_devices(compilation_cache=_COMPILATION_CACHE.value)
     runs: dict[str, list[EvaluatedMethod]] = {config.method.name: [] for config in configs.values()}
     for seed in FLAGS.seed:
         methods, source, split = _train_all(configs, seed, workdir)

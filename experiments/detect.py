@@ -38,6 +38,7 @@ MIN_PROBABILITY = flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
+COMPILATION_CACHE = command.define_compilation_cache_flag()
 flags.register_validator(MIN_PROBABILITY, lambda value: not math.isnan(value), "expected a number from 0 to 1")
 
 
@@ -46,6 +47,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     output = writable_directory(OUTPUT.value)
     folder_of_checkpoints(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
+    command.start_devices(compilation_cache=COMPILATION_CACHE.value)
     detections, scan = detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
     write_detections_csv(output / "detections.csv", detections)
     write_json(output / "detections.json", detections_as_json(detections))

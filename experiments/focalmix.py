@@ -15,12 +15,13 @@ from experiments.runs import focalmix_job
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, marks and score.", required=True)
 _DETERMINISTIC = command.define_deterministic_flag()
+_COMPILATION_CACHE = command.define_compilation_cache_flag()
 
 
 def main(_: Sequence[str]) -> None:
     """Prepares the data, trains, evaluates."""
     command.require_config_of("experiments.focalmix", _CONFIG.value)
-    command.start_devices(deterministic=_DETERMINISTIC.value)
+    command.start_devices(compilation_cache=_COMPILATION_CACHE.value, deterministic=_DETERMINISTIC.value, shared=True)
     focalmix_job.run(_CONFIG.value, Path(_WORKDIR.value))
 
 

@@ -26,6 +26,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the run made again; 
 _VERIFY = flags.DEFINE_bool("verify", False, "Compares hashes at each log step, and what the runs wrote at the end.")
 _STEPS = flags.DEFINE_integer("steps", None, "With --verify, ends after the last log step up to here.", lower_bound=1)
 _ANYWAY = flags.DEFINE_bool("anyway", False, "Goes on where code, devices or data are not those of the run.")
+_COMPILATION_CACHE = command.define_compilation_cache_flag()
 
 
 def main(_: Sequence[str]) -> None:
@@ -38,7 +39,8 @@ def main(_: Sequence[str]) -> None:
         raise InputError("--steps is for --verify: give both, or neither for the whole run")
     record = read_run_record(path)
     restored = restore_settings(record.sessions[0].environment)
-    command.start_devices(deterministic=False)  # where the run was, its XLA_FLAGS say so
+    # Where the run was deterministic, its XLA_FLAGS say so.
+    command.start_devices(compilation_cache=_COMPILATION_CACHE.value, shared=True)
     if restored:
         hosts.say(f"set as in the run: {', '.join(restored)}")
     _refuse_or_warn(path, obstacles(record))

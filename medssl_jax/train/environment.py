@@ -49,6 +49,12 @@ def environment_of(devices: Sequence[jax.Device]) -> dict[str, Any]:
     }
 
 
+def compiled_for() -> dict[str, Any]:
+    """Processor, threads and versions that compiled programs depend on; no device is touched."""
+    own = {"processor": _processor(), "threads": _threads(), "jax": importlib.metadata.version("jax")}
+    return own | _kernel_versions()
+
+
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Lists the fields in which two environments differ, each as `field: value then, value now`.
 
