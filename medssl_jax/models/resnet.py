@@ -41,8 +41,10 @@ class ResNet3D(nn.Module):
     def __call__(self, x: Float[Array, "b z y x c"]) -> list[Float[Array, "b _z _y _x _c"]]:
         """One feature map a stage, finest first."""
         if self.stem_features:
-            x = nn.relu(GroupNorm()(Conv3D(self.stem_features)(x)))
-            x = nn.relu(GroupNorm()(Conv3D(self.features[0], stride=2)(x)))
+            blocks = Conv3D(self.stem_features, on_blocks=True)(space_to_depth(x))
+            voxels = blocks.reshape(*blocks.shape[:-1], 8, self.stem_features)
+            blocks = nn.relu(GroupNorm()(voxels)).reshape(blocks.shape)
+            x = nn.relu(GroupNorm()(Conv3D(self.features[0], stride=2, on_blocks=True)(blocks)))
         else:
             x = nn.relu(GroupNorm()(Conv3D(self.features[0])(space_to_depth(x))))
         block = nn.remat(ResidualBlock) if self.remat else ResidualBlock

@@ -1,8 +1,4 @@
-"""A 2-D residual network (He et al., arXiv 1512.03385) for images whose brightness means something.
-
-XLA on a CPU is over ten times slower at the gradient of a convolution inside a loop than outside: there it leaves the
-axes in an order that it has no fast code for. So on a CPU the gradient is written out with axes in the order it likes.
-"""
+"""A 2-D residual network (He et al., arXiv 1512.03385) for images whose brightness means something."""
 
 import functools
 import math
@@ -13,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from medssl_jax.models.cpu_convolution import border, convolve_on_cpu
 from medssl_jax.models.layers import GroupNorm, he_normal, target_platform
 
 
@@ -31,9 +28,10 @@ class Conv2D(nn.Module):
         kernel = jnp.asarray(self.param("kernel", he_normal(math.prod(shape[:-1])), shape), x.dtype)
         if self.kernel == 1:
             x = x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
+        elif target_platform() == "cpu":
+            x = convolve_on_cpu(x[None], kernel[None], (1, self.stride))[0]  # images as the slices of one volume
         else:
-            convolve = _convolve_on_cpu if target_platform() == "cpu" else _convolve
-            x = convolve(x, kernel, self.stride)
+            x = _convolve(x, kernel, self.stride)
         if self.use_bias:
             x = x + self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(x.dtype)
         return x
@@ -115,46 +113,6 @@ def halve_by_maximum(x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x c"]:
 
 
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
-    half = kernel.shape[0] // 2
-    return _correlate(x, kernel, [(half, half)] * 2, strides=(stride,) * 2)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve_on_cpu(x: Array, kernel: Array, stride: int) -> Array:
-    return _convolve(x, kernel, stride)
-
-
-def _convolve_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
-    return _convolve(x, kernel, stride), (x, kernel)
-
-
-def _convolve_backward(stride: int, inputs: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    x, kernel = inputs
-    half = kernel.shape[0] // 2
-    # What a stride leaves over: rows at the end that no position of the kernel is centred on.
-    left_over = [side - stride * (places - 1) - 1 for side, places in zip(x.shape[1:3], slope.shape[1:3], strict=True)]
-    turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-    x_slope = _correlate(slope, turned, [(half, half + rest) for rest in left_over], lhs_dilation=(stride,) * 2)
-    kernel_slope = _correlate(
-        x.transpose(3, 1, 2, 0),
-        slope.transpose(1, 2, 0, 3),
-        [(half, half - rest) for rest in left_over],
-        rhs_dilation=(stride,) * 2,
-    )
-    return x_slope, kernel_slope.transpose(1, 2, 0, 3)
-
-
-_convolve_on_cpu.defvjp(_convolve_forward, _convolve_backward)
-
-
-def _correlate(
-    x: Array,
-    kernel: Array,
-    border: Sequence[tuple[int, int]],
-    strides: Sequence[int] = (1, 1),
-    lhs_dilation: Sequence[int] | None = None,
-    rhs_dilation: Sequence[int] | None = None,
-) -> Array:
-    return jax.lax.conv_general_dilated(
-        x, kernel, strides, border, lhs_dilation, rhs_dilation, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    borders = [border(side) for side in kernel.shape[:2]]
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), borders, dimension_numbers=layout)

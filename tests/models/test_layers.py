@@ -28,7 +28,7 @@ def noise(seed, *shape):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_stacked_convolution_is_the_plain_one(kernel, stride, monkeypatch):
+def test_the_convolution_on_a_cpu_is_the_plain_one(kernel, stride, monkeypatch):
     x = noise(0, 2, 8, 8, 8, 3)
     layer = Conv3D(5, kernel=kernel, stride=stride, use_bias=True)
     shapes = jax.eval_shape(layer.init, jax.random.key(1), x)
@@ -78,6 +78,45 @@ def test_space_to_depth_keeps_every_voxel_of_a_block():
     np.testing.assert_array_equal(np.sort(blocks[0, 1, 0, 1]), np.sort(np.ravel(x[0, 2:4, 0:2, 2:4])))
 
 
+class Stem(nn.Module):
+    """A convolution at full resolution and one that halves it, with or without blocks between them."""
+
+    on_blocks: bool
+
+    @nn.compact
+    def __call__(self, x):
+        x = Conv3D(4, on_blocks=self.on_blocks)(space_to_depth(x) if self.on_blocks else x)
+        x = jnp.sin(x)
+        return Conv3D(5, stride=2, on_blocks=self.on_blocks)(x)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_on_blocks_it_is_the_same_function_of_the_same_parameters(platform):
+    x = noise(0, 2, 6, 4, 8, 3)
+    plain, on_blocks = Stem(False), Stem(True)
+    params = plain.init(jax.random.key(0), x)
+    jax.tree.map(np.testing.assert_array_equal, params, on_blocks.init(jax.random.key(0), x))
+
+    def value_and_gradients(stem):
+        def total(params, x):
+            y = stem.apply(params, x)
+            return (y * noise(1, *y.shape)).sum(), y
+
+        with compiled_for(platform):
+            return jax.jit(jax.value_and_grad(total, argnums=(0, 1), has_aux=True))(params, x)
+
+    ours, theirs = (jax.tree.leaves(value_and_gradients(stem)) for stem in (on_blocks, plain))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+def test_blocks_have_the_channels_of_their_voxels_side_by_side():
+    """So that a norm may look at the voxels of a block as one more axis of space."""
+    x = noise(0, 1, 4, 4, 4, 3)
+    voxels = space_to_depth(x).reshape(1, 2, 2, 2, 8, 3)
+    np.testing.assert_array_equal(voxels[0, 1, 0, 1, 5], x[0, 3, 0, 3])
+
+
 def test_group_norm_sees_one_patch_at_a_time():
     x = noise(0, 3, 4, 4, 4, 6) * jnp.arange(1, 4.0)[:, None, None, None, None]
     layer = GroupNorm()
@@ -89,8 +128,8 @@ def test_group_norm_sees_one_patch_at_a_time():
 
 def test_the_cpu_path_is_taken_on_the_cpu(monkeypatch):
     calls = []
-    stacked = layers._stacked_convolution
-    monkeypatch.setattr(layers, "_stacked_convolution", lambda *args: calls.append(1) or stacked(*args))
+    on_cpu = layers.convolve_on_cpu
+    monkeypatch.setattr(layers, "convolve_on_cpu", lambda *args: calls.append(1) or on_cpu(*args))
     Conv3D(2).init(jax.random.key(0), jnp.zeros((1, 4, 4, 4, 1)))
     assert calls
 

@@ -34,8 +34,8 @@ def test_the_gradient_on_a_cpu_is_the_plain_one(kernel, stride, sides, monkeypat
 
 def test_the_gradient_on_a_cpu_is_the_one_written_out(monkeypatch):
     calls = []
-    on_cpu = resnet2d._convolve_on_cpu
-    monkeypatch.setattr(resnet2d, "_convolve_on_cpu", lambda *args: calls.append(1) or on_cpu(*args))
+    on_cpu = resnet2d.convolve_on_cpu
+    monkeypatch.setattr(resnet2d, "convolve_on_cpu", lambda *args: calls.append(1) or on_cpu(*args))
     Conv2D(2).init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
     assert calls
 

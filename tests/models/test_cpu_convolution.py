@@ -1,0 +1,65 @@
+"""The CPU's way to convolve, and its gradient, against XLA's plain convolution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from medssl_jax.models import cpu_convolution
+from medssl_jax.models.cpu_convolution import border, convolve_on_cpu
+
+
+def noise(seed, *shape):
+    """NumPy's: JAX takes seconds to compile a draw."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def plain(x, kernel, strides):
+    between, within = strides
+    borders = [border(side) for side in kernel.shape[:3]]
+    layout = ("NDHWC", "DHWIO", "NDHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (between, within, within), borders, dimension_numbers=layout)
+
+
+# Volume, kernel, strides between slices and within them.
+CASES = {
+    "volumes": ((2, 8, 6, 4, 3), (3, 3, 3, 3, 5), (1, 1)),
+    "halved": ((2, 8, 6, 4, 3), (3, 3, 3, 3, 5), (2, 2)),
+    "halved, odd sides": ((2, 7, 5, 6, 2), (3, 3, 3, 2, 3), (2, 2)),
+    "blocks to voxels": ((2, 6, 4, 6, 3), (2, 2, 2, 3, 4), (1, 1)),
+    "images": ((1, 3, 9, 7, 2), (1, 3, 3, 2, 4), (1, 1)),
+    "halved images, odd sides": ((1, 3, 9, 7, 2), (1, 3, 3, 2, 4), (1, 2)),
+    "a large kernel": ((1, 2, 9, 9, 2), (1, 7, 7, 2, 3), (1, 2)),
+}
+
+
+@pytest.mark.parametrize("read_at_once", [1, 200, 2**18], ids=["a slice", "some", "all"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_it_is_the_plain_convolution_and_so_is_its_gradient(monkeypatch, case, read_at_once):
+    monkeypatch.setattr(cpu_convolution, "READ_AT_ONCE", read_at_once)
+    shape, kernel_shape, strides = case
+    x, kernel = noise(0, *shape), noise(1, *kernel_shape)
+    expected = plain(x, kernel, strides)
+    weights = noise(2, *expected.shape)
+    np.testing.assert_allclose(convolve_on_cpu(x, kernel, strides), expected, rtol=1e-4, atol=1e-4)
+    ours, theirs = (
+        jax.grad(lambda x, kernel, f=function: (f(x, kernel, strides) * weights).sum(), argnums=(0, 1))(x, kernel)
+        for function in (convolve_on_cpu, plain)
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("number", "most", "expected"), [(12, 5, 4), (12, 12, 12), (12, 99, 12), (7, 6, 1), (5, 0, 1)])
+def test_slices_are_read_in_equal_shares(number, most, expected):
+    assert cpu_convolution._divisor_within(number, most) == expected
+
+
+def test_sixteen_bits_stay_sixteen_bits_and_are_summed_in_more():
+    x, kernel = (
+        noise(seed, *shape).astype(jnp.bfloat16) for seed, shape in ((0, (1, 64, 4, 4, 2)), (1, (3, 3, 3, 2, 2)))
+    )
+    found = jax.grad(lambda kernel: convolve_on_cpu(x, kernel, (1, 1)).astype(jnp.float32).sum())(kernel)
+    whole = jax.grad(lambda kernel: plain(x.astype(jnp.float32), kernel, (1, 1)).sum())(kernel.astype(jnp.float32))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), whole, rtol=2e-2, atol=0.3)
