@@ -54,7 +54,7 @@ class Conv3D(nn.Module):
 
     With `on_blocks` the input is given as blocks of 2 x 2 x 2 voxels (`space_to_depth`), and so is the output unless
     it is halved: the same function of the same parameters. Few channels at full resolution cost an accelerator the
-    memory of many, and a CPU most of its speed; an eighth of the places with eight times the channels costs neither.
+    memory of many; an eighth of the places with eight times the channels does not.
     """
 
     features: int

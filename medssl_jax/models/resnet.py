@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from medssl_jax.models.layers import Conv3D, GroupNorm, space_to_depth
+from medssl_jax.models.layers import Conv3D, GroupNorm, space_to_depth, target_platform
 
 
 class ResidualBlock(nn.Module):
@@ -41,10 +41,11 @@ class ResNet3D(nn.Module):
     def __call__(self, x: Float[Array, "b z y x c"]) -> list[Float[Array, "b _z _y _x _c"]]:
         """One feature map a stage, finest first."""
         if self.stem_features:
-            blocks = Conv3D(self.stem_features, on_blocks=True)(space_to_depth(x))
-            voxels = blocks.reshape(*blocks.shape[:-1], 8, self.stem_features)
-            blocks = nn.relu(GroupNorm()(voxels)).reshape(blocks.shape)
-            x = nn.relu(GroupNorm()(Conv3D(self.features[0], stride=2, on_blocks=True)(blocks)))
+            on_blocks = target_platform() != "cpu"  # which has no use for more channels: 1.4 times slower there
+            full = Conv3D(self.stem_features, on_blocks=on_blocks)(space_to_depth(x) if on_blocks else x)
+            voxels = full.reshape(*full.shape[:4], -1, self.stem_features)  # of a block, an axis more of space
+            full = nn.relu(GroupNorm()(voxels)).reshape(full.shape)
+            x = nn.relu(GroupNorm()(Conv3D(self.features[0], stride=2, on_blocks=on_blocks)(full)))
         else:
             x = nn.relu(GroupNorm()(Conv3D(self.features[0])(space_to_depth(x))))
         block = nn.remat(ResidualBlock) if self.remat else ResidualBlock

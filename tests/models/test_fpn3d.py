@@ -14,6 +14,7 @@ from medssl_jax.core.settings import settings_from
 from medssl_jax.detection.anchors import AnchorLevel
 from medssl_jax.models.detector import AnchorSettings, DetectorSettings, make_detector
 from medssl_jax.models.fpn3d import FPN3D
+from medssl_jax.models.layers import compiled_for
 from medssl_jax.models.resnet import ResNet3D
 
 
@@ -185,3 +186,21 @@ def test_a_patch_side_that_does_not_fit_is_refused():
     config.patches.side = 40
     with pytest.raises(InputError, match="patch side 40 is not a multiple of the stride 16"):
         detector_of(config)
+
+
+def test_the_stem_is_the_same_function_on_accelerators():
+    """There it works on blocks of 2 x 2 x 2 voxels."""
+    network = ResNet3D(4, (8,), (0,))
+    x = noise(4, 1, 8, 8, 8, 1)
+    params = network.init(jax.random.key(0), x)
+
+    def value_and_gradient():
+        return jax.jit(jax.value_and_grad(lambda params: (network.apply(params, x)[0] ** 2).mean()))(params)
+
+    on_cpu = value_and_gradient()
+    with compiled_for("tpu"):
+        text = jax.jit(network.apply).lower(params, x).as_text()
+        on_tpu = value_and_gradient()
+    assert "4x4x4x32" in text
+    for a, b in zip(jax.tree.leaves(on_cpu), jax.tree.leaves(on_tpu), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
