@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel import hosts
@@ -100,12 +100,13 @@ class DataParallel:
 
     def abstract(self, state: Any, batch: Any) -> tuple[Any, Any]:
         """Shapes, dtypes and shardings of a state and a global batch."""
+        return self.abstract_state(state), batch if self.mesh is None else _shaped(
+            batch, NamedSharding(self.mesh, ROWS)
+        )
 
-        def shaped(tree: Any, spec: PartitionSpec) -> Any:
-            sharding = None if self.mesh is None else NamedSharding(self.mesh, spec)
-            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
-
-        return shaped(state, REPLICATED), shaped(batch, ROWS)
+    def abstract_state(self, state: Any) -> Any:
+        """Shapes, dtypes and shardings of a state."""
+        return on_first_device(state) if self.mesh is None else _shaped(state, NamedSharding(self.mesh, REPLICATED))
 
     def host_rows(self, batch: int) -> range:
         """The rows of a global batch of `batch` rows that this host reads: as many as any other, one after another."""
@@ -122,8 +123,11 @@ SINGLE_DEVICE = DataParallel()
 
 def on_first_device(tree: Any) -> Any:
     """Shapes and dtypes of arrays that are to lie on the first device of this host."""
-    place = SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
+    return _shaped(tree, SingleDeviceSharding(jax.local_devices()[0]))
+
+
+def _shaped(tree: Any, sharding: Sharding) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
 
 def data_parallel(devices: Sequence[jax.Device], *, batches: Sequence[int], groups: int = 1) -> DataParallel:

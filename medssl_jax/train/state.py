@@ -27,7 +27,8 @@ class TrainState:
     ) -> "TrainState":
         """The state before the first step."""
         ema = jax.tree.map(jnp.copy, params) if keep_ema else None
-        return cls(jnp.zeros((), jnp.int32), params, optimiser.init(params), ema, extra)
+        opt_state = jax.jit(optimiser.init)(params)  # one program, not one for every shape of zeros
+        return cls(jnp.zeros((), jnp.int32), params, opt_state, ema, extra)
 
     def update(
         self, gradients: Any, optimiser: optax.GradientTransformation, *, ema_decay: float, extra: Any = None

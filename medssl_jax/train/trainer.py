@@ -114,11 +114,11 @@ class Trainer:
 
     def _resume(self) -> tuple[TrainState, grain.DatasetIterator, list[StepMetrics]]:
         """State, stream and metrics not yet written of the newest checkpoint, or of a run that begins."""
-        state = self.sharding.replicate(self.init_state())
-        restored = self.checkpoints.restore(state)
         batches = iter(self.batches)
-        if restored is None:
-            return state, batches, []
+        if self.checkpoints.latest_step is None:
+            return self.sharding.replicate(self.init_state()), batches, []
+        restored = self.checkpoints.restore(self.sharding.abstract_state(jax.eval_shape(self.init_state)))
+        assert restored is not None  # or an error said why
         batches.set_state(dict(restored.data_position))
         return restored.state, batches, list(restored.pending)
 

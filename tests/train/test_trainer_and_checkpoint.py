@@ -59,9 +59,9 @@ class MetricsAndHashes(Records):
         return OpenRecords(self, resume_step)
 
 
-def run(directory, batches=None, *, steps=12, size=3, step=step_function, stop_after=None, **records):
+def run(directory, batches=None, *, steps=12, size=3, init=None, step=step_function, stop_after=None, **records):
     return Trainer(
-        init_state=lambda: fresh(size),
+        init_state=init or (lambda: fresh(size)),
         train_step=step,
         batches=batches or numbers(),
         sharding=SINGLE_DEVICE,
@@ -90,6 +90,17 @@ def test_a_finished_run_is_not_run_again(tmp_path, capsys):
     second = run(tmp_path, numbers(break_at=0))
     np.testing.assert_array_equal(first.params["w"], second.params["w"])
     assert "resumed at step 12 of 12" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_computes_no_first_state(tmp_path):
+    def shapes_only():
+        state = fresh()
+        assert isinstance(state.params["w"], jax.core.Tracer)
+        return state
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, numbers(break_at=9))
+    run(tmp_path, init=shapes_only)
 
 
 def test_the_line_shows_progress(tmp_path, capsys):
