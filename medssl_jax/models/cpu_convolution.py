@@ -6,9 +6,11 @@ axes in an order that it has no fast code for. Here a few slices are read at a t
 The sums are those of the plain convolution, to rounding.
 """
 
+import contextlib
+import contextvars
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,21 @@ from jaxtyping import Array, Float
 
 # Numbers that are read at a time for the slope of a kernel. Measured: twice or half of it costs little.
 READ_AT_ONCE = 2**18
+
+_batch_is_shared: contextvars.ContextVar[bool] = contextvars.ContextVar("batch_is_shared", default=False)
+
+
+@contextlib.contextmanager
+def batch_shared() -> Iterator[None]:
+    """Within, networks are traced for devices that share the rows of a batch.
+
+    They read all at once for the slope of a kernel: after each part of it they would have to add up and wait.
+    """
+    before = _batch_is_shared.set(True)
+    try:
+        yield
+    finally:
+        _batch_is_shared.reset(before)
 
 
 def border(side: int) -> tuple[int, int]:
@@ -84,23 +101,29 @@ def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: A
             sides, map(border, sides), _left_over(x.shape[2:4], slope.shape[2:4], within), strict=True
         )
     ]
-    count = _divisor_within(slope.shape[1], READ_AT_ONCE // (slope[:, 0, ..., 0].size * max(taps * channels, features)))
+    depth = slope.shape[1]
+    numbers_of_slice = slope[:, 0, ..., 0].size * max(taps * channels, features)
+    count = depth if _batch_is_shared.get() else _divisor_within(depth, READ_AT_ONCE // numbers_of_slice)
     padded = jnp.pad(x, [(0, 0), border(taps), *[(0, 0)] * 3])
 
-    def add(total: Array, first: Array) -> tuple[Array, None]:
+    def slope_by(first: Array | int) -> Array:
         read = jax.lax.dynamic_slice_in_dim(padded, first * between, (count - 1) * between + taps, axis=1)
         stacked = jnp.concatenate([read[:, tap : tap + (count - 1) * between + 1 : between] for tap in range(taps)], -1)
         slopes = jax.lax.dynamic_slice_in_dim(slope, first, count, axis=1)
-        found = _correlate(
+        return _correlate(
             _as_images(stacked).transpose(3, 1, 2, 0),
             _as_images(slopes).transpose(1, 2, 0, 3),
             borders,
             kernel_dilation=(within, within),
-        )
-        return total + found.astype(total.dtype), None
+        ).astype(jnp.float32)
 
-    total = jnp.zeros((taps * channels, *sides, features), jnp.float32)
-    total, _ = jax.lax.scan(add, total, jnp.arange(0, slope.shape[1], count))
+    if count == depth:
+        total = slope_by(0)
+    else:
+        total = jnp.zeros((taps * channels, *sides, features), jnp.float32)
+        total, _ = jax.lax.scan(
+            lambda so_far, first: (so_far + slope_by(first), None), total, jnp.arange(0, depth, count)
+        )
     return total.reshape(taps, channels, *sides, features).transpose(0, 2, 3, 1, 4).astype(kernel.dtype)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.models.cpu_convolution import batch_shared
 from medssl_jax.parallel import hosts
 
 ROWS = PartitionSpec(("group", "member"))
@@ -63,6 +64,7 @@ class DataParallel:
         if self.mesh is None:
             return jax.jit(step, donate_argnums=0)
         state, batch = NamedSharding(self.mesh, REPLICATED), NamedSharding(self.mesh, ROWS)
+        step = batch_shared()(step)
         return jax.jit(step, in_shardings=(state, batch), out_shardings=(state, state), donate_argnums=0)
 
     def jit_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -55,6 +55,20 @@ def test_slices_are_read_in_equal_shares(number, most, expected):
     assert cpu_convolution._divisor_within(number, most) == expected
 
 
+def test_devices_that_share_a_batch_meet_once(monkeypatch):
+    monkeypatch.setattr(cpu_convolution, "READ_AT_ONCE", 1)
+    x, kernel = noise(0, 2, 4, 4, 4, 2), noise(1, 3, 3, 3, 2, 3)
+
+    def gradient(kernel):
+        return jax.grad(lambda kernel: (convolve_on_cpu(x, kernel, (1, 1)) ** 2).sum())(kernel)
+
+    in_parts = str(jax.make_jaxpr(gradient)(kernel)), gradient(kernel)
+    with cpu_convolution.batch_shared():
+        at_once = str(jax.make_jaxpr(lambda kernel: gradient(kernel))(kernel)), gradient(kernel)
+    assert ("scan" in in_parts[0], "scan" in at_once[0]) == (True, False)
+    np.testing.assert_allclose(in_parts[1], at_once[1], rtol=1e-4, atol=1e-4)
+
+
 def test_sixteen_bits_stay_sixteen_bits_and_are_summed_in_more():
     x, kernel = (
         noise(seed, *shape).astype(jnp.bfloat16) for seed, shape in ((0, (1, 64, 4, 4, 2)), (1, (3, 3, 3, 2, 2)))
