@@ -1,19 +1,15 @@
-"""Every benchmark runs; what it measures is not a test's business."""
+"""Every part of the benchmark runs; what it measures is not a test's business."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from experiments.benchmark import BENCHMARKS
+from experiments import benchmark
+from medssl_jax.core.errors import InputError
 
-TINY = {
-    "bootstrap_froc": ["--scans=20", "--nodules=30", "--bootstraps=3"],
-    "build": ["--scans=2", "--chest_mm=64,64,64"],
-    "crops": ["--side=16", "--crops=16", "--scans=2", "--scan_size=40,48,56"],
-    "index": ["--series=2", "--slices=6"],
-    "read_slide": ["--grid=2", "--patch_side=128", "--shrink=8"],
-}
+QUICK = "score"  # the others compile networks, or start a process for every figure
 
 
 def run(*arguments):
@@ -21,32 +17,66 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-# Those that start a process for every figure are dear.
-STARTS_MANY = ("build", "index", "read_slide")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in STARTS_MANY)) for name in sorted(BENCHMARKS)]
-)
-def test_runs(name, tmp_path):
-    done = run(name, *TINY[name], *([] if name == "bootstrap_froc" else [f"--directory={tmp_path}"]))
+def measured_by(*arguments, tmp_path, monkeypatch):
+    """What the JSON file holds of each part, measured at its smallest size; nothing is left of what it wrote."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    file = tmp_path / "benchmark.json"
+    done = run(*arguments, "--smallest", "--pairs=1", f"--json={file}")
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) >= 3
-    assert not list(tmp_path.iterdir())
+    found = json.loads(file.read_text())
+    assert [path.name for path in tmp_path.iterdir()] == ["benchmark.json"]
+    assert all(row["work"] in done.stdout for part in found["parts"].values() for row in part["measured"])
+    return found
 
 
-@pytest.mark.parametrize("arguments", [[], ["speed"]])
-def test_an_unknown_one_is_told_which_there_are(arguments):
-    done = run(*arguments)
+def test_a_part_is_measured_printed_and_written(tmp_path, monkeypatch):
+    sizes = ("--score.scans=10", "--threads=1")
+    found = measured_by(QUICK, *sizes, tmp_path=tmp_path, monkeypatch=monkeypatch)
+    assert set(found["parts"]) == {QUICK}
+    assert "100 marks in 10 scans" in found["parts"][QUICK]["measured"][0]["work"]
+    assert found["environment"]["processors"] == 1
+
+
+@pytest.mark.slow
+def test_every_part_runs(tmp_path, monkeypatch):
+    found = measured_by(tmp_path=tmp_path, monkeypatch=monkeypatch)
+    assert set(found["parts"]) == set(benchmark.PARTS)
+    assert all(part["measured"] for part in found["parts"].values())
+
+
+def test_a_part_that_there_is_not_is_told_in_one_message():
+    done = run(QUICK, "speed")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert all(name in done.stderr for name in BENCHMARKS)
+    assert "found 'speed', the parts are:" in done.stderr
+    assert all(name in done.stderr for name in benchmark.PARTS)
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"), [("--help", "experiments.benchmark crops --help"), ("--version", "medssl_jax 0.")]
+    ("given", "default", "value"), [("64,96", (32,), (64, 96)), ("1.5,2", (0.5, 1.0), (1.5, 2.0)), ("7", 888, 7)]
+)
+def test_a_size_is_read_as_the_kind_of_its_default(given, default, value):
+    assert benchmark.read_size("--part.size", given, default) == value
+
+
+@pytest.mark.parametrize(("given", "default"), [("many", 888), ("64;96", (32,)), ("", 1)])
+def test_a_size_that_is_none_is_told(given, default):
+    with pytest.raises(InputError, match=rf"^--part\.size={given}: expected "):
+        benchmark.read_size("--part.size", given, default)
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"), [("--help", "experiments.benchmark network --help"), ("--version", "medssl_jax 0.")]
 )
 def test_help_and_version_are_no_failure(flag, told):
     done = run(flag)
     assert (done.returncode, done.stderr) == (0, "")
     assert told in done.stdout
+    if flag == "--help":
+        assert all(name in done.stdout for name in benchmark.PARTS)
+
+
+def test_without_peers_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else object())
+    with pytest.raises(InputError, match=r"^--peer needs torch: pip install 'medssl-jax\[peers\]'$"):
+        benchmark.require_peers()

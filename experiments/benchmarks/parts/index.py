@@ -1,43 +1,37 @@
-"""Seconds and memory to index NLST's DICOM headers, and to look at them again.
-
-    python -m experiments.benchmark index     # 20,000 headers of 200 series
+"""Indexing NLST's DICOM headers, and looking at them again.
 
 The files are as long as real ones and hold no pixels; they were just written, so the disk takes no part. Memory is the
-peak of the process that leads; with two workers each has one of its own, as large.
+peak of the process that leads; of several workers each has one of its own, as large.
 """
 
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-
 from data_builders.nlst.index import index_series
-from experiments.benchmarks._measured import in_own_process, machine
-from medssl_jax.core.progress import progress_bar, silent
+from experiments.benchmarks.bench import Bench, Measurement
+from experiments.benchmarks.own_process import in_own_process
+from medssl_jax.core.progress import silent
 
-SERIES = flags.DEFINE_integer("series", 200, "Series, a folder each.", lower_bound=1)
-SLICES = flags.DEFINE_integer("slices", 100, "Slices of a series.", lower_bound=2)
-DIRECTORY = flags.DEFINE_string("directory", None, "Where all is written and removed; by default the system's.")
-WORKERS = (1, 2)
+SMALLEST = {"series": 2, "slices": 6}
 PIXELS = 512
 
 
-def main(_: Sequence[str]) -> None:
-    """Writes the headers, indexes them with each number of workers and once more, prints a line for each."""
-    count = SERIES.value * SLICES.value
-    with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as folder:
+def measure(bench: Bench, *, series: int = 200, slices: int = 100) -> list[Measurement]:
+    """Indexes the headers once and a second time, with one worker and with as many as there are processors."""
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "NLST"
-        for number in progress_bar("writing", "series")(range(SERIES.value)):
-            _write_series(raw / f"{100000 + number}" / "study" / "series", number)
-        print(f"{count} headers of {SERIES.value} series, {machine()}")
-        print(f"{'':<12} {'workers':>8} {'seconds':>8} {'headers/s':>10} {'peak MB':>8}")
-        for workers in WORKERS:
+        for number in range(series):
+            _write_series(raw / f"{100000 + number}" / "study" / "series", number, slices)
+        for workers in sorted({1, bench.threads}):
             index_dir = Path(folder) / f"index{workers}"
             for name in ("first pass", "second pass"):
-                _, seconds, peak_mb = in_own_process(_index, raw, index_dir, workers)
-                print(f"{name:<12} {workers:8} {seconds:8.1f} {count / seconds:10.0f} {peak_mb:8.0f}", flush=True)
+                _, cost, peak_mb = in_own_process(_index, raw, index_dir, workers)
+                notes = {"headers/s": series * slices / cost.wall, "peak MB": peak_mb}
+                work = f"{series * slices} headers, {workers} workers, {name}"
+                measured.append(Measurement(work, [cost], notes=notes))
+    return measured
 
 
 def _index(raw: Path, index_dir: Path, workers: int) -> None:
@@ -45,7 +39,7 @@ def _index(raw: Path, index_dir: Path, workers: int) -> None:
     assert not problems, problems[0]
 
 
-def _write_series(folder: Path, number: int) -> None:
+def _write_series(folder: Path, number: int, slices: int) -> None:
     """A header before a hole as long as the pixels: real sizes, no room on the disk."""
     import pydicom
     from pydicom.dataset import FileDataset, FileMetaDataset
@@ -53,7 +47,7 @@ def _write_series(folder: Path, number: int) -> None:
 
     folder.mkdir(parents=True)
     study, series = f"1.2.826.0.1.{number}", f"1.2.826.0.1.{number}.1"
-    for slice_number in range(SLICES.value):
+    for slice_number in range(slices):
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = CTImageStorage
         meta.MediaStorageSOPInstanceUID = UID(f"{series}.{slice_number + 1}")

@@ -1,34 +1,25 @@
-"""Seconds and peak memory to read a whole slide: low-resolution image and all patches, and libvips beside it.
-
-    python -m experiments.benchmark read_slide           # 40000 x 40000: about five minutes, 2 GB of disk
-    python -m experiments.benchmark read_slide --grid=8  # 8000 x 8000
+"""Reading a whole slide, low-resolution image and all patches, beside libvips, which makes the image alone.
 
 Each reading runs in a process of its own, from files that were just written, so the disk takes no part. Our pass yields
-every patch, with two decoding threads; libvips makes the low-resolution image alone, in its sequential mode, with as
-many threads as there are cores. Needs the extra "test", for pyvips.
+every patch, with two decoding threads; libvips works in its sequential mode, with as many threads as there are
+processors. Needs pyvips (the extra `test`). A slide of LKS: --read_slide.grid=40, five minutes and 2 GB of disk.
 """
 
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import flags
 from jaxtyping import UInt8
 
-from experiments.benchmarks._measured import in_own_process, machine
-from medssl_jax.core.progress import progress_bar
+from experiments.benchmarks.bench import Bench, Measurement
+from experiments.benchmarks.own_process import in_own_process
 from medssl_jax.imaging.slides import SlideLayout, TiffSlide
-from medssl_jax.report.text_table import text_table
 
-GRID = flags.DEFINE_integer("grid", 40, "Patches a side; LKS has 40.")
-PATCH_SIDE = flags.DEFINE_integer("patch_side", 1000, "Pixels a side of a patch.")
-SHRINK = flags.DEFINE_integer("shrink", 40, "Pixels a side that one pixel of the low-resolution image stands for.")
-DIRECTORY = flags.DEFINE_string("directory", None, "Where the files are written and removed; by default the system's.")
-
+SMALLEST = {"grid": 2, "patch_side": 128, "shrink": 8}
 KINDS = {
     "uncompressed strips": {},
     "LZW strips": {"rowsperstrip": 16, "compression": "lzw"},
@@ -37,31 +28,31 @@ KINDS = {
 RANDOM_PATCHES = 10
 
 
-def main(_: Sequence[str]) -> None:
-    """Writes a slide of each kind, reads it in each way, prints a line for each."""
-    layout = SlideLayout(GRID.value, PATCH_SIDE.value, SHRINK.value)
-    rows = [("file", "MB", "one pass, s", "MB", "libvips, low only, s", "MB", "same low", "one patch, ms")]
+def measure(bench: Bench, *, grid: int = 8, patch_side: int = 1000, shrink: int = 40) -> list[Measurement]:
+    """Writes a slide of each kind and reads it both ways in turns. Raises `ValueError` where they do not agree."""
+    layout = SlideLayout(grid, patch_side, shrink)
+    measured = []
     for kind, options in KINDS.items():
-        with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "slide.tif"
             in_own_process(_write, path, layout.side + 10, options)
-            ours = in_own_process(_one_pass, path, layout)
-            libvips = in_own_process(_libvips, path, layout)
-            milliseconds = in_own_process(_random_patches, path, layout).result
-            rows.append(
-                (
-                    kind,
-                    f"{path.stat().st_size / 1e6:.0f}",
-                    f"{ours.seconds:.1f}",
-                    f"{ours.peak_mb:.0f}",
-                    f"{libvips.seconds:.1f}",
-                    f"{libvips.peak_mb:.0f}",
-                    "yes" if ours.result == libvips.result else "NO",
-                    f"{milliseconds:.1f}",
-                )
-            )
-    print(f"{layout.side} x {layout.side}, {layout.grid**2} patches; {machine()}")
-    print(text_table(rows))
+            pairs = [
+                (in_own_process(_one_pass, path, layout), in_own_process(_libvips, path, layout))
+                for _ in range(bench.pairs)
+            ]
+            if len({each.result for pair in pairs for each in pair}) > 1:
+                raise ValueError(f"{kind}: the low-resolution image is not that of libvips")
+            ours, libvips = zip(*pairs, strict=True)
+            notes = {
+                "file MB": path.stat().st_size / 1e6,
+                "peak MB": max(each.peak_mb for each in ours),
+                "its peak MB": max(each.peak_mb for each in libvips),
+                "ms a random patch": in_own_process(_random_patches, path, layout).result,
+            }
+        costs, costs_beside = [each.cost for each in ours], [each.cost for each in libvips]
+        work = f"{layout.side}^2, {kind}"
+        measured.append(Measurement(work, costs, "libvips, low only", costs_beside, notes))
+    return measured
 
 
 def _one_pass(path: Path, layout: SlideLayout) -> str:
@@ -97,8 +88,7 @@ def _write(path: Path, side: int, options: Mapping[str, Any]) -> None:
     import tifffile
 
     shape, rows = (side, side), options.get("rowsperstrip", 256)
-    starts = progress_bar(f"writing {path.name}", "band")(range(0, side, rows))
-    bands = (_rows(side, top, min(rows, side - top)) for top in starts)
+    bands = (_rows(side, top, min(rows, side - top)) for top in range(0, side, rows))
     if not options:
         # tifffile takes strips one by one only where they are encoded.
         pixels = tifffile.memmap(path, shape=shape, dtype=np.uint8, photometric="minisblack")
