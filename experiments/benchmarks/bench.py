@@ -59,12 +59,9 @@ class Measurement:
 
     def ratio(self, kind: str) -> Ratio:
         """Ratios of `wall` or `cpu` seconds to those of the work beside it: below 1 is faster."""
-        ratios = [
-            getattr(own, kind) / getattr(other, kind)
-            for own, other in zip(self.costs, self.costs_beside, strict=True)
-            if getattr(other, kind) > 0
-        ]
-        return Ratio(statistics.median(ratios), min(ratios), max(ratios)) if ratios else Ratio(*[float("nan")] * 3)
+        pairs = zip(self.costs, self.costs_beside, strict=True)
+        ratios = [getattr(own, kind) / getattr(other, kind) for own, other in pairs]
+        return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
     def noting(self, **notes: float | str) -> "Measurement":
         """This and what else was found."""

@@ -35,8 +35,8 @@ def measure(bench: Bench, *, scans: int = 24, chest_mm: tuple[float, ...] = (80.
         if bench.threads == 1:
             found = bench.alone(work, lambda: build(1))
         else:
-            workers = f"{bench.threads} workers"
-            found = bench.pair(f"{work}, {workers}", lambda: build(bench.threads), "1 worker", lambda: build(1))
+            workers = f"workers: {bench.threads}"
+            found = bench.pair(f"{work}, {workers}", lambda: build(bench.threads), "workers: 1", lambda: build(1))
         return [found.noting(**{"scans/s": scans / found.median.wall, "built MB": built_mb})]
 
 

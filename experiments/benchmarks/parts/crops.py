@@ -41,7 +41,7 @@ def measure(
         for name, read in (("windows", _windows), ("patches", _patches)):
             for threads in sorted({1, bench.threads}):
                 run = functools.partial(read, cache, threads, side, crops)
-                found = bench.alone(f"{crops} {name} of {side}^3, {threads} threads", run)
+                found = bench.alone(f"{crops} {name} of {side}^3, threads: {threads}", run)
                 measured.append(found.noting(**{"crops/s": crops / found.median.wall}))
         return measured
 

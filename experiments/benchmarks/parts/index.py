@@ -29,7 +29,7 @@ def measure(bench: Bench, *, series: int = 200, slices: int = 100) -> list[Measu
             for name in ("first pass", "second pass"):
                 _, cost, peak_mb = in_own_process(_index, raw, index_dir, workers)
                 notes = {"headers/s": series * slices / cost.wall, "peak MB": peak_mb}
-                work = f"{series * slices} headers, {workers} workers, {name}"
+                work = f"{series * slices} headers, workers: {workers}, {name}"
                 measured.append(Measurement(work, [cost], notes=notes))
     return measured
 

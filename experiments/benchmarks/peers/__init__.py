@@ -1,0 +1,1 @@
+"""The same work by PyTorch and MONAI; only --peer imports these files."""
