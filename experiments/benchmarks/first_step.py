@@ -19,10 +19,10 @@ def main(config: str, side: int) -> dict[str, Cost]:
         costs[stage], begin = Cost(now.wall - begin.wall, now.cpu - begin.cpu), now
 
     import jax
-    from medssl_jax.train.compilation_cache import keep_programs
 
     from experiments.benchmarks.training import noise_batch, settings_at
     from experiments.runs.focalmix_job import jitted_step
+    from medssl_jax.train.compilation_cache import keep_programs
 
     lap("import")
     keep_programs()

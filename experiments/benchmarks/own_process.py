@@ -7,6 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from absl import logging
+
 from experiments.benchmarks.bench import Cost, clock
 
 
@@ -25,6 +27,7 @@ def in_own_process(function: Callable[..., Any], *arguments: Any, **options: Any
 
 
 def _measured(function: Callable[..., Any], *arguments: Any, **options: Any) -> Measured:
+    logging.set_verbosity(logging.ERROR)  # as every command has it: orbax tells of its own doings
     begin = clock()
     result = function(*arguments, **options)
     end = clock()

@@ -82,9 +82,6 @@ def _entries(marks: list[tuple[float, list[float]]], nodules: list[tuple[list[fl
 
 def _cpm(scans: list[list[Entry]], nodules: int) -> float:
     """The mean sensitivity at LUNA16's seven rates of false positives."""
-    found, false, curve = 0, 0, [(0, 0)]
-    for _, is_hit in sorted((entry for entries in scans for entry in entries), reverse=True):
-        found, false = found + is_hit, false + (not is_hit)
-        curve.append((false, found))
-    at = np.interp(np.multiply(FPS_PER_SCAN, len(scans)), *zip(*curve, strict=True))
-    return float(at.mean()) / nodules
+    is_hit = np.array([hit for _, hit in sorted((entry for entries in scans for entry in entries), reverse=True)])
+    found, false = (np.append(0, np.cumsum(each)) for each in (is_hit, ~is_hit))
+    return float(np.interp(np.multiply(FPS_PER_SCAN, len(scans)), false, found).mean()) / nodules
