@@ -7,15 +7,17 @@ high-resolution network looked. Research software, not a medical device.
 from collections.abc import Sequence
 
 from absl import flags
+from etils import epy
 
 from experiments import command
-from experiments.runs.classify import classify_files
 from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.report.json_report import write_json
-from medssl_jax.report.slides.slide_page import slide_page
-from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv
+
+with epy.lazy_imports():
+    from experiments.runs import classify
+    from medssl_jax.report.slides import slide_page, slide_report
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
@@ -40,14 +42,14 @@ def main(argv: Sequence[str]) -> None:
     """Classifies, writes three files, prints what was found; slides that could not be read come last, as an error."""
     del argv
     output = writable_directory(OUTPUT.value)
-    command.start_devices(compilation_cache=COMPILATION_CACHE.value)
-    report, thumbnails = classify_files(
+    command.start_devices(keep_programs=COMPILATION_CACHE.value)
+    report, thumbnails = classify.classify_files(
         CHECKPOINT.value, INPUT.value, c=C.value, progress=progress_bar("classifying", "slides")
     )
-    write_results_csv(output / "results.csv", report)
-    write_json(output / "results.json", results_as_json(report))
-    write_text(output / "slides.html", slide_page(report, thumbnails))
-    print(summary(report))
+    slide_report.write_results_csv(output / "results.csv", report)
+    write_json(output / "results.json", slide_report.results_as_json(report))
+    write_text(output / "slides.html", slide_page.slide_page(report, thumbnails))
+    print(slide_report.summary(report))
     print(f"written: results.csv, results.json and slides.html in {output}")
     if report.refused:
         raise InputError(

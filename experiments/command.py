@@ -3,7 +3,6 @@
 import difflib
 import importlib.metadata
 import io
-import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
+from etils import epy
 from ml_collections import ConfigDict, config_flags
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import fate_of
-from medssl_jax.parallel import hosts
-from medssl_jax.plan import topology
-from medssl_jax.train.compilation_cache import keep_programs
-from medssl_jax.train.determinism import make_deterministic
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving
+
+with epy.lazy_imports():  # evaluate and --help need no JAX
+    from medssl_jax.parallel import hosts
+    from medssl_jax.plan import topology
+    from medssl_jax.train import compilation_cache, determinism
 
 BAD_INPUT_STATUS = 2
 EXPERIMENTS = Path(__file__).parent
@@ -48,17 +49,9 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name may hold bytes that are no text, and work must not be lost over telling of it.
         sys.stdout.reconfigure(errors="backslashreplace")
-    _quiet_libraries()
+    logging.set_verbosity(logging.ERROR)  # Orbax and TFDS tell of their doings; what concerns the user we say ourselves
     leave_when_told()
     app.run(guarded, flags_parser=_parse_flags)
-
-
-def _quiet_libraries() -> None:
-    """Orbax, TFDS and libtpu tell of their own doings; what concerns the user we say ourselves."""
-    logging.set_verbosity(logging.ERROR)
-    if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":  # JAX has found no TPU, but asks libtpu, if it is installed to plan
-        for name, value in topology.WITHOUT_TPU.items():
-            os.environ.setdefault(name, value)
 
 
 def define_config_flag() -> flags.FlagHolder[Any]:
@@ -83,17 +76,18 @@ def define_compilation_cache_flag() -> flags.FlagHolder[Any]:
     )
 
 
-def start_devices(*, compilation_cache: bool, deterministic: bool = False, shared: bool = False) -> None:
+def start_devices(*, keep_programs: bool, deterministic: bool = False, shared: bool = False) -> None:
     """Makes ready to compute on devices, as the flags ask for; comes before any use of JAX.
 
     A `shared` run joins its other processes.
     """
+    topology.answer_for_absent_tpu()
     if deterministic:
-        make_deterministic()
+        determinism.make_deterministic()
     if shared:
         hosts.connect()
-    if compilation_cache:
-        keep_programs()
+    if keep_programs:
+        compilation_cache.keep_programs()
 
 
 def fail(message: str) -> None:

@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
+from etils import epy
 
 from experiments import command, comparison
-from experiments.runs import focalmix_job
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.metrics.froc import FrocResult, PooledResult, paired_cpm_difference, pooled_over_runs
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.froc_tables import sensitivity_table
+
+with epy.lazy_imports():
+    from experiments.runs import focalmix_job
 
 FLAGS = flags.FLAGS
 comparison.define_flags(None, about="Configs of experiments.focalmix, the baseline first.")
@@ -28,7 +31,7 @@ def main(_: Sequence[str]) -> None:
     """Makes every run, then the table."""
     comparison.check_each_is_given_once()
     workdir = writable_directory(FLAGS.workdir)
-    command.start_devices(compilation_cache=_COMPILATION_CACHE.value)
+    command.start_devices(keep_programs=_COMPILATION_CACHE.value)
     results = {Path(path).stem: [_run(path, seed, workdir) for seed in FLAGS.seed] for path in FLAGS.configs}
     rows: dict[str, FrocResult | PooledResult] = {name: pooled_over_runs(runs) for name, runs in results.items()}
     for name, runs in results.items():

@@ -5,12 +5,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import jax
 from absl import flags
+from etils import epy
 from ml_collections import ConfigDict
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
+
+with epy.lazy_imports():
+    import jax
 
 FLAGS = flags.FLAGS
 # So that --help of each command lists them.

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
+from etils import epy
 
 from experiments import command
-from experiments.runs.detect import detect_in_file
 from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.report.json_report import write_json
-from medssl_jax.report.nodules.scan_page import scan_page
-from medssl_jax.report.nodules.scan_report import detections_as_json, summary, write_detections_csv
-from medssl_jax.train.load_run import folder_of_checkpoints
+
+with epy.lazy_imports():
+    from experiments.runs import detect
+    from medssl_jax.report.nodules import scan_page, scan_report
+    from medssl_jax.train import load_run
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
@@ -46,13 +48,13 @@ def main(argv: Sequence[str]) -> None:
     """Detects, writes three files and prints what was found."""
     del argv
     output = writable_directory(OUTPUT.value)
-    folder_of_checkpoints(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
-    command.start_devices(compilation_cache=COMPILATION_CACHE.value)
-    detections, scan = detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
-    write_detections_csv(output / "detections.csv", detections)
-    write_json(output / "detections.json", detections_as_json(detections))
-    write_text(output / "detections.html", scan_page(detections, scan, min_probability=MIN_PROBABILITY.value))
-    print(summary(detections, min_probability=MIN_PROBABILITY.value))
+    load_run.folder_of_checkpoints(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
+    command.start_devices(keep_programs=COMPILATION_CACHE.value)
+    detections, scan = detect.detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
+    scan_report.write_detections_csv(output / "detections.csv", detections)
+    write_json(output / "detections.json", scan_report.detections_as_json(detections))
+    write_text(output / "detections.html", scan_page.scan_page(detections, scan, min_probability=MIN_PROBABILITY.value))
+    print(scan_report.summary(detections, min_probability=MIN_PROBABILITY.value))
     print(f"written: detections.csv, detections.json and detections.html in {output}")
 
 

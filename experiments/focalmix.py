@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
+from etils import epy
 
 from experiments import command
-from experiments.runs import focalmix_job
+
+with epy.lazy_imports():
+    from experiments.runs import focalmix_job
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, marks and score.", required=True)
@@ -21,7 +24,7 @@ _COMPILATION_CACHE = command.define_compilation_cache_flag()
 def main(_: Sequence[str]) -> None:
     """Prepares the data, trains, evaluates."""
     command.require_config_of("experiments.focalmix", _CONFIG.value)
-    command.start_devices(compilation_cache=_COMPILATION_CACHE.value, deterministic=_DETERMINISTIC.value, shared=True)
+    command.start_devices(keep_programs=_COMPILATION_CACHE.value, deterministic=_DETERMINISTIC.value, shared=True)
     focalmix_job.run(_CONFIG.value, Path(_WORKDIR.value))
 
 

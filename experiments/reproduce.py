@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
+from etils import epy
 
 from experiments import command
-from experiments.runs.reproduce import obstacles, reproduce, verify
 from medssl_jax.core.errors import InputError
-from medssl_jax.parallel import hosts
-from medssl_jax.train.environment import restore_settings
-from medssl_jax.train.run_record import read_run_record
+
+with epy.lazy_imports():
+    from experiments.runs import reproduce
+    from medssl_jax.parallel import hosts
+    from medssl_jax.train import environment, run_record
 
 DIFFERENT_STATUS = 1
 
@@ -37,17 +39,17 @@ def main(_: Sequence[str]) -> None:
         raise InputError(f"{workdir}: is the folder of the run itself, expected another --workdir")
     if _STEPS.value and not _VERIFY.value:
         raise InputError("--steps is for --verify: give both, or neither for the whole run")
-    record = read_run_record(path)
-    restored = restore_settings(record.sessions[0].environment)
+    record = run_record.read_run_record(path)
+    restored = environment.restore_settings(record.sessions[0].environment)
     # Where the run was deterministic, its XLA_FLAGS say so.
-    command.start_devices(compilation_cache=_COMPILATION_CACHE.value, shared=True)
+    command.start_devices(keep_programs=_COMPILATION_CACHE.value, shared=True)
     if restored:
         hosts.say(f"set as in the run: {', '.join(restored)}")
-    _refuse_or_warn(path, obstacles(record))
+    _refuse_or_warn(path, reproduce.obstacles(record))
     if not _VERIFY.value:
-        reproduce(record, workdir, anyway=_ANYWAY.value)
+        reproduce.reproduce(record, workdir, anyway=_ANYWAY.value)
         return
-    verdict = verify(record, path.parent, workdir, steps=_STEPS.value, anyway=_ANYWAY.value)
+    verdict = reproduce.verify(record, path.parent, workdir, steps=_STEPS.value, anyway=_ANYWAY.value)
     if verdict.difference:
         hosts.say(f"{verdict.difference}; the {verdict.steps} logged steps before are equal")
     else:

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float, Float32, Int, Shaped
-from scipy import ndimage
+
+with epy.lazy_imports():
+    from scipy import ndimage
 
 Field = Float32[np.ndarray, "z y x"]
 Array = Shaped[np.ndarray, "..."]

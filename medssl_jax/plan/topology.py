@@ -15,6 +15,13 @@ WITHOUT_TPU = {"TPU_HOST_BOUNDS": "1,1,1", "TPU_WORKER_HOSTNAMES": "localhost"}
 _COMPILE_ONLY = {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "TPU_SKIP_MDS_QUERY": "1", **WITHOUT_TPU}
 
 
+def answer_for_absent_tpu() -> None:
+    """Keeps libtpu, where it is installed to plan, from looking for a TPU aloud where JAX has found none."""
+    if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":  # set when JAX is imported
+        for name, value in WITHOUT_TPU.items():
+            os.environ.setdefault(name, value)
+
+
 def topology_devices(topology: str) -> Sequence[jax.Device]:
     """Devices to compile for, one a chip, such as the 16 of `v5e:4x4`; nothing can run on them.
 

@@ -14,8 +14,12 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 
+from etils import epy
+
 from medssl_jax.core.atomic import remove_unfinished
-from medssl_jax.parallel import hosts
+
+with epy.lazy_imports():
+    from medssl_jax.parallel import hosts
 
 # Entered for a training, it gives `must_stop(step)`.
 Stop = Callable[[], contextlib.AbstractContextManager[Callable[[int], bool]]]

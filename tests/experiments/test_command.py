@@ -74,7 +74,7 @@ def started_with(main, folder, **environment):
 
 
 def test_no_library_looks_for_tpus_aloud(tmp_path):
-    main = "def main(_):\n    import jax\n    print(len(jax.devices()))"
+    main = "def main(_):\n    command.start_devices(keep_programs=False)\n    print(len(jax.devices()))\n\n\nimport jax"
     told, warned = started_with(main, tmp_path)
     assert int(told) > 0
     assert warned == ""

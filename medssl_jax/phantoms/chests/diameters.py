@@ -1,8 +1,11 @@
 """How large nodules are: a shifted lognormal fitted to LUNA16's annotations.csv (1,186 nodules)."""
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float
-from scipy import stats
+
+with epy.lazy_imports():
+    from scipy import stats
 
 LUNA16_DIAMETER_RANGE_MM = (3.25, 32.27)
 # diameter = 3.2 mm + exp(normal): annotations start sharply at 3.25 mm. Fitted by least Kolmogorov-Smirnov distance

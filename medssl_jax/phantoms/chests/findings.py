@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float, Float32, Shaped
-from scipy.spatial.transform import Rotation
 
 from medssl_jax.phantoms.canvas import LUNG_HU, Canvas, Window, coverage, window
 from medssl_jax.phantoms.chests.anatomy import Anatomy
 from medssl_jax.phantoms.chests.diameters import draw_diameters_mm
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
+
+with epy.lazy_imports():
+    from scipy.spatial import transform
 
 NODULE_KINDS = ("solid", "part-solid", "ground-glass")
 CONFOUNDER_KINDS = ("scar", "granuloma", "vessel bulb", "tiny nodule")
@@ -126,7 +129,7 @@ def _blob(
     rng: np.random.Generator, centre: Place, diameter: float, half_lengths: HalfLengths, bumpiness: float
 ) -> Blob:
     """A blob of a sphere's volume whose centre of mass is `centre`."""
-    axes = Rotation.random(random_state=rng).as_matrix() / np.asarray(half_lengths)[:, None]
+    axes = transform.Rotation.random(random_state=rng).as_matrix() / np.asarray(half_lengths)[:, None]
     waves = rng.standard_normal((BUMPS, 3))
     waves *= rng.uniform(2.5, 6, (BUMPS, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
     blob = Blob(

@@ -3,12 +3,15 @@
 import dataclasses
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float32, Int16, Shaped
-from scipy import ndimage
 
 from medssl_jax.imaging.geometry import IDENTITY_DIRECTION, Grid
 from medssl_jax.phantoms.canvas import Axes
 from medssl_jax.phantoms.chests.spec import Luna16Phantom
+
+with epy.lazy_imports():
+    from scipy import ndimage
 
 FLIPPED_DIRECTION = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 MATRIX = 512  # a reconstruction has at most this many pixels a side, so wide chests have wide pixels

@@ -4,8 +4,8 @@ import dataclasses
 import functools
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float32, Int, Shaped
-from scipy import ndimage
 
 from medssl_jax.phantoms.canvas import coverage
 from medssl_jax.phantoms.slides.anatomy import Section
@@ -14,6 +14,9 @@ from medssl_jax.phantoms.slides.imaging import Microscope, mosaic_gain
 from medssl_jax.phantoms.slides.stains import AUTOFLUORESCENCE, RELIEF, Stain
 from medssl_jax.phantoms.slides.strokes import Stroke, paint_strokes
 from medssl_jax.phantoms.slides.textures import Tile, Tissue
+
+with epy.lazy_imports():
+    from scipy import ndimage
 
 EDGE = 2.0  # pixels over which one tissue turns into another
 LAYER_PLACE, LAYER_WIDTH, LAYER_DEPTH = 0.38, 0.09, 0.4  # the line between the two layers of muscle

@@ -6,8 +6,11 @@ Every structure is a few pixels wide whatever the slide's size; a slide repeats 
 import dataclasses
 
 import numpy as np
+from etils import epy
 from jaxtyping import Float32
-from scipy import ndimage
+
+with epy.lazy_imports():
+    from scipy import ndimage
 
 CELL_PIXELS = (10, 56)  # smallest and largest tubule
 TILE_PIXELS = 512
