@@ -8,6 +8,8 @@ from typing import Any
 
 import grain
 
+from medssl_jax.core.settings import LARGEST_STEPS
+
 
 def shuffled(items: Sequence[Any], seed: int) -> grain.MapDataset:
     """All items in a new order every time round, without end; any place of it is found at once."""
@@ -21,7 +23,8 @@ class _HostRows:
         self._rows, self._batch, self._host_rows = rows, batch, host_rows
 
     def __len__(self) -> int:
-        return len(self._rows) // self._batch * len(self._host_rows)
+        # As many batches as a run may have steps: of more rows than floats can count, Grain computes a false length.
+        return LARGEST_STEPS * len(self._host_rows)
 
     def __getitem__(self, index: int) -> Any:
         step, row = divmod(index, len(self._host_rows))

@@ -45,9 +45,7 @@ def patch_batches(
     if settings.unlabelled_batch:
         draw = functools.partial(draw_unlabelled, keep_boxes=keep_hidden_boxes)
         streams["unlabelled"] = stream(unlabelled, draw, settings.unlabelled_batch, 2 * seed + 1)
-    # Streams repeat for as many elements as Python can count, so the larger batch has fewer.
-    shortest = min(map(len, streams.values()))
-    zipped = grain.experimental.ZipMapDataset([stream.slice(slice(shortest)) for stream in streams.values()])
+    zipped = grain.experimental.ZipMapDataset(list(streams.values()))
     return zipped.map(lambda batches: dict(zip(streams, batches, strict=True)))
 
 

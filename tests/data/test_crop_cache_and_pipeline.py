@@ -308,6 +308,17 @@ def test_batches_are_a_function_of_seed_and_position(cache):
         assert not np.array_equal(flat(one[position]), flat(other[position]))
 
 
+@pytest.mark.parametrize(("labelled", "unlabelled"), [(1, 1), (1, 2), (2, 1), (1, 0)])
+def test_a_batch_may_have_one_row(cache, labelled, unlabelled):
+    uids = [scan.series_uid for scan in SCANS]
+    settings = dataclasses.replace(SETTINGS, labelled_batch=labelled, unlabelled_batch=unlabelled)
+    stream = patch_batches(cache, uids[:3], uids[3:], settings=settings, seed=0)
+    assert len(stream) == 2**31 - 1
+    assert [len(next(iter(part.values()))) for part in stream[2**31 - 2].values()] == [
+        rows for rows in (labelled, unlabelled) if rows
+    ]
+
+
 def test_rows_are_named(tmp_path):
     """Each scan is of one value, which every window of it shows."""
     scans = Scans(
