@@ -38,7 +38,7 @@ class PassedOver(NamedTuple):
 
 @dataclasses.dataclass
 class Notes:
-    """What the user of a folder should hear: the files and series that are not used, and what looks odd."""
+    """Notes for the user of a folder: the files and series that are not used, and what looks odd."""
 
     passed_over: list[PassedOver] = dataclasses.field(default_factory=list)
     remarks: list[str] = dataclasses.field(default_factory=list)

@@ -30,7 +30,7 @@ def within(allowed: Range, default: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PhantomSpec:
-    """What a phantom is made of. Raises `InputError` for a field out of range."""
+    """The fields that a phantom is made of. Raises `InputError` for a field out of range."""
 
     salt: ClassVar[tuple[int, ...]] = ()  # keeps phantoms of the same seed and another kind apart
 
