@@ -23,6 +23,9 @@ DETECTION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm", "probabili
 READER_PACKAGES = ("simpleitk",)
 
 
+TRAINED_ON = {"luna16": "LUNA16", "nlst": "NLST", "folder": "a folder of scans"}
+
+
 class DetectorCard(ModelCard):
     """The identity of a detector."""
 
@@ -33,7 +36,8 @@ class DetectorCard(ModelCard):
         parts = [f"{labelled} labelled"] if labelled >= 0 else []
         parts += [f"{unlabelled} unlabelled"] if unlabelled else []
         parts += [f"all {'other ' if unlabelled else ''}training scans labelled"] if labelled < 0 else []
-        return f"{'phantom (synthetic scans)' if self.trained_on_phantom else 'LUNA16'}: {', '.join(parts)}"
+        data = "phantom (synthetic scans)" if self.trained_on_phantom else TRAINED_ON[self.config["data"]["data_set"]]
+        return f"{data}: {', '.join(parts)}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -24,8 +24,10 @@ GRID = Grid((50, 60, 70), (2.5, 0.8, 0.7), (10.0, 20.0, -300.0), (0.0, -1.0, 0.0
 PROBABILITIES = np.array([0.9, np.nextafter(np.float32(0.5), np.float32(1)), 0.5], np.float32).astype(np.float64)
 
 
-def config(labelled=12, unlabelled=48, phantom=True):
-    data = {"manual_dir": "/home/someone/LUNA16", "mask_lungs": True} | ({"phantom": {"seed": 1}} if phantom else {})
+def config(labelled=12, unlabelled=48, phantom=True, data_set="luna16"):
+    data = {"data_set": data_set, "manual_dir": "/home/someone/LUNA16", "mask_lungs": True} | (
+        {"phantom": {"seed": 1}} if phantom else {}
+    )
     return {
         "data": data,
         "split": {"labelled": labelled, "unlabelled": unlabelled},
@@ -88,16 +90,17 @@ def test_the_config_is_named_by_its_settings():
 
 
 @pytest.mark.parametrize(
-    ("labelled", "unlabelled", "phantom", "words"),
+    ("labelled", "unlabelled", "phantom", "data_set", "words"),
     [
-        (25, 0, False, "LUNA16: 25 labelled"),
-        (25, 400, False, "LUNA16: 25 labelled, 400 unlabelled"),
-        (-1, 0, True, "phantom (synthetic scans): all training scans labelled"),
-        (-1, 5, True, "phantom (synthetic scans): 5 unlabelled, all other training scans labelled"),
+        (25, 0, False, "luna16", "LUNA16: 25 labelled"),
+        (25, 400, False, "luna16", "LUNA16: 25 labelled, 400 unlabelled"),
+        (-1, 3, False, "folder", "a folder of scans: 3 unlabelled, all other training scans labelled"),
+        (-1, 0, True, "luna16", "phantom (synthetic scans): all training scans labelled"),
+        (-1, 5, True, "luna16", "phantom (synthetic scans): 5 unlabelled, all other training scans labelled"),
     ],
 )
-def test_training_scans_in_words(labelled, unlabelled, phantom, words):
-    assert DetectorCard("run", 1, config(labelled, unlabelled, phantom)).trained_on == words
+def test_training_scans_in_words(labelled, unlabelled, phantom, data_set, words):
+    assert DetectorCard("run", 1, config(labelled, unlabelled, phantom, data_set)).trained_on == words
 
 
 def test_summary_counts_and_warns_of_a_phantom_on_a_real_scan():
