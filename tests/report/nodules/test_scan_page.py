@@ -38,7 +38,7 @@ def found_in(volume, centres_xyz_mm, probabilities, diameters_mm, *, phantom=Tru
         np.array(diameters_mm, float),
     )
     config = {
-        "data": {"phantom": {}} if phantom else {},
+        "data": {"data_set": "luna16"} | ({"phantom": {}} if phantom else {}),
         "split": {"labelled": 12, "unlabelled": 48},
         "inference": {},
     }
