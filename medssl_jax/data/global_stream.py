@@ -3,17 +3,40 @@
 The position in it is saved and set again by `train.trainer`, with each checkpoint.
 """
 
+import functools
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import grain
+import numpy as np
+from jaxtyping import Int
 
 from medssl_jax.core.settings import LARGEST_STEPS
 
 
+class _Shuffled:
+    """Items by their place in the stream: the number of the epoch and `seed` give its order."""
+
+    def __init__(self, items: Sequence[Any], seed: int):
+        self._items, self._seed = list(items), seed
+
+    def __len__(self) -> int:
+        return sys.maxsize  # the stream has no end, and Python can count no further
+
+    def __getitem__(self, place: int) -> Any:
+        epoch, row = divmod(place, len(self._items))
+        return self._items[_order(len(self._items), self._seed, epoch)[row]]
+
+
+@functools.lru_cache(maxsize=4)  # of two streams, each with threads in an epoch and already in the next
+def _order(count: int, seed: int, epoch: int) -> Int[np.ndarray, " count"]:
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
 def shuffled(items: Sequence[Any], seed: int) -> grain.MapDataset:
     """All items in a new order every time round, without end; any place of it is found at once."""
-    return grain.MapDataset.source(list(items)).seed(seed).shuffle().repeat()
+    return grain.MapDataset.source(_Shuffled(items, seed)).seed(seed)
 
 
 class _HostRows:
