@@ -7,7 +7,7 @@ from jaxtyping import Bool
 
 from medssl_jax.imaging.chest_air import ChestView, sides_beside
 from medssl_jax.imaging.lungs import lungs_in_view, view_of_volume
-from medssl_jax.imaging.shapes import ball, shrunk
+from medssl_jax.imaging.shapes import shrunk
 from medssl_jax.imaging.volumes import Volume
 
 
@@ -36,7 +36,7 @@ def measure_lungs(lungs: Bool[np.ndarray, "z y x"], view: ChestView, step_mm: fl
     litres = step_mm**3 / 1e6
     at_sides = lungs & sides_beside(view.padding)
     # What the array ends at is no surface yet.
-    surface = at_sides | (lungs & ~shrunk(lungs, ball(1.0)))
+    surface = at_sides | (lungs & ~shrunk(lungs, 1.0))
     return FoundLungs(
         litres=float(lungs.sum() * litres),
         body_litres=float((lungs | view.body).sum() * litres),

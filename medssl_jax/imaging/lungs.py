@@ -4,8 +4,10 @@ Rough on purpose: the mask says where to look for nodules and is dilated by its 
 tried on two real CTs, on phantoms and on a hand-made chest.
 """
 
+import dataclasses
+import itertools
+
 import numpy as np
-from etils import epy
 from jaxtyping import Bool, Float32, UInt8
 
 from medssl_jax.imaging.chest_air import (
@@ -18,21 +20,23 @@ from medssl_jax.imaging.chest_air import (
     view_of_chest,
 )
 from medssl_jax.imaging.geometry import Grid, isotropic_grid, upright_grid
+from medssl_jax.imaging.pyramid import doubled, halved, smoothed
 from medssl_jax.imaging.resampling import resample_linear, resample_nearest
 from medssl_jax.imaging.shapes import (
-    ball,
-    box_round,
-    closed_far,
+    Box,
+    Part,
+    closed,
+    closed_roughly,
+    filled,
     grown,
+    joined,
     labelled_parts,
+    opened,
+    parts,
     shrunk,
-    signed_distance_voxels,
+    widened,
 )
 from medssl_jax.imaging.volumes import Volume
-
-with epy.lazy_imports():
-    import SimpleITK as sitk
-    from scipy import ndimage
 
 HU_RANGE = (-1200, 600)
 AIRWAY_BELOW_HU = -940
@@ -40,12 +44,14 @@ AIRWAY_BELOW_HU = -940
 WORKING_SPACING_MM = (0.8, 2.0)
 WORKING_VOXELS_ACROSS = 160
 LARGE_AIRWAY_VOXELS = 125
+AIRWAY_SMOOTHING_VOXELS = 0.8
 AIRWAY_OPENING_VOXELS = 1.5
 MOST_AIRWAY_SHARE = 0.1
 SMALLER_LUNG_SHARE = 0.1
 JOINED_LUNGS_SHARE = 0.5  # what is next in size to two lungs that touch is less than this
 SPLIT_LUNG_SHARE = 0.25
 THICKEST_JUNCTION_VOXELS = 3
+NEARER_CORE_VOXELS = 4.0  # coarse ones
 CLOSING_VOXELS = 2.0
 DENT_CLOSING_MM = 16  # the radius of LUNA16's largest nodule
 # In a dent lung prevails all round: at the larger scale of large nodules, at the smaller one of tiny ones.
@@ -75,8 +81,8 @@ def lungs_in_view(view: ChestView, step_mm: float) -> Bool[np.ndarray, "z y x"]:
     margin = round(DENT_CLOSING_MM / step_mm) + 2
     for lung in _lungs(air & ~_large_airways(view.hu, air), view):
         # One lung at a time, or closing would bridge the mediastinum.
-        part = box_round(lung, margin)
-        mask[part] |= _filled(lung[part], step_mm)
+        part = widened(lung, margin, mask.shape)
+        mask[part.box] |= _with_dents(part.mask, step_mm)
     return _up_to_padding(mask, view)
 
 
@@ -87,62 +93,63 @@ def _working_grid(grid: Grid) -> Grid:
 
 
 def _large_airways(hu: Float32[np.ndarray, "z y x"], air: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
-    dark = ndimage.uniform_filter((hu < AIRWAY_BELOW_HU).astype(np.float32), 3, mode="nearest") > 0.5
-    dark &= air
+    dark = air & (smoothed(hu < AIRWAY_BELOW_HU, AIRWAY_SMOOTHING_VOXELS) > 0.5)
     if dark.sum() > MOST_AIRWAY_SHARE * air.sum():
         return np.zeros_like(air)  # emphysema is as dark as an airway; better an airway too many than half a lung
-    around = ball(AIRWAY_OPENING_VOXELS)
-    labels = labelled_parts(grown(shrunk(dark, around), around))
-    is_large = np.bincount(labels.ravel()) >= LARGE_AIRWAY_VOXELS
-    is_large[0] = False
+    large = parts(opened(dark, AIRWAY_OPENING_VOXELS), LARGE_AIRWAY_VOXELS)
     # The wall's partial volume goes with the airway, or it would stay as a hollow tube.
-    return grown(is_large[labels], around)
+    return grown(joined(large, air.shape), AIRWAY_OPENING_VOXELS)
 
 
-def _lungs(air: Bool[np.ndarray, "z y x"], view: ChestView) -> list[Bool[np.ndarray, "z y x"]]:
+def _lungs(air: Bool[np.ndarray, "z y x"], view: ChestView) -> list[Part]:
     """One or two, and what else there is of lungs that the view cuts to pieces."""
-    labels = labelled_parts(air)
-    voxels = np.bincount(labels.ravel())
-    first, second = voxels[1:2].sum(), voxels[2:3].sum()
-    halves = _split_where_thin(labels == 1) if second < JOINED_LUNGS_SHARE * first else ()
-    is_lung = voxels > SMALLER_LUNG_SHARE * first
-    is_lung[0] = is_lung[3:] = False
-    if halves:
-        is_lung[1:3] = False
+    found = list(parts(air, LEAST_AIR_VOXELS))
+    if not found:
+        return []
+    first, *others = found
+    lungs = [first, *(part for part in others[:1] if part.voxels > SMALLER_LUNG_SHARE * first.voxels)]
+    if not others or others[0].voxels < JOINED_LUNGS_SHARE * first.voxels:
+        lungs = _split_where_thin(first, air.shape) or lungs
     faces = view.sides.copy()
     faces[[0, -1]] = True
-    is_piece = (voxels >= LEAST_AIR_VOXELS) & meets(labels, faces)
-    is_piece[:2] = False
-    if is_piece.any():
-        is_piece &= looks_like_lung(labels, view)
-    return [*halves, *(labels == label for label in np.flatnonzero(is_lung | is_piece))]
+    pieces = (part for part in others if part not in lungs and meets(part, faces) and looks_like_lung(part, view))
+    return [*lungs, *pieces]
 
 
-def _split_where_thin(lungs: Bool[np.ndarray, "z y x"]) -> tuple[Bool[np.ndarray, "z y x"], ...]:
+def _split_where_thin(lungs: Part, shape: tuple[int, ...]) -> list[Part]:
     """Two lungs that touch, mostly in front of the heart; none where there is one."""
-    part = box_round(lungs, 1)
-    distance = signed_distance_voxels(lungs[part])
+    around = widened(lungs, 2, shape)
+    # Which voxels belong to which is seen on a grid half as fine.
+    coarse = halved(around.mask) > 0.5
     for thickness in range(1, THICKEST_JUNCTION_VOXELS + 1):
-        labels = labelled_parts(distance < -thickness)
-        if (labels == 2).sum() > SPLIT_LUNG_SHARE * (labels == 1).sum():
-            is_first = np.zeros_like(lungs)
-            is_first[part] = signed_distance_voxels(labels == 1) < signed_distance_voxels(labels == 2)
-            return lungs & is_first, lungs & ~is_first
-    return ()
+        cores = list(itertools.islice(parts(shrunk(coarse, (thickness + 1) / 2)), 2))
+        if len(cores) == 2 and cores[1].voxels > SPLIT_LUNG_SHARE * cores[0].voxels:
+            first, second = (smoothed(joined([core], coarse.shape), NEARER_CORE_VOXELS) for core in cores)
+            is_first = doubled(first - second, around.mask.shape) > 0
+            labels = np.where(is_first, around.mask, 2 * around.mask.view(np.uint8))
+            return [_moved(half, around.box) for half in labelled_parts(labels)]
+    return []
 
 
-def _filled(lung: Bool[np.ndarray, "z y x"], step_mm: float) -> Bool[np.ndarray, "z y x"]:
+def _moved(part: Part, of: Box) -> Part:
+    """A part whose box is told in that of a larger one."""
+    box = tuple(
+        slice(along.start + start.start, along.stop + start.start) for along, start in zip(part.box, of, strict=True)
+    )
+    return dataclasses.replace(part, box=box)
+
+
+def _with_dents(lung: Bool[np.ndarray, "z y x"], step_mm: float) -> Bool[np.ndarray, "z y x"]:
     """Vessels and nodules belong to the lung, also those that dent it from its wall; the heart does not."""
-    around = ball(CLOSING_VOXELS)
-    lung = ndimage.binary_fill_holes(lung | shrunk(grown(lung, around), around))
-    hull = closed_far(lung, round(DENT_CLOSING_MM / step_mm))
+    lung = filled(closed(lung, CLOSING_VOXELS))
+    hull = closed_roughly(lung, DENT_CLOSING_MM / step_mm)
     for scale_mm in DENT_SCALES_MM:
-        image = sitk.GetImageFromArray(lung.astype(np.float32))
-        share = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, scale_mm / step_mm))
-        lung = lung | (hull & (share > 0.5))
-    return ndimage.binary_fill_holes(lung)
+        lung |= hull & (smoothed(lung, scale_mm / step_mm) > 0.5)
+    return filled(lung)
 
 
 def _up_to_padding(mask: Bool[np.ndarray, "z y x"], view: ChestView) -> Bool[np.ndarray, "z y x"]:
     """The rim of padding is lung where a lung lies beside it; padding never is."""
-    return (mask | (grown(mask, ball(PADDING_RIM_VOXELS, axes=(1, 2))) & view.padding_rim)) & ~view.padding
+    if not view.padding.any():
+        return mask
+    return (mask | (grown(mask, PADDING_RIM_VOXELS, axes=(1, 2)) & view.padding_rim)) & ~view.padding

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging import resampling
+from medssl_jax.imaging.geometry import Grid, isotropic_grid, upright_grid
 from medssl_jax.imaging.resampling import resample_linear, resample_nearest
 
 ROW = np.array([[[10, 20]]], np.int16)
@@ -25,3 +26,28 @@ def test_the_nearest_is_kept_as_it_is_and_beyond_the_voxels_is_nothing(dtype):
     found = resample_nearest(ROW.astype(dtype), GRID, onto(3.25, 11))
     assert found.dtype == dtype
     assert found[0, 0].tolist() == [0, 0, 10, 10, 10, 10, 20, 20, 20, 20, 0]
+
+
+TURNED = Grid((7, 9, 11), (2.5, 0.7, 1.1), (3.0, -4.0, 9.0), (0.0, -1.0, 0.0, 0.0, 0.0, 1.0, -1.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("spacing_mm", [0.8, 1.0, 2.0])
+@pytest.mark.parametrize("resample", [resample_linear, resample_nearest])
+def test_axis_by_axis_is_simpleitks(monkeypatch, resample, spacing_mm):
+    """There and back, from a grid whose axes are turned and flipped."""
+    array = np.random.default_rng(0).integers(-1000, 400, TURNED.size_zyx).astype(np.int16)
+    upright = isotropic_grid(upright_grid(TURNED), spacing_mm)
+    there = resample(array, TURNED, upright)
+    back = resample(there, upright, TURNED)
+    monkeypatch.setattr(resampling, "_parallel_axes", lambda grid, onto: None)
+    np.testing.assert_allclose(there, resample(array, TURNED, upright), rtol=0, atol=1e-2)
+    np.testing.assert_allclose(back, resample(there, upright, TURNED), rtol=0, atol=1e-2)
+
+
+def test_axes_that_are_not_parallel_are_simpleitks():
+    array = np.arange(27, dtype=np.int16).reshape(3, 3, 3)
+    askew = Grid((3, 3, 3), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0))
+    straight = Grid((3, 3, 3), (1.0, 1.0, 1.0))
+    found = resample_linear(array, straight, askew)
+    assert found[0, 0, 1] == pytest.approx(0.8 * 1 + 0.6 * 3, abs=1e-5)
+    assert resample_nearest(array, straight, askew)[0, 0, 1] == 4

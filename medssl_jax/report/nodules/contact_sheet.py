@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Num, UInt8
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.imaging.geometry import world_xyz_mm_to_voxel_zyx
-from medssl_jax.imaging.shapes import ball, shrunk
+from medssl_jax.imaging.shapes import shrunk
 from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report.nodules.views import LUNG_WINDOW_HU, windowed
 
@@ -98,7 +98,7 @@ def _row(scan: SheetScan, pixels_per_mm: float) -> UInt8[np.ndarray, "height wid
 
 def _outline(inside: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     """The outermost pixels; where the picture ends there is no outline, so that cut lungs can be told from whole."""
-    return inside & ~shrunk(inside[None], ball(1.0))[0]
+    return inside & ~shrunk(inside[None], 1.0)[0]
 
 
 def _upright(scan: SheetScan) -> tuple[Num[np.ndarray, "z y x"], Bool[np.ndarray, "z y x"] | None, list[ColouredBox]]:

@@ -1,0 +1,33 @@
+"""Coarser grids against SciPy's Gaussian, on arrays of any size."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from medssl_jax.imaging.pyramid import doubled, halved, smoothed
+
+
+def blobs(size=(41, 30, 37)):
+    return ndimage.gaussian_filter(np.random.default_rng(0).normal(size=size), 4) > 0
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.0, 1.5, 2.5, 4.0, 10.0])
+def test_smoothed_is_nearly_a_gaussian(scale):
+    mask = blobs()
+    expected = ndimage.gaussian_filter(mask.astype(np.float32), scale, mode="nearest")
+    np.testing.assert_allclose(smoothed(mask, scale), expected, rtol=0, atol=0.06)
+    np.testing.assert_allclose(smoothed(mask.astype(np.float32), scale), smoothed(mask, scale), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (1, 2, 9), (8, 9, 10)])
+def test_what_is_the_same_everywhere_stays(size):
+    mask = np.ones(size, bool)
+    for scale in (1.0, 4.0):
+        np.testing.assert_allclose(smoothed(mask, scale), 1)
+
+
+def test_halves_are_means_and_doubles_lie_between_them():
+    row = np.arange(5, dtype=np.float32)[None, None]
+    assert halved(row).tolist() == [[[0.5, 2.5, 4.0]]]
+    assert doubled(halved(row), row.shape).tolist() == [[[0.5, 1.0, 2.0, 2.875, 3.625]]]
+    assert halved(np.array([[[True, False], [False, False]]])).tolist() == [[[0.25]]]
