@@ -38,7 +38,9 @@ def doubled(
     return values
 
 
-def _smoothed(values: Shaped[np.ndarray, "z y x"], variance: float) -> Float32[np.ndarray, "z y x"]:
+def _smoothed(
+    values: Float32[np.ndarray, "z y x"] | Bool[np.ndarray, "z y x"], variance: float
+) -> Float32[np.ndarray, "z y x"]:
     """By a binomial, which is nearly a Gaussian."""
     if variance > COARSER_ABOVE_VARIANCE:
         # Halving and doubling smooth by a variance of 1 voxel.

@@ -107,8 +107,8 @@ def widened(part: Part, margin_voxels: int, shape: tuple[int, ...]) -> Part:
     """The part in a box with so much around it as lies in an array of this shape."""
     low = [min(along.start, margin_voxels) for along in part.box]
     high = [min(size - along.stop, margin_voxels) for along, size in zip(part.box, shape, strict=True)]
-    box = tuple(slice(along.start - a, along.stop + b) for along, a, b in zip(part.box, low, high, strict=True))
-    return Part(box, np.pad(part.mask, list(zip(low, high, strict=True))), part.voxels)
+    z, y, x = (slice(along.start - a, along.stop + b) for along, a, b in zip(part.box, low, high, strict=True))
+    return Part((z, y, x), np.pad(part.mask, list(zip(low, high, strict=True))), part.voxels)
 
 
 def _squared_distance(

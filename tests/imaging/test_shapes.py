@@ -46,8 +46,8 @@ def test_grown_and_shrunk_are_scipys(size, radius, axes):
 def test_a_large_ball_reaches_as_far():
     mask = np.zeros((45, 45, 45), bool)
     mask[22, 22, 22] = True
-    assert grown(mask, 20)[22, 22].sum() == 41
-    assert grown(mask, 20).sum() == sum(
+    assert grown(mask, 20.0)[22, 22].sum() == 41
+    assert grown(mask, 20.0).sum() == sum(
         z * z + y * y + x * x <= 400 for z in range(-20, 21) for y in range(-20, 21) for x in range(-20, 21)
     )
 
@@ -105,16 +105,16 @@ def test_labels_tell_parts_that_touch_from_each_other():
 def test_a_gap_is_closed_by_a_ball_that_does_not_fit_through(close):
     mask = np.ones((25, 25, 25), bool)
     mask[:, :, 10:14] = False  # 4 voxels wide
-    assert not close(mask, 1)[12, 12, 11:13].any()
-    assert close(mask, 6)[12, 12].all()
-    assert close(mask, 12)[12, 12].all()
-    assert close(mask, 1)[mask].all()
+    assert not close(mask, 1.0)[12, 12, 11:13].any()
+    assert close(mask, 6.0)[12, 12].all()
+    assert close(mask, 12.0)[12, 12].all()
+    assert close(mask, 1.0)[mask].all()
 
 
 def test_a_large_ball_closes_roughly_what_it_should():
     mask = np.zeros((60, 60, 60), bool)
     mask[10:50, 10:50, 10:26] = mask[10:50, 10:50, 34:50] = True
-    exact, rough = closed(mask, 12), closed_roughly(mask, 12)
+    exact, rough = closed(mask, 12.0), closed_roughly(mask, 12.0)
     assert (exact & ~mask).any()
     assert 2 * (exact & rough).sum() > 0.98 * (exact.sum() + rough.sum())
 
