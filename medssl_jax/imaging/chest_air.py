@@ -70,7 +70,7 @@ def air_in_body(view: ChestView) -> Bool[np.ndarray, "z y x"]:
     Air round the body runs along the sides of the view, which a whole lung meets with a cut bronchus at most. A lung
     that the view cuts is known by how it looks.
     """
-    front, back = _ends(view.body.any(axis=(0, 2)))
+    front, back = _ends(np.logical_or.reduce(view.body, axis=(0, 2)))
 
     def is_inner(part: Part) -> bool:
         depth = part.box[1].start + _mean_index(part.mask.sum(axis=(0, 2)))

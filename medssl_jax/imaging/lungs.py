@@ -133,10 +133,8 @@ def _split_where_thin(lungs: Part, shape: tuple[int, ...]) -> list[Part]:
 
 def _moved(part: Part, of: Box) -> Part:
     """A part whose box is told in that of a larger one."""
-    box = tuple(
-        slice(along.start + start.start, along.stop + start.start) for along, start in zip(part.box, of, strict=True)
-    )
-    return dataclasses.replace(part, box=box)
+    z, y, x = (slice(a.start + b.start, a.stop + b.start) for a, b in zip(part.box, of, strict=True))
+    return dataclasses.replace(part, box=(z, y, x))
 
 
 def _with_dents(lung: Bool[np.ndarray, "z y x"], step_mm: float) -> Bool[np.ndarray, "z y x"]:

@@ -53,7 +53,7 @@ def _smoothed(
         for _ in range(2 * pairs):
             rows = rows[1:] + rows[:-1]
         sums = np.moveaxis(rows, 0, axis)
-    return sums * np.float32(0.5 ** (6 * pairs))
+    return np.multiply(sums, 0.5 ** (6 * pairs), dtype=np.float32)
 
 
 def _with_edges(rows: Shaped[np.ndarray, "n a b"], count: int) -> Shaped[np.ndarray, "m a b"]:
