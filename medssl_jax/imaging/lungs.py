@@ -117,7 +117,7 @@ def _lungs(air: Bool[np.ndarray, "z y x"], view: ChestView) -> list[Part]:
 
 
 def _split_where_thin(lungs: Part, shape: tuple[int, ...]) -> list[Part]:
-    """Two lungs that touch, mostly in front of the heart; none where there is one."""
+    """Two lungs that touch, mostly in front of the heart; an empty list where there is one."""
     around = widened(lungs, 2, shape)
     # Which voxels belong to which is seen on a grid half as fine.
     coarse = halved(around.mask) > 0.5
@@ -132,7 +132,7 @@ def _split_where_thin(lungs: Part, shape: tuple[int, ...]) -> list[Part]:
 
 
 def _moved(part: Part, of: Box) -> Part:
-    """A part whose box is told in that of a larger one."""
+    """A part of the array in the box `of`, as one of the array that this box is cut from."""
     z, y, x = (slice(a.start + b.start, a.stop + b.start) for a, b in zip(part.box, of, strict=True))
     return dataclasses.replace(part, box=(z, y, x))
 

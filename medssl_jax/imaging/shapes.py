@@ -1,7 +1,7 @@
 """Shapes in binary arrays: grown, opened, closed, filled, and in parts.
 
 What lies beyond an array takes part in nothing: no shape is taken off where the array ends. All is done with a few
-passes along each axis over arrays as narrow as they may be, so that a whole chest costs milliseconds.
+passes along each axis over arrays of the narrowest type, so that a whole chest costs milliseconds.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ with epy.lazy_imports():
 
 Box = tuple[slice, slice, slice]
 
-# A ball that is larger than so is laid on a coarser grid.
+# A larger ball closes on a grid half as fine.
 ROUGH_ABOVE_VOXELS = 10
 
 
@@ -82,12 +82,12 @@ def holding(mask: Bool[np.ndarray, "z y x"], seeds: Bool[np.ndarray, "z y x"]) -
 
 
 def parts(mask: Bool[np.ndarray, "z y x"], least_voxels: int = 1) -> Iterator[Part]:
-    """The parts of so many voxels, which share faces: the largest first, those of one size in their order."""
+    """Parts whose voxels share faces, of at least so many voxels: the largest first, those of one size in their order."""
     return labelled_parts(ndimage.label(mask)[0], least_voxels)
 
 
 def labelled_parts(labels: Integer[np.ndarray, "z y x"], least_voxels: int = 1) -> Iterator[Part]:
-    """As `parts`, where labels other than 0 tell one from the other."""
+    """As `parts`, where labels other than 0 tell the parts from each other."""
     voxels = np.bincount(labels.ravel())[1:]
     boxes = ndimage.find_objects(labels)
     for place in np.argsort(-voxels, kind="stable")[: (voxels >= least_voxels).sum()]:
