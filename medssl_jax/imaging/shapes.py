@@ -82,7 +82,7 @@ def holding(mask: Bool[np.ndarray, "z y x"], seeds: Bool[np.ndarray, "z y x"]) -
 
 
 def parts(mask: Bool[np.ndarray, "z y x"], least_voxels: int = 1) -> Iterator[Part]:
-    """Parts whose voxels share faces, of at least so many voxels: the largest first, those of one size in their order."""
+    """Parts of at least so many voxels, which share faces: the largest first, those of one size in their order."""
     return labelled_parts(ndimage.label(mask)[0], least_voxels)
 
 
