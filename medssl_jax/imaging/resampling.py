@@ -12,6 +12,8 @@ with epy.lazy_imports():
     import SimpleITK as sitk
 
 PARALLEL_TOLERANCE = 1e-6
+# Both shares of such a place are exact in 32 bits, so that a scan and its mirror image give the same values.
+PLACES_PER_VOXEL = 2**20
 
 
 class _Axis(NamedTuple):
@@ -89,14 +91,13 @@ def _interpolated(
     values: Num[np.ndarray, "..."], places: Float[np.ndarray, " n"], axis: int
 ) -> Float32[np.ndarray, "..."]:
     """Linear along an axis between the values, beyond them as at the first and the last."""
-    places = places.clip(0, values.shape[axis] - 1)
+    places = np.rint(places.clip(0, values.shape[axis] - 1) * PLACES_PER_VOXEL) / PLACES_PER_VOXEL
     below = places.astype(int)
     above = np.minimum(below + 1, values.shape[axis] - 1)
     share = (places - below).astype(np.float32).reshape(-1, *(1,) * (values.ndim - 1 - axis))
     result = values.take(below, axis).astype(np.float32, copy=False)
-    rise = values.take(above, axis) - result
-    rise *= share
-    result += rise
+    result *= 1 - share
+    result += values.take(above, axis) * share
     return result
 
 

@@ -120,14 +120,13 @@ def _squared_distance(
     few steps of a small radius are tried one by one, on a byte a voxel.
     """
     far, reach = int(radius_voxels**2) + 1, int(radius_voxels)
-    narrow = np.min_scalar_type(far + reach**2).type
-    squares = (~mask).astype(narrow) * narrow(far)
+    squares = (~mask).astype(np.min_scalar_type(far + reach**2)) * far
     farther = np.empty_like(squares)
     for axis in axes:
         nearest = squares.copy()
         to, of = np.moveaxis(nearest, axis, 0), np.moveaxis(farther, axis, 0)
-        for step in range(1, min(reach, len(to) - 1) + 1):
-            np.add(squares, narrow(step**2), out=farther)
+        for step in range(1, reach + 1):
+            np.add(squares, step**2, out=farther)
             np.minimum(to[step:], of[:-step], out=to[step:])
             np.minimum(to[:-step], of[step:], out=to[:-step])
         squares = nearest

@@ -1,5 +1,7 @@
 """From one grid to another: values worked out by hand along one axis."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,20 @@ def test_axis_by_axis_is_simpleitks(monkeypatch, resample, spacing_mm):
     monkeypatch.setattr(resampling, "_parallel_axes", lambda grid, onto: None)
     np.testing.assert_allclose(there, resample(array, TURNED, upright), rtol=0, atol=1e-2)
     np.testing.assert_allclose(back, resample(there, upright, TURNED), rtol=0, atol=1e-2)
+
+
+def test_a_mirror_image_is_resampled_to_the_mirror_image():
+    """To the last bit, or the same scan stored head first or feet first would be rounded to other HU."""
+    straight = Grid((16, 60, 72), (2.5, 1.5, 1.25), (-45.0, -44.0, 0.0))
+    turned = dataclasses.replace(
+        straight,
+        origin_xyz_mm=(-45.0 + 71 * 1.25, -44.0 + 59 * 1.5, 0.0),
+        direction=(-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0),
+    )
+    array = np.random.default_rng(0).integers(-1000, 400, straight.size_zyx).astype(np.int16)
+    onto = isotropic_grid(upright_grid(straight), 1.0)
+    expected = resample_linear(array, straight, onto)
+    np.testing.assert_array_equal(resample_linear(array[:, ::-1, ::-1], turned, onto), expected)
 
 
 def test_half_a_voxel_beyond_the_last_it_is_as_at_the_edge():

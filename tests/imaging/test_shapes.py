@@ -97,7 +97,7 @@ def test_parts_of_one_size_keep_their_order():
 
 
 def test_labels_tell_parts_that_touch_from_each_other():
-    labels = np.array([[[2, 2, 1, 0, 2]]])
+    labels = np.array([[[4, 4, 1, 0, 4]]])
     assert [(part.box[2], part.voxels) for part in labelled_parts(labels)] == [(slice(0, 5), 3), (slice(2, 3), 1)]
 
 
