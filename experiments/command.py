@@ -1,6 +1,7 @@
 """How every command starts: flags parsed strictly, an `InputError` shown as one line, exit status 2."""
 
 import difflib
+import gc
 import importlib.metadata
 import io
 import runpy
@@ -24,6 +25,7 @@ with epy.lazy_imports():  # evaluate and --help need no JAX
 
 BAD_INPUT_STATUS = 2
 EXPERIMENTS = Path(__file__).parent
+NEW_OBJECTS = 10_000  # before Python's collector looks for rubbish: of what is imported and traced nearly all stays
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -49,6 +51,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name may hold bytes that are no text, and work must not be lost over telling of it.
         sys.stdout.reconfigure(errors="backslashreplace")
+    gc.set_threshold(NEW_OBJECTS)
     logging.set_verbosity(logging.ERROR)  # Orbax and TFDS tell of their doings; what concerns the user we say ourselves
     leave_when_told()
     app.run(guarded, flags_parser=_parse_flags)

@@ -13,40 +13,46 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
+from etils import epy
 
 from experiments import command
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
-from medssl_jax.phantoms.lks import LksPhantom, write_lks_phantom
-from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
-from medssl_jax.phantoms.nlst import NlstPhantom, write_nlst_phantom
+from medssl_jax.phantoms.chests.spec import Luna16Phantom
+from medssl_jax.phantoms.slides.spec import LksPhantom
 from medssl_jax.phantoms.spec import PhantomSpec
-from medssl_jax.report.nodules.contact_sheet import write_contact_sheet
-from medssl_jax.report.phantoms.chest_sheet import read_sheet_scans, read_sheet_studies
-from medssl_jax.report.phantoms.slide_sheet import write_slide_sheet
+from medssl_jax.phantoms.studies.spec import NlstPhantom
+
+with epy.lazy_imports():
+    from medssl_jax.phantoms import lks, luna16, nlst
+    from medssl_jax.report.nodules import contact_sheet
+    from medssl_jax.report.phantoms import chest_sheet, slide_sheet
 
 FLAGS = flags.FLAGS
 
 
 class Kind(NamedTuple):
-    """A data set to imitate: its spec, how it is written, what it is made of."""
+    """A data set to imitate: its spec, the function that writes it, what it is made of."""
 
     spec: type
-    write: Callable[..., None]
+    writer: Callable[[], Callable[..., None]]  # imported when it is asked for
     items: str
     made: Callable[[Any], str]
 
 
 KINDS = {
-    "luna16": Kind(Luna16Phantom, write_luna16_phantom, "scans", lambda spec: f"{spec.scans} scans"),
+    "luna16": Kind(Luna16Phantom, lambda: luna16.write_luna16_phantom, "scans", lambda spec: f"{spec.scans} scans"),
     "nlst": Kind(
         NlstPhantom,
-        write_nlst_phantom,
+        lambda: nlst.write_nlst_phantom,
         "studies",
         lambda spec: f"{len(spec.studies)} studies of {spec.patients} patients",
     ),
     "lks": Kind(
-        LksPhantom, write_lks_phantom, "slides", lambda spec: f"{spec.train} training and {spec.test} test slides"
+        LksPhantom,
+        lambda: lks.write_lks_phantom,
+        "slides",
+        lambda spec: f"{spec.train} training and {spec.test} test slides",
     ),
 }
 RENAMED = {"chest_zyx_mm": "chest_mm"}
@@ -114,13 +120,17 @@ def _value(name: str, field: dataclasses.Field[Any]) -> Any:
 def _draw_sheet(spec: PhantomSpec) -> str:
     """Draws the contact sheet of a written phantom and says what it shows."""
     if isinstance(spec, LksPhantom):
-        write_slide_sheet(FLAGS.contact_sheet, spec, FLAGS.output)
+        slide_sheet.write_slide_sheet(FLAGS.contact_sheet, spec, FLAGS.output)
         return "a slide of each class"
     if isinstance(spec, NlstPhantom):
-        write_contact_sheet(FLAGS.contact_sheet, read_sheet_studies(spec, FLAGS.output, FLAGS.sheet_scans))
+        contact_sheet.write_contact_sheet(
+            FLAGS.contact_sheet, chest_sheet.read_sheet_studies(spec, FLAGS.output, FLAGS.sheet_scans)
+        )
         return "slices of the first studies, one reconstruction of each"
     assert isinstance(spec, Luna16Phantom)
-    write_contact_sheet(FLAGS.contact_sheet, read_sheet_scans(spec, FLAGS.output, FLAGS.sheet_scans))
+    contact_sheet.write_contact_sheet(
+        FLAGS.contact_sheet, chest_sheet.read_sheet_scans(spec, FLAGS.output, FLAGS.sheet_scans)
+    )
     return "slices of the first scans"
 
 
@@ -129,7 +139,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     spec = spec_from_flags(FLAGS.kind)
     kind = KINDS[FLAGS.kind]
-    kind.write(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", kind.items))
+    kind.writer()(spec, FLAGS.output, workers=FLAGS.workers, progress=progress_bar("phantom", kind.items))
     print(f"{FLAGS.output}: {kind.made(spec)}")
     if FLAGS.contact_sheet:
         print(f"{FLAGS.contact_sheet}: {_draw_sheet(spec)}")

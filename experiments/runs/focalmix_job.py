@@ -122,7 +122,7 @@ def train_focalmix(
         host_rows=sharding.host_rows,
     )
     return Trainer(
-        init_state=settings.fresh_state,
+        init_state=jax.jit(settings.fresh_state),
         train_step=jitted_step(settings, sharding),
         batches=Batches(
             rows,

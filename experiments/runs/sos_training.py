@@ -149,4 +149,4 @@ def sharding_of(settings: SosConfig, devices: Sequence[jax.Device]) -> DataParal
 def _first_state(settings: SosConfig, measured: Mapping[str, Any]) -> TrainState:
     """The state that training begins with: only here pretrained weights are read."""
     backbone = read_resnet18(settings.model.pretrained) if settings.model.pretrained else None
-    return settings.fresh_state(measured, backbone)
+    return jax.jit(functools.partial(settings.fresh_state, measured))(backbone)

@@ -9,7 +9,10 @@ import pytest
 import experiments
 
 COMMANDS = [path.stem for path in Path(experiments.__file__).parent.glob("*.py") if "__main__" in path.read_text()]
-HEAVY = {"jax", "SimpleITK", "tensorflow_datasets", "matplotlib", "scipy", "orbax", "grain"}
+HEAVY = {
+    *("jax", "SimpleITK", "tensorflow_datasets", "matplotlib", "scipy", "orbax", "grain"),
+    "medssl_jax.phantoms.slides.render",
+}
 HELP = """
 import runpy, sys
 

@@ -1,6 +1,8 @@
 """The spec of a synthetic LUNA16: one frozen record, complete enough to make the same bytes again."""
 
 import dataclasses
+import functools
+from typing import Any
 
 from medssl_jax.core.settings import SHARE, each, number
 from medssl_jax.phantoms.chests.diameters import LUNA16_DIAMETER_RANGE_MM
@@ -62,7 +64,12 @@ class Luna16Phantom(PhantomSpec):
 
     def series_uid(self, index: int) -> str:
         """UID of scan `index`."""
-        return synthetic_uid(dataclasses.asdict(dataclasses.replace(self, scans=1)), index)
+        return synthetic_uid(self._of_any_number, index)
+
+    @functools.cached_property
+    def _of_any_number(self) -> dict[str, Any]:
+        """The fields as they are in a phantom with more scans or fewer, whose scans are the same."""
+        return dataclasses.asdict(dataclasses.replace(self, scans=1))
 
     def subset(self, index: int) -> int:
         """The folder subset0..subset9 that scan `index` lies in."""
