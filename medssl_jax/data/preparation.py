@@ -7,7 +7,6 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-from etils import epy
 from jaxtyping import Float, Float32, Int16, UInt8
 
 from medssl_jax.core.errors import InputError
@@ -16,10 +15,8 @@ from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_linear, resample_nearest
+from medssl_jax.imaging.shapes import grown
 from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
-
-with epy.lazy_imports():
-    import SimpleITK as sitk
 
 HU_RANGE = (-1200, 600)  # LUNA16 code's convention
 SPACING_MM = 1.0
@@ -138,9 +135,8 @@ def _dilated_lungs(
     if not on_grid.any():
         wanted = "other than 0" if labels is None else "in " + ", ".join(map(str, labels))
         raise InputError(f"{lungs.series_uid}: its lung mask has no label {wanted} inside the scan, expected two lungs")
-    radius = round(dilation_mm / SPACING_MM)
-    dilated = sitk.BinaryDilate(sitk.GetImageFromArray(on_grid), [radius] * 3, sitk.sitkBall)
-    return sitk.GetArrayFromImage(dilated)
+    # ITK's ball: from the middle of its voxel to the far side of the last.
+    return grown(on_grid.astype(bool), round(dilation_mm / SPACING_MM) + 0.5).astype(np.uint8)
 
 
 def _boxes(

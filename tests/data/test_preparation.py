@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.ndimage
+import SimpleITK as sitk
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.data.preparation import prepare_scan, prepare_volume
@@ -90,6 +91,14 @@ class TestLungs:
         assert lungs.dtype == np.uint8
         assert (lungs[distance <= 4] == 1).all()
         assert (lungs[distance > 5] == 0).all()
+
+    @pytest.mark.parametrize("dilation_mm", [0.0, 2.0, 5.0])
+    def test_are_dilated_as_simpleitk_does(self, dilation_mm):
+        labels = (np.random.default_rng(0).random((21, 22, 23)) > 0.999).astype(np.uint8)
+        lungs = self.prepared(labels, lung_dilation_mm=dilation_mm)
+        image = sitk.GetImageFromArray(labels)
+        expected = sitk.GetArrayFromImage(sitk.BinaryDilate(image, [int(dilation_mm)] * 3, sitk.sitkBall))
+        np.testing.assert_array_equal(lungs, expected)
 
     def test_are_the_named_labels_only(self):
         labels = np.zeros((5, 5, 40), np.uint8)

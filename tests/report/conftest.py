@@ -129,5 +129,10 @@ def read_page():
 
 @pytest.fixture(scope="session")
 def picture():
-    """Decodes the picture of an `img`."""
-    return lambda image: np.asarray(Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))))
+    """Decodes the picture of an `img`, in a mode of Pillow if one is asked for."""
+
+    def decode(image, mode=None):
+        with Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))) as opened:
+            return np.asarray(opened.convert(mode))
+
+    return decode

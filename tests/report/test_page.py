@@ -22,6 +22,13 @@ def test_png_holds_the_picture(channels):
     np.testing.assert_array_equal(decoded(png_data_uri(picture), "png"), picture)
 
 
+@pytest.mark.parametrize(("channels", "kept"), [(2, 0), (4, slice(0, 3))])
+def test_an_opaque_png_says_nothing_of_opacity(channels, kept):
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, channels)).astype(np.uint8)
+    picture[..., -1] = 255
+    np.testing.assert_array_equal(decoded(png_data_uri(picture), "png"), picture[..., kept])
+
+
 def test_jpeg_holds_it_nearly():
     ramp = np.repeat(np.arange(0, 256, 4, dtype=np.uint8)[None], 64, axis=0)
     np.testing.assert_allclose(decoded(jpeg_data_uri(ramp), "jpeg").astype(int), ramp, atol=6)

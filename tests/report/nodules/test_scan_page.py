@@ -156,7 +156,7 @@ def test_the_real_nodule_lies_bright_in_the_middle_of_its_slices(shared_data, pa
     assert "72.3, 76.9, -190.5" in page.text
     assert "367, 350, 5" in page.text
     for image in slices_of(page, 1):
-        grey, opacity = np.moveaxis(picture(image).astype(float), -1, 0)
+        grey, opacity = np.moveaxis(picture(image, "LA").astype(float), -1, 0)
         middle = grey.shape[0] // 2
         millimetre = grey.shape[0] / int(image["width"])
         distance_mm = np.hypot(*(np.indices(grey.shape) - middle)) / millimetre
