@@ -123,7 +123,8 @@ class Trainer:
         return restored.state, batches, list(restored.pending)
 
     def _compile(self, state: TrainState, batch: Any) -> jax.stages.Compiled:
-        compiled = self.train_step.lower(state, batch).compile()
+        # A state that was restored is bound to its devices, a new one is not: shapes give both the same program.
+        compiled = self.train_step.lower(self.sharding.abstract_state(state), batch).compile()
         hosts.wait_for_all("compiled")  # the first exchange would not wait long for the slowest host
         return compiled
 

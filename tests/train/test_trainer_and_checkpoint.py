@@ -103,6 +103,22 @@ def test_a_run_that_goes_on_computes_no_first_state(tmp_path):
     run(tmp_path, init=shapes_only)
 
 
+def test_a_run_that_goes_on_needs_no_other_program(tmp_path):
+    programs = []
+
+    class Step(jax.stages.Wrapped):
+        def lower(self, state, batch):
+            lowered = step_function.lower(state, batch)
+            programs.append(lowered.as_text())
+            return lowered
+
+    with pytest.raises(Preempted):
+        run(tmp_path, step=Step(), stop_after=3)
+    run(tmp_path, step=Step())
+    assert len(programs) == 2
+    assert programs[0] == programs[1]
+
+
 def test_the_line_shows_progress(tmp_path, capsys):
     run(tmp_path)
     line = capsys.readouterr().out.splitlines()[0]
