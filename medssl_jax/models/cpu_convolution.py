@@ -2,7 +2,8 @@
 
 XLA's own 3-D convolution is over ten times slower on a CPU than a 2-D convolution for each slice of the kernel. Its
 gradient with respect to a kernel reads all of the input at once, more than a cache holds, and inside a loop it leaves
-axes in an order that it has no fast code for. Here a few slices are read at a time, with axes in the order it likes.
+axes in an order that it has no fast code for. Here a few slices or rows are read at a time, with axes in the order it
+likes. Its gradient with respect to the input of a stride multiplies zeros, which is not done here.
 The sums are those of the plain convolution, to rounding.
 """
 
@@ -14,10 +15,14 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 # Numbers that are read at a time for the slope of a kernel. Measured: twice or half of it costs little.
 READ_AT_ONCE = 2**18
+
+# Slices, and how many results before and behind theirs there are.
+_Met = tuple[Array, tuple[int, int]]
 
 _batch_is_shared: contextvars.ContextVar[bool] = contextvars.ContextVar("batch_is_shared", default=False)
 
@@ -45,14 +50,7 @@ def convolve_on_cpu(
     x: Float[Array, "b z y x c"], kernel: Float[Array, "k_z k_y k_x c d"], strides: tuple[int, int]
 ) -> Float[Array, "b _z _y _x d"]:
     """Convolves within a border of zeros; `strides` between slices and within them divide the sides, rounding up."""
-    between, within = strides
-    borders = [border(side) for side in kernel.shape[1:3]]
-    convolved = (
-        _correlate(_as_images(slices), weights, borders, strides=(within, within))
-        for slices, weights in zip(_slices_of_taps(x, len(kernel), between), kernel, strict=True)
-    )
-    images = functools.reduce(operator.add, convolved)
-    return images.reshape(len(x), -1, *images.shape[1:])
+    return _convolve(x, kernel, [border(side) for side in kernel.shape[:3]], strides)
 
 
 def _forward(x: Array, kernel: Array, strides: tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
@@ -67,63 +65,108 @@ def _backward(strides: tuple[int, int], inputs: tuple[Array, Array], slope: Arra
 convolve_on_cpu.defvjp(_forward, _backward)
 
 
-def _slope_of_input(x: Array, kernel: Array, strides: tuple[int, int], slope: Array) -> Array:
-    """The slope of the loss with respect to `x`: each tap puts back what it has read."""
+def _convolve(x: Array, kernel: Array, borders: Sequence[tuple[int, int]], strides: tuple[int, int] = (1, 1)) -> Array:
+    """The sum over the slices of the kernel of a convolution of the slices of `x` that they meet."""
     between, within = strides
-    turned = jnp.flip(kernel, (1, 2)).swapaxes(3, 4)
-    borders = [
-        (side - 1 - before, before + left_over)
-        for side, (before, _), left_over in zip(
-            kernel.shape[1:3],
-            map(border, kernel.shape[1:3]),
-            _left_over(x.shape[2:4], slope.shape[2:4], within),
-            strict=True,
-        )
-    ]
-    before, _ = border(len(kernel))
-    (left_over,) = _left_over(x.shape[1:2], slope.shape[1:2], between)
-    total = jnp.zeros_like(x)
-    for tap, weights in enumerate(turned):
-        images = _correlate(_as_images(slope), weights, borders, x_dilation=(within, within))
-        slices = images.reshape(*slope.shape[:2], *images.shape[1:])
-        place = (tap - before, left_over + before - tap, between - 1)
-        total += jax.lax.pad(slices, jnp.zeros((), slices.dtype), [(0, 0, 0), place, *[(0, 0, 0)] * 3])
-    return total
+    met = list(_slices_met(x, len(kernel), borders[0], between))
+    if len(kernel) > 1 and len(kernel) * kernel.shape[3] <= kernel.shape[4]:
+        met, kernel = _as_channels(met, kernel)
+    parts = []
+    for (slices, beside), weights in zip(met, kernel, strict=True):
+        images = _correlate(_as_images(slices), weights, borders[1:], strides=(within, within))
+        parts.append(_pad_depth(images.reshape(*slices.shape[:2], *images.shape[1:]), beside))
+    return functools.reduce(operator.add, parts)
+
+
+def _slices_met(x: Array, taps: int, border_of_depth: tuple[int, int], stride: int) -> Iterator[_Met]:
+    """For each slice of a kernel the slices of `x` that it meets, and how many results before and behind meet none."""
+    depth, (before, behind) = x.shape[1], border_of_depth
+    results = (depth + before + behind - taps) // stride + 1
+    for tap in range(taps):
+        first = max(0, -((tap - before) // stride))
+        end = max(first, min(results, (depth - 1 - tap + before) // stride + 1))
+        begin = first * stride + tap - before
+        yield x[:, begin : begin + (end - first) * stride : stride], (first, results - end)
+
+
+def _pad_depth(x: Array, count: tuple[int, int]) -> Array:
+    return jnp.pad(x, [(0, 0), count, *[(0, 0)] * 3])
+
+
+def _as_channels(met: list[_Met], kernel: Array) -> tuple[list[_Met], Array]:
+    """All slices that are met side by side as channels, and a kernel of one slice for them.
+
+    Where channels are few, to read them again is cheaper than to add up results. Their number is a multiple of 4:
+    with 3 channels XLA's code takes four times as long as with 4.
+    """
+    weights = kernel.transpose(1, 2, 0, 3, 4).reshape(*kernel.shape[1:3], -1, kernel.shape[-1])
+    unused = -weights.shape[2] % 4
+    side_by_side = jnp.concatenate([_pad_depth(*each) for each in met], -1)
+    widened = jnp.pad(side_by_side, [*[(0, 0)] * 4, (0, unused)])
+    return [(widened, (0, 0))], jnp.pad(weights, [(0, 0), (0, 0), (0, unused), (0, 0)])[None]
+
+
+def _slope_of_input(x: Array, kernel: Array, strides: tuple[int, int], slope: Array) -> Array:
+    """The slope of the loss with respect to `x`.
+
+    With a stride, the voxels between two places of the result are found as channels of one place, and then put where
+    they belong: with zeros between the places most products would be with 0.
+    """
+    between, within = strides
+    stride_zyx = (between, within, within)
+    found = _convolve(slope, *_turned(kernel, stride_zyx))
+    voxels = found.reshape(*slope.shape[:4], *stride_zyx, x.shape[-1]).transpose(0, 1, 4, 2, 5, 3, 6, 7)
+    z, y, x_side = (count * stride for count, stride in zip(slope.shape[1:4], stride_zyx, strict=True))
+    return voxels.reshape(len(x), z, y, x_side, -1)[:, : x.shape[1], : x.shape[2], : x.shape[3]]
+
+
+def _turned(kernel: Array, stride_zyx: Sequence[int]) -> tuple[Array, list[tuple[int, int]]]:
+    """A kernel that leads from results back to voxels, those of a stride side by side as channels, and its borders."""
+    *sides, channels, features = kernel.shape
+    borders, unused, shape = [], [], []
+    for side, stride in zip(sides, stride_zyx, strict=True):
+        before, behind = border(side)
+        earlier, later = behind // stride, (before + stride - 1) // stride  # results that the voxels had a part in
+        borders.append((earlier, later))
+        unused.append((stride * later - before, stride * (earlier + 1) + before - side))
+        shape += [earlier + 1 + later, stride]
+    by_result = jnp.pad(kernel, [*unused, (0, 0), (0, 0)]).reshape(*shape, channels, features)
+    turned = jnp.flip(by_result, (0, 2, 4)).transpose(0, 2, 4, 7, 1, 3, 5, 6)
+    return turned.reshape(*turned.shape[:4], -1), borders
 
 
 def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: Array) -> Array:
-    """The slope of the loss with respect to the kernel, a few slices of `slope` after the other."""
+    """The slope of the loss with respect to the kernel, a few slices of `slope`, or rows of one, after the other."""
     between, within = strides
     taps, *sides, channels, features = kernel.shape
-    borders = [
-        (before, side - 1 - before - left_over)
-        for side, (before, _), left_over in zip(
-            sides, map(border, sides), _left_over(x.shape[2:4], slope.shape[2:4], within), strict=True
-        )
-    ]
-    depth = slope.shape[1]
-    numbers_of_slice = slope[:, 0, ..., 0].size * max(taps * channels, features)
-    count = depth if _batch_is_shared.get() else _divisor_within(depth, READ_AT_ONCE // numbers_of_slice)
-    padded = jnp.pad(x, [(0, 0), border(taps), *[(0, 0)] * 3])
+    depth, height = slope.shape[1:3]
+    count, rows = depth, height
+    if not _batch_is_shared.get():
+        rows_at_once = READ_AT_ONCE // (slope[:, 0, 0, :, 0].size * max(taps * channels, features))
+        count, rows = _divisor_within(depth, rows_at_once // height), _divisor_within(height, rows_at_once)
+    _, behind = border(sides[1])
+    in_row = (border(sides[1])[0], behind - _left_over(x.shape[3], slope.shape[3], within))
+    padded = jnp.pad(x, [(0, 0), border(taps), border(sides[0]), (0, 0), (0, 0)])
 
-    def slope_by(first: Array | int) -> Array:
-        read = jax.lax.dynamic_slice_in_dim(padded, first * between, (count - 1) * between + taps, axis=1)
+    def slope_by(z: Array | int, y: Array | int) -> Array:
+        sizes = (len(x), (count - 1) * between + taps, (rows - 1) * within + sides[0], *x.shape[3:])
+        read = jax.lax.dynamic_slice(padded, (0, z * between, y * within, 0, 0), sizes)
         stacked = jnp.concatenate([read[:, tap : tap + (count - 1) * between + 1 : between] for tap in range(taps)], -1)
-        slopes = jax.lax.dynamic_slice_in_dim(slope, first, count, axis=1)
+        slopes = jax.lax.dynamic_slice(slope, (0, z, y, 0, 0), (len(x), count, rows, *slope.shape[3:]))
         return _correlate(
             _as_images(stacked).transpose(3, 1, 2, 0),
             _as_images(slopes).transpose(1, 2, 0, 3),
-            borders,
+            [(0, 0), in_row],
             kernel_dilation=(within, within),
         ).astype(jnp.float32)
 
-    if count == depth:
-        total = slope_by(0)
+    if (count, rows) == (depth, height):
+        total = slope_by(0, 0)
     else:
         total = jnp.zeros((taps * channels, *sides, features), jnp.float32)
-        total, _ = jax.lax.scan(
-            lambda so_far, first: (so_far + slope_by(first), None), total, jnp.arange(0, depth, count)
-        )
+        places = np.meshgrid(np.arange(0, depth, count), np.arange(0, height, rows), indexing="ij")
+        parts = tuple(map(np.ravel, places))
+        total, _ = jax.lax.scan(lambda so_far, first: (so_far + slope_by(*first), None), total, parts)
     return total.reshape(taps, channels, *sides, features).transpose(0, 2, 3, 1, 4).astype(kernel.dtype)
 
 
@@ -132,20 +175,13 @@ def _divisor_within(number: int, most: int) -> int:
     return max(each for each in range(1, number + 1) if number % each == 0 and each <= max(1, most))
 
 
-def _slices_of_taps(x: Array, taps: int, stride: int) -> list[Array]:
-    """For each slice of a kernel the slices of `x` that it meets."""
-    padded = jnp.pad(x, [(0, 0), border(taps), *[(0, 0)] * 3])
-    last = padded.shape[1] - taps
-    return [padded[:, tap : tap + last + 1 : stride] for tap in range(taps)]
-
-
 def _as_images(x: Float[Array, "b z y x c"]) -> Float[Array, "bz y x c"]:
     return x.reshape(-1, *x.shape[2:])
 
 
-def _left_over(sides: Sequence[int], places: Sequence[int], stride: int) -> list[int]:
-    """Along each axis what lies behind the last place that the kernel is centred on."""
-    return [side - stride * (count - 1) - 1 for side, count in zip(sides, places, strict=True)]
+def _left_over(side: int, places: int, stride: int) -> int:
+    """Along an axis what lies behind the last place that the kernel is centred on."""
+    return side - stride * (places - 1) - 1
 
 
 def _correlate(
@@ -154,9 +190,8 @@ def _correlate(
     borders: Sequence[tuple[int, int]],
     *,
     strides: Sequence[int] = (1, 1),
-    x_dilation: Sequence[int] | None = None,
     kernel_dilation: Sequence[int] | None = None,
 ) -> Float[Array, "n _y _x d"]:
     return jax.lax.conv_general_dilated(
-        x, kernel, strides, borders, x_dilation, kernel_dilation, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, strides, borders, None, kernel_dilation, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )

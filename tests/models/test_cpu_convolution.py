@@ -26,6 +26,9 @@ CASES = {
     "volumes": ((2, 8, 6, 4, 3), (3, 3, 3, 3, 5), (1, 1)),
     "halved": ((2, 8, 6, 4, 3), (3, 3, 3, 3, 5), (2, 2)),
     "halved, odd sides": ((2, 7, 5, 6, 2), (3, 3, 3, 2, 3), (2, 2)),
+    "one slice": ((2, 1, 6, 4, 3), (3, 3, 3, 3, 5), (1, 1)),
+    "one channel": ((2, 4, 6, 4, 1), (3, 3, 3, 1, 5), (1, 1)),
+    "few channels, halved": ((1, 7, 6, 4, 2), (3, 3, 3, 2, 7), (2, 2)),
     "blocks to voxels": ((2, 6, 4, 6, 3), (2, 2, 2, 3, 4), (1, 1)),
     "images": ((1, 3, 9, 7, 2), (1, 3, 3, 2, 4), (1, 1)),
     "halved images, odd sides": ((1, 3, 9, 7, 2), (1, 3, 3, 2, 4), (1, 2)),
@@ -33,7 +36,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("read_at_once", [1, 200, 2**18], ids=["a slice", "some", "all"])
+@pytest.mark.parametrize("read_at_once", [1, 200, 2**18], ids=["a row", "some", "all"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_the_plain_convolution_and_so_is_its_gradient(monkeypatch, case, read_at_once):
     monkeypatch.setattr(cpu_convolution, "READ_AT_ONCE", read_at_once)
@@ -51,7 +54,7 @@ def test_it_is_the_plain_convolution_and_so_is_its_gradient(monkeypatch, case, r
 
 
 @pytest.mark.parametrize(("number", "most", "expected"), [(12, 5, 4), (12, 12, 12), (12, 99, 12), (7, 6, 1), (5, 0, 1)])
-def test_slices_are_read_in_equal_shares(number, most, expected):
+def test_slices_and_rows_are_read_in_equal_shares(number, most, expected):
     assert cpu_convolution._divisor_within(number, most) == expected
 
 
