@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 # Numbers that are read at a time for the slope of a kernel. Measured: twice or half of it costs little.
@@ -148,7 +149,7 @@ def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: A
     in_row = (border(sides[1])[0], behind - _left_over(x.shape[3], slope.shape[3], within))
     padded = jnp.pad(x, [(0, 0), border(taps), border(sides[0]), (0, 0), (0, 0)])
 
-    def slope_by(z: Array | int, y: Array | int) -> Array:
+    def slope_by(z: ArrayLike, y: ArrayLike) -> Array:
         sizes = (len(x), (count - 1) * between + taps, (rows - 1) * within + sides[0], *x.shape[3:])
         read = jax.lax.dynamic_slice(padded, (0, z * between, y * within, 0, 0), sizes)
         stacked = jnp.concatenate([read[:, tap : tap + (count - 1) * between + 1 : between] for tap in range(taps)], -1)
