@@ -27,7 +27,7 @@ def main(config: str, side: int) -> dict[str, Cost]:
     lap("import")
     keep_programs()
     settings = settings_at(config, side, unlabelled=1)
-    state, batch = jax.block_until_ready(settings.fresh_state()), noise_batch(settings)
+    state, batch = jax.block_until_ready(jax.jit(settings.fresh_state)()), noise_batch(settings)
     lap("init")
     step = jitted_step(settings).lower(state, batch).compile()
     lap("compile")

@@ -23,23 +23,24 @@ def measure(bench: Bench, *, series: int = 200, slices: int = 100) -> list[Measu
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "NLST"
         for number in range(series):
-            _write_series(raw / f"{100000 + number}" / "study" / "series", number, slices)
+            write_series(raw / f"{100000 + number}" / "study" / "series", number, slices)
         for workers in sorted({1, bench.threads}):
             index_dir = Path(folder) / f"index{workers}"
             for name in ("first pass", "second pass"):
-                _, cost, peak_mb = in_own_process(_index, raw, index_dir, workers)
+                _, cost, peak_mb = in_own_process(index_all, raw, index_dir, workers)
                 notes = {"headers/s": series * slices / cost.wall, "peak MB": peak_mb}
                 work = f"{series * slices} headers, workers: {workers}, {name}"
                 measured.append(Measurement(work, [cost], notes=notes))
     return measured
 
 
-def _index(raw: Path, index_dir: Path, workers: int) -> None:
+def index_all(raw: Path, index_dir: Path, workers: int) -> None:
+    """Indexes headers in which there is nothing wrong."""
     problems = [row.problem for row in index_series(raw, index_dir, workers=workers, progress=silent) if row.problem]
     assert not problems, problems[0]
 
 
-def _write_series(folder: Path, number: int, slices: int) -> None:
+def write_series(folder: Path, number: int, slices: int) -> None:
     """A header before a hole as long as the pixels: real sizes, no room on the disk."""
     import pydicom
     from pydicom.dataset import FileDataset, FileMetaDataset

@@ -39,10 +39,10 @@ def measure(
         for side, count in zip(sides, rows, strict=True):
             detector = settings_at(config, side, dtype=dtype).detector()
             params, patches = detector.init(jax.random.key(0)), noise_patches(side, count)
-            forward, step = _forward(detector.predict, params, patches), _step(detector.predict, params, patches)
+            passing, step = forward(detector.predict, params, patches), _step(detector.predict, params, patches)
             theirs = _peer(bench, detector.predict, params, patches, dtype) if bench.peer else {}
             for name, run, function in (
-                ("forward", forward, detector.predict),
+                ("forward", passing, detector.predict),
                 ("training step", step, _gradient(detector.predict)),
             ):
                 work = f"{name}, {count} x {side}^3, {dtype}"
@@ -56,7 +56,8 @@ def measure(
     return measured if step is None else [*measured, *top_ten(work, step)]
 
 
-def _forward(predict: Callable[..., Any], params: Any, patches: Any) -> Callable[[], Any]:
+def forward(predict: Callable[..., Any], params: Any, patches: Any) -> Callable[[], Any]:
+    """The forward pass, compiled once; waits for its end."""
     compiled = jax.jit(predict)
     return lambda: jax.block_until_ready(compiled(params, patches))
 

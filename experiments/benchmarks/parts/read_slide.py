@@ -20,7 +20,7 @@ from experiments.benchmarks.own_process import in_own_process
 from medssl_jax.imaging.slides import SlideLayout, TiffSlide
 
 SMALLEST = {"grid": 2, "patch_side": 128, "shrink": 8}
-KINDS = {
+KINDS: Mapping[str, Mapping[str, Any]] = {
     "uncompressed strips": {},
     "LZW strips": {"rowsperstrip": 16, "compression": "lzw"},
     "LZW tiles": {"tile": (256, 256), "compression": "lzw"},
@@ -35,9 +35,9 @@ def measure(bench: Bench, *, grid: int = 8, patch_side: int = 1000, shrink: int 
     for kind, options in KINDS.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "slide.tif"
-            in_own_process(_write, path, layout.side + 10, options)
+            in_own_process(write_slide, path, layout.side + 10, options)
             pairs = [
-                (in_own_process(_one_pass, path, layout), in_own_process(_libvips, path, layout))
+                (in_own_process(one_pass, path, layout), in_own_process(_libvips, path, layout))
                 for _ in range(bench.pairs)
             ]
             if len({each.result for pair in pairs for each in pair}) > 1:
@@ -55,7 +55,8 @@ def measure(bench: Bench, *, grid: int = 8, patch_side: int = 1000, shrink: int 
     return measured
 
 
-def _one_pass(path: Path, layout: SlideLayout) -> str:
+def one_pass(path: Path, layout: SlideLayout) -> str:
+    """Reads every patch, and returns the digest of the low-resolution image."""
     digest = hashlib.sha256()
     with TiffSlide(path, layout) as slide:
         for band in slide.bands():
@@ -83,7 +84,8 @@ def _libvips(path: Path, layout: SlideLayout) -> str:
     return hashlib.sha256(low.numpy().tobytes()).hexdigest()
 
 
-def _write(path: Path, side: int, options: Mapping[str, Any]) -> None:
+def write_slide(path: Path, side: int, options: Mapping[str, Any]) -> None:
+    """Writes a grey TIFF of noise in a disc, in one of the `KINDS`."""
     import imagecodecs
     import tifffile
 

@@ -23,6 +23,24 @@ def measure(
     bench: Bench, *, scans: int = 888, nodules: int = 1186, marks: int = 100, bootstraps: int = 1000, walked: int = 20
 ) -> list[Measurement]:
     """Scores once, with as many resamples as the walk is patient for, and with all."""
+    found, annotations, series_uids = random_marks(scans, nodules, marks)
+
+    def ours(resamples: int) -> Callable[[], float]:
+        return lambda: score_resampled(found, annotations, series_uids, resamples)
+
+    def walk(resamples: int) -> Callable[[], float]:
+        return lambda: plain_walk(found, annotations, series_uids, resamples)
+
+    work = f"{scans * marks} marks in {scans} scans, {{}} bootstraps"
+    return [
+        bench.pair(work.format(1), ours(1), "plain walk", walk(1), difference=abs(ours(1)() - walk(1)())),
+        bench.pair(work.format(walked), ours(walked), "plain walk", walk(walked)),
+        bench.alone(work.format(bootstraps), ours(bootstraps)),
+    ]
+
+
+def random_marks(scans: int, nodules: int, marks: int) -> tuple[Marks, Findings, tuple[str, ...]]:
+    """So many marks in each scan, the nodules of all scans, and the scans."""
     rng = np.random.default_rng(0)
     series_uids = tuple(f"scan{place}" for place in range(scans))
     centres, diameter_mm = rng.uniform(-99, 99, (nodules, 3)), 40.0  # so large that many are hit
@@ -31,19 +49,12 @@ def measure(
     found = Marks(
         tuple(np.repeat(series_uids, marks).tolist()), rng.uniform(-99, 99, (count, 3)), rng.uniform(size=count)
     )
+    return found, annotations, series_uids
 
-    def ours(resamples: int) -> Callable[[], float]:
-        return lambda: score(found, annotations, None, series_uids, bootstraps=resamples).cpm
 
-    def walk(resamples: int) -> Callable[[], float]:
-        return lambda: plain_walk(found, annotations, series_uids, resamples)
-
-    work = f"{count} marks in {scans} scans, {{}} bootstraps"
-    return [
-        bench.pair(work.format(1), ours(1), "plain walk", walk(1), difference=abs(ours(1)() - walk(1)())),
-        bench.pair(work.format(walked), ours(walked), "plain walk", walk(walked)),
-        bench.alone(work.format(bootstraps), ours(bootstraps)),
-    ]
+def score_resampled(marks: Marks, annotations: Findings, series_uids: Sequence[str], resamples: int) -> float:
+    """The CPM by our score, with its intervals from so many resamples."""
+    return score(marks, annotations, None, series_uids, bootstraps=resamples).cpm
 
 
 def plain_walk(marks: Marks, annotations: Findings, series_uids: Sequence[str], resamples: int) -> float:
