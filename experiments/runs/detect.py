@@ -1,6 +1,7 @@
 """One scan of any origin: from its file to marks in the world, the way the test scans of a run go."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from medssl_jax.core.names import printable
@@ -27,9 +28,11 @@ def detect_in_file(
     scan_path = Path(scan_file).absolute()
     volume = read_volume(scan_path)
     lungs_path = None if lungs_file is None else Path(lungs_file)
-    # Before the detector is loaded, so that a scan or mask that is none is told in seconds.
-    scan = prepare_scan(ScanFiles(volume.series_uid, scan_path, lungs_path=lungs_path), volume)
-    detector = load_detector(checkpoint)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        loading = beside.submit(load_detector, checkpoint)
+        # A scan or mask that is none is told first.
+        scan = prepare_scan(ScanFiles(volume.series_uid, scan_path, lungs_path=lungs_path), volume)
+        detector = loading.result()
     detections = ScanReport(
         input_name=printable(scan_path.name),
         lungs_name=None if lungs_path is None else printable(lungs_path.name),

@@ -7,8 +7,8 @@ patches loses over ten points of CPM on volumes of another size.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,8 @@ from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections, suppress, top_detections
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
+
+Item = TypeVar("Item")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,29 +98,26 @@ class SlidingDetector:
     ) -> ScanDetections:
         """Boxes centred in the (dilated) lungs of one scan at 1 mm, prepared as the training scans were."""
         windows = [w for w in plan_windows(hu_zyx.shape, self._side, self._settings.overlap) if _has_lung(w, lungs_zyx)]
-        boxes, scores = np.zeros((0, 6), np.float32), np.zeros(0, np.float32)
-        for first in progress(range(0, len(windows), self._settings.window_batch)):
-            found_boxes, found_scores = self._detect_batch(
-                params, hu_zyx, windows[first : first + self._settings.window_batch]
-            )
-            boxes, scores = np.concatenate([boxes, found_boxes]), np.concatenate([scores, found_scores])
-        return join_over_scan(boxes, scores, lungs_zyx, self._settings)
+        count = self._settings.window_batch
+        batches = [windows[first : first + count] for first in range(0, len(windows), count)]
+        begun = (self._begin(params, hu_zyx, batch) for batch in progress(batches))
+        boxes, scores = [np.zeros((0, 6), np.float32)], [np.zeros(0, np.float32)]
+        # Answers are waited for when the next batch is begun, so that no device waits for its windows.
+        for batch, answer in zip(batches, _one_behind(begun), strict=True):
+            found_boxes, found_scores = _in_scan(answer, batch)
+            boxes.append(found_boxes)
+            scores.append(found_scores)
+        return join_over_scan(np.concatenate(boxes), np.concatenate(scores), lungs_zyx, self._settings)
 
-    def _detect_batch(
-        self, params: Any, hu_zyx: Int16[np.ndarray, "z y x"], windows: list[Window]
-    ) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, " n"]]:
+    def _begin(self, params: Any, hu_zyx: Int16[np.ndarray, "z y x"], windows: list[Window]) -> Detections:
         # The last batch is filled up with its first window, whose answers are then dropped.
         padded = windows + windows[:1] * (self._settings.window_batch - len(windows))
-        found = self._detect(
+        return self._detect(
             params,
             np.stack([cut_window(hu_zyx, window.start_zyx, self._side) for window in padded]),
             np.stack([window.core_low_zyx for window in padded]),
             np.stack([window.core_high_zyx for window in padded]),
         )
-        boxes, scores, valid = (np.asarray(leaf)[: len(windows)] for leaf in found)
-        corners = np.pad([window.start_zyx for window in windows], ((0, 0), (0, 3)))
-        boxes = boxes + corners[:, None].astype(np.float32)
-        return boxes[valid], scores[valid]
 
 
 def best_of_window(
@@ -176,6 +175,23 @@ def _plan_axis(length: int, side: int, overlap: int) -> list[tuple[Any, Any, Any
     starts = np.round(np.linspace(0, length - side, count)).astype(int)
     ends = [-np.inf, *((starts[:-1] + side + starts[1:] - 1) / 2), np.inf]
     return [(start, ends[i] - start, ends[i + 1] - start) for i, start in enumerate(starts)]
+
+
+def _one_behind(items: Iterable[Item]) -> Iterator[Item]:
+    """Each item when the next one has been made."""
+    last: list[Item] = []
+    for item in items:
+        yield from last
+        last = [item]
+    yield from last
+
+
+def _in_scan(found: Detections, windows: list[Window]) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, " n"]]:
+    """Boxes of windows as boxes of the scan, and their scores."""
+    boxes, scores, valid = (np.asarray(leaf)[: len(windows)] for leaf in found)
+    corners = np.pad([window.start_zyx for window in windows], ((0, 0), (0, 3)))
+    boxes = boxes + corners[:, None].astype(np.float32)
+    return boxes[valid], scores[valid]
 
 
 def _has_lung(window: Window, lungs_zyx: UInt8[np.ndarray, "z y x"]) -> bool:

@@ -11,6 +11,7 @@ from scipy.special import expit
 from medssl_jax.core.errors import InputError
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.prediction import Prediction
+from medssl_jax.inference import sliding
 from medssl_jax.inference.sliding import SlidingDetector, SlidingSettings, join_over_scan, plan_windows
 
 SIDE = 16
@@ -109,7 +110,19 @@ def test_a_window_without_lung_is_not_looked_at():
     lungs[:4, :14, :4] = 1
     batches = []
     detector()(jnp.array(1.0), hu, lungs, progress=lambda each, **_: batches.extend(each) or each)
-    assert batches == [0]
+    assert [len(batch) for batch in batches] == [2]
+
+
+def test_the_next_batch_is_begun_before_an_answer_is_waited_for(monkeypatch):
+    def told(happens, function):
+        return lambda *arguments: happened.append(happens) or function(*arguments)
+
+    happened = []
+    looking = SlidingDetector(bright_places, GRID, SETTINGS)
+    monkeypatch.setattr(looking, "_detect", told("begun", looking._detect))
+    monkeypatch.setattr(sliding, "_in_scan", told("waited for", sliding._in_scan))
+    looking(jnp.array(1.0), *scan_with(shape=(24, 24, 24)))  # eight windows, in batches of three
+    assert happened == ["begun", "begun", "waited for", "begun", "waited for", "waited for"]
 
 
 def test_a_window_answers_for_its_core_alone():

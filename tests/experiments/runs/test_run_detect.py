@@ -145,6 +145,18 @@ def test_no_lungs_and_no_mask_are_one_line(tmp_path):
         prepared(soft, tmp_path / "mask.nii.gz")
 
 
+def test_what_is_wrong_with_a_scan_is_told_before_what_is_wrong_with_a_detector(tmp_path, monkeypatch):
+    def load(checkpoint):
+        raise InputError(f"{checkpoint}: a run of another method")
+
+    monkeypatch.setattr(detect, "load_detector", load)
+    soft = Volume(np.full((20, 30, 30), 40, np.int16), Grid((20, 30, 30), (2.0, 2.0, 2.0)), "head")
+    for volume, told in ((soft, "no lungs found"), (small_scan(), "another method")):
+        write_metaimage(tmp_path / "scan.mhd", volume)
+        with pytest.raises(InputError, match=told):
+            detect_in_file("run", tmp_path / "scan.mhd")
+
+
 @pytest.mark.usefixtures("known_lungs")
 def test_a_scan_of_a_phantom_is_known_by_the_truth_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded_detector(brightest_voxels))
