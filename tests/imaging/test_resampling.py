@@ -18,9 +18,9 @@ def onto(first_x_mm, voxels):
 
 
 def test_between_voxels_it_is_linear_and_beyond_them_as_at_the_edge():
-    found = resample_linear(ROW, GRID, onto(3.0, 12))
+    found = resample_linear(ROW, GRID, onto(3.0, 16))
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found[0, 0], [10, 10, 10, 10, 10, 12.5, 15, 17.5, 20, 20, 20, 20], rtol=1e-6)
+    np.testing.assert_allclose(found[0, 0], [*[10] * 5, 12.5, 15, 17.5, *[20] * 8], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16])
