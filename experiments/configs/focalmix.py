@@ -50,7 +50,7 @@ def get_config(_: str = "") -> ConfigDict:
     model.head_depth = 2
     model.prior = 0.01
     model.remat = True
-    model.dtype = "float32"
+    model.dtype = "auto"  # (o) of activations; auto: bfloat16 on accelerators, float32 on a CPU; or either by name
 
     anchors = config.anchors = ConfigDict()
     anchors.strides = (4, 8, 16)  # (f)

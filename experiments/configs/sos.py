@@ -48,6 +48,7 @@ def get_config(_: str = "") -> ConfigDict:
     model.attention_features = 128
     model.intensity_mean = 0.0  # of the low-resolution training images, white is 1
     model.intensity_deviation = 0.0  # 0: both are measured when training starts
+    model.dtype = "auto"  # of activations; auto: bfloat16 on accelerators, float32 on a CPU; or either by name
 
     method = config.method = ConfigDict()
     method.name = sos_methods.SOS  # in tables

@@ -11,7 +11,7 @@ from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix_job import abstract_training
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.models.layers import compiled_for
+from medssl_jax.models.layers import compiled_for, computation_dtype
 from medssl_jax.plan.chips import CHIPS
 from medssl_jax.plan.collectives import read_collectives
 from medssl_jax.plan.plan import Memory, Plan, Work, least_seconds
@@ -30,6 +30,7 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
     _, step, state, batch = abstract_training(settings, devices)
     try:
         with compiled_for(platform):
+            dtype = computation_dtype(settings.model.dtype).name
             compiled = step.lower(state, batch).compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -44,10 +45,10 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
     blocks = "blocks computed again" if settings.model.remat else "blocks kept"
     return Plan(
         name=name,
-        title=f"{name}: {count} chip{'s' * (count > 1)}, batch {batches}, {settings.model.dtype}, {blocks}",
+        title=f"{name}: {count} chip{'s' * (count > 1)}, batch {batches}, {dtype}, {blocks}",
         memory=_memory(compiled, state.params, chip.memory_bytes if chip else None),
         work=work,
-        seconds=least_seconds(work, chip, settings.model.dtype) if chip else {},
+        seconds=least_seconds(work, chip, dtype) if chip else {},
     )
 
 

@@ -81,9 +81,9 @@ FOLDER = Range(lambda value: isinstance(value, str) and bool(value.strip()), "th
 TEXT = Range(lambda value: isinstance(value, str), "a text")
 
 
-def within(allowed: Range) -> Any:
-    """A field of `Settings` whose values are in a range."""
-    return dataclasses.field(metadata={"range": allowed})
+def within(allowed: Range, *, default: Any = dataclasses.MISSING) -> Any:
+    """A field of `Settings` whose values are in a range; `default` is what configs meant that are older than it."""
+    return dataclasses.field(default=default, metadata={"range": allowed})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from medssl_jax.core.settings import (
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.models.fpn3d import FPN3D
+from medssl_jax.models.layers import DTYPES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class DetectorSettings(Settings):
     head_depth: int = within(whole(0, 1024))
     prior: float = within(number(0, 1, above=True, below=True))
     remat: bool = within(SWITCH)
-    dtype: str = within(one_of(("float32", "bfloat16")))
+    dtype: str = within(one_of(DTYPES))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,6 +96,6 @@ def make_detector(model: DetectorSettings, anchors: AnchorSettings, *, patch_sid
         head_depth=model.head_depth,
         prior=model.prior,
         remat=model.remat,
-        dtype=jnp.dtype(model.dtype),
+        dtype=model.dtype,
     )
     return Detector(network, AnchorGrid(patch_side, levels))

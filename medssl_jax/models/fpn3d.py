@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from medssl_jax.detection.anchors import AnchorLevel
 from medssl_jax.detection.prediction import Prediction
-from medssl_jax.models.layers import Conv3D, GroupNorm, draw_flat, upsample_twice
+from medssl_jax.models.layers import Conv3D, GroupNorm, computation_dtype, draw_flat, upsample_twice
 from medssl_jax.models.resnet import ResNet3D
 
 
@@ -42,16 +42,17 @@ class FPN3D(nn.Module):
     head_depth: int
     prior: float
     remat: bool = False
-    dtype: jnp.dtype = jnp.dtype("float32")
+    dtype: str = "auto"
 
     @nn.compact
     def __call__(self, patches: Float[Array, "b z y x 1"]) -> Prediction:
-        """Logits `(b, anchors)` and deltas `(b, anchors, 4)`, both float32 whatever `dtype` computes them.
+        """Logits `(b, anchors)` and deltas `(b, anchors, 4)`, float32 whatever `dtype` the layers before compute in.
 
         Patches are of 1 mm a voxel, their HU normalised to -1 to 1; sides are multiples of the last stage's stride.
         """
+        dtype = computation_dtype(self.dtype)
         backbone = ResNet3D(self.stem_features, self.features, self.blocks, self.remat)
-        stages = {2 ** (stage + 1): x for stage, x in enumerate(backbone(patches.astype(self.dtype)))}
+        stages = {2 ** (stage + 1): x for stage, x in enumerate(backbone(patches.astype(dtype)))}
         classify = Tower(self.pyramid_features, self.head_depth, name="classify")
         locate = Tower(self.pyramid_features, self.head_depth, name="locate")
         small = draw_flat(nn.initializers.normal(0.01))
@@ -71,10 +72,10 @@ class FPN3D(nn.Module):
                 to_logits = Conv3D(sides, 1, 1, True, small, prior_logit, name=f"logits{stride}")
                 # The name is part of the seed of its initial values: with another, every run would end elsewhere.
                 to_deltas = Conv3D(4 * sides, 1, 1, True, small, name=f"codes{stride}")
-                logits, deltas = to_logits(classify(smooth)), to_deltas(locate(smooth))
+                # Float32: near the logit of a prior of 1 %, numbers of bfloat16 are 1/32 apart.
+                classified, located = (tower(smooth).astype(jnp.float32) for tower in (classify, locate))
+                logits, deltas = to_logits(classified), to_deltas(located)
                 rows = patches.shape[0]
-                predictions[stride] = Prediction(
-                    logits.astype(jnp.float32).reshape(rows, -1), deltas.astype(jnp.float32).reshape(rows, -1, 4)
-                )
+                predictions[stride] = Prediction(logits.reshape(rows, -1), deltas.reshape(rows, -1, 4))
         ordered = [predictions[level.stride] for level in self.levels]
         return Prediction(*(jnp.concatenate(parts, 1) for parts in zip(*ordered, strict=True)))

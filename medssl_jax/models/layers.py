@@ -14,6 +14,8 @@ from jaxtyping import Array, Float
 
 from medssl_jax.models.cpu_convolution import border, convolve_on_cpu
 
+DTYPES = ("auto", "float32", "bfloat16")  # that a network may be told to compute in
+
 _platform: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
 
 
@@ -30,6 +32,16 @@ def compiled_for(platform: str) -> Iterator[None]:
 def target_platform() -> str:
     """The platform that networks are traced for: that of the devices here, unless `compiled_for` says otherwise."""
     return _platform.get() or jax.default_backend()
+
+
+def computation_dtype(named: str) -> jnp.dtype:
+    """The type of a network's activations, by one of `DTYPES`: `auto` is bfloat16 on accelerators, float32 on a CPU.
+
+    Parameters, statistics of norms, and what a network gives are float32 with either.
+    """
+    if named == "auto":
+        named = "float32" if target_platform() == "cpu" else "bfloat16"  # which a CPU is no faster in
+    return jnp.dtype(named)
 
 
 def draw_flat(initializer: nn.initializers.Initializer) -> nn.initializers.Initializer:
@@ -71,10 +83,11 @@ class Conv3D(nn.Module):
         channels = x.shape[-1] // 8 if self.on_blocks else x.shape[-1]
         shape = (*(self.kernel,) * 3, channels, self.features)
         kernel_init = self.kernel_init or he_normal(math.prod(shape[:-1]))
-        kernel = self.param("kernel", kernel_init, shape).astype(x.dtype)
+        kernel = self.param("kernel", kernel_init, shape)
         stride = self.stride
         if self.on_blocks:
             kernel, stride = kernel_on_blocks(kernel, stride), 1
+        kernel = kernel.astype(x.dtype)
         if self.kernel == 1:
             x = x[:, ::stride, ::stride, ::stride] @ kernel[0, 0, 0]
         elif target_platform() == "cpu":

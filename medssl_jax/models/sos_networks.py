@@ -26,6 +26,7 @@ from medssl_jax.core.settings import (
 )
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.metrics.sos_methods import METHODS
+from medssl_jax.models.layers import DTYPES, computation_dtype
 from medssl_jax.models.pretrained import BLOCKS, FEATURES
 from medssl_jax.models.resnet2d import ResNet2D
 
@@ -53,6 +54,7 @@ class SosModelSettings(Settings):
     attention_features: int = within(whole(1, LARGEST_WIDTH))
     intensity_mean: float = within(SHARE)
     intensity_deviation: float = within(SHARE)
+    dtype: str = within(one_of(DTYPES), default="float32")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -205,13 +207,15 @@ class Policy(nn.Module):
 class SosNetworks:
     """The networks that a method has, as pure functions of `params`, a dict with the keys `low`, `high`, `policy`.
 
-    Images are uint8 grey levels; the same constants normalise all of them, so that brightness is kept.
+    Images are uint8 grey levels; the same constants normalise all of them, so that brightness is kept. Backbones compute
+    in `dtype`; their features, and all that is made of them, are float32.
     """
 
     classes: int
     low_side: int
     patch_side: int
     intensities: Intensities
+    dtype: str
     lrn: Lrn | None
     encoder: ResNet2D | None
     hrn: Hrn | None
@@ -273,7 +277,8 @@ class SosNetworks:
 
     def _normalise(self, grey_levels: UInt8[Array, "*n"]) -> Float[Array, "*n 1"]:
         scale = 1 / (255 * self.intensities.deviation)
-        return (grey_levels.astype(jnp.float32) * scale - self.intensities.mean / self.intensities.deviation)[..., None]
+        normalised = grey_levels.astype(jnp.float32) * scale - self.intensities.mean / self.intensities.deviation
+        return normalised.astype(computation_dtype(self.dtype))[..., None]
 
 
 def make_networks(
@@ -306,6 +311,7 @@ def make_networks(
         low_side=layout.low_side,
         patch_side=layout.patch_side,
         intensities=own if own.deviation > 0 or measured is None else measured,
+        dtype=model.dtype,
         lrn=Lrn(low, classes) if method.use_low else None,
         encoder=high if method.use_high else None,
         hrn=Hrn(classes, model.low_features[-1], model.attention_features, method.join) if method.use_high else None,

@@ -80,7 +80,7 @@ def test_pods_that_are_not_there(tmp_path):
     done = plan(tmp_path, "--topology=v5e:2x2", "--topology=v5p:2x2x1")
     assert done.returncode == 0, done.stderr
     for name in ("v5e:2x2", "v5p:2x2x1"):
-        assert f"{name}: 4 chips, batch 4 + 4, float32" in done.stdout
+        assert f"{name}: 4 chips, batch 4 + 4, bfloat16" in done.stdout
     # Each is printed when it is done, and both together at last.
     rows = [line for line in done.stdout.splitlines() if line.startswith("| roofline, memory traffic ")]
     assert [row.count(" ms ") for row in rows] == [1, 2]

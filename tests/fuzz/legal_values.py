@@ -22,6 +22,7 @@ def each_within(low: float, high: float = math.inf, *, least: int = 1) -> Callab
 positive, share = within(0, above=True), within(0, 1)
 # What each field may be, in a sentence of mathematics; what is not here may be anything of its type.
 LEGAL_OF_BOTH: dict[str, Callable[[Any], bool]] = {
+    "model.dtype": ("auto", "float32", "bfloat16").__contains__,
     "seed": within(0, 2**63 - 1),
     "steps": within(1, MANY),
     "split.seed": within(0),
@@ -59,7 +60,6 @@ LEGAL: dict[str, dict[str, Callable[[Any], bool]]] = {
         "model.pyramid_features": within(1),
         "model.head_depth": within(0),
         "model.prior": within(0, 1, above=True, below=True),
-        "model.dtype": ("float32", "bfloat16").__contains__,
         "anchors.strides": each_within(1),
         "anchors.positive_iou": within(0, 1, above=True),
         "anchors.ignored_iou": within(0, 1, above=True),

@@ -155,6 +155,16 @@ def test_statistics_of_a_norm_are_float32_where_the_network_is_not():
     np.testing.assert_allclose(found.astype(jnp.float32), expected, rtol=2**-7, atol=2**-10)
 
 
+@pytest.mark.parametrize(("dtype", "mean"), [("float32", 100), ("bfloat16", 100), ("bfloat16", -250)])
+def test_a_norm_finds_what_is_small_beside_a_large_mean(dtype, mean):
+    """As far as the type lets numbers of deviation 1 stand there at all: bfloat16's are 1 apart near 250."""
+    x = (mean + noise(0, 2, 8, 8, 8, 8)).astype(dtype)
+    found, _ = jax.jit(GroupNorm().init_with_output)(jax.random.key(0), x)
+    exact = np.asarray(x.astype(jnp.float32), np.float64)
+    expected = (exact - exact.mean((1, 2, 3), keepdims=True)) / exact.std((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(found.astype(jnp.float32), expected, rtol=2**-7, atol=2e-2)
+
+
 @pytest.mark.parametrize("number", [0.1, -1.0, 12.34, 1234.567])
 def test_a_norm_of_equal_numbers_is_a_number(number):
     """Rounding may leave a variance below 0, whose root is none."""

@@ -2,13 +2,17 @@
 
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from experiments.configs import phantom
 from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix_job import abstract_training
 from experiments.runs.plan import memory_wanted, plan, shared_batch
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
+from medssl_jax.models.layers import compiled_for
 from medssl_jax.report.plan_tables import plan_text
 
 
@@ -41,6 +45,15 @@ def test_the_local_cpu(tiny):
     text = plan_text([made])
     assert "batch 2 + 2, float32, blocks kept" in text
     assert "roofline" not in text
+
+
+def test_state_and_losses_are_float32_where_the_network_is_not(tiny):
+    _, step, state, batch = abstract_training(settings_from(FocalMixConfig, tiny), jax.devices()[:1])
+    with compiled_for("tpu"):
+        assert "bf16" in step.lower(state, batch).as_text()
+        given = jax.eval_shape(step, state, batch)
+    floats = {leaf.dtype for leaf in jax.tree.leaves(given) if jnp.issubdtype(leaf.dtype, jnp.floating)}
+    assert floats == {jnp.dtype("float32")}
 
 
 def test_the_batch_grows_until_the_chips_share_it_and_never_shrinks(tiny):
@@ -98,7 +111,7 @@ def test_a_shape_that_no_pod_has(tiny):
 def test_a_pod(tiny):
     pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
     made = plan(tiny, "v5e:2x2")
-    assert made.title.startswith("v5e:2x2: 4 chips, batch 4 + 4, ")
+    assert made.title.startswith("v5e:2x2: 4 chips, batch 4 + 4, bfloat16, ")
     gradients = [each for each in made.work.collectives if each.kind == "all-reduce" and each.group == 4]
     assert sum(each.stored_bytes for each in gradients) > made.memory.parameters
     assert made.memory.peak < made.memory.limit
