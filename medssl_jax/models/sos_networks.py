@@ -207,8 +207,8 @@ class Policy(nn.Module):
 class SosNetworks:
     """The networks that a method has, as pure functions of `params`, a dict with the keys `low`, `high`, `policy`.
 
-    Images are uint8 grey levels; the same constants normalise all of them, so that brightness is kept. Backbones compute
-    in `dtype`; their features, and all that is made of them, are float32.
+    Images are uint8 grey levels; the same constants normalise all of them, so that brightness is kept. Backbones
+    compute in `dtype`; their features, and all that is made of them, are float32.
     """
 
     classes: int
