@@ -52,7 +52,7 @@ def test_a_mirror_image_is_resampled_to_the_mirror_image():
     turned = dataclasses.replace(
         straight,
         origin_xyz_mm=(-45.0 + 71 * 1.25, -44.0 + 59 * 1.5, 0.0),
-        direction=(-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0),
+        direction=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0),
     )
     array = np.random.default_rng(0).integers(-1000, 400, straight.size_zyx).astype(np.int16)
     onto = isotropic_grid(upright_grid(straight), 1.0)
