@@ -11,7 +11,7 @@ from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix_job import abstract_training
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.models.layers import compiled_for, computation_dtype
+from medssl_jax.models.layers import compiled_for, computation_dtype, computes_again
 from medssl_jax.plan.chips import CHIPS
 from medssl_jax.plan.collectives import read_collectives
 from medssl_jax.plan.plan import Memory, Plan, Work, least_seconds
@@ -31,6 +31,7 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
     try:
         with compiled_for(platform):
             dtype = computation_dtype(settings.model.dtype).name
+            blocks = "blocks computed again" if computes_again(settings.model.remat) else "blocks kept"
             compiled = step.lower(state, batch).compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -42,7 +43,6 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
     cost: Any = compiled.cost_analysis()
     work = Work(cost["flops"], cost["bytes accessed"], read_collectives(compiled.as_text() or "", count))
     batches = f"{settings.patches.labelled_batch} + {settings.patches.unlabelled_batch}"
-    blocks = "blocks computed again" if settings.model.remat else "blocks kept"
     return Plan(
         name=name,
         title=f"{name}: {count} chip{'s' * (count > 1)}, batch {batches}, {dtype}, {blocks}",

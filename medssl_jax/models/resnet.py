@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from medssl_jax.models.layers import Conv3D, GroupNorm, space_to_depth, target_platform
+from medssl_jax.models.layers import Conv3D, GroupNorm, computes_again, space_to_depth, target_platform
 
 
 class ResidualBlock(nn.Module):
@@ -29,7 +29,7 @@ class ResNet3D(nn.Module):
 
     `stem_features` = 0 makes the stem a space-to-depth and a convolution at stride 2; otherwise a convolution of that
     many channels runs at full resolution first, which sees finer detail and costs most of the memory and time.
-    With `remat`, blocks are computed again in the backward pass instead of being kept.
+    With `remat`, blocks are computed again in the backward pass instead of being kept, where `computes_again` says so.
     """
 
     stem_features: int
@@ -48,7 +48,7 @@ class ResNet3D(nn.Module):
             x = nn.relu(GroupNorm()(Conv3D(self.features[0], stride=2, on_blocks=on_blocks)(full)))
         else:
             x = nn.relu(GroupNorm()(Conv3D(self.features[0])(space_to_depth(x))))
-        block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
+        block = nn.remat(ResidualBlock) if computes_again(self.remat) else ResidualBlock
         maps = []
         for stage, (features, count) in enumerate(zip(self.features, self.blocks, strict=True)):
             for index in range(count):

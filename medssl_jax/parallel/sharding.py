@@ -153,7 +153,7 @@ def data_parallel(devices: Sequence[jax.Device], *, batches: Sequence[int], grou
             f"a batch of {sizes} rows cannot be shared by {len(devices_of_host)} hosts: make it a multiple of them"
         )
     chosen = [device for own in devices_of_host for device in own[:each]]
-    if len(chosen) == 1:
+    if chosen == jax.local_devices()[:1]:
         return SINGLE_DEVICE
     grid = np.array(chosen).reshape(math.gcd(len(chosen), groups), -1)
     return DataParallel(Mesh(grid, ("group", "member"), axis_types=(AxisType.Auto,) * 2))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jax.experimental import topologies
@@ -38,9 +39,11 @@ def topology_devices(topology: str) -> Sequence[jax.Device]:
     for name, value in _COMPILE_ONLY.items():
         os.environ.setdefault(name, value)
     # A v4 chip is two devices unless its cores are joined; later ones are joined, or have one.
-    joined = {"chip_config_name": "megacore"} if kind == "v4" else {}
+    options: dict[str, Any] = {"chip_config_name": "megacore"} if kind == "v4" else {}
+    if set(topology.partition(":")[2].split("x")) == {"1"}:
+        options["chips_per_host_bounds"] = (1, 1, 1)  # libtpu takes a host as one of four chips
     try:
-        return topologies.get_topology_desc(platform="tpu", topology_name=topology, **joined).devices
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology, **options).devices
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"--topology={topology}: {reason}; expected a shape such as v5e:4x4 or v5p:2x2x4") from None

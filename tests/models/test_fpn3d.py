@@ -151,24 +151,27 @@ def test_rematerialised_blocks_give_the_same():
     params = jax.tree.map(lambda leaf: noise(4, *leaf.shape), shapes)
 
     def gradient(network):
-        return jax.jit(jax.grad(lambda params: network.apply(params, patches)[0].sum()))(params)
+        with compiled_for("tpu"):
+            return jax.jit(jax.grad(lambda params: network.apply(params, patches)[0].sum()))(params)
 
     for a, b in zip(jax.tree.leaves(gradient(plain)), jax.tree.leaves(gradient(remat)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max() + 1e-6))
 
 
-def test_rematerialised_blocks_are_not_kept(config, detector, params):
+@pytest.mark.parametrize(("platform", "most", "least"), [("tpu", 0.8, 0), ("cpu", 1, 1)])
+def test_rematerialised_blocks_are_not_kept_on_accelerators(config, detector, params, platform, most, least):
     other = copy.deepcopy(config)
     other.model.remat = True
     patches = jax.ShapeDtypeStruct((1, 32, 32, 32, 1), jnp.float32)
 
     def kept(detector):
-        _, backward = jax.eval_shape(
-            lambda params, patches: jax.vjp(detector.predict, params, patches), params, patches
-        )
+        with compiled_for(platform):
+            _, backward = jax.eval_shape(
+                lambda params, patches: jax.vjp(detector.predict, params, patches), params, patches
+            )
         return sum(leaf.size for leaf in jax.tree.leaves(backward))
 
-    assert kept(detector_of(other)) < 0.8 * kept(detector)
+    assert least <= kept(detector_of(other)) / kept(detector) <= most
 
 
 @pytest.mark.parametrize(("stem_features", "first"), [(5, (3, 3, 3, 1, 5)), (0, (3, 3, 3, 8, 4))])

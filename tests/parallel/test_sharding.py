@@ -190,3 +190,9 @@ def test_more_hosts_than_rows():
 def test_one_device_needs_no_mesh():
     assert data_parallel(jax.devices()[:1], batches=[3]) is SINGLE_DEVICE
     assert SINGLE_DEVICE.host_rows(5) == range(5)
+
+
+def test_one_device_that_is_not_here_is_not_mistaken_for_the_one_that_is():
+    """A chip that is only compiled for."""
+    absent = device_of(0)
+    assert data_parallel([absent], batches=[3]).devices == [absent]

@@ -108,6 +108,14 @@ def test_a_shape_that_no_pod_has(tiny):
 
 
 @pytest.mark.slow
+def test_one_chip_is_compiled_for_itself(tiny):
+    pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
+    made = plan(tiny, "v5e:1x1")
+    assert made.title.startswith("v5e:1x1: 1 chip, batch 2 + 2, bfloat16, ")
+    assert made.memory.program > 0  # a CPU's is not counted
+
+
+@pytest.mark.slow
 def test_a_pod(tiny):
     pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
     made = plan(tiny, "v5e:2x2")
