@@ -61,6 +61,24 @@ def test_finds_both_lungs_with_their_nodules_and_nothing_else(chest):
     assert not mask[:, 98:].any()  # the couch
 
 
+def test_a_trachea_that_opens_into_a_lung_is_none(chest):
+    hu, lungs = chest
+    bronchus = ellipsoid((200, 110, 120), (8, 8, 40))
+    mask = segmented(np.where(bronchus & ~lungs, -1000, hu).astype(np.int16))
+    assert not mask[75:, 55, 75].any()
+    assert dice(mask, lungs) > 0.97
+
+
+def test_what_lies_between_lungs_that_touch_is_no_lung():
+    right, left = ellipsoid((120, 110, 101), (100, 60, 45)), ellipsoid((120, 110, 199), (100, 60, 45))
+    hu = np.where(ellipsoid((126, 110, 150), (1000, 85, 135)), 40, -1000)
+    hu[right | left] = -850
+    hu[36:44, 49:52, 70:80] = -850  # where they touch
+    mask = segmented(hu.astype(np.int16))
+    assert dice(mask, right | left) > 0.97
+    assert not mask[30:50, 58:62, 75].any()
+
+
 @pytest.mark.parametrize("slices", [slice(30, 41), slice(40, None), slice(None, 40)])
 def test_cut_faces_may_go_through_the_lungs(chest, slices):
     hu, lungs = chest
