@@ -140,4 +140,7 @@ def _windows(bench: Bench, settings: FocalMixConfig, scan: PreparedScan, detecto
         overlap=inference.overlap,
         batch=inference.window_batch,
     )
-    return bench.pair(work, ours, "MONAI, sliding window", devices.waiting(theirs))
+    marks = ours()
+    same = sliding.matched(marks, sliding.marks(detector.params, settings, scan.hu))
+    notes = {"marks": len(marks.probability), "of them PyTorch's network's as well": same}
+    return bench.pair(work, ours, "MONAI, sliding window", devices.waiting(theirs), **notes)
