@@ -22,9 +22,6 @@ from jaxtyping import Array, Float
 # Numbers that are read at a time for the slope of a kernel. Measured: twice or half of it costs little.
 READ_AT_ONCE = 2**18
 
-# Slices, and how many results before and behind theirs there are.
-_Met = tuple[Array, tuple[int, int]]
-
 _batch_is_shared: contextvars.ContextVar[bool] = contextvars.ContextVar("batch_is_shared", default=False)
 
 
@@ -67,44 +64,44 @@ convolve_on_cpu.defvjp(_forward, _backward)
 
 
 def _convolve(x: Array, kernel: Array, borders: Sequence[tuple[int, int]], strides: tuple[int, int] = (1, 1)) -> Array:
-    """The sum over the slices of the kernel of a convolution of the slices of `x` that they meet."""
+    """Convolves every slice with all slices of the kernel that read it, and adds up what belongs together."""
     between, within = strides
-    met = list(_slices_met(x, len(kernel), borders[0], between))
-    if len(kernel) > 1 and len(kernel) * kernel.shape[3] <= kernel.shape[4]:
-        met, kernel = _as_channels(met, kernel)
+    taps, *_, channels, features = kernel.shape
+    before, behind = borders[0]
+    results = (x.shape[1] + before + behind - taps) // between + 1
+    if taps > 1 and taps * channels <= features:
+        return _convolve(*_as_channels(x, kernel, borders[0], between), [(0, 0), *borders[1:]], (1, within))
     parts = []
-    for (slices, beside), weights in zip(met, kernel, strict=True):
-        images = _correlate(_as_images(slices), weights, borders[1:], strides=(within, within))
-        parts.append(_pad_depth(images.reshape(*slices.shape[:2], *images.shape[1:]), beside))
+    for first in range(min(between, x.shape[1])):  # slices, which every `between`-th slice of the kernel reads
+        reading = range((first + before) % between, taps, between)
+        weights = jnp.concatenate([kernel[tap] for tap in reading], -1)
+        images = _correlate(_as_images(x[:, first::between]), weights, borders[1:], strides=(within, within))
+        volumes = images.reshape(len(x), -1, *images.shape[1:])
+        for number, tap in enumerate(reading):
+            found = volumes[..., number * features : (number + 1) * features]
+            parts.append(_moved(found, (before + first - tap) // between, results))
     return functools.reduce(operator.add, parts)
 
 
-def _slices_met(x: Array, taps: int, border_of_depth: tuple[int, int], stride: int) -> Iterator[_Met]:
-    """For each slice of a kernel the slices of `x` that it meets, and how many results before and behind meet none."""
-    depth, (before, behind) = x.shape[1], border_of_depth
-    results = (depth + before + behind - taps) // stride + 1
-    for tap in range(taps):
-        first = max(0, -((tap - before) // stride))
-        end = max(first, min(results, (depth - 1 - tap + before) // stride + 1))
-        begin = first * stride + tap - before
-        yield x[:, begin : begin + (end - first) * stride : stride], (first, results - end)
-
-
-def _pad_depth(x: Array, count: tuple[int, int]) -> Array:
-    return jnp.pad(x, [(0, 0), count, *[(0, 0)] * 3])
-
-
-def _as_channels(met: list[_Met], kernel: Array) -> tuple[list[_Met], Array]:
-    """All slices that are met side by side as channels, and a kernel of one slice for them.
+def _as_channels(x: Array, kernel: Array, border_of_depth: tuple[int, int], stride: int) -> tuple[Array, Array]:
+    """For each result all slices that it reads, side by side as channels, and a kernel of one slice for them.
 
     Where channels are few, to read them again is cheaper than to add up results. Their number is a multiple of 4:
     with 3 channels XLA's code takes four times as long as with 4.
     """
+    padded = jnp.pad(x, [(0, 0), border_of_depth, *[(0, 0)] * 3])
+    last = padded.shape[1] - len(kernel)
+    side_by_side = jnp.concatenate([padded[:, tap : last + tap + 1 : stride] for tap in range(len(kernel))], -1)
     weights = kernel.transpose(1, 2, 0, 3, 4).reshape(*kernel.shape[1:3], -1, kernel.shape[-1])
     unused = -weights.shape[2] % 4
-    side_by_side = jnp.concatenate([_pad_depth(*each) for each in met], -1)
     widened = jnp.pad(side_by_side, [*[(0, 0)] * 4, (0, unused)])
-    return [(widened, (0, 0))], jnp.pad(weights, [(0, 0), (0, 0), (0, unused), (0, 0)])[None]
+    return widened, jnp.pad(weights, [(0, 0), (0, 0), (0, unused), (0, 0)])[None]
+
+
+def _moved(x: Float[Array, "b z y x c"], by: int, depth: int) -> Float[Array, "b {depth} y x c"]:
+    """Slices later by so many, with zeros before them, in a volume of `depth` slices."""
+    place = (by, depth - by - x.shape[1], 0)  # what lies outside is cut off
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), place, *[(0, 0, 0)] * 3])
 
 
 def _slope_of_input(x: Array, kernel: Array, strides: tuple[int, int], slope: Array) -> Array:

@@ -43,8 +43,8 @@ class ResNet3D(nn.Module):
         if self.stem_features:
             on_blocks = target_platform() != "cpu"  # which has no use for more channels: 1.4 times slower there
             full = Conv3D(self.stem_features, on_blocks=on_blocks)(space_to_depth(x) if on_blocks else x)
-            voxels = full.reshape(*full.shape[:4], -1, self.stem_features)  # of a block, an axis more of space
-            full = nn.relu(GroupNorm()(voxels)).reshape(full.shape)
+            space = (*full.shape[:4], -1) if on_blocks else full.shape[:4]  # voxels of a block: an axis more of space
+            full = nn.relu(GroupNorm()(full.reshape(*space, self.stem_features))).reshape(full.shape)
             x = nn.relu(GroupNorm()(Conv3D(self.features[0], stride=2, on_blocks=on_blocks)(full)))
         else:
             x = nn.relu(GroupNorm()(Conv3D(self.features[0])(space_to_depth(x))))
