@@ -4,7 +4,7 @@ XLA's own 3-D convolution is over ten times slower on a CPU than a 2-D convoluti
 gradient with respect to a kernel reads all of the input at once, more than a cache holds, and inside a loop it leaves
 axes in an order that it has no fast code for. Here a few slices or rows are read at a time, with axes in the order it
 likes. Its gradient with respect to the input of a stride multiplies zeros, which is not done here.
-The sums are those of the plain convolution, to rounding.
+Without a stride, two results are found together (`winograd.py`). All is the plain convolution, to rounding.
 """
 
 import contextlib
@@ -19,8 +19,15 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from medssl_jax.models import winograd
+
 # Numbers that are read at a time for the slope of a kernel. Measured: twice or half of it costs little.
 READ_AT_ONCE = 2**18
+# Measured: Winograd's way pays along depth always, within slices and for the slope of a kernel only with channels
+# enough, within slices also only where these have some rows and the sums stay in a cache.
+MANY_CHANNELS = 64
+FEWEST_ROWS = 8
+MOST_NUMBERS = 2**21
 
 _batch_is_shared: contextvars.ContextVar[bool] = contextvars.ContextVar("batch_is_shared", default=False)
 
@@ -71,7 +78,12 @@ def _convolve(x: Array, kernel: Array, borders: Sequence[tuple[int, int]], strid
     results = (x.shape[1] + before + behind - taps) // between + 1
     if taps > 1 and taps * channels <= features:
         return _convolve(*_as_channels(x, kernel, borders[0], between), [(0, 0), *borders[1:]], (1, within))
-    parts = []
+    if (axis := _axis_for_winograd(x, kernel, strides)) is not None:
+        length = x.shape[axis + 1] + sum(borders[axis]) - 2
+        inner = [(0, 0) if each == axis else border for each, border in enumerate(borders)]
+        parts = zip(winograd.input_parts(x, borders[axis], axis + 1), winograd.kernel_parts(kernel, axis), strict=True)
+        return winograd.join_results([_convolve(*part, inner, strides) for part in parts], axis + 1, length)
+    summands = []
     for first in range(min(between, x.shape[1])):  # slices, which every `between`-th slice of the kernel reads
         reading = range((first + before) % between, taps, between)
         weights = jnp.concatenate([kernel[tap] for tap in reading], -1)
@@ -79,8 +91,8 @@ def _convolve(x: Array, kernel: Array, borders: Sequence[tuple[int, int]], strid
         volumes = images.reshape(len(x), -1, *images.shape[1:])
         for number, tap in enumerate(reading):
             found = volumes[..., number * features : (number + 1) * features]
-            parts.append(_moved(found, (before + first - tap) // between, results))
-    return functools.reduce(operator.add, parts)
+            summands.append(_moved(found, (before + first - tap) // between, results))
+    return functools.reduce(operator.add, summands)
 
 
 def _as_channels(x: Array, kernel: Array, border_of_depth: tuple[int, int], stride: int) -> tuple[Array, Array]:
@@ -96,6 +108,14 @@ def _as_channels(x: Array, kernel: Array, border_of_depth: tuple[int, int], stri
     unused = -weights.shape[2] % 4
     widened = jnp.pad(side_by_side, [*[(0, 0)] * 4, (0, unused)])
     return widened, jnp.pad(weights, [(0, 0), (0, 0), (0, unused), (0, 0)])[None]
+
+
+def _axis_for_winograd(x: Array, kernel: Array, strides: tuple[int, int]) -> int | None:
+    """The axis of the kernel along which two results are found together: where it was measured to be faster."""
+    if strides[0] == 1 and kernel.shape[0] == 3:
+        return 0
+    fits = x.shape[-1] >= MANY_CHANNELS and x.shape[2] >= FEWEST_ROWS and x.size <= MOST_NUMBERS
+    return 1 if fits and strides == (1, 1) and kernel.shape[:2] == (1, 3) else None
 
 
 def _moved(x: Float[Array, "b z y x c"], by: int, depth: int) -> Float[Array, "b {depth} y x c"]:
@@ -138,34 +158,46 @@ def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: A
     between, within = strides
     taps, *sides, channels, features = kernel.shape
     depth, height = slope.shape[1:3]
+    in_pairs = taps == 3 and between == 1 and depth % 2 == 0 and channels >= MANY_CHANNELS
     count, rows = depth, height
     if not _batch_is_shared.get():
         rows_at_once = READ_AT_ONCE // (slope[:, 0, 0, :, 0].size * max(taps * channels, features))
-        count, rows = _divisor_within(depth, rows_at_once // height), _divisor_within(height, rows_at_once)
+        unit = 2 if in_pairs else 1
+        count = unit * _divisor_within(depth // unit, rows_at_once // (unit * height))
+        rows = _divisor_within(height, rows_at_once // unit)
     _, behind = border(sides[1])
     in_row = (border(sides[1])[0], behind - _left_over(x.shape[3], slope.shape[3], within))
     padded = jnp.pad(x, [(0, 0), border(taps), border(sides[0]), (0, 0), (0, 0)])
 
-    def slope_by(z: ArrayLike, y: ArrayLike) -> Array:
-        sizes = (len(x), (count - 1) * between + taps, (rows - 1) * within + sides[0], *x.shape[3:])
-        read = jax.lax.dynamic_slice(padded, (0, z * between, y * within, 0, 0), sizes)
-        stacked = jnp.concatenate([read[:, tap : tap + (count - 1) * between + 1 : between] for tap in range(taps)], -1)
-        slopes = jax.lax.dynamic_slice(slope, (0, z, y, 0, 0), (len(x), count, rows, *slope.shape[3:]))
+    def product(read: Array, slopes: Array) -> Array:
         return _correlate(
-            _as_images(stacked).transpose(3, 1, 2, 0),
+            _as_images(read).transpose(3, 1, 2, 0),
             _as_images(slopes).transpose(1, 2, 0, 3),
             [(0, 0), in_row],
             kernel_dilation=(within, within),
         ).astype(jnp.float32)
 
+    def slope_by(z: ArrayLike, y: ArrayLike) -> Array:
+        sizes = (len(x), (count - 1) * between + taps, (rows - 1) * within + sides[0], *x.shape[3:])
+        read = jax.lax.dynamic_slice(padded, (0, z * between, y * within, 0, 0), sizes)
+        slopes = jax.lax.dynamic_slice(slope, (0, z, y, 0, 0), (len(x), count, rows, *slope.shape[3:]))
+        if in_pairs:
+            parts = winograd.input_parts(read, (0, 0), 1), winograd.slope_parts(slopes, 1)
+            return jnp.concatenate(list(map(product, *parts)))
+        stacked = jnp.concatenate([read[:, tap : tap + (count - 1) * between + 1 : between] for tap in range(taps)], -1)
+        return product(stacked, slopes)
+
     if (count, rows) == (depth, height):
         total = slope_by(0, 0)
     else:
-        total = jnp.zeros((taps * channels, *sides, features), jnp.float32)
+        total = jnp.zeros(((4 if in_pairs else taps) * channels, *sides, features), jnp.float32)
         places = np.meshgrid(np.arange(0, depth, count), np.arange(0, height, rows), indexing="ij")
         parts = tuple(map(np.ravel, places))
         total, _ = jax.lax.scan(lambda so_far, first: (so_far + slope_by(*first), None), total, parts)
-    return total.reshape(taps, channels, *sides, features).transpose(0, 2, 3, 1, 4).astype(kernel.dtype)
+    by_slice = total.reshape(-1, channels, *sides, features).transpose(0, 2, 3, 1, 4)
+    if in_pairs:
+        by_slice = winograd.join_kernel_slopes(by_slice)
+    return by_slice.astype(kernel.dtype)
 
 
 def _divisor_within(number: int, most: int) -> int:

@@ -24,6 +24,7 @@ def plain(x, kernel, strides):
 # Volume, kernel, strides between slices and within them.
 CASES = {
     "volumes": ((2, 8, 6, 4, 3), (3, 3, 3, 3, 5), (1, 1)),
+    "volumes, odd sides": ((2, 5, 7, 3, 4), (3, 3, 3, 4, 5), (1, 1)),
     "halved": ((2, 8, 6, 4, 3), (3, 3, 3, 3, 5), (2, 2)),
     "halved, odd sides": ((2, 7, 5, 6, 2), (3, 3, 3, 2, 3), (2, 2)),
     "one slice": ((2, 1, 6, 4, 3), (3, 3, 3, 3, 5), (1, 1)),
@@ -36,6 +37,14 @@ CASES = {
 }
 
 
+@pytest.fixture(params=[True, False], ids=["Winograd wherever it can", "Winograd along depth"])
+def channels(request, monkeypatch):
+    if request.param:
+        monkeypatch.setattr(cpu_convolution, "MANY_CHANNELS", 1)
+        monkeypatch.setattr(cpu_convolution, "FEWEST_ROWS", 1)
+
+
+@pytest.mark.usefixtures("channels")
 @pytest.mark.parametrize("read_at_once", [1, 200, 2**18], ids=["a row", "some", "all"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_the_plain_convolution_and_so_is_its_gradient(monkeypatch, case, read_at_once):
