@@ -1,9 +1,11 @@
 """A whole scan by MONAI's sliding window, through our network in PyTorch."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from jaxtyping import Int16
@@ -14,9 +16,11 @@ from experiments.benchmarks.peers.detector import predict_maps, predictor, volum
 from experiments.benchmarks.peers.devices import tensor
 from experiments.benchmarks.peers.layers import Params, channels_last, tensors_of
 from experiments.runs.focalmix_config import FocalMixConfig
+from medssl_jax.data.patches import normalise_hu
 from medssl_jax.data.preparation import HU_RANGE
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.inference.sliding import ScanDetections, SlidingDetector
+from medssl_jax.parallel.sharding import DataParallel
 
 
 def sliding_window(
@@ -42,17 +46,29 @@ def sliding_window(
 
 def marks(params: Any, settings: FocalMixConfig, hu_zyx: Int16[np.ndarray, "z y x"]) -> ScanDetections:
     """What our own windows, suppression and join find with the network in PyTorch, everywhere in the scan."""
-    detector, in_torch = settings.detector(), tensors_of(jax.device_get(params))
+    in_torch = _PredictingInTorch(params=tensors_of(jax.device_get(params)))
+    detector = SlidingDetector(lambda found, _: found, settings.detector().grid, settings.inference, in_torch)
+    return detector(None, hu_zyx, np.ones(hu_zyx.shape, np.uint8))
 
-    def by_torch(patches: Any) -> Prediction:
-        logits, deltas = predictor(in_torch, volumes(patches), "float32")()
-        return Prediction(logits.cpu().numpy(), deltas.cpu().numpy())
 
-    def predict(_: Any, patches: Any) -> Any:
-        return jax.pure_callback(by_torch, jax.eval_shape(detector.predict, params, patches), patches)
+@dataclasses.dataclass(frozen=True)
+class _PredictingInTorch(DataParallel):
+    """One device, which is given the prediction for its rows where a network's parameters would be.
 
-    lungs_zyx = np.ones(hu_zyx.shape, np.uint8)
-    return SlidingDetector(predict, detector.grid, settings.inference)(None, hu_zyx, lungs_zyx)
+    PyTorch is not called from within the compiled program: with one processor the two may wait for each other.
+    """
+
+    params: Params = dataclasses.field(default_factory=dict)
+
+    def jit_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled = jax.jit(function)
+
+        def predict_and_call(_: Any, windows_hu: Int16[np.ndarray, "b s s s"], *rows: Any) -> Any:
+            patches = normalise_hu(jnp.asarray(windows_hu))[..., None]
+            logits, deltas = predictor(self.params, volumes(patches), "float32")()
+            return compiled(Prediction(logits.cpu().numpy(), deltas.cpu().numpy()), windows_hu, *rows)
+
+        return predict_and_call
 
 
 def matched(ours: ScanDetections, theirs: ScanDetections) -> int:
