@@ -54,8 +54,13 @@ def border(side: int) -> tuple[int, int]:
 def convolve_on_cpu(
     x: Float[Array, "b z y x c"], kernel: Float[Array, "k_z k_y k_x c d"], strides: tuple[int, int]
 ) -> Float[Array, "b _z _y _x d"]:
-    """Convolves within a border of zeros; `strides` between slices and within them divide the sides, rounding up."""
-    return _convolve(x, kernel, [border(side) for side in kernel.shape[:3]], strides)
+    """Convolves within a border of zeros; `strides` between slices and within them divide the sides, rounding up.
+
+    Numbers of 16 bits are added up in 32 and rounded once, as accelerators do.
+    """
+    wide_x, wide_kernel = _in_float32(x, kernel)
+    borders = [border(side) for side in kernel.shape[:3]]
+    return _convolve(wide_x, wide_kernel, borders, strides).astype(x.dtype)
 
 
 def _forward(x: Array, kernel: Array, strides: tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
@@ -63,11 +68,16 @@ def _forward(x: Array, kernel: Array, strides: tuple[int, int]) -> tuple[Array, 
 
 
 def _backward(strides: tuple[int, int], inputs: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    x, kernel = inputs
-    return _slope_of_input(x, kernel, strides, slope), _slope_of_kernel(x, kernel, strides, slope)
+    x, kernel, slope = _in_float32(*inputs, slope)
+    slopes = _slope_of_input(x, kernel, strides, slope), _slope_of_kernel(x, kernel, strides, slope)
+    return slopes[0].astype(inputs[0].dtype), slopes[1].astype(inputs[1].dtype)
 
 
 convolve_on_cpu.defvjp(_forward, _backward)
+
+
+def _in_float32(*arrays: Array) -> tuple[Array, ...]:
+    return tuple(array.astype(jnp.float32) for array in arrays)
 
 
 def _convolve(x: Array, kernel: Array, borders: Sequence[tuple[int, int]], strides: tuple[int, int] = (1, 1)) -> Array:
@@ -175,7 +185,7 @@ def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: A
             _as_images(slopes).transpose(1, 2, 0, 3),
             [(0, 0), in_row],
             kernel_dilation=(within, within),
-        ).astype(jnp.float32)
+        )
 
     def slope_by(z: ArrayLike, y: ArrayLike) -> Array:
         sizes = (len(x), (count - 1) * between + taps, (rows - 1) * within + sides[0], *x.shape[3:])
@@ -197,7 +207,7 @@ def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: A
     by_slice = total.reshape(-1, channels, *sides, features).transpose(0, 2, 3, 1, 4)
     if in_pairs:
         by_slice = winograd.join_kernel_slopes(by_slice)
-    return by_slice.astype(kernel.dtype)
+    return by_slice
 
 
 def _divisor_within(number: int, most: int) -> int:
