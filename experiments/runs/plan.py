@@ -14,8 +14,10 @@ from medssl_jax.core.settings import settings_from
 from medssl_jax.models.layers import compiled_for, computation_dtype, computes_again
 from medssl_jax.plan.chips import CHIPS
 from medssl_jax.plan.collectives import read_collectives
+from medssl_jax.plan.hlo import read_program
 from medssl_jax.plan.plan import Memory, Plan, Work, least_seconds
 from medssl_jax.plan.topology import topology_devices
+from medssl_jax.plan.traffic import memory_traffic
 
 
 def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan:
@@ -41,7 +43,8 @@ def plan(config: ml_collections.ConfigDict, topology: str | None = None) -> Plan
             "model.remat=True or model.dtype=bfloat16, a smaller patches.side, fewer patches a chip, or a larger chip"
         ) from None
     cost: Any = compiled.cost_analysis()
-    work = Work(cost["flops"], cost["bytes accessed"], read_collectives(compiled.as_text() or "", count))
+    program = read_program(compiled.as_text() or "")
+    work = Work(cost["flops"], memory_traffic(program), read_collectives(program, count))
     batches = f"{settings.patches.labelled_batch} + {settings.patches.unlabelled_batch}"
     return Plan(
         name=name,

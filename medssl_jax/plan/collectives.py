@@ -4,11 +4,9 @@ import math
 import re
 from typing import NamedTuple
 
+from medssl_jax.plan.hlo import Computation, Instruction, Program, stored_bytes
+
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
-# NAME = TYPE OPCODE(OPERANDS), ATTRIBUTES
-_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*?)\)(?=$|, )(.*)$", re.MULTILINE)
-# f32[4,8]{1,0:T(8,128)}: bits, sides, axes from the minor one to the major one, tile. Tokens have no bits.
-_ARRAY = re.compile(r"(?:pred|[a-z]+(\d+)\w*)\[([\d,]*)\](?:\{([\d,]*)(?::[^{}]*?T\(([\d,]+)\))?)?")
 
 
 class Collective(NamedTuple):
@@ -28,30 +26,28 @@ class Collective(NamedTuple):
         return self.stored_bytes * {"all-reduce": 2 * share, "collective-permute": 1.0}.get(self.kind, share)
 
 
-def read_collectives(hlo: str, chips: int) -> list[Collective]:
-    """The collectives of a program for `chips`, each once, however often a loop runs it, in two halves or in one."""
-    instructions = _INSTRUCTION.findall(hlo)
-    types = {name: hlo_type for name, hlo_type, *_ in instructions}
-    found = []
-    for _, result, opcode, operands, attributes in instructions:
-        if (kind := opcode.removesuffix("-start")) in KINDS:
-            taken = sum(stored_bytes(types[name]) for name in re.findall(r"%([\w.\-]+)", operands))
-            given = stored_bytes(result) - (taken if opcode != kind else 0)  # a start gives its operands back as well
-            found.append(Collective(kind, given if kind == "all-gather" else taken, _group(attributes, chips)))
-    return found
+def read_collectives(program: Program, chips: int) -> list[Collective]:
+    """The collectives of a program for `chips`, each once: however often a loop runs it, and in however many parts.
+
+    A TPU's compiler writes one that runs beside other work into each fusion that it runs beside, under one channel.
+    """
+    found = {}
+    for computation in program.computations.values():
+        for instruction in computation.values():
+            if instruction.opcode.removesuffix("-start") in KINDS:
+                channel = re.search(r"channel_id=(\d+)", instruction.attributes)
+                place = channel[1] if channel else instruction.name
+                found.setdefault(place, _collective(computation, instruction, chips))
+    return list(found.values())
 
 
-def stored_bytes(hlo_type: str) -> int:
-    """Bytes of the arrays of a type in HLO text as a chip holds them: tiles pad the minor sides."""
-    return sum(_array_bytes(*array) for array in _ARRAY.findall(hlo_type))
-
-
-def _array_bytes(bits: str, sides: str, minor_to_major: str, tile: str) -> int:
-    lengths, order, widths = ([int(each) for each in text.split(",") if each] for text in (sides, minor_to_major, tile))
-    lengths = [lengths[axis] for axis in order] or lengths[::-1]
-    for place, width in enumerate(widths[::-1][: len(lengths)]):
-        lengths[place] = -(-lengths[place] // width) * width
-    return -(-math.prod(lengths) * int(bits or 8) // 8)  # a predicate takes a byte
+def _collective(computation: Computation, instruction: Instruction, chips: int) -> Collective:
+    kind = instruction.opcode.removesuffix("-start")
+    taken = sum(stored_bytes(computation[name].hlo_type) for name in instruction.operands)
+    given = stored_bytes(instruction.hlo_type) - (
+        taken if instruction.opcode != kind else 0
+    )  # which a start gives back
+    return Collective(kind, given if kind == "all-gather" else taken, _group(instruction.attributes, chips))
 
 
 def _group(attributes: str, chips: int) -> int:

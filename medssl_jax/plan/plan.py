@@ -23,7 +23,7 @@ class Memory(NamedTuple):
 
 
 class Work(NamedTuple):
-    """The work of one chip in one step, by XLA's own count, which takes every loop as one round."""
+    """The work of one chip in one step, every loop as one round: arithmetic by XLA's count, the rest by ours."""
 
     flops: float
     bytes_moved: float

@@ -16,6 +16,7 @@ import pytest
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, data_parallel
 from medssl_jax.plan.collectives import KINDS, read_collectives
+from medssl_jax.plan.hlo import read_program
 
 # What is asked is where things are computed, not how fast: a third of the time to compile is saved.
 QUICKLY_COMPILED = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
@@ -63,7 +64,7 @@ def exchanged(hlo, devices):
     """Bytes of every exchange of a step by its kind, the largest first; none is in a loop, which would hide rounds."""
     assert not re.search(rf' ({"|".join(KINDS)})(-start)?\(.*op_name="[^"]*/while/', hlo)
     sizes = {}
-    for each in read_collectives(hlo, devices):
+    for each in read_collectives(read_program(hlo), devices):
         sizes.setdefault(each.kind, []).append(each.stored_bytes)
     return {kind: sorted(found, reverse=True) for kind, found in sizes.items()}
 

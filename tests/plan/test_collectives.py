@@ -8,7 +8,8 @@ import textwrap
 
 import pytest
 
-from medssl_jax.plan.collectives import Collective, read_collectives, stored_bytes
+from medssl_jax.plan.collectives import Collective, read_collectives
+from medssl_jax.plan.hlo import read_program
 
 MODULE = """
 %sum (a: f32[], b: f32[]) -> f32[] {{
@@ -25,7 +26,7 @@ ENTRY %main (x: f32[16]) -> f32[16] {{
 
 
 def read(line, chips=8):
-    (collective,) = read_collectives(MODULE.format(line), chips)
+    (collective,) = read_collectives(read_program(MODULE.format(line)), chips)
     return collective
 
 
@@ -84,6 +85,14 @@ def test_the_second_half_of_an_asynchronous_one_is_no_second_one():
     assert read(line).kind == "all-reduce"
 
 
+def test_one_that_runs_beside_several_fusions_is_written_into_each():
+    gather = "all-gather(%x), channel_id=6, replica_groups=[2,4]<=[8], dimensions={0}"
+    lines = [f"%{name} = f32[64]{{0}} {gather}" for name in ("started", "beside", "ended")]
+    other = f"ROOT %r = f32[64]{{0}} {gather.replace('6', '7')}"
+    hlo = MODULE.format("\n  ".join([*lines, other]))
+    assert read_collectives(read_program(hlo), 8) == [Collective("all-gather", 256, 4)] * 2
+
+
 def test_sent_bytes_are_those_of_rings():
     assert Collective("all-reduce", 100, 4).sent_bytes == pytest.approx(2 * 100 * 3 / 4)
     assert Collective("all-gather", 100, 4).sent_bytes == pytest.approx(75)
@@ -91,27 +100,12 @@ def test_sent_bytes_are_those_of_rings():
     assert Collective("all-reduce", 100, 1).sent_bytes == 0
 
 
-@pytest.mark.parametrize(
-    ("hlo_type", "stored"),
-    [
-        ("f32[4,8]", 4 * 8 * 4),
-        ("f32[4,8]{1,0:T(8,128)}", 8 * 128 * 4),
-        ("f32[4,8]{0,1:T(8,128)}", 8 * 128 * 4),
-        ("bf16[3,9,130]{2,1,0:T(8,128)(2,1)S(1)}", 3 * 16 * 256 * 2),
-        ("s4[3]", 2),
-        ("f32[]{:T(128)}", 4),
-        ("(pred[3], token[], f32[2]{0})", 3 + 8),
-    ],
-)
-def test_stored_bytes_count_the_padding_of_tiles(hlo_type, stored):
-    assert stored_bytes(hlo_type) == stored
-
-
 def test_a_program_of_eight_devices():
     program = """
         import json, jax, jax.numpy as jnp
         from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
         from medssl_jax.plan.collectives import read_collectives
+        from medssl_jax.plan.hlo import read_program
 
         mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
         rows, everywhere = NamedSharding(mesh, P("a")), NamedSharding(mesh, P())
@@ -121,7 +115,7 @@ def test_a_program_of_eight_devices():
 
         shapes = [jax.ShapeDtypeStruct((8, 8), jnp.float32, sharding=s) for s in (everywhere, rows)]
         text = jax.jit(gradient, out_shardings=everywhere).lower(*shapes).compile().as_text()
-        print(json.dumps(read_collectives(text, 8)))
+        print(json.dumps(read_collectives(read_program(text), 8)))
     """
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
