@@ -14,6 +14,8 @@ from jaxtyping import Array, Float
 
 from medssl_jax.models.cpu_convolution import border, convolve_on_cpu
 
+Block = tuple[int, int, int]  # the sides of a block of voxels that lie in one place, side by side as its channels
+VOXEL: Block = (1, 1, 1)
 DTYPES = ("auto", "float32", "bfloat16")  # that a network may be told to compute in
 
 _platform: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
@@ -72,9 +74,9 @@ def he_normal(fan_in: int) -> nn.initializers.Initializer:
 class Conv3D(nn.Module):
     """Cubic convolution that keeps the size of its input, or halves it with stride 2.
 
-    With `on_blocks` the input is given as blocks of 2 x 2 x 2 voxels (`space_to_depth`), and so is the output unless
-    it is halved: the same function of the same parameters. Few channels at full resolution cost an accelerator the
-    memory of many; an eighth of the places with eight times the channels does not.
+    Input may be given as blocks of voxels (`space_to_depth`), and output made as such: the same function of the same
+    parameters. An accelerator may hold few channels of many places in the memory of many channels; a few voxels in one
+    place it does not.
     """
 
     features: int
@@ -83,25 +85,25 @@ class Conv3D(nn.Module):
     use_bias: bool = False
     kernel_init: nn.initializers.Initializer | None = None
     bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
-    on_blocks: bool = False
+    given: Block = VOXEL
+    made: Block = VOXEL
 
     @nn.compact
     def __call__(self, x: Float[Array, "b z y x c"]) -> Float[Array, "b _z _y _x _d"]:
         """Convolves; sides must be multiples of the stride."""
-        channels = x.shape[-1] // 8 if self.on_blocks else x.shape[-1]
-        shape = (*(self.kernel,) * 3, channels, self.features)
+        shape = (*(self.kernel,) * 3, x.shape[-1] // math.prod(self.given), self.features)
         kernel_init = self.kernel_init or he_normal(math.prod(shape[:-1]))
         kernel = self.param("kernel", kernel_init, shape)
-        stride = self.stride
-        if self.on_blocks:
-            kernel, stride = kernel_on_blocks(kernel, stride), 1
+        z, y, x_stride = (self.stride * made // given for given, made in zip(self.given, self.made, strict=True))
+        if (self.given, self.made) != (VOXEL, VOXEL):
+            kernel = kernel_on_blocks(kernel, self.stride, self.given, self.made)
         kernel = kernel.astype(x.dtype)
         if self.kernel == 1:
-            x = x[:, ::stride, ::stride, ::stride] @ kernel[0, 0, 0]
-        elif target_platform() == "cpu":
-            x = convolve_on_cpu(x, kernel, (stride, stride))
+            x = x[:, ::z, ::y, ::x_stride] @ kernel[0, 0, 0]
+        elif target_platform() == "cpu" and y == x_stride:
+            x = convolve_on_cpu(x, kernel, (z, y))
         else:
-            x = _convolve(x, kernel, stride)
+            x = _convolve(x, kernel, (z, y, x_stride))
         if self.use_bias:
             x = x + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype)
         return x
@@ -113,10 +115,12 @@ class GroupNorm(nn.Module):
     Equal to Flax's, which sums within groups: there a row of memory is a few channels. Here each channel is summed over
     space first and only those sums are put into groups, and what is left to do is one product and one sum a number:
     2 to 6 times faster on a CPU; an accelerator finds both moments in one reading, as with Flax's.
+    Channels may be those of blocks of `block` voxels, side by side, which are normalised as in a volume of voxels.
     """
 
     groups: int = 8
     epsilon: float = 1e-6
+    block: Block = VOXEL
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
@@ -124,7 +128,9 @@ class GroupNorm(nn.Module):
 
         Statistics are float32 whatever the type of `x` is.
         """
-        scale, bias = ScaleAndBias(x.shape[-1], name="GroupNorm_0")()  # the name that Flax's has in checkpoints
+        voxels = math.prod(self.block)
+        parameters = ScaleAndBias(x.shape[-1] // voxels, name="GroupNorm_0")  # the name that Flax's has in checkpoints
+        scale, bias = (jnp.tile(each, voxels) for each in parameters())
         wide = x.astype(jnp.float32)
         mean = self._over_groups(_mean_over_space(wide))
         variance = self._over_groups(_mean_over_space(wide**2)) - mean**2
@@ -132,11 +138,11 @@ class GroupNorm(nn.Module):
         return (wide * factor + (bias - mean * factor)).astype(x.dtype)
 
     def _over_groups(self, means: Float[Array, "b *ones c"]) -> Float[Array, "b *ones c"]:
-        """For each channel the mean of its group's."""
-        channels = means.shape[-1]
-        groups = math.gcd(self.groups, channels)
-        grouped = means.reshape(*means.shape[:-1], groups, channels // groups)
-        return jnp.broadcast_to(grouped.mean(-1, keepdims=True), grouped.shape).reshape(means.shape)
+        """For each channel the mean of its group's, of all voxels of a block."""
+        voxels = math.prod(self.block)
+        groups = math.gcd(self.groups, means.shape[-1] // voxels)
+        grouped = means.reshape(*means.shape[:-1], voxels, groups, -1)
+        return jnp.broadcast_to(grouped.mean((-3, -1), keepdims=True), grouped.shape).reshape(means.shape)
 
 
 class ScaleAndBias(nn.Module):
@@ -162,35 +168,57 @@ def upsample_twice(x: Float[Array, "b z y x c"]) -> Float[Array, "b _z _y _x c"]
     return tiled.reshape(b, 2 * z, 2 * y, 2 * x_side, c)
 
 
-def space_to_depth(x: Float[Array, "b z y x c"]) -> Float[Array, "b _z _y _x _c"]:
-    """Halves every side, the eight voxels of each 2 x 2 x 2 block becoming channels."""
+def space_to_depth(x: Float[Array, "b z y x c"], block: Block = (2, 2, 2)) -> Float[Array, "b _z _y _x _c"]:
+    """Divides the sides by those of `block`, the voxels of each block becoming channels."""
+    k, j, i = block
     b, z, y, x_side, c = x.shape
-    blocks = x.reshape(b, z // 2, 2, y // 2, 2, x_side // 2, 2, c)
-    return blocks.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(b, z // 2, y // 2, x_side // 2, 8 * c)
+    if target_platform() == "tpu" and c == 1 and i > 1:
+        return _rows_to_depth(x.reshape(b, z // k, k, y // j, j, x_side), i)
+    blocks = x.reshape(b, z // k, k, y // j, j, x_side // i, i, c)
+    return blocks.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(b, z // k, y // j, x_side // i, k * j * i * c)
 
 
-def kernel_on_blocks(kernel: Float[Array, "3 3 3 c d"], stride: int) -> Float[Array, "k k k eight_c _d"]:
-    """The kernel that does on blocks of 2 x 2 x 2 voxels what `kernel` does on voxels.
+def _rows_to_depth(rows: Float[Array, "b z k y j x"], i: int) -> Float[Array, "b z y _x _c"]:
+    """`space_to_depth` of rows of voxels, exactly: each row times a matrix of zeros and ones.
 
-    With stride 1 it leads from blocks to blocks, 3 on a side; with stride 2 from blocks to voxels, 2 on a side.
+    A TPU would divide it otherwise by writing the volume out with each two voxels padded to 128.
     """
-    axis = _taps_on_blocks(stride)
-    on_blocks = jnp.einsum("ziap,yjbq,xkcr,abcde->zyxijkdpqre", axis, axis, axis, kernel)
-    return on_blocks.reshape(*on_blocks.shape[:3], 8 * kernel.shape[3], -1)
+    b, z, k, y, j, side = rows.shape
+    place = np.eye(side, dtype=rows.dtype).reshape(side, side // i, i)
+    divided = jnp.einsum("bzkyjx,xpi->bzykjip", rows, place, precision="highest")
+    return divided.reshape(b, z, y, k * j * i, side // i).swapaxes(-1, -2)
 
 
-def _taps_on_blocks(stride: int) -> Float[np.ndarray, "blocks 2 3 places"]:
-    """Along one axis, 1 where a tap reads a place of a block for one of the 1 or 2 places of the result."""
-    places = 2 // stride
-    axis = np.zeros((1 + places, 2, 3, places), np.float32)
-    for place in range(places):
-        for tap in range(3):
-            block, within = divmod(place + tap - 1, 2)
-            axis[block + 1, within, tap, place] = 1
+def depth_to_space(x: Float[Array, "b z y x c"], block: Block) -> Float[Array, "b _z _y _x _c"]:
+    """The volume whose `space_to_depth` is `x`."""
+    k, j, i = block
+    b, z, y, x_side, _ = x.shape
+    voxels = x.reshape(b, z, y, x_side, k, j, i, -1).transpose(0, 1, 4, 2, 5, 3, 6, 7)
+    return voxels.reshape(b, k * z, j * y, i * x_side, -1)
+
+
+def kernel_on_blocks(
+    kernel: Float[Array, "k k k c d"], stride: int, given: Block, made: Block
+) -> Float[Array, "_k _k _k _c _d"]:
+    """The kernel that leads from blocks of voxels to blocks of voxels as `kernel` does from voxels to voxels."""
+    z, y, x = (_taps_on_blocks(len(kernel), stride, *sides) for sides in zip(given, made, strict=True))
+    on_blocks = jnp.einsum("ziap,yjbq,xkcr,abcde->zyxijkdpqre", z, y, x, kernel)
+    channels, features = (math.prod(on_blocks.shape[places]) for places in (slice(3, 7), slice(7, 11)))
+    return on_blocks.reshape(*on_blocks.shape[:3], channels, features)
+
+
+def _taps_on_blocks(taps: int, stride: int, given: int, made: int) -> Float[np.ndarray, "_k {given} {taps} {made}"]:
+    """Along one axis, 1 where a tap reads a place of a given block for one of the places of a block that is made."""
+    read = [[divmod(stride * place + tap - taps // 2, given) for tap in range(taps)] for place in range(made)]
+    first, last = read[0][0][0], read[-1][-1][0]
+    axis = np.zeros((1 + last - first, given, taps, made), np.float32)
+    for place, tap in np.ndindex(made, taps):
+        block, within = read[place][tap]
+        axis[block - first, within, tap, place] = 1
     return axis
 
 
-def _convolve(x: Array, kernel: Array, stride: int) -> Array:
+def _convolve(x: Array, kernel: Array, strides: Sequence[int]) -> Array:
     borders = [border(side) for side in kernel.shape[:3]]
     layout = ("NDHWC", "DHWIO", "NDHWC")
-    return jax.lax.conv_general_dilated(x, kernel, (stride,) * 3, borders, dimension_numbers=layout)
+    return jax.lax.conv_general_dilated(x, kernel, strides, borders, dimension_numbers=layout)

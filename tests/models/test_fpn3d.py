@@ -191,19 +191,30 @@ def test_a_patch_side_that_does_not_fit_is_refused():
         detector_of(config)
 
 
-def test_the_stem_is_the_same_function_on_accelerators():
-    """There it works on blocks of 2 x 2 x 2 voxels."""
-    network = ResNet3D(4, (8,), (0,))
+@pytest.mark.parametrize(
+    ("platform", "stem_features", "features", "held"),
+    [
+        ("gpu", 4, (8,), "4x4x4x32"),
+        ("tpu", 4, (8, 6), "4x2x2x128"),  # more voxels in one place, and those of the first stage too
+        ("tpu", 0, (8, 6), "4x2x2x32"),
+    ],
+)
+def test_the_backbone_is_the_same_function_on_accelerators(platform, stem_features, features, held):
+    """There it works on blocks of voxels."""
+    network = ResNet3D(stem_features, features, (1,) * len(features))
     x = noise(4, 1, 8, 8, 8, 1)
     params = network.init(jax.random.key(0), x)
 
     def value_and_gradient():
-        return jax.jit(jax.value_and_grad(lambda params: (network.apply(params, x)[0] ** 2).mean()))(params)
+        def total(params):
+            return sum((each**2).mean() for each in network.apply(params, x))
+
+        return jax.jit(jax.value_and_grad(total))(params)
 
     on_cpu = value_and_gradient()
-    with compiled_for("tpu"):
+    with compiled_for(platform):
         text = jax.jit(network.apply).lower(params, x).as_text()
-        on_tpu = value_and_gradient()
-    assert "4x4x4x32" in text
-    for a, b in zip(jax.tree.leaves(on_cpu), jax.tree.leaves(on_tpu), strict=True):
+        there = value_and_gradient()
+    assert held in text
+    for a, b in zip(jax.tree.leaves(on_cpu), jax.tree.leaves(there), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

@@ -11,9 +11,12 @@ import pytest
 
 from medssl_jax.models import layers
 from medssl_jax.models.layers import (
+    VOXEL,
+    Block,
     Conv3D,
     GroupNorm,
     compiled_for,
+    depth_to_space,
     draw_flat,
     he_normal,
     space_to_depth,
@@ -79,22 +82,42 @@ def test_space_to_depth_keeps_every_voxel_of_a_block():
     np.testing.assert_array_equal(np.sort(blocks[0, 1, 0, 1]), np.sort(np.ravel(x[0, 2:4, 0:2, 2:4])))
 
 
-class Stem(nn.Module):
-    """A convolution at full resolution and one that halves it, with or without blocks between them."""
+@pytest.mark.parametrize("block", [(2, 2, 2), (2, 4, 4), (1, 2, 2)])
+def test_blocks_are_the_same_on_a_tpu_and_lead_back(block):
+    """To the bit: what divides a row there is a product with ones and zeros."""
+    x = noise(0, 2, 4, 8, 12, 1)
+    with compiled_for("tpu"):
+        blocks = space_to_depth(x, block)
+    np.testing.assert_array_equal(blocks, space_to_depth(x, block))
+    np.testing.assert_array_equal(depth_to_space(blocks, block), x)
 
-    on_blocks: bool
+
+class Stem(nn.Module):
+    """From voxels through blocks of `full` to blocks of `half` at half the resolution, and back to voxels."""
+
+    full: Block
+    half: Block
+    kernel: int = 3
 
     @nn.compact
     def __call__(self, x):
-        x = Conv3D(4, on_blocks=self.on_blocks)(space_to_depth(x) if self.on_blocks else x)
-        x = jnp.sin(x)
-        return Conv3D(5, stride=2, on_blocks=self.on_blocks)(x)
+        x = Conv3D(4, given=self.full, made=self.full)(space_to_depth(x, self.full))
+        x = Conv3D(5, self.kernel, 2, given=self.full, made=self.half)(GroupNorm(block=self.full)(x))
+        return depth_to_space(jnp.sin(x), self.half)
 
 
-@pytest.mark.parametrize("platform", ["cpu", "tpu"])
-def test_on_blocks_it_is_the_same_function_of_the_same_parameters(platform):
-    x = noise(0, 2, 6, 4, 8, 3)
-    plain, on_blocks = Stem(False), Stem(True)
+@pytest.mark.parametrize(
+    ("platform", "full", "half", "kernel"),
+    [
+        ("cpu", (2, 2, 2), (1, 1, 1), 3),
+        ("tpu", (2, 2, 2), (1, 1, 1), 3),
+        ("tpu", (2, 4, 4), (1, 2, 2), 3),
+        ("tpu", (1, 2, 2), (1, 1, 1), 1),
+    ],
+)
+def test_on_blocks_it_is_the_same_function_of_the_same_parameters(platform, full, half, kernel):
+    x = noise(0, 2, 6, 4, 8, 1)
+    plain, on_blocks = Stem(VOXEL, VOXEL, kernel), Stem(full, half, kernel)
     params = plain.init(jax.random.key(0), x)
     jax.tree.map(np.testing.assert_array_equal, params, on_blocks.init(jax.random.key(0), x))
 
