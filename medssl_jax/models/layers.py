@@ -105,7 +105,8 @@ class Conv3D(nn.Module):
         else:
             x = _convolve(x, kernel, (z, y, x_stride))
         if self.use_bias:
-            x = x + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype)
+            bias = self.param("bias", self.bias_init, (self.features,))
+            x = x + jnp.tile(bias, math.prod(self.made)).astype(x.dtype)
         return x
 
 

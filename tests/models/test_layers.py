@@ -102,7 +102,7 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, x):
         x = Conv3D(4, given=self.full, made=self.full)(space_to_depth(x, self.full))
-        x = Conv3D(5, self.kernel, 2, given=self.full, made=self.half)(GroupNorm(block=self.full)(x))
+        x = Conv3D(5, self.kernel, 2, use_bias=True, given=self.full, made=self.half)(GroupNorm(block=self.full)(x))
         return depth_to_space(jnp.sin(x), self.half)
 
 
