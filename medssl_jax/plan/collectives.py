@@ -31,7 +31,7 @@ def read_collectives(program: Program, chips: int) -> list[Collective]:
 
     A TPU's compiler writes one that runs beside other work into each fusion that it runs beside, under one channel.
     """
-    found = {}
+    found: dict[str, Collective] = {}
     for computation in program.computations.values():
         for instruction in computation.values():
             if instruction.opcode.removesuffix("-start") in KINDS:
