@@ -2,7 +2,7 @@
 
     python -m experiments.focalmix --config=configs/phantom.py --workdir=runs/phantom
 
-Hardware: two CPU cores. Time: about 5 minutes, 2 of them to make and prepare the chests. Expected: a CPM near 0.46.
+Hardware: two CPU cores. Time: about 4 minutes, 1 of them to make and prepare the chests. Expected: a CPM near 0.46.
 Everything here is our choice (o): the paper has no phantom.
 """
 

@@ -44,9 +44,9 @@ def read_collectives(program: Program, chips: int) -> list[Collective]:
 def _collective(computation: Computation, instruction: Instruction, chips: int) -> Collective:
     kind = instruction.opcode.removesuffix("-start")
     taken = sum(stored_bytes(computation[name].hlo_type) for name in instruction.operands)
-    given = stored_bytes(instruction.hlo_type) - (
-        taken if instruction.opcode != kind else 0
-    )  # which a start gives back
+    given = stored_bytes(instruction.hlo_type)
+    if instruction.opcode != kind:
+        given -= taken  # which a start gives back
     return Collective(kind, given if kind == "all-gather" else taken, _group(instruction.attributes, chips))
 
 

@@ -38,13 +38,13 @@ CASES = {
 
 
 @pytest.fixture(params=[True, False], ids=["Winograd wherever it can", "Winograd along depth"])
-def channels(request, monkeypatch):
+def winograd_for_few_channels(request, monkeypatch):
     if request.param:
         monkeypatch.setattr(cpu_convolution, "MANY_CHANNELS", 1)
         monkeypatch.setattr(cpu_convolution, "FEWEST_ROWS", 1)
 
 
-@pytest.mark.usefixtures("channels")
+@pytest.mark.usefixtures("winograd_for_few_channels")
 @pytest.mark.parametrize("read_at_once", [1, 200, 2**18], ids=["a row", "some", "all"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_the_plain_convolution_and_so_is_its_gradient(monkeypatch, case, read_at_once):
