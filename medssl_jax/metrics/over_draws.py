@@ -1,0 +1,194 @@
+"""What several draws of labels show: scores and paired differences with intervals over scans and over draws.
+
+A draw is a choice of labelled scans with a training of its own; all draws are scored on the same test scans. Both are
+samples, so both are resampled, independently of each other (a crossed or product bootstrap: Owen and Eckles, Annals of
+Applied Statistics 6, 2012, arXiv 1106.2125). Rows of a table are compared within the same resamples of both.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+from jaxtyping import Float, Int
+
+from medssl_jax.core.errors import InputError
+from medssl_jax.metrics.bootstrap import draw_counts, interval_95
+from medssl_jax.metrics.froc import FPS_PER_SCAN, Interval, sensitivities
+from medssl_jax.metrics.matching import Outcome
+
+ERROR_RATE = 0.05  # of all claims of a table together
+
+
+@dataclass(frozen=True)
+class DrawScores:
+    """One row's CPM in each draw, on all scans and on each resample of them; differences of two rows alike."""
+
+    of_draw: Float[np.ndarray, " draws"]
+    resampled: Float[np.ndarray, "bootstraps draws"]
+    series_uids: tuple[str, ...]
+
+    def minus(self, other: "DrawScores") -> "DrawScores":
+        """The difference to another row, paired by draw and by scan. Raises `InputError` unless both have the same."""
+        if self.series_uids != other.series_uids or self.resampled.shape != other.resampled.shape:
+            raise InputError(
+                f"difference: found {len(self.of_draw)} draws on {len(self.series_uids)} scans and "
+                f"{len(other.of_draw)} draws on {len(other.series_uids)} scans, expected the same draws on the same "
+                "scans; score both with one scan list and as many resamples"
+            )
+        return DrawScores(self.of_draw - other.of_draw, self.resampled - other.resampled, self.series_uids)
+
+
+class OverDraws(NamedTuple):
+    """The mean over draws, its two 95 % intervals, and the probability of one as far from 0 were there nothing.
+
+    `crossed` is over scans and draws; `over_draws` is Student's t over draws alone, None for a single one, whose
+    `crossed` is over scans alone. `p` is the larger of those that the two intervals go with.
+    """
+
+    mean: float
+    draws: int
+    crossed: Interval
+    over_draws: Interval | None
+    p: float
+
+    @property
+    def holds_0(self) -> bool:
+        """True where either interval does."""
+        return any(each.low <= 0 <= each.high for each in (self.crossed, self.over_draws) if each is not None)
+
+
+class Recovered(NamedTuple):
+    """The share of what more labels give that a method gives without them.
+
+    `interval` is crossed; None where what labels give is itself not shown, so that the share has no bounds.
+    """
+
+    share: float
+    interval: Interval | None
+
+
+def draw_scores(
+    outcomes: Sequence[Outcome],
+    *,
+    fps_per_scan: Sequence[float] = FPS_PER_SCAN,
+    bootstraps: int = 1000,
+    seed: int = 0,
+) -> DrawScores:
+    """The CPM, the mean sensitivity at `fps_per_scan`, of the outcome of each draw.
+
+    Rows of one table take one `seed`, so that their resamples are the same scans. Raises `InputError` where the draws
+    were not scored on the same scans and nodules.
+    """
+    first, *others = outcomes
+    for other in others:
+        if first.series_uids != other.series_uids or (first.nodules_per_scan != other.nodules_per_scan).any():
+            raise InputError(
+                f"results: found {len(first.series_uids)} scans with {first.nodules_per_scan.sum()} nodules and "
+                f"{len(other.series_uids)} scans with {other.nodules_per_scan.sum()}, expected the same scans in the "
+                "same order with the same nodules; score every run with one scan list and one annotation file"
+            )
+    rates = np.array(fps_per_scan)
+    counts = draw_counts(first.nodules_per_scan, bootstraps, seed)
+    once = np.ones((1, len(first.series_uids)), np.int64)
+    of_draw = [sensitivities(outcome, once, rates).mean() for outcome in outcomes]
+    resampled = [sensitivities(outcome, counts, rates).mean(axis=1) for outcome in outcomes]
+    return DrawScores(np.array(of_draw), np.stack(resampled, axis=1), first.series_uids)
+
+
+def over_draws(scores: DrawScores, *, seed: int = 0) -> OverDraws:
+    """Mean, intervals and p of a row's scores or of a difference; p is that of a mean of 0.
+
+    The resamples of draws are stretched round their mean by sqrt(n / (n - 1)): the plain bootstrap of n draws has
+    (n - 1) / n of the variance, which of few is much (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
+    """
+    of_draw, draws = scores.of_draw, len(scores.of_draw)
+    mean = float(of_draw.mean())
+    resampled = _crossed(scores, seed)
+    least = min(np.count_nonzero(resampled <= 0), np.count_nonzero(resampled >= 0))
+    p = min(1.0, 2 * (1 + least) / (1 + len(resampled)))
+    interval = None
+    if draws > 1:
+        error = float(of_draw.std(ddof=1)) / math.sqrt(draws)
+        half = float(scipy.stats.t.ppf(0.975, draws - 1)) * error
+        interval = Interval(mean - half, mean + half)
+        p = max(p, float(2 * scipy.stats.t.sf(abs(mean) / error, draws - 1)) if error else float(mean == 0))
+    return OverDraws(mean, draws, Interval(*interval_95(resampled).tolist()), interval, p)
+
+
+def recovered_share(few: DrawScores, method: DrawScores, everything: DrawScores, *, seed: int = 0) -> Recovered:
+    """(method - few) / (everything - few) of the mean scores: our own measure of what unlabelled scans are worth.
+
+    `few` labels and the `method` beside them, and all labels, in the same draws. Raises `InputError` as `minus` does.
+    """
+    gain, worth = method.minus(few), everything.minus(few)
+    share = float(gain.of_draw.mean() / worth.of_draw.mean()) if worth.of_draw.mean() else float("nan")
+    if over_draws(worth, seed=seed).holds_0:
+        return Recovered(share, None)
+    of_gain, of_worth = _crossed(gain, seed), _crossed(worth, seed)
+    apart = of_worth != 0
+    return Recovered(share, Interval(*interval_95(of_gain[apart] / of_worth[apart]).tolist()))
+
+
+def holm(p: Sequence[float]) -> tuple[float, ...]:
+    """p values adjusted for being several, in their order: each claim below `ERROR_RATE` may be made beside the others.
+
+    Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
+    adjusted, worst = [0.0] * len(p), 0.0
+    for rank, place in enumerate(np.argsort(p)):
+        worst = max(worst, min(1.0, (len(p) - rank) * float(p[place])))
+        adjusted[place] = worst
+    return tuple(adjusted)
+
+
+def shown(claims: Sequence[OverDraws]) -> tuple[bool, ...]:
+    """For each claim of a table, whether it is shown: no interval holds 0, nor does its p by `holm` exceed 5 %.
+
+    A rule of our own: what fails it is written as "not shown".
+    """
+    adjusted = holm([claim.p for claim in claims])
+    return tuple(bool(not each.holds_0 and p <= ERROR_RATE) for each, p in zip(claims, adjusted, strict=True))
+
+
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome of several on different scans, as of the ten folds of LUNA16, each by a detector of its own.
+
+    Raises `InputError` where a scan is in two of them.
+    """
+    series_uids = tuple(uid for outcome in outcomes for uid in outcome.series_uids)
+    if len(set(series_uids)) < len(series_uids):
+        twice = next(uid for uid in series_uids if series_uids.count(uid) > 1)
+        raise InputError(f"joined results: {twice} is in two of them, expected each scan once; join the folds of one")
+    before = np.cumsum([0, *(len(outcome.series_uids) for outcome in outcomes)])
+    probability = np.concatenate([outcome.entry_probability for outcome in outcomes])
+    falling = np.argsort(-probability, kind="stable")
+    return Outcome(
+        series_uids=series_uids,
+        nodules_per_scan=np.concatenate([outcome.nodules_per_scan for outcome in outcomes]),
+        entry_scan=np.concatenate([each.entry_scan + n for each, n in zip(outcomes, before, strict=False)])[falling],
+        entry_is_hit=np.concatenate([outcome.entry_is_hit for outcome in outcomes])[falling],
+        entry_probability=probability[falling],
+        candidates_after_cap=sum(outcome.candidates_after_cap for outcome in outcomes),
+        ignored_on_excluded=sum(outcome.ignored_on_excluded for outcome in outcomes),
+        ignored_double_detections=sum(outcome.ignored_double_detections for outcome in outcomes),
+    )
+
+
+def _crossed(scores: DrawScores, seed: int) -> Float[np.ndarray, " bootstraps"]:
+    """The mean over draws in each resample of both scans and draws."""
+    bootstraps, draws = scores.resampled.shape
+    on_all = scores.resampled.mean(axis=1)
+    if draws == 1:
+        return on_all
+    times = _draws_of_resamples(bootstraps, draws, seed)
+    drawn = (scores.resampled * times).mean(axis=1)
+    return on_all + np.sqrt(draws / (draws - 1)) * (drawn - on_all)
+
+
+def _draws_of_resamples(bootstraps: int, draws: int, seed: int) -> Int[np.ndarray, "bootstraps draws"]:
+    # Another stream than that of the scans: resamples of both are independent.
+    rng = np.random.default_rng((seed, 1))
+    return rng.multinomial(draws, np.full(draws, 1 / draws), bootstraps)
