@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from experiments import command
 from experiments.runs.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
-from medssl_jax.models.layers import compiled_for
+from medssl_jax.models.target import compiled_for
 from medssl_jax.plan.chips import CHIPS
 
 DEFAULT_CONFIG, SMALL_CONFIG = "configs/focalmix.py", "configs/phantom.py"

@@ -11,7 +11,7 @@ from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix_job import abstract_training
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.models.layers import compiled_for, computation_dtype, computes_again
+from medssl_jax.models.target import compiled_for, computation_dtype, computes_again
 from medssl_jax.plan.chips import CHIPS
 from medssl_jax.plan.collectives import read_collectives
 from medssl_jax.plan.hlo import read_program

@@ -10,6 +10,7 @@ Without a stride, two results are found together (`winograd.py`). All is the pla
 import contextlib
 import contextvars
 import functools
+import math
 import operator
 from collections.abc import Iterator, Sequence
 
@@ -23,8 +24,10 @@ from medssl_jax.models import winograd
 
 # Numbers that are read at a time for the slope of a kernel. Measured: twice or half of it costs little.
 READ_AT_ONCE = 2**18
-# Measured: Winograd's way pays along depth always, within slices and for the slope of a kernel only with channels
-# enough, within slices also only where these have some rows and the sums stay in a cache.
+# Measured: Winograd's way pays along depth wherever there is work enough to pay for compiling it, within slices and for
+# the slope of a kernel only with channels enough, within slices also only where these have some rows and the sums stay
+# in a cache.
+MUCH_WORK = 2**27  # multiplications
 MANY_CHANNELS = 64
 FEWEST_ROWS = 8
 MOST_NUMBERS = 2**21
@@ -123,7 +126,7 @@ def _as_channels(x: Array, kernel: Array, border_of_depth: tuple[int, int], stri
 def _axis_for_winograd(x: Array, kernel: Array, strides: tuple[int, int]) -> int | None:
     """The axis of the kernel along which two results are found together: where it was measured to be faster."""
     if strides[0] == 1 and kernel.shape[0] == 3:
-        return 0
+        return 0 if x.size * math.prod(kernel.shape[:3]) * kernel.shape[-1] >= MUCH_WORK else None
     fits = x.shape[-1] >= MANY_CHANNELS and x.shape[2] >= FEWEST_ROWS and x.size <= MOST_NUMBERS
     return 1 if fits and strides == (1, 1) and kernel.shape[:2] == (1, 3) else None
 
@@ -169,45 +172,67 @@ def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: A
     taps, *sides, channels, features = kernel.shape
     depth, height = slope.shape[1:3]
     in_pairs = taps == 3 and between == 1 and depth % 2 == 0 and channels >= MANY_CHANNELS
-    count, rows = depth, height
-    if not _batch_is_shared.get():
-        rows_at_once = READ_AT_ONCE // (slope[:, 0, 0, :, 0].size * max(taps * channels, features))
-        unit = 2 if in_pairs else 1
-        count = unit * _divisor_within(depth // unit, rows_at_once // (unit * height))
-        rows = _divisor_within(height, rows_at_once // unit)
+    product = _product_in_pairs if in_pairs else _product_by_tap
+    count, rows = _slices_and_rows_at_once(slope, max(taps * channels, features), unit=2 if in_pairs else 1)
     _, behind = border(sides[1])
     in_row = (border(sides[1])[0], behind - _left_over(x.shape[3], slope.shape[3], within))
     padded = jnp.pad(x, [(0, 0), border(taps), border(sides[0]), (0, 0), (0, 0)])
 
-    def product(read: Array, slopes: Array) -> Array:
-        return _correlate(
-            _as_images(read).transpose(3, 1, 2, 0),
-            _as_images(slopes).transpose(1, 2, 0, 3),
-            [(0, 0), in_row],
-            kernel_dilation=(within, within),
-        )
-
-    def slope_by(z: ArrayLike, y: ArrayLike) -> Array:
+    def part(z: ArrayLike, y: ArrayLike) -> Array:
         sizes = (len(x), (count - 1) * between + taps, (rows - 1) * within + sides[0], *x.shape[3:])
         read = jax.lax.dynamic_slice(padded, (0, z * between, y * within, 0, 0), sizes)
         slopes = jax.lax.dynamic_slice(slope, (0, z, y, 0, 0), (len(x), count, rows, *slope.shape[3:]))
-        if in_pairs:
-            parts = winograd.input_parts(read, (0, 0), 1), winograd.slope_parts(slopes, 1)
-            return jnp.concatenate(list(map(product, *parts)))
-        stacked = jnp.concatenate([read[:, tap : tap + (count - 1) * between + 1 : between] for tap in range(taps)], -1)
-        return product(stacked, slopes)
+        return product(read, slopes, taps, strides, in_row)
 
     if (count, rows) == (depth, height):
-        total = slope_by(0, 0)
+        total = part(0, 0)
     else:
-        total = jnp.zeros(((4 if in_pairs else taps) * channels, *sides, features), jnp.float32)
         places = np.meshgrid(np.arange(0, depth, count), np.arange(0, height, rows), indexing="ij")
-        parts = tuple(map(np.ravel, places))
-        total, _ = jax.lax.scan(lambda so_far, first: (so_far + slope_by(*first), None), total, parts)
+        firsts = tuple(map(np.ravel, places))
+        zeros = jnp.zeros(jax.eval_shape(part, 0, 0).shape, jnp.float32)
+        total, _ = jax.lax.scan(lambda so_far, first: (so_far + part(*first), None), zeros, firsts)
     by_slice = total.reshape(-1, channels, *sides, features).transpose(0, 2, 3, 1, 4)
-    if in_pairs:
-        by_slice = winograd.join_kernel_slopes(by_slice)
-    return by_slice
+    return winograd.join_kernel_slopes(by_slice) if in_pairs else by_slice
+
+
+def _slices_and_rows_at_once(slope: Array, channels: int, *, unit: int) -> tuple[int, int]:
+    """How many slices, a multiple of `unit`, and how many rows of each are read at a time."""
+    depth, height = slope.shape[1:3]
+    if _batch_is_shared.get():
+        return depth, height
+    rows_at_once = READ_AT_ONCE // (slope[:, 0, 0, :, 0].size * channels)
+    slices = unit * _divisor_within(depth // unit, rows_at_once // (unit * height))
+    return slices, _divisor_within(height, rows_at_once // unit)
+
+
+def _product_by_tap(
+    read: Array, slopes: Array, taps: int, strides: tuple[int, int], in_row: tuple[int, int]
+) -> Float[Array, "_channels k_y k_x d"]:
+    """What slopes and the slices that they were read from add to the slope of the kernel: its slices one by one."""
+    between, within = strides
+    last = (slopes.shape[1] - 1) * between
+    stacked = jnp.concatenate([read[:, tap : tap + last + 1 : between] for tap in range(taps)], -1)
+    return _product_within(stacked, slopes, within, in_row)
+
+
+def _product_in_pairs(
+    read: Array, slopes: Array, _: int, strides: tuple[int, int], in_row: tuple[int, int]
+) -> Float[Array, "_channels k_y k_x d"]:
+    """The same of each two slices together, for `winograd.join_kernel_slopes`."""
+    pairs = zip(winograd.input_parts(read, (0, 0), 1), winograd.slope_parts(slopes, 1), strict=True)
+    return jnp.concatenate([_product_within(*pair, strides[1], in_row) for pair in pairs])
+
+
+def _product_within(
+    read: Array, slopes: Array, stride: int, in_row: tuple[int, int]
+) -> Float[Array, "_channels k_y k_x d"]:
+    """The slope of a kernel within slices: a convolution over the voxels, patches and slices being its channels."""
+    return _correlate(
+        _as_images(read).transpose(3, 1, 2, 0),
+        _as_images(slopes).transpose(1, 2, 0, 3),
+        [(0, 0), in_row],
+        kernel_dilation=(stride, stride),
+    )
 
 
 def _divisor_within(number: int, most: int) -> int:

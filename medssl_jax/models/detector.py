@@ -22,7 +22,7 @@ from medssl_jax.core.settings import (
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.models.fpn3d import FPN3D
-from medssl_jax.models.layers import DTYPES
+from medssl_jax.models.target import DTYPES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

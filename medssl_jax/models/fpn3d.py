@@ -9,8 +9,9 @@ from jaxtyping import Array, Float
 
 from medssl_jax.detection.anchors import AnchorLevel
 from medssl_jax.detection.prediction import Prediction
-from medssl_jax.models.layers import Conv3D, GroupNorm, computation_dtype, draw_flat, upsample_twice
+from medssl_jax.models.layers import Conv3D, GroupNorm, draw_flat, upsample_twice
 from medssl_jax.models.resnet import ResNet3D
+from medssl_jax.models.target import computation_dtype
 
 
 class Tower(nn.Module):

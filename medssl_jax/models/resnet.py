@@ -5,16 +5,9 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from medssl_jax.models.layers import (
-    VOXEL,
-    Block,
-    Conv3D,
-    GroupNorm,
-    computes_again,
-    depth_to_space,
-    space_to_depth,
-    target_platform,
-)
+from medssl_jax.models.layers import Conv3D, GroupNorm
+from medssl_jax.models.target import computes_again, target_platform
+from medssl_jax.models.voxel_blocks import VOXEL, Block, depth_to_space, space_to_depth
 
 
 class ResidualBlock(nn.Module):

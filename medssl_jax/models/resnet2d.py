@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medssl_jax.models.cpu_convolution import border, convolve_on_cpu
-from medssl_jax.models.layers import GroupNorm, he_normal, target_platform
+from medssl_jax.models.layers import GroupNorm, he_normal
+from medssl_jax.models.target import target_platform
 
 
 class Conv2D(nn.Module):

@@ -26,9 +26,9 @@ from medssl_jax.core.settings import (
 )
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.metrics.sos_methods import METHODS
-from medssl_jax.models.layers import DTYPES, computation_dtype
 from medssl_jax.models.pretrained import BLOCKS, FEATURES
 from medssl_jax.models.resnet2d import ResNet2D
+from medssl_jax.models.target import DTYPES, computation_dtype
 
 JOINS = ("add", "concat", "none")
 

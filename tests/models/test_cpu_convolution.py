@@ -37,14 +37,17 @@ CASES = {
 }
 
 
-@pytest.fixture(params=[True, False], ids=["Winograd wherever it can", "Winograd along depth"])
-def winograd_for_few_channels(request, monkeypatch):
-    if request.param:
+@pytest.fixture(params=["plainly", "in pairs along depth", "in pairs wherever it can"])
+def way(request, monkeypatch):
+    """Products for each result, or Winograd's for pairs of them, which small volumes are not worth."""
+    if request.param != "plainly":
+        monkeypatch.setattr(cpu_convolution, "MUCH_WORK", 0)
+    if request.param == "in pairs wherever it can":
         monkeypatch.setattr(cpu_convolution, "MANY_CHANNELS", 1)
         monkeypatch.setattr(cpu_convolution, "FEWEST_ROWS", 1)
 
 
-@pytest.mark.usefixtures("winograd_for_few_channels")
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("read_at_once", [1, 200, 2**18], ids=["a row", "some", "all"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_the_plain_convolution_and_so_is_its_gradient(monkeypatch, case, read_at_once):
@@ -60,6 +63,16 @@ def test_it_is_the_plain_convolution_and_so_is_its_gradient(monkeypatch, case, r
     )
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_pairs_of_results_are_found_together_where_there_is_much_work():
+    few, many = (jax.ShapeDtypeStruct((1, side, side, side, 16), jnp.float32) for side in (16, 32))
+    kernel = jax.ShapeDtypeStruct((3, 3, 3, 16, 16), jnp.float32)
+    counts = [
+        str(jax.make_jaxpr(lambda x, kernel: convolve_on_cpu(x, kernel, (1, 1)))(x, kernel)).count("conv_general")
+        for x in (few, many)
+    ]
+    assert counts == [1, 4]  # all slices of the kernel at once; one for each of four parts
 
 
 @pytest.mark.parametrize(("number", "most", "expected"), [(12, 5, 4), (12, 12, 12), (12, 99, 12), (7, 6, 1), (5, 0, 1)])

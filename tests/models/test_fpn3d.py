@@ -14,8 +14,8 @@ from medssl_jax.core.settings import settings_from
 from medssl_jax.detection.anchors import AnchorLevel
 from medssl_jax.models.detector import AnchorSettings, DetectorSettings, make_detector
 from medssl_jax.models.fpn3d import FPN3D
-from medssl_jax.models.layers import compiled_for
 from medssl_jax.models.resnet import ResNet3D
+from medssl_jax.models.target import compiled_for
 
 
 def noise(seed, *shape):

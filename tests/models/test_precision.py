@@ -10,8 +10,8 @@ from medssl_jax.core.settings import settings_from
 from medssl_jax.detection.anchors import AnchorLevel
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.fpn3d import FPN3D
-from medssl_jax.models.layers import compiled_for, computation_dtype
 from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
+from medssl_jax.models.target import compiled_for, computation_dtype
 
 RNG = np.random.default_rng(0)
 

@@ -12,7 +12,7 @@ from experiments.runs.focalmix_job import abstract_training
 from experiments.runs.plan import memory_wanted, plan, shared_batch
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.models.layers import compiled_for
+from medssl_jax.models.target import compiled_for
 from medssl_jax.report.plan_tables import plan_text
 
 
