@@ -43,7 +43,6 @@ class FocalMixConfig(DetectorRunSettings):
     def step_settings(self) -> FocalMixSettings:
         """The settings of a training step."""
         return FocalMixSettings(
-            seed=self.seed,
             anchors=self.anchors,
             loss=self.loss,
             ssl=self.ssl,

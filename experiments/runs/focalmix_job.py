@@ -122,7 +122,7 @@ def train_focalmix(
         host_rows=sharding.host_rows,
     )
     return Trainer(
-        init_state=jax.jit(settings.fresh_state),
+        init_state=functools.partial(jax.jit(settings.fresh_state), seed=np.uint32(seed)),
         train_step=jitted_step(settings, sharding),
         batches=Batches(
             rows,

@@ -42,6 +42,4 @@ class SosConfig(ClassifierRunSettings):
     @property
     def step_settings(self) -> SosSettings:
         """The settings of a training step."""
-        return SosSettings(
-            seed=self.seed, chunk=self.batches.chunk, method=self.method, ema_decay=self.optimiser.ema_decay
-        )
+        return SosSettings(chunk=self.batches.chunk, method=self.method, ema_decay=self.optimiser.ema_decay)

@@ -83,6 +83,7 @@ class ClassifierRunSettings(RunSettings, excerpt=True):
             self.make_optimiser(),
             keep_ema=self.optimiser.ema_decay > 0,
             extra=first_extra(networks),
+            seed=self.seed,
         )
 
 

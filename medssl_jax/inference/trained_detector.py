@@ -52,11 +52,15 @@ class DetectorRunSettings(RunSettings, excerpt=True):
         detector = self.detector()
         return SlidingDetector(detector.predict, detector.grid, self.inference, sharding)
 
-    def fresh_state(self, measured: Mapping[str, Any] | None = None) -> TrainState:
-        """The state before the first step; nothing is `measured` before it."""
-        params = self.detector().init(stream_key(self.seed, "init", 0))
+    def fresh_state(self, measured: Mapping[str, Any] | None = None, *, seed: Any = None) -> TrainState:
+        """The state before the first step; nothing is `measured` before it.
+
+        A `seed` in place of the config's may be traced, so that what is compiled serves other seeds too.
+        """
+        seed = self.seed if seed is None else seed
+        params = self.detector().init(stream_key(seed, "init", 0))
         optimiser = make_optimiser(self.optimiser, self.steps)
-        return TrainState.create(params, optimiser, keep_ema=self.optimiser.ema_decay > 0)
+        return TrainState.create(params, optimiser, keep_ema=self.optimiser.ema_decay > 0, seed=seed)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

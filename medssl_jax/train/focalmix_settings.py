@@ -56,7 +56,6 @@ class MixUpSettings(Settings):
 class FocalMixSettings:
     """Sections of a config, and what follows from them for its steps and its batches."""
 
-    seed: int
     anchors: AnchorSettings
     loss: LossSettings
     ssl: SslSettings

@@ -226,7 +226,7 @@ def focalmix_step(
     weight = unlabelled_weight(state.step, settings) if "unlabelled" in batch else jnp.zeros(())
     judged: StepMetrics = {}
     if "unlabelled" in batch:
-        key = stream_key(settings.seed, "views", state.step)
+        key = stream_key(state.seed, "views", state.step)
         pseudo_labelled = pseudo_label_patches(
             *(lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight),
             *(grid, settings, sharding),
@@ -236,7 +236,7 @@ def focalmix_step(
         parts.append(pseudo_labelled)
     groups = settings.mixing_groups
     grouped = in_groups(parts, groups)
-    keys = jax.vmap(lambda group: stream_key(settings.seed, "mixup", state.step * groups + group))(jnp.arange(groups))
+    keys = jax.vmap(lambda group: stream_key(state.seed, "mixup", state.step * groups + group))(jnp.arange(groups))
     mixed = sharding.map_groups(lambda patches, key: mix_patches(patches, key, settings), grouped, keys)
     patches, mixed = (
         sharding.shard_rows(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), each))

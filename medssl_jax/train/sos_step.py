@@ -26,7 +26,6 @@ SlideBatch = Mapping[str, Array]
 class SosSettings:
     """The method, and what else its training step is told; `experiments/configs/sos.py` explains each field."""
 
-    seed: int
     chunk: int
     method: MethodSettings
     ema_decay: float
@@ -161,7 +160,7 @@ def policy_part(
     assert low is not None
     assert high is not None
     assert ask is not None
-    key = stream_key(settings.seed, "policy", state.step)
+    key = stream_key(state.seed, "policy", state.step)
     asked = jax.random.bernoulli(key, jax.nn.sigmoid(jax.lax.stop_gradient(ask)))
     reward = asking_reward(low, high, labels, asked)
     baseline = state.extra["reward_baseline"]

@@ -43,7 +43,6 @@ from medssl_jax.train.state import TrainState
 SIDE, WINDOW = 16, 20
 GRID = AnchorGrid(SIDE, (AnchorLevel(4, (4.5, 7.0)), AnchorLevel(8, (12.0,))))
 SETTINGS = FocalMixSettings(
-    seed=0,
     anchors=AnchorSettings(strides=(4, 8), sides_mm=((4.5, 7.0), (12.0,)), positive_iou=0.35, ignored_iou=0.1),
     loss=LossSettings(negative_weight=0.05, positive_weight=0.95, gamma=2.0, box_weight=1.0),
     ssl=SslSettings(
@@ -60,7 +59,7 @@ SETTINGS = FocalMixSettings(
 
 
 def changed(**changes):
-    """The settings with other values, of fields such as `seed` and `loss.gamma`."""
+    """The settings with other values, of fields such as `ema_decay` and `loss.gamma`."""
     settings = SETTINGS
     for field, value in changes.items():
         section, _, name = field.rpartition(".")
@@ -392,6 +391,13 @@ def test_every_step_draws_anew_and_every_run_alike():
     later, _ = step(BATCHES, fresh_state(AFTER_THE_RAMP + 1), **METHOD)
     assert_same(first.params, again.params, rtol=0, atol=0)
     assert not np.array_equal(first.params["weight"], later.params["weight"])
+
+
+def test_other_seeds_draw_otherwise():
+    first, _ = step(BATCHES, **METHOD)
+    other, _ = step(BATCHES, fresh_state().replace(seed=jnp.uint32(1)), **METHOD)
+    assert int(other.seed) == 1
+    assert not np.array_equal(first.params["weight"], other.params["weight"])
 
 
 def made_up_patches(rng, rows=4, anchors=50):

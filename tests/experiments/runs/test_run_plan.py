@@ -56,6 +56,16 @@ def test_state_and_losses_are_float32_where_the_network_is_not(tiny):
     assert floats == {jnp.dtype("float32")}
 
 
+def test_runs_that_differ_in_their_seed_share_the_compiled_programs(tiny):
+    def programs(seed):
+        tiny.seed = seed
+        settings = settings_from(FocalMixConfig, tiny)
+        _, step, state, batch = abstract_training(settings, jax.devices()[:1])
+        return step.lower(state, batch).as_text(), jax.jit(settings.fresh_state).lower(seed=jnp.uint32(seed)).as_text()
+
+    assert programs(0) == programs(2**32 - 1)
+
+
 def test_the_batch_grows_until_the_chips_share_it_and_never_shrinks(tiny):
     def patches(chips):
         return shared_batch(settings_from(FocalMixConfig, tiny), chips).patches
