@@ -66,6 +66,7 @@ def get_config(_: str = "") -> ConfigDict:
 
     ssl = config.ssl = ConfigDict()
     ssl.views = 4  # (o) K
+    ssl.views_at_once = 1  # (o) of them predicted as one batch: more where memory allows it and the device has room
     ssl.view_group = "flips"  # (o) `cube` adds the quarter turns
     ssl.temperature = 0.7  # (f) only 0.69 to 0.73 fits
     ssl.ramp_start_share = 0.0  # (o) share of the steps before unlabelled patches count

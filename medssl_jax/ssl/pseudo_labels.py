@@ -23,21 +23,34 @@ def sharpen(probability: Float[Array, "*n"], temperature: float) -> Float[Array,
 
 
 def average_views(
-    predict: Callable[[Patches], Prediction], patches: Patches, views: symmetries.Symmetry, grid: AnchorGrid
+    predict: Callable[[Patches], Prediction],
+    patches: Patches,
+    views: symmetries.Symmetry,
+    grid: AnchorGrid,
+    *,
+    at_once: int = 1,
 ) -> tuple[Float[Array, "b anchors"], Float[Array, "b anchors 4"]]:
     """Mean probability and mean box deltas of each anchor over the views of each patch.
 
     `views` holds one symmetry per row. Each view is predicted, brought back to the anchors of the patch as it came,
-    and averaged: probabilities, not logits (FocalMix, figure 2). One view at a time is held in memory.
+    and averaged: probabilities, not logits (FocalMix, figure 2). `at_once` views, a divisor of their number, are
+    predicted as one batch and held in memory.
     """
+    in_turns = jax.tree.map(lambda leaf: leaf.reshape(-1, at_once, *leaf.shape[1:]), views)
 
-    def add_view(totals: Array, view: symmetries.Symmetry) -> tuple[Array, None]:
-        prediction = predict(symmetries.apply_to_voxels(patches, view))
-        deltas = symmetries.undo_on_deltas(prediction.deltas, view)
-        values = jnp.concatenate([jax.nn.sigmoid(prediction.logits)[..., None], deltas], -1)
-        return totals + symmetries.undo_on_anchors(values, view, grid), None
+    def add_views(totals: Array, some: symmetries.Symmetry) -> tuple[Array, None]:
+        each = [jax.tree.map(lambda leaf, place=place: leaf[place], some) for place in range(at_once)]
+        # The views of a patch lie side by side, so that a device that has its row has all of them.
+        turned = jnp.stack([symmetries.apply_to_voxels(patches, view) for view in each], 1)
+        prediction = predict(turned.reshape(-1, *patches.shape[1:]))
+        by_patch = jax.tree.map(lambda leaf: leaf.reshape(len(patches), at_once, *leaf.shape[1:]), prediction)
+        for place, view in enumerate(each):
+            deltas = symmetries.undo_on_deltas(by_patch.deltas[:, place], view)
+            values = jnp.concatenate([jax.nn.sigmoid(by_patch.logits[:, place])[..., None], deltas], -1)
+            totals = totals + symmetries.undo_on_anchors(values, view, grid)
+        return totals, None
 
     totals = jnp.zeros((patches.shape[0], len(grid), 5), jnp.float32)
-    totals, _ = jax.lax.scan(add_view, totals, views)
+    totals, _ = jax.lax.scan(add_views, totals, in_turns)
     mean = totals / views.flips.shape[0]
     return mean[..., 0], mean[..., 1:]

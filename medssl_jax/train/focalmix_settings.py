@@ -26,6 +26,7 @@ class SslSettings(Settings):
 
     section: ClassVar[str] = "ssl"
     views: int = within(whole(1))
+    views_at_once: int = within(whole(1))
     view_group: str = within(one_of(GROUPS))
     temperature: float = within(number(0, 100, above=True))
     ramp_start_share: float = within(SHARE)
@@ -36,6 +37,7 @@ class SslSettings(Settings):
         super().__post_init__()
         views = len(GROUPS[self.view_group].flips)
         self.expect("views", self.views <= views, f"1 to {views}")
+        self.expect("views_at_once", self.views % self.views_at_once == 0, f"a divisor of ssl.views, {self.views}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,8 @@ def pseudo_label_patches(
     """Patches of scans without labels, with sharpened pseudo-labels as targets; no gradient passes."""
     voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
     views = symmetries.draw_views(key, settings.ssl.views, symmetries.GROUPS[settings.ssl.view_group])
-    probability, deltas = jax.lax.stop_gradient(average_views(predict, voxels, views, grid))
+    averages = average_views(predict, voxels, views, grid, at_once=settings.ssl.views_at_once)
+    probability, deltas = jax.lax.stop_gradient(averages)
     probability = sharpen(probability, settings.ssl.temperature)
     find = functools.partial(_confident_objects, grid=grid, settings=settings, count=batch["valid"].shape[1])
     objects = sharding.map_rows(find, probability, deltas)  # or the compiler would gather what top-k looks through

@@ -79,6 +79,7 @@ def test_a_config_of_the_working_directory_comes_first(tmp_path):
         ("loss.gamma", 0.5, r"loss\.gamma is 0\.5, expected 1 or more"),
         ("ssl.temperature", 0.0, r"ssl\.temperature is 0\.0, expected more than 0"),
         ("ssl.views", 9, r"ssl\.views is 9, expected 1 to 8"),
+        ("ssl.views_at_once", 3, r"ssl\.views_at_once is 3, expected a divisor of ssl\.views, 4"),
         ("ssl.view_group", "rotations", r"ssl\.view_group is rotations, expected flips or cube"),
         ("patches.side", 50, r"patches\.side is 50, expected a multiple of the backbone's last stride 16"),
         ("patches.unlabelled_batch", 0, r"patches\.unlabelled_batch is 0, expected 0 just where split\.unlabelled"),

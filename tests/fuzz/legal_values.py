@@ -68,6 +68,7 @@ LEGAL: dict[str, dict[str, Callable[[Any], bool]]] = {
         "loss.gamma": within(1),
         "loss.box_weight": within(0),
         "ssl.views": within(1),
+        "ssl.views_at_once": within(1),
         "ssl.temperature": positive,
         "ssl.ramp_start_share": share,
         "ssl.ramp_share": share,

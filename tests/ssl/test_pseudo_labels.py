@@ -55,6 +55,23 @@ def test_views_of_an_equivariant_detector_agree(group):
     np.testing.assert_allclose(probability, jax.nn.sigmoid(blockwise(patches).logits), atol=1e-6)
 
 
+@pytest.mark.parametrize("at_once", [2, 4])
+def test_views_of_one_batch_are_the_same_as_one_by_one(at_once):
+    patches = jnp.asarray(np.random.default_rng(0).normal(size=(3, 8, 8, 8, 1)), jnp.float32)
+    views = symmetries.draw_views(jax.random.key(1), 4, symmetries.GROUPS["cube"])
+    batches = []
+
+    def predict(voxels):
+        batches.append(len(voxels))
+        place = voxels.reshape(len(voxels), -1)[:, : len(GRID)] * jnp.arange(1.0, 1 + len(GRID))
+        return Prediction(place, jnp.stack([place, -place, place / 2, place], -1))
+
+    one_by_one, together = (average_views(predict, patches, views, GRID, at_once=count) for count in (1, at_once))
+    assert set(batches) == {3, 3 * at_once}
+    for a, b in zip(one_by_one, together, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
 def test_one_view_is_the_plain_prediction():
     patches = jnp.zeros((1, 8, 8, 8, 1))
     views = symmetries.draw_views(jax.random.key(1), 1, symmetries.FLIPS)

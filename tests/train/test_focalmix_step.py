@@ -46,7 +46,13 @@ SETTINGS = FocalMixSettings(
     anchors=AnchorSettings(strides=(4, 8), sides_mm=((4.5, 7.0), (12.0,)), positive_iou=0.35, ignored_iou=0.1),
     loss=LossSettings(negative_weight=0.05, positive_weight=0.95, gamma=2.0, box_weight=1.0),
     ssl=SslSettings(
-        views=1, view_group="flips", temperature=1.0, ramp_start_share=0.5, ramp_share=0.0, judge_pseudo_labels=False
+        views=1,
+        views_at_once=1,
+        view_group="flips",
+        temperature=1.0,
+        ramp_start_share=0.5,
+        ramp_share=0.0,
+        judge_pseudo_labels=False,
     ),
     mixup=MixUpSettings(
         image=False, object=False, group=16, eta=0.2, object_window=16, object_score=0.9, object_nms_iou=0.1
