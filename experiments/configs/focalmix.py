@@ -28,7 +28,7 @@ def get_config(_: str = "") -> ConfigDict:
     split.train_subsets = (0, 1, 2, 3, 4, 9)  # 533 scans (p); which ones: (o)
     split.test_subsets = (5, 6, 7, 8)  # 355 scans (p); which ones: (o)
     split.labelled = 100  # (p) 25, 50 or 100; -1: every training scan that is not unlabelled
-    split.unlabelled = 400  # (p) training scans whose labels are not looked at
+    split.unlabelled = 400  # (p) training scans whose labels are not looked at; -1: every one that is not labelled
     split.unlabelled_extra = 0  # scans that have no labels, such as NLST's; -1: all
 
     patches = config.patches = ConfigDict()
@@ -100,6 +100,9 @@ def get_config(_: str = "") -> ConfigDict:
     inference.score_threshold = 0.02
     inference.nms_iou = 0.1
     inference.marks = 100  # LUNA16's limit
+
+    score = config.score = ConfigDict()
+    score.fps_per_scan = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # LUNA16's, of which the CPM is the mean
 
     logging = config.logging = ConfigDict()
     logging.log_every = 50

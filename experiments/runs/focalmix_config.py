@@ -6,6 +6,7 @@ from experiments.runs.scans import ScanDataSettings
 from medssl_jax.data.splits import SplitSettings
 from medssl_jax.inference.trained_detector import DetectorRunSettings
 from medssl_jax.train.focalmix_settings import FocalMixSettings, LossSettings, MixUpSettings, SslSettings
+from medssl_jax.train.score_settings import ScoreSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,15 +18,16 @@ class FocalMixConfig(DetectorRunSettings):
     loss: LossSettings
     ssl: SslSettings
     mixup: MixUpSettings
+    score: ScoreSettings
 
     def __post_init__(self) -> None:
         super().__post_init__()
         patches, split = self.patches, self.split
-        unlabelled = abs(split.unlabelled_extra) + split.unlabelled
+        unlabelled = abs(split.unlabelled_extra) + abs(split.unlabelled)
         self.expect(
             "patches.unlabelled_batch",
             (patches.unlabelled_batch > 0) == (unlabelled > 0),
-            f"0 just where split.unlabelled and split.unlabelled_extra ({unlabelled} scans) are 0",
+            "0 just where split.unlabelled and split.unlabelled_extra are 0",
         )
         rows = patches.labelled_batch + patches.unlabelled_batch
         self.expect(

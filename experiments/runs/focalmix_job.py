@@ -22,7 +22,7 @@ from medssl_jax.imaging.luna16_csv import is_luna16, write_series_uids
 from medssl_jax.imaging.submission import Marks, write_submission
 from medssl_jax.inference.sliding import SlidingDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
-from medssl_jax.metrics.froc import FrocResult, score
+from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, score
 from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.report.figure_style import write_figure
@@ -65,7 +65,8 @@ def _train_and_score(
     detector = settings.sliding_detector(local)
     params = local.replicate(state.params_to_evaluate)
     marks = find_marks(detector, params, cache, split.test, progress_bar("detecting", "scans"))
-    result = score(marks, annotations, excluded, split.test, bootstraps=settings.logging.bootstraps)
+    rates = settings.score.fps_per_scan
+    result = score(marks, annotations, excluded, split.test, fps_per_scan=rates, bootstraps=settings.logging.bootstraps)
     if hosts.is_first():
         on_luna16 = any(map(is_luna16, cache.metadata_of.values()))
         _write_results(settings, workdir, split, marks, result, on_luna16=on_luna16)
@@ -80,9 +81,10 @@ def _write_results(
     write_text(workdir / "froc.json", result.as_json())
     name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
     write_figure(workdir / "froc.png", draw_froc({name: result}))
-    paper = paper_results(settings.split.labelled) if on_luna16 else {}
+    rates = settings.score.fps_per_scan
+    paper = paper_results(settings.split.labelled) if on_luna16 and rates == FPS_PER_SCAN else {}
     heading = f"{_data_name(settings.data, on_luna16)}, {len(split.test)} test scans"
-    print(f"\n{heading}\n{sensitivity_table({name: result, **paper})}\nwritten to {workdir}")
+    print(f"\n{heading}\n{sensitivity_table({name: result, **paper}, fps_per_scan=rates)}\nwritten to {workdir}")
 
 
 def open_data(settings: FocalMixConfig) -> tuple[CropCache, Split]:
@@ -99,7 +101,7 @@ def split_of(settings: SplitSettings, scans: Mapping[str, ScanMetadata]) -> Spli
         train_subsets=settings.train_subsets,
         test_subsets=settings.test_subsets,
         labelled=None if settings.labelled < 0 else settings.labelled,
-        unlabelled=settings.unlabelled,
+        unlabelled=None if settings.unlabelled < 0 else settings.unlabelled,
         unlabelled_extra=None if settings.unlabelled_extra < 0 else settings.unlabelled_extra,
         seed=settings.seed,
     )

@@ -20,12 +20,15 @@ class SplitSettings(Settings):
     train_subsets: tuple[int, ...] = within(each(whole(0), most=MANY))
     test_subsets: tuple[int, ...] = within(each(whole(0), most=MANY))
     labelled: int = within(whole(-1))
-    unlabelled: int = within(whole(0))
+    unlabelled: int = within(whole(-1))
     unlabelled_extra: int = within(whole(-1))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.expect("labelled", self.labelled != 0, "1 or more, or -1 for all")
+        self.expect(
+            "unlabelled", max(self.labelled, self.unlabelled) >= 0, "a number where split.labelled is -1 for all"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,7 @@ def draw_split(
     train_subsets: Sequence[int],
     test_subsets: Sequence[int],
     labelled: int | None,
-    unlabelled: int,
+    unlabelled: int | None,
     unlabelled_extra: int | None = 0,
     seed: int,
 ) -> Split:
@@ -55,7 +58,8 @@ def draw_split(
 
     Labelled scans are taken from the front of one seeded shuffle of the training subsets and `unlabelled` ones, whose
     labels are not looked at, from its back, so that with one seed 25 labelled scans are among the 50 and the 50 among
-    the 100, beside the same unlabelled ones. `labelled` None takes every one that is not unlabelled.
+    the 100, beside the same unlabelled ones. `labelled` None takes every one that is not unlabelled, `unlabelled`
+    None every one that is not labelled.
     `unlabelled_extra` scans of those that nobody labelled are added, None adds all. Raises `InputError` where there are
     not enough.
     """
@@ -78,10 +82,11 @@ def draw_split(
     left_out = tuple(uid for uid in of_subsets + nobodys if scans[uid].patient in patients)
     train = [uid for uid in of_subsets if uid not in left_out]
     extra = [uid for uid in nobodys if uid not in left_out]
-    count = len(train) - unlabelled if labelled is None else labelled
-    if count < 1 or count + unlabelled > len(train):
+    hidden = max(0, len(train) - (labelled or 0)) if unlabelled is None else unlabelled
+    count = len(train) - hidden if labelled is None else labelled
+    if count < 1 or count + hidden > len(train) or (unlabelled is None and not hidden):
         raise InputError(
-            f"split: {count} labelled and {unlabelled} unlabelled scans asked for, but subsets {tuple(train_subsets)} "
+            f"split: {count} labelled and {hidden} unlabelled scans asked for, but subsets {tuple(train_subsets)} "
             f"hold {len(train)}: ask for at least 1 labelled scan, and for fewer in all"
         )
     extra_count = len(extra) if unlabelled_extra is None else unlabelled_extra
@@ -95,7 +100,7 @@ def draw_split(
     )
     return Split(
         labelled=tuple(shuffled[:count]),
-        unlabelled=(*shuffled[len(train) - unlabelled :], *shuffled_extra[:extra_count]),
+        unlabelled=(*shuffled[len(train) - hidden :], *shuffled_extra[:extra_count]),
         test=test,
         left_out=left_out,
     )

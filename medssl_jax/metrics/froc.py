@@ -5,6 +5,7 @@ pulmonary nodules in computed tomography images: the LUNA16 challenge", Medical 
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,7 +21,6 @@ from medssl_jax.metrics.matching import Outcome, match
 
 FPS_PER_SCAN = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _STEPS_PER_OCTAVE = 24
-CURVE_FPS_PER_SCAN = np.exp2(np.arange(-3 * _STEPS_PER_OCTAVE, 3 * _STEPS_PER_OCTAVE + 1) / _STEPS_PER_OCTAVE)
 
 
 class Interval(NamedTuple):
@@ -32,8 +32,9 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """Sensitivity at CURVE_FPS_PER_SCAN, with the 95 % band of the bootstrap."""
+    """Sensitivity at rising rates of false positives per scan, with the 95 % band of the bootstrap."""
 
+    fps_per_scan: Float[np.ndarray, " points"]
     sensitivity: Float[np.ndarray, " points"]
     low: Float[np.ndarray, " points"]
     high: Float[np.ndarray, " points"]
@@ -80,20 +81,24 @@ def score(
     excluded: Findings | None,
     series_uids: Sequence[str],
     *,
+    fps_per_scan: Sequence[float] = FPS_PER_SCAN,
     bootstraps: int = 1000,
     seed: int = 0,
 ) -> FrocResult:
     """Scores marks by LUNA16's official procedure; false positives per scan divide by all of `series_uids`.
 
-    Raises InputError as `matching.match` does: marks outside the list, an empty list, no nodule in the listed scans.
+    The CPM is the mean sensitivity at the rising `fps_per_scan`; others than the official seven are for scans that are
+    no whole chests, and such a CPM stands beside none of LUNA16's. Raises InputError as `matching.match` does: marks
+    outside the list, an empty list, no nodule in the listed scans.
     """
     outcome = match(marks, annotations, Findings.none() if excluded is None else excluded, series_uids)
     once = np.ones((1, len(series_uids)), np.int64)
-    curve = sensitivities(outcome, once, CURVE_FPS_PER_SCAN)[0]
+    rates = curve_rates(fps_per_scan)
+    curve = sensitivities(outcome, once, rates)[0]
     counts = draw_counts(outcome.nodules_per_scan, bootstraps, seed)
-    resampled = sensitivities(outcome, counts, CURVE_FPS_PER_SCAN)
+    resampled = sensitivities(outcome, counts, rates)
     band = interval_95(resampled)
-    seven = slice(None, None, _STEPS_PER_OCTAVE)
+    asked = np.searchsorted(rates, fps_per_scan)
     nodules = int(outcome.nodules_per_scan.sum())
     hits = int(outcome.entry_is_hit.sum())
     return FrocResult(
@@ -105,14 +110,21 @@ def score(
         false_negatives=nodules - hits,
         ignored_on_excluded=outcome.ignored_on_excluded,
         ignored_double_detections=outcome.ignored_double_detections,
-        fps_per_scan=FPS_PER_SCAN,
-        sensitivity=tuple(curve[seven].tolist()),
-        cpm=float(curve[seven].mean()),
-        cpm_interval_95=Interval(*interval_95(resampled[:, seven].mean(axis=1)).tolist()),
-        sensitivity_interval_95=tuple(Interval(*ends) for ends in band[:, seven].T.tolist()),
-        curve=Curve(curve, band[0], band[1]),
+        fps_per_scan=tuple(fps_per_scan),
+        sensitivity=tuple(curve[asked].tolist()),
+        cpm=float(curve[asked].mean()),
+        cpm_interval_95=Interval(*interval_95(resampled[:, asked].mean(axis=1)).tolist()),
+        sensitivity_interval_95=tuple(Interval(*ends) for ends in band[:, asked].T.tolist()),
+        curve=Curve(rates, curve, band[0], band[1]),
         outcome=outcome,
     )
+
+
+def curve_rates(fps_per_scan: Sequence[float]) -> Float[np.ndarray, " points"]:
+    """The rates at which a curve is drawn: from the first to the last of rising ones, 24 an octave, and these."""
+    ends = _STEPS_PER_OCTAVE * np.log2([fps_per_scan[0], fps_per_scan[-1]])
+    between = np.arange(math.ceil(ends[0]), math.floor(ends[1]) + 1)
+    return np.union1d(np.exp2(between / _STEPS_PER_OCTAVE), fps_per_scan)
 
 
 def sensitivities(
@@ -151,7 +163,7 @@ def pooled_over_runs(results: Sequence[FrocResult], *, bootstraps: int = 1000, s
     """
     counts = _shared_resamples(results, bootstraps, seed)
     sensitivity = np.mean([result.sensitivity for result in results], axis=0)
-    resampled = np.mean([_cpms(result.outcome, counts) for result in results], axis=0)
+    resampled = np.mean([_cpms(result, counts) for result in results], axis=0)
     return PooledResult(
         tuple(sensitivity.tolist()), float(sensitivity.mean()), Interval(*interval_95(resampled).tolist())
     )
@@ -167,14 +179,12 @@ def paired_cpm_difference(
     """
     counts = _shared_resamples([*results_a, *results_b], bootstraps, seed)
     cpm_a, cpm_b = (np.mean([result.cpm for result in side]) for side in (results_a, results_b))
-    of_a, of_b = (
-        np.mean([_cpms(result.outcome, counts) for result in side], axis=0) for side in (results_a, results_b)
-    )
+    of_a, of_b = (np.mean([_cpms(result, counts) for result in side], axis=0) for side in (results_a, results_b))
     return CpmDifference(float(cpm_a - cpm_b), *interval_95(of_a - of_b).tolist())
 
 
-def _cpms(outcome: Outcome, scan_counts: Int[np.ndarray, "resamples scans"]) -> Float[np.ndarray, " resamples"]:
-    return sensitivities(outcome, scan_counts, np.array(FPS_PER_SCAN)).mean(axis=1)
+def _cpms(result: FrocResult, scan_counts: Int[np.ndarray, "resamples scans"]) -> Float[np.ndarray, " resamples"]:
+    return sensitivities(result.outcome, scan_counts, np.array(result.fps_per_scan)).mean(axis=1)
 
 
 def _shared_resamples(results: Sequence[FrocResult], bootstraps: int, seed: int) -> Int[np.ndarray, "resamples scans"]:

@@ -33,6 +33,16 @@ def test_the_real_subsets_give_533_and_355(shared_data):
     assert len(draw(None, unlabelled=0, subset_of=subset_of).test) == 355
 
 
+def test_all_others_are_unlabelled():
+    split = draw(25, unlabelled=None)
+    assert split.labelled == draw(25).labelled
+    assert len(split.unlabelled) == 533 - 25
+    assert set(draw(25).unlabelled) < set(split.unlabelled)
+    for labelled in (533, 600):
+        with pytest.raises(InputError, match=rf"{labelled} labelled and 0 unlabelled scans asked for.*hold 533"):
+            draw(labelled, unlabelled=None)
+
+
 def test_labelled_lists_are_nested_beside_the_same_unlabelled():
     splits = [draw(count) for count in (25, 50, 100)]
     assert set(splits[0].labelled) < set(splits[1].labelled) < set(splits[2].labelled)

@@ -28,7 +28,7 @@ FIELDS = [
 TEXTS = ("-1", "0", "1000000000", "nan", "inf", "()", "", "x", "(1,)", "('a', 'b')")
 # Of each text, the fields that it means something to.
 SENSIBLE = {
-    "-1": {"split.labelled", "split.unlabelled_extra"},
+    "-1": {"split.labelled", "split.unlabelled", "split.unlabelled_extra"},
     "0": {
         *("seed", "split.seed", "data.phantom.seed", "data.workers", "split.unlabelled_extra"),
         *("split.train_subsets", "split.test_subsets", "data.background_threshold"),
@@ -48,7 +48,7 @@ SENSIBLE = {
     },
     "1000000000": {"seed", "split.seed", "data.phantom.seed", "steps", "logging.save_every"}
     | {"optimiser.clip_norm", "mixup.object_score"},  # no clip; no pseudo-label is an object
-    "(1,)": {"split.train_subsets", "split.test_subsets"},
+    "(1,)": {"split.train_subsets", "split.test_subsets", "score.fps_per_scan"},
     "": {"model.pretrained"},
 }
 FOLDERS = {"data.manual_dir", "data.data_dir", "data.cache_dir"}  # of any name
@@ -98,6 +98,12 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
         ({"anchors.sides_mm": ((4.0,), (), (28.0,))}, "anchors.sides_mm is .*, expected a tuple of 1 to"),
         ({"anchors.strides": (4, 4, 8)}, "anchors.strides is .*, expected each stride once"),
         ({"optimiser.b1": 1.0}, "optimiser.b1 is 1.0, expected 0 or more, below 1"),
+        (
+            {"split.labelled": -1, "split.unlabelled": -1},
+            "split.unlabelled is -1, expected a number where split.labelled",
+        ),
+        ({"score.fps_per_scan": (0.5, 0.25)}, "score.fps_per_scan is .*, expected rising rates"),
+        ({"score.fps_per_scan": (0.0, 0.25)}, "score.fps_per_scan is .*, each of them more than 0"),
         ({"split.labelled": 0}, "split.labelled is 0, expected 1 or more, or -1 for all"),
         ({"data.phantom.scans": 0}, "phantom scans: found 0, expected 1 or more"),
         ({"data.phantom.nodules_per_scan": 1e3}, "phantom nodules_per_scan: found 1000.0, expected 1 or more, at most"),

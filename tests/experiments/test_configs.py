@@ -26,7 +26,7 @@ LUNA16_SUBSET_SIZES = (89,) * 8 + (88,) * 2
 
 def test_there_is_a_supervised_twin_of_each():
     twins = {name for name in FOCALMIX if f"{name}_supervised" in FOCALMIX}
-    assert {"luna_25", "luna_50", "luna_100", "phantom", "phantom_table"} <= twins
+    assert {"luna_25", "luna_50", "luna_100", "phantom", "phantom_table", "real_crops"} <= twins
 
 
 @pytest.mark.parametrize("name", FOCALMIX)
@@ -48,7 +48,12 @@ def test_the_split_can_be_drawn(name):
     if "extra" in config.data or config.data.data_set == "folder":
         scans |= {f"nlst.{index}": ScanMetadata(-1, "", False, (1, 1, 1)) for index in range(3000)}
     split = split_of(settings_from(FocalMixConfig, config).split, scans)
-    assert len(split.unlabelled) == (config.split.unlabelled or (abs(config.split.unlabelled_extra) and 3000))
+    extra = 3000 if config.split.unlabelled_extra else 0
+    if config.split.unlabelled < 0:
+        in_training = sum(subset in config.split.train_subsets for subset in subset_of.values())
+        assert len(split.unlabelled) == in_training - config.split.labelled
+    else:
+        assert len(split.unlabelled) == config.split.unlabelled + extra
     assert split.test
 
 

@@ -13,7 +13,6 @@ from medssl_jax.imaging.submission import Marks, read_submission
 from medssl_jax.metrics import froc
 from medssl_jax.metrics.bootstrap import draw_counts
 from medssl_jax.metrics.froc import (
-    CURVE_FPS_PER_SCAN,
     FPS_PER_SCAN,
     paired_cpm_difference,
     pooled_over_runs,
@@ -22,7 +21,7 @@ from medssl_jax.metrics.froc import (
 )
 
 
-def oracle(marks, annotations, excluded, series_uids):
+def oracle(marks, annotations, excluded, series_uids, rates=FPS_PER_SCAN):
     """The rules one by one, in loops and exact fractions; takes and gives plain Python values.
 
     Rows are (uid, (x, y, z), number); a series may be listed several times, as a bootstrap does.
@@ -55,7 +54,7 @@ def oracle(marks, annotations, excluded, series_uids):
     points = [(0, 0)]
     for threshold in sorted({*found, *false}, reverse=True):
         points.append((sum(p >= threshold for p in false), sum(p >= threshold for p in found)))
-    return counts, [float(value_at(Fraction(x) * len(series_uids), points) / counts["nodules"]) for x in FPS_PER_SCAN]
+    return counts, [float(value_at(Fraction(x) * len(series_uids), points) / counts["nodules"]) for x in rates]
 
 
 def covers(finding, mark):
@@ -77,12 +76,13 @@ def rows_of(table, numbers):
     ]
 
 
-def oracle_of(marks, annotations, excluded, series_uids):
+def oracle_of(marks, annotations, excluded, series_uids, rates=FPS_PER_SCAN):
     return oracle(
         rows_of(marks, marks.probability),
         rows_of(annotations, annotations.diameter_mm),
         rows_of(excluded, excluded.diameter_mm),
         series_uids,
+        rates,
     )
 
 
@@ -221,13 +221,27 @@ def test_only_the_order_of_probabilities_counts(transform):
 
 def test_the_curve_passes_through_the_seven_points_and_never_falls():
     result = scored(3)
-    at = np.searchsorted(CURVE_FPS_PER_SCAN, FPS_PER_SCAN)
-    np.testing.assert_array_equal(CURVE_FPS_PER_SCAN[at], FPS_PER_SCAN)
+    at = np.searchsorted(result.curve.fps_per_scan, FPS_PER_SCAN)
+    np.testing.assert_array_equal(result.curve.fps_per_scan[at], FPS_PER_SCAN)
+    assert len(result.curve.fps_per_scan) == 6 * 24 + 1
     np.testing.assert_array_equal(result.curve.sensitivity[at], result.sensitivity)
     np.testing.assert_array_equal(result.curve.low[at], [low for low, _ in result.sensitivity_interval_95])
     for line in vars(result.curve).values():
         assert (np.diff(line) >= 0).all()
     assert (result.curve.low <= result.curve.high).all()
+
+
+@pytest.mark.parametrize("rates", [(1 / 64, 1 / 8, 1.0), (0.3, 0.31, 5.0), (0.25,)])
+def test_other_rates_have_the_oracle_s_sensitivities(rates):
+    case = random_case(3)
+    result = score(*case, fps_per_scan=rates, bootstraps=20)
+    by_oracle = oracle_of(*case, rates=rates)[1]
+    assert result.fps_per_scan == rates
+    np.testing.assert_allclose(result.sensitivity, by_oracle, rtol=1e-12)
+    assert result.cpm == pytest.approx(np.mean(by_oracle))
+    assert json.loads(result.as_json())["fps_per_scan"] == list(rates)
+    assert (result.curve.fps_per_scan[0], result.curve.fps_per_scan[-1]) == (rates[0], rates[-1])
+    assert (np.diff(result.curve.fps_per_scan) > 0).all()
 
 
 @pytest.mark.parametrize("seed", [0, 4, 9, 13])

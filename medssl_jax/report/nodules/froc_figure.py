@@ -1,26 +1,33 @@
 """The FROC curve as a picture: sensitivity against false positives per scan, with the bootstrap's 95 % band."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from medssl_jax.metrics.froc import CURVE_FPS_PER_SCAN, FPS_PER_SCAN, FrocResult
+from medssl_jax.metrics.froc import FrocResult
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LARGEST_DENOMINATOR = 1024  # of rates written as fractions
+
 
 def draw_froc(results: Mapping[str, FrocResult]) -> "Figure":
-    """One curve with its band and its seven points for each named result, on one pair of axes."""
+    """One curve with its band and its points for each named result, on one pair of axes.
+
+    All must be scored at the same rates.
+    """
+    fps_per_scan = next(iter(results.values())).fps_per_scan
     figure = new_figure(7.0, 5.0)
     axes = figure.add_subplot()
     for place, (name, result) in enumerate(results.items()):
         colour = COLOURS[place % len(COLOURS)]
         curve = result.curve
-        axes.fill_between(CURVE_FPS_PER_SCAN, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(CURVE_FPS_PER_SCAN, curve.sensitivity, color=colour, linewidth=1.8)
+        axes.fill_between(curve.fps_per_scan, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(curve.fps_per_scan, curve.sensitivity, color=colour, linewidth=1.8)
         axes.plot(
-            FPS_PER_SCAN,
+            result.fps_per_scan,
             result.sensitivity,
             color=colour,
             marker=MARKERS[place % len(MARKERS)],
@@ -31,8 +38,8 @@ def draw_froc(results: Mapping[str, FrocResult]) -> "Figure":
             label=f"{name}: {_cpm(result)}",
         )
     axes.set_xscale("log", base=2)
-    axes.set_xlim(FPS_PER_SCAN[0], FPS_PER_SCAN[-1])
-    axes.set_xticks(FPS_PER_SCAN, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    axes.set_xlim(fps_per_scan[0], fps_per_scan[-1])
+    axes.set_xticks(fps_per_scan, [_as_fraction(rate) for rate in fps_per_scan])
     axes.set_ylim(0, 1)
     axes.set_yticks([tenth / 10 for tenth in range(11)])
     quieten(axes)
@@ -51,6 +58,11 @@ def _title(results: Mapping[str, FrocResult]) -> str:
     sizes = {(result.nodules, result.scans) for result in results.values()}
     shared = "{} nodules in {} scans, ".format(*sizes.pop()) if len(sizes) == 1 else ""
     return f"FROC, {shared}bands: 95 % over scans"
+
+
+def _as_fraction(rate: float) -> str:
+    exact = Fraction(rate)
+    return str(exact) if exact.denominator <= LARGEST_DENOMINATOR else f"{rate:g}"
 
 
 def _cpm(result: FrocResult) -> str:

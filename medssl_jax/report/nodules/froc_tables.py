@@ -3,7 +3,7 @@
 All values are fractions, as in `froc.json`; the columns are false positives per scan, then their mean (CPM).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from medssl_jax.imaging.luna16_csv import Findings
@@ -41,9 +41,14 @@ def paper_results(labelled: int) -> dict[str, PaperResult]:
     }
 
 
-def sensitivity_table(results: Mapping[str, FrocResult | PooledResult | PaperResult], *, markdown: bool = False) -> str:
-    """One line a named result: sensitivity at the seven rates, CPM and its 95 % interval where there is one."""
-    header = ["FP/scan", *(f"{rate:g}" for rate in FPS_PER_SCAN), "CPM", "95 % interval"]
+def sensitivity_table(
+    results: Mapping[str, FrocResult | PooledResult | PaperResult],
+    *,
+    fps_per_scan: Sequence[float] = FPS_PER_SCAN,
+    markdown: bool = False,
+) -> str:
+    """One line a named result, all scored at `fps_per_scan`: sensitivities, CPM, its 95 % interval if there is one."""
+    header = ["FP/scan", *_rates(fps_per_scan), "CPM", "95 % interval"]
     lines = [
         [name, *(f"{value:.3f}" for value in (*result.sensitivity, result.cpm)), _interval(result.cpm_interval_95)]
         for name, result in results.items()
@@ -56,7 +61,7 @@ def result_table(result: FrocResult) -> str:
     intervals = (*result.sensitivity_interval_95, result.cpm_interval_95)
     return text_table(
         [
-            ["FP/scan", *(f"{rate:g}" for rate in FPS_PER_SCAN), "CPM"],
+            ["FP/scan", *_rates(result.fps_per_scan), "CPM"],
             ["sensitivity", *(f"{value:.3f}" for value in (*result.sensitivity, result.cpm))],
             ["95 % low", *(f"{interval.low:.3f}" for interval in intervals)],
             ["95 % high", *(f"{interval.high:.3f}" for interval in intervals)],
@@ -80,6 +85,10 @@ def scored_lines(result: FrocResult, marks: Marks, annotations: Findings) -> str
     if left_out := len(annotations) - result.nodules:
         lines.append(f"{left_out} annotated nodules of series outside the list left out")
     return "\n".join(lines)
+
+
+def _rates(fps_per_scan: Sequence[float]) -> list[str]:
+    return [f"{rate:.3g}" for rate in fps_per_scan]
 
 
 def _interval(interval: Interval | None) -> str:

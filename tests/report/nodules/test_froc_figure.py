@@ -1,5 +1,7 @@
 """What the picture shows is what was scored."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,18 @@ def test_axes_are_eighth_to_eight_by_twos_and_zero_to_one(froc_results):
     assert (axes.get_xscale(), axes.get_xlim(), axes.get_ylim()) == ("log", (0.125, 8), (0, 1))
     assert list(axes.get_xticks()) == list(FPS_PER_SCAN)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
+
+
+def test_other_rates_are_on_the_axis(froc_results):
+    result = froc_results["FocalMix"]
+    curve = dataclasses.replace(result.curve, fps_per_scan=result.curve.fps_per_scan / 64)
+    rates = (*(rate / 64 for rate in FPS_PER_SCAN[:-1]), 0.2)
+    (axes,) = draw_froc({"a": dataclasses.replace(result, fps_per_scan=rates, curve=curve)}).axes
+    assert axes.get_xlim() == (1 / 512, 0.2)
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        *("1/512", "1/256", "1/128", "1/64", "1/32", "1/16", "0.2")
+    ]
+    assert axes.get_lines()[0].get_xdata()[0] == 1 / 512
 
 
 def test_every_result_has_its_curve_its_points_and_its_band(froc_results):

@@ -35,6 +35,14 @@ def test_rows_line_up_and_only_ours_have_an_interval():
     )
 
 
+def test_rates_of_other_scores_head_the_columns():
+    ours = PooledResult((0.1, 0.2), 0.15, Interval(0.1, 0.2))
+    assert sensitivity_table({"ours": ours}, fps_per_scan=(1 / 64, 1.0)).splitlines() == [
+        "FP/scan  0.0156      1    CPM   95 % interval",
+        "ours      0.100  0.200  0.150  0.100 to 0.200",
+    ]
+
+
 def test_markdown_has_one_cell_a_value():
     header, rule, *body = sensitivity_table(paper_results(100), markdown=True).splitlines()
     assert rule == "|---|" + "---:|" * 9
