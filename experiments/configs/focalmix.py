@@ -30,6 +30,7 @@ def get_config(_: str = "") -> ConfigDict:
     split.labelled = 100  # (p) 25, 50 or 100; -1: every training scan that is not unlabelled
     split.unlabelled = 400  # (p) training scans whose labels are not looked at; -1: every one that is not labelled
     split.unlabelled_extra = 0  # scans that have no labels, such as NLST's; -1: all
+    split.validation = 0  # (o) training scans, patients whole, that are not trained on but scored while training
 
     patches = config.patches = ConfigDict()
     patches.side = 160  # (p)
@@ -103,6 +104,10 @@ def get_config(_: str = "") -> ConfigDict:
 
     score = config.score = ConfigDict()
     score.fps_per_scan = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # LUNA16's, of which the CPM is the mean
+    score.checkpoint = "last"  # or `best` on the validation scans (o)
+
+    validation = config.validation = ConfigDict()
+    validation.every = 0  # (o) steps between two scores on the validation scans, a multiple of logging.save_every
 
     logging = config.logging = ConfigDict()
     logging.log_every = 50

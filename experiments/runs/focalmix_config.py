@@ -6,7 +6,7 @@ from experiments.runs.scans import ScanDataSettings
 from medssl_jax.data.splits import SplitSettings
 from medssl_jax.inference.trained_detector import DetectorRunSettings
 from medssl_jax.train.focalmix_settings import FocalMixSettings, LossSettings, MixUpSettings, SslSettings
-from medssl_jax.train.score_settings import ScoreSettings
+from medssl_jax.train.score_settings import BEST, ValidationSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class FocalMixConfig(DetectorRunSettings):
     loss: LossSettings
     ssl: SslSettings
     mixup: MixUpSettings
-    score: ScoreSettings
+    validation: ValidationSettings
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -29,6 +29,10 @@ class FocalMixConfig(DetectorRunSettings):
             (patches.unlabelled_batch > 0) == (unlabelled > 0),
             "0 just where split.unlabelled and split.unlabelled_extra are 0",
         )
+        every = self.validation.every
+        self.expect("validation.every", (every > 0) == (split.validation > 0), "0 just where split.validation is 0")
+        self.expect("validation.every", every % self.logging.save_every == 0, "a multiple of logging.save_every")
+        self.expect("score.checkpoint", self.score.checkpoint != BEST or every > 0, "last where split.validation is 0")
         rows = patches.labelled_batch + patches.unlabelled_batch
         self.expect(
             "mixup.group",

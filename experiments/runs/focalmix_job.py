@@ -1,7 +1,7 @@
 """A FocalMix run from its config: data, detector, training, inference, score."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.scans import ScanDataSettings, all_metadata, findings_of, open_cache, prepared_scans
+from experiments.runs.validation import best_of, validation_of, write_validation
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.core.settings import settings_from
@@ -32,6 +33,7 @@ from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.records import Records, Watch, unwatched
+from medssl_jax.train.score_settings import BEST
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.trainer import Batches, Schedule, Trainer
 from medssl_jax.train.workdir import claim_workdir, only_run_in, record_split
@@ -41,7 +43,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
     """Everything from the files on disk to the score; what an earlier run of the same config finished is kept.
 
     Below `workdir`: `config.json`, `split.json`, `run.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
-    `hashes.jsonl`, `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`.
+    `hashes.jsonl`, `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`; with validation,
+    `best/` and `validation.json`, which says what was scored.
 
     Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config, that another run
     is in or that cannot be written.
@@ -61,10 +64,13 @@ def _train_and_score(
     annotations, excluded = findings_of(settings.data, cache, split.test)
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir, watch)
-    local = data_parallel(jax.local_devices(), batches=[settings.inference.window_batch])
-    detector = settings.sliding_detector(local)
-    params = local.replicate(state.params_to_evaluate)
-    marks = find_marks(detector, params, cache, split.test, progress_bar("detecting", "scans"))
+    if settings.validation.every:
+        best = best_of(settings, workdir, sharding_of(settings, jax.devices()))
+        if settings.score.checkpoint == BEST:
+            state = best.state
+        if hosts.is_first():
+            write_validation(workdir, best, scored_step=int(state.step))
+    marks = marker(settings, cache, split.test, progress_bar("detecting", "scans"))(state)
     rates = settings.score.fps_per_scan
     result = score(marks, annotations, excluded, split.test, fps_per_scan=rates, bootstraps=settings.logging.bootstraps)
     if hosts.is_first():
@@ -91,7 +97,9 @@ def open_data(settings: FocalMixConfig) -> tuple[CropCache, Split]:
     """The scans of a config, and which of them are for what; makes and prepares those that are not there yet."""
     sources = prepared_scans(settings.data)
     split = split_of(settings.split, all_metadata(sources))
-    return open_cache(settings.data, sources, {*split.labelled, *split.unlabelled, *split.test}), split
+    return open_cache(
+        settings.data, sources, {*split.labelled, *split.unlabelled, *split.validation, *split.test}
+    ), split
 
 
 def split_of(settings: SplitSettings, scans: Mapping[str, ScanMetadata]) -> Split:
@@ -103,6 +111,7 @@ def split_of(settings: SplitSettings, scans: Mapping[str, ScanMetadata]) -> Spli
         labelled=None if settings.labelled < 0 else settings.labelled,
         unlabelled=None if settings.unlabelled < 0 else settings.unlabelled,
         unlabelled_extra=None if settings.unlabelled_extra < 0 else settings.unlabelled_extra,
+        validation=settings.validation,
         seed=settings.seed,
     )
 
@@ -113,6 +122,10 @@ def train_focalmix(
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one."""
     settings = settings_from(FocalMixConfig, config)
     sharding = sharding_of(settings, jax.devices())
+    validation = None
+    if settings.validation.every:
+        find = marker(settings, cache, split.validation)
+        validation = validation_of(config, settings, cache, split, workdir, find)
     patches, seed, logging = settings.patches, settings.seed, settings.logging
     rows = patch_batches(
         cache,
@@ -136,6 +149,7 @@ def train_focalmix(
         schedule=Schedule(settings.steps, log_every=logging.log_every, save_every=logging.save_every),
         checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=logging.keep_checkpoints),
         records=Records(workdir, config, warn=collapse_warning, watch=watch),
+        validation=validation,
     ).train()
 
 
@@ -179,6 +193,19 @@ def find_marks(
         own[series_uid] = rows_in_world(found, scan.grid).tolist()
     rows_of = {series_uid: rows for of_host in hosts.gather(own) for series_uid, rows in of_host.items()}
     return as_marks({series_uid: np.reshape(rows_of[series_uid], (-1, 5)) for series_uid in series_uids})
+
+
+def marker(
+    settings: FocalMixConfig, cache: CropCache, series_uids: Sequence[str], progress: Progress = silent
+) -> Callable[[TrainState], Marks]:
+    """Finds marks on scans of the cache by states of a run; the devices of each host share its windows."""
+    local = data_parallel(jax.local_devices(), batches=[settings.inference.window_batch])
+    detector = settings.sliding_detector(local)
+
+    def find(state: TrainState) -> Marks:
+        return find_marks(detector, local.replicate(state.params_to_evaluate), cache, series_uids, progress)
+
+    return find
 
 
 def sharding_of(settings: FocalMixConfig, devices: Sequence[jax.Device]) -> DataParallel:

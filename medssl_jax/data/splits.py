@@ -10,6 +10,8 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import MANY, SEED, Settings, each, whole, within
 from medssl_jax.data.scan_metadata import ScanMetadata
 
+VALIDATION_STREAM = 1  # beside the seed: the draw of validation scans is another than that of labels
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitSettings(Settings):
@@ -22,6 +24,7 @@ class SplitSettings(Settings):
     labelled: int = within(whole(-1))
     unlabelled: int = within(whole(-1))
     unlabelled_extra: int = within(whole(-1))
+    validation: int = within(whole(0))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,15 +36,16 @@ class SplitSettings(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Series UIDs of each part; no series is in two parts, and no patient both trained and tested on.
+    """Series UIDs of each part; no series is in two parts, and no patient both trained and tested or validated on.
 
-    `left_out` are the training scans of patients who are tested on.
+    `left_out` are the training scans of patients who are tested on, and unlabelled extra ones of those validated on.
     """
 
     labelled: tuple[str, ...]
     unlabelled: tuple[str, ...]
     test: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
 
 
 def draw_split(
@@ -52,6 +56,7 @@ def draw_split(
     labelled: int | None,
     unlabelled: int | None,
     unlabelled_extra: int | None = 0,
+    validation: int = 0,
     seed: int,
 ) -> Split:
     """Draws what is trained on; all labelled scans of the test subsets are tested on.
@@ -60,8 +65,8 @@ def draw_split(
     labels are not looked at, from its back, so that with one seed 25 labelled scans are among the 50 and the 50 among
     the 100, beside the same unlabelled ones. `labelled` None takes every one that is not unlabelled, `unlabelled`
     None every one that is not labelled.
-    `unlabelled_extra` scans of those that nobody labelled are added, None adds all. Raises `InputError` where there are
-    not enough.
+    `unlabelled_extra` scans of those that nobody labelled are added, None adds all. Before all that, `validation`
+    scans of the training subsets are kept apart, patient by patient. Raises `InputError` where there are not enough.
     """
     both = sorted(set(train_subsets) & set(test_subsets))
     if both:
@@ -79,8 +84,12 @@ def draw_split(
     patients = {scans[uid].patient for uid in test} - {""}
     of_subsets = [uid for uid, subset in by_subset if subset in train_subsets]
     nobodys = sorted(uid for uid, metadata in scans.items() if not metadata.is_labelled)
-    left_out = tuple(uid for uid in of_subsets + nobodys if scans[uid].patient in patients)
-    train = [uid for uid in of_subsets if uid not in left_out]
+    validated = _draw_validation(
+        [uid for uid in of_subsets if scans[uid].patient not in patients], scans, validation, seed
+    )
+    apart = patients | ({scans[uid].patient for uid in validated} - {""})
+    left_out = tuple(uid for uid in of_subsets + nobodys if scans[uid].patient in apart and uid not in validated)
+    train = [uid for uid in of_subsets if uid not in left_out and uid not in validated]
     extra = [uid for uid in nobodys if uid not in left_out]
     hidden = max(0, len(train) - (labelled or 0)) if unlabelled is None else unlabelled
     count = len(train) - hidden if labelled is None else labelled
@@ -103,7 +112,30 @@ def draw_split(
         unlabelled=(*shuffled[len(train) - hidden :], *shuffled_extra[:extra_count]),
         test=test,
         left_out=left_out,
+        validation=validated,
     )
+
+
+def _draw_validation(
+    candidates: Sequence[str], scans: Mapping[str, ScanMetadata], count: int, seed: int
+) -> tuple[str, ...]:
+    """`count` of the candidates, with all scans of each patient: in a seeded order, whoever still fits."""
+    if not count:
+        return ()
+    of_patient: dict[str, list[str]] = {}
+    for uid in candidates:
+        of_patient.setdefault(scans[uid].patient or uid, []).append(uid)
+    chosen: list[str] = []
+    everyone = list(of_patient.values())
+    for place in np.random.default_rng((seed, VALIDATION_STREAM)).permutation(len(everyone)):
+        if len(chosen) + len(everyone[place]) <= count:
+            chosen += everyone[place]
+    if len(chosen) < count:
+        raise InputError(
+            f"split.validation: {count} scans asked for, but whole patients of the {len(candidates)} training scans "
+            f"give {len(chosen)}: ask for that many, or fewer"
+        )
+    return tuple(sorted(chosen))
 
 
 def draw_stratified(labels: Sequence[int], share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

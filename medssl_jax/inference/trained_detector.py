@@ -15,10 +15,11 @@ from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, Slidin
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
-from medssl_jax.train.load_run import load_run
+from medssl_jax.train.load_run import folder_of_best, load_run
 from medssl_jax.train.optimiser import OptimiserSettings, make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run_settings import RunSettings
+from medssl_jax.train.score_settings import BEST, ScoreSettings
 from medssl_jax.train.state import TrainState
 
 
@@ -33,6 +34,7 @@ class DetectorRunSettings(RunSettings, excerpt=True):
     anchors: AnchorSettings
     optimiser: OptimiserSettings
     inference: SlidingSettings
+    score: ScoreSettings
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,8 +88,11 @@ class TrainedDetector:
 def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
     """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it.
 
-    Raises `InputError` where there is none, it is one of another method, or its config does not load any more.
+    Where the config scores the checkpoint that was best on validation scans, it is that one. Raises `InputError` where
+    there is none, it is one of another method, or its config does not load any more.
     """
     run = load_run(Path(checkpoint), DetectorRunSettings)
+    if run.settings.score.checkpoint == BEST:
+        run = load_run(folder_of_best(Path(checkpoint)), DetectorRunSettings)
     detector, params = run.settings.sliding_detector(), run.state.params_to_evaluate
     return TrainedDetector(run.config, int(run.state.step), params, detector, run.settings.data.mask_lungs)

@@ -187,6 +187,18 @@ class Checkpoints:
         hosts.wait_for_all(f"checkpoint {step} put aside")
         self._manager.reload()
 
+    def drop_after(self, step: int) -> None:
+        """Removes the checkpoints of later steps, which a run that goes on after `step` makes again."""
+        for each in self._manager.all_steps():
+            if each > step:
+                with _named(self.directory):
+                    self._manager.delete(each)
+
+    def wait(self) -> None:
+        """Returns once what was saved is whole on disk. Raises `InputError` where the disk does not take it."""
+        with _named(self.directory):
+            self._manager.wait_until_finished()
+
     def close(self) -> None:
         """Waits until the last checkpoint is whole on disk. Raises `InputError` where the disk does not take it."""
         with _named(self.directory):

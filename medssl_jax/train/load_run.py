@@ -15,6 +15,7 @@ from medssl_jax.core.settings import settings_from
 from medssl_jax.parallel.sharding import on_first_device
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.run_settings import RunSettings
+from medssl_jax.train.score_settings import BEST
 from medssl_jax.train.state import TrainState
 
 Config = TypeVar("Config", bound=RunSettings)
@@ -29,10 +30,15 @@ def folder_of_checkpoints(checkpoint: Path) -> Path:
     return folder
 
 
+def folder_of_best(checkpoint: Path) -> Path:
+    """The folder, beside `checkpoints`, of the one that was best on validation scans; of a workdir or one in it."""
+    return folder_of_checkpoints(checkpoint).absolute().parent / BEST
+
+
 def run_name(checkpoint: str | os.PathLike[str]) -> str:
-    """The name of a run's workdir, which is given itself or by its folder `checkpoints`."""
+    """The name of a run's workdir, which is given itself or by its folder `checkpoints` or `best`."""
     folder = Path(checkpoint).absolute()
-    return printable(folder.parent.name if folder.name == "checkpoints" else folder.name)
+    return printable(folder.parent.name if folder.name in ("checkpoints", BEST) else folder.name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from medssl_jax.train.preemption import Preempted, Stop, preemption_notice
 from medssl_jax.train.records import Records
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.step_metrics import StepMetrics, mean_metrics
+from medssl_jax.train.validation import OpenValidation, Validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Trainer:
     checkpoints: Checkpoints
     records: Records
     stop: Stop = preemption_notice
+    validation: Validation | None = None  # due only at steps that are logged and saved
 
     def train(self) -> TrainState:
         """Trains to the last step, from the newest checkpoint if there is one, and returns the state on every host.
@@ -86,7 +88,11 @@ class Trainer:
             state, batches, pending = self._resume()
             step = int(state.step)
             compiled: jax.stages.Compiled | None = None
-            with contextlib.closing(self.records.open(self.sharding.devices, resume_step=step)) as records:
+            with contextlib.ExitStack() as opened:
+                records = self.records.open(self.sharding.devices, resume_step=step)
+                opened.enter_context(contextlib.closing(records))
+                validation = self._open_validation(state, step)
+                opened.enter_context(contextlib.closing(validation) if validation else contextlib.nullcontext())
                 if step:
                     hosts.say(f"resumed at step {step} of {steps}")
                 while step < steps:
@@ -102,7 +108,10 @@ class Trainer:
                         pending = jax.device_get(pending)
                         self._check_finite(step, pending)
                     if self.schedule.logs(step):
-                        records.log(step, mean_metrics(pending), rows, state)
+                        means = mean_metrics(pending)
+                        if validation and validation.is_due(step, steps):
+                            means |= validation(step, self.sharding.host_local(state), state)
+                        records.log(step, means, rows, state)
                         pending = []
                     if stopping or self.schedule.saves(step):
                         self.checkpoints.save(state, batches.get_state(), pending=jax.device_get(pending))
@@ -121,6 +130,11 @@ class Trainer:
         assert restored is not None  # or an error said why
         batches.set_state(dict(restored.data_position))
         return restored.state, batches, list(restored.pending)
+
+    def _open_validation(self, state: TrainState, step: int) -> OpenValidation | None:
+        if self.validation is None:
+            return None
+        return self.validation.open(self.sharding.abstract_state(state), resume_step=step)
 
     def _compile(self, state: TrainState, batch: Any) -> jax.stages.Compiled:
         # A state that was restored is bound to its devices, a new one is not: shapes give both the same program.

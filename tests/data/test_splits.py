@@ -33,6 +33,44 @@ def test_the_real_subsets_give_533_and_355(shared_data):
     assert len(draw(None, unlabelled=0, subset_of=subset_of).test) == 355
 
 
+def patients_of_two(count=40):
+    """Of every four scans two are of one patient, and two of patients of their own; all are trained on."""
+    return {
+        f"1.{index}": metadata(0, patient=f"p{index - index % 4 if index % 4 < 2 else index}") for index in range(count)
+    }
+
+
+def test_validation_keeps_whole_patients_apart():
+    scans = patients_of_two() | {"2.0": metadata(5)} | {f"9.{i}": metadata(-1, f"p{i}", False) for i in range(40)}
+    for count in range(1, 30):
+        split = draw_split(
+            scans, **PAPER, labelled=3, unlabelled=None, unlabelled_extra=None, validation=count, seed=count
+        )
+        assert len(split.validation) == count
+        of_part = [
+            {scans[uid].patient for uid in part} for part in ((*split.labelled, *split.unlabelled), split.validation)
+        ]
+        assert not of_part[0] & of_part[1]
+        parts = (split.labelled, split.unlabelled, split.test, split.left_out, split.validation)
+        assert sorted(uid for part in parts for uid in part) == sorted(scans)
+
+
+def test_without_validation_the_lists_are_as_ever_and_with_it_the_seed_draws_them():
+    assert draw(25, validation=0) == draw(25)
+    first, again, other = (draw(25, unlabelled=100, seed=seed, validation=50) for seed in (0, 0, 1))
+    assert first == again
+    assert set(first.validation) != set(other.validation)
+    assert set(draw(50, unlabelled=100, validation=50).labelled) > set(first.labelled)
+
+
+def test_too_many_validation_scans_are_refused():
+    pairs = {f"1.{index}": metadata(0, patient=f"p{index // 2}") for index in range(8)} | {"2.0": metadata(5)}
+    with pytest.raises(InputError, match=r"split\.validation: 3 scans asked for.*of the 8 training scans give 2: ask"):
+        draw_split(pairs, **PAPER, labelled=1, unlabelled=0, validation=3, seed=0)
+    with pytest.raises(InputError, match="1 labelled and 0 unlabelled scans asked for"):
+        draw_split(pairs, **PAPER, labelled=1, unlabelled=0, validation=8, seed=0)
+
+
 def test_all_others_are_unlabelled():
     split = draw(25, unlabelled=None)
     assert split.labelled == draw(25).labelled
@@ -112,7 +150,7 @@ def test_absent_test_subsets_are_an_error():
 
 
 def test_lists_are_written_as_they_are():
-    assert list(as_json(draw(25))) == ["labelled", "unlabelled", "test", "left_out"]
+    assert list(as_json(draw(25))) == ["labelled", "unlabelled", "test", "left_out", "validation"]
 
 
 LKS_TRAIN = [0] * 239 + [1] * 106 + [2] * 107 + [3] * 27

@@ -32,6 +32,7 @@ SENSIBLE = {
     "0": {
         *("seed", "split.seed", "data.phantom.seed", "data.workers", "split.unlabelled_extra"),
         *("split.train_subsets", "split.test_subsets", "data.background_threshold"),
+        *("split.validation", "validation.every"),
         *("patches.nodule_share", "patches.jitter", "mixup.object_nms_iou", "inference.nms_iou", "inference.overlap"),
         *("model.stem_features", "model.head_depth", "model.low_stem_block", "model.high_stem_block"),
         *("model.intensity_mean", "model.intensity_deviation", "batches.chunk", "inference.c"),
@@ -102,6 +103,13 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
             {"split.labelled": -1, "split.unlabelled": -1},
             "split.unlabelled is -1, expected a number where split.labelled",
         ),
+        ({"split.validation": 5}, "validation.every is 0, expected 0 just where split.validation is 0"),
+        ({"validation.every": 200}, "validation.every is 200, expected 0 just where split.validation is 0"),
+        (
+            {"split.validation": 5, "validation.every": 300},
+            "validation.every is 300, expected a multiple of logging.save",
+        ),
+        ({"score.checkpoint": "best"}, "score.checkpoint is best, expected last where split.validation is 0"),
         ({"score.fps_per_scan": (0.5, 0.25)}, "score.fps_per_scan is .*, expected rising rates"),
         ({"score.fps_per_scan": (0.0, 0.25)}, "score.fps_per_scan is .*, each of them more than 0"),
         ({"split.labelled": 0}, "split.labelled is 0, expected 1 or more, or -1 for all"),

@@ -24,6 +24,7 @@ from medssl_jax.train.records import OpenRecords, Records
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.trainer import Batches, Schedule, Trainer
+from medssl_jax.train.validation import Validation
 
 OPTIMISER = optax.adam(0.1)
 
@@ -59,7 +60,18 @@ class MetricsAndHashes(Records):
         return OpenRecords(self, resume_step)
 
 
-def run(directory, batches=None, *, steps=12, size=3, init=None, step=step_function, stop_after=None, **records):
+def run(
+    directory,
+    batches=None,
+    *,
+    steps=12,
+    size=3,
+    init=None,
+    step=step_function,
+    stop_after=None,
+    validation=None,
+    **records,
+):
     return Trainer(
         init_state=init or (lambda: fresh(size)),
         train_step=step,
@@ -69,6 +81,7 @@ def run(directory, batches=None, *, steps=12, size=3, init=None, step=step_funct
         checkpoints=Checkpoints(directory / "checkpoints", config={"steps": steps}),
         records=MetricsAndHashes(directory, ConfigDict({"steps": steps}), **records),
         stop=lambda: contextlib.nullcontext(lambda number: number == stop_after),
+        validation=validation,
     ).train()
 
 
@@ -83,6 +96,63 @@ def test_an_interrupted_run_ends_in_the_same_bits_and_metrics(tmp_path, break_at
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
     assert metrics[0] == metrics[1]
     assert [json.loads(line)["step"] for line in metrics[0].splitlines()] == [2, 4, 6, 8, 10, 12]
+
+
+def with_validation(directory, measured, **options):
+    """A run that measures `measured[step]` every 4 steps, and what is kept as the best."""
+    validation = Validation(
+        every=4,
+        measure=lambda state: {"score": measured[int(state.step)], "sum": float(state.params["w"].sum())},
+        metric="score",
+        checkpoints=Checkpoints(directory / "best", config={}, keep=2),
+    )
+    run(directory, validation=validation, **options)
+    return best_in(directory)
+
+
+def best_in(directory):
+    return Checkpoints(directory / "best").restore(jax.eval_shape(fresh))
+
+
+@pytest.mark.parametrize(
+    ("measured", "best_step"),
+    [({4: 0.1, 8: 0.3, 12: 0.2}, 8), ({4: 0.3, 8: 0.3, 12: 0.1}, 4), ({4: 0.1, 8: 0.2, 12: 0.3}, 12)],
+)
+@pytest.mark.parametrize("break_at", [None, 5, 8, 11])
+def test_the_best_state_is_kept_and_an_interrupted_run_keeps_the_same(tmp_path, measured, best_step, break_at):
+    if break_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            with_validation(tmp_path, measured, batches=numbers(break_at=break_at))
+    best = with_validation(tmp_path, measured)
+    assert int(best.state.step) == best_step
+    np.testing.assert_array_equal(best.state.params["w"], run(tmp_path / "to_it", steps=best_step).params["w"])
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert {line["step"]: line["score"] for line in lines if "score" in line} == measured
+    assert all(("sum" in line) == (line["step"] in measured) for line in lines)
+
+
+def test_a_best_state_later_than_the_run_goes_on_from_is_found_again(tmp_path, monkeypatch):
+    """The run dies between keeping the best and saving itself; what was best before is still there to compare with."""
+    save = Checkpoints.save
+
+    def dies(self, state, *args, **options):
+        if int(state.step) == 8 and self.directory.name == "checkpoints":
+            raise KeyboardInterrupt
+        save(self, state, *args, **options)
+
+    monkeypatch.setattr(Checkpoints, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        with_validation(tmp_path, {4: 0.2, 8: 0.3})
+    monkeypatch.setattr(Checkpoints, "save", save)
+    assert int(best_in(tmp_path).state.step) == 8
+    assert int(with_validation(tmp_path, {8: 0.1, 12: 0.15}).state.step) == 4
+
+
+def test_validation_changes_no_bit_of_the_run(tmp_path):
+    with_validation(tmp_path / "with", {4: 0.1, 8: 0.3, 12: 0.2})
+    run(tmp_path / "without")
+    hashes = [(tmp_path / name / "hashes.jsonl").read_bytes() for name in ("with", "without")]
+    assert hashes[0] == hashes[1]
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, capsys):
@@ -356,6 +426,7 @@ from medssl_jax.parallel.sharding import SINGLE_DEVICE
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.trainer import Batches, Schedule, Trainer
+from medssl_jax.train.validation import Validation
 
 def save(step):
     checkpoints = Checkpoints(Path(sys.argv[1]), config={})

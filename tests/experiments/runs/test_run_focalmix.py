@@ -15,7 +15,9 @@ from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import Split
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.metrics.froc import score
+from medssl_jax.train.load_run import load_run
 
 SHAPE = (40, 48, 56)
 
@@ -78,14 +80,21 @@ def cpm(config, cache, split, workdir):
     state = focalmix_job.train_focalmix(config, cache, split, workdir)
     detector = settings_from(FocalMixConfig, config).sliding_detector()
     marks = focalmix_job.find_marks(detector, state.params_to_evaluate, cache, split.test)
+    return score(marks, truth_of(cache, split.test), None, split.test, bootstraps=20).cpm
+
+
+def truth_of(cache, series_uids):
     uids, centres, diameters = [], [], []
-    for uid in split.test:
+    for uid in series_uids:
         scan = cache.scan(uid)
         uids += [uid] * len(scan.boxes_zyxdhw_voxel)
         centres.append(voxel_zyx_to_world_xyz_mm(scan.boxes_zyxdhw_voxel[:, :3].astype(float), scan.grid))
         diameters.append(scan.boxes_zyxdhw_voxel[:, 3].astype(float))
-    truth = Findings(tuple(uids), np.concatenate(centres), np.concatenate(diameters))
-    return score(marks, truth, None, split.test, bootstraps=20).cpm
+    return Findings(tuple(uids), np.concatenate(centres), np.concatenate(diameters))
+
+
+def metrics_of(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def uids(*numbers):
@@ -93,7 +102,8 @@ def uids(*numbers):
 
 
 def test_supervised_training_finds_the_balls(cache, tmp_path):
-    split = Split(labelled=uids(*range(8)), unlabelled=(), test=uids(*range(14, 20)))
+    apart = uids(*range(8, 12))
+    split = Split(labelled=uids(*range(8)), unlabelled=(), test=uids(*range(14, 20)), validation=apart)
     small = {
         "model.features": (8, 16, 32),
         "model.blocks": (1, 1, 1),
@@ -101,8 +111,21 @@ def test_supervised_training_finds_the_balls(cache, tmp_path):
         "anchors.strides": (4, 8),
         "anchors.sides_mm": ((4.5, 7.0, 10.0), (14.0,)),
     }
-    config = config_with(**{"steps": 80, "split.unlabelled": 0, "patches.unlabelled_batch": 0} | small)
+    validated = {
+        **{"split.validation": 4, "validation.every": 20, "logging.save_every": 20, "score.checkpoint": "best"},
+        "data.data_set": "folder",  # whose nodules are those of the scans themselves
+    }
+    config = config_with(**{"steps": 80, "split.unlabelled": 0, "patches.unlabelled_batch": 0} | small | validated)
     assert cpm(config, cache, split, tmp_path) > 0.8
+    of_step = {line["step"]: line.get("validation_cpm") for line in metrics_of(tmp_path)}
+    assert list(of_step) == [20, 40, 60, 80]
+    best = max(of_step, key=of_step.get)
+    assert of_step[best] > 0.7
+    settings = settings_from(FocalMixConfig, config)
+    state = load_run(tmp_path / "best", FocalMixConfig).state
+    assert load_detector(tmp_path).step == int(state.step) == best
+    marks = focalmix_job.marker(settings, cache, apart)(state)
+    assert score(marks, truth_of(cache, apart), None, apart, bootstraps=1).cpm == of_step[best]
 
 
 @pytest.mark.slow
@@ -111,7 +134,7 @@ def test_pseudo_labels_neither_collapse_nor_explode(cache, tmp_path):
     split = Split(labelled=uids(*range(4)), unlabelled=uids(*range(4, 14)), test=uids(*range(14, 20)))
     config = config_with(**{"steps": 160, "patches.unlabelled_batch": 4, "ssl.ramp_start_share": 0.2})
     assert cpm(config, cache, split, tmp_path) > 0.8
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    lines = metrics_of(tmp_path)
     for line in lines[-5:]:
         # An explosion, as seen once, is hundreds of positives a patch; a collapse is none.
         assert 0.2 < line["unlabelled_positive"] / line["labelled_positive"] < 5
