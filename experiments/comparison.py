@@ -1,4 +1,4 @@
-"""The flags, runs and table of the commands that run several configs with several seeds."""
+"""The flags, runs and table of a command that runs several configs with several seeds."""
 
 import contextlib
 import time
@@ -20,9 +20,9 @@ FLAGS = flags.FLAGS
 flags.disclaim_key_flags()
 
 
-def define_flags(configs: Sequence[str] | None, *, about: str) -> None:
-    """`--configs`, which `configs` are the default of, or which must be given; `--seed`, `--workdir` and `--steps`."""
-    flags.DEFINE_list("configs", configs, about, required=configs is None)
+def define_flags(configs: Sequence[str], *, about: str) -> None:
+    """`--configs`, which `configs` are the default of, `--seed`, `--workdir` and `--steps`."""
+    flags.DEFINE_list("configs", configs, about)
     flags.DEFINE_multi_integer("seed", [0, 1, 2], "A seed to run each config with; given several times.", lower_bound=0)
     flags.DEFINE_string("workdir", None, "Folder for the runs and the table.", required=True)
     flags.DEFINE_integer("steps", None, "Instead of the configs' number of steps.", lower_bound=1)

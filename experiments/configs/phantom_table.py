@@ -1,7 +1,7 @@
 """FocalMix as in README's table of the phantom: `phantom.py` with more scans and steps.
 
-    python -m experiments.compare --workdir=runs/table \
-        --configs=configs/phantom_table_supervised.py,configs/phantom_table.py,configs/phantom_table_all.py
+    python -m experiments.table --name=gain --data=phantom --rows=supervised_10,focalmix_10,all --draws=0,1,2 \
+        --workdir=runs/tables
 
 Hardware: two CPU cores. Everything here is our choice (o): the paper has no phantom.
 """

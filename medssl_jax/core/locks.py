@@ -63,3 +63,18 @@ def alone(directory: Path, doing: str) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since},")
         file.flush()
         yield
+
+
+@contextlib.contextmanager
+def if_free(directory: Path) -> Iterator[bool]:
+    """True while this process holds the lock of `directory`, False where another holds it; never waits.
+
+    `directory` must exist and be writable.
+    """
+    with open(directory / LOCK_NAME, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -14,13 +14,9 @@ with epy.lazy_api_imports(globals()):
         total_accuracy,
     )
     from medssl_jax.metrics.froc import (
-        CpmDifference,
         Curve,
         FrocResult,
         Interval,
-        PooledResult,
-        paired_cpm_difference,
-        pooled_over_runs,
         score,
         sensitivities,
     )
@@ -52,7 +48,6 @@ with epy.lazy_api_imports(globals()):
 
 __all__ = [
     "ClassScores",
-    "CpmDifference",
     "Curve",
     "DrawScores",
     "Estimate",
@@ -61,7 +56,6 @@ __all__ = [
     "MeanSeconds",
     "Outcome",
     "OverDraws",
-    "PooledResult",
     "Recovered",
     "SwitchCurve",
     "SwitchScores",
@@ -79,8 +73,6 @@ __all__ = [
     "mean_seconds",
     "over_draws",
     "paired_accuracy_difference",
-    "paired_cpm_difference",
-    "pooled_over_runs",
     "recovered_share",
     "score",
     "sensitivities",

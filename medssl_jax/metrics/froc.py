@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.bootstrap import draw_counts, interval_95
@@ -65,14 +64,6 @@ class FrocResult:
         beyond_json = ("curve", "outcome")
         fields = {name: value for name, value in vars(self).items() if name not in beyond_json}
         return json.dumps(fields, indent=2, allow_nan=False) + "\n"
-
-
-class CpmDifference(NamedTuple):
-    """CPM of a minus CPM of b, with the ends of its 95 % interval."""
-
-    difference: float
-    low: float
-    high: float
 
 
 def score(
@@ -146,57 +137,6 @@ def sensitivities(
         # Counts, not rates, are interpolated: whole numbers meet the seven points without rounding.
         found[row] = np.interp(asked, np.append(0, false), np.append(0, hits))
     return found / (scan_counts @ outcome.nodules_per_scan)[:, None]
-
-
-class PooledResult(NamedTuple):
-    """The mean of several runs scored on the same scans."""
-
-    sensitivity: tuple[float, ...]
-    cpm: float
-    cpm_interval_95: Interval
-
-
-def pooled_over_runs(results: Sequence[FrocResult], *, bootstraps: int = 1000, seed: int = 0) -> PooledResult:
-    """Mean sensitivities and CPM of `results`, say of several seeds; the interval is over scans, not over seeds.
-
-    Raises InputError where the runs were not scored on the same scans and nodules.
-    """
-    counts = _shared_resamples(results, bootstraps, seed)
-    sensitivity = np.mean([result.sensitivity for result in results], axis=0)
-    resampled = np.mean([_cpms(result, counts) for result in results], axis=0)
-    return PooledResult(
-        tuple(sensitivity.tolist()), float(sensitivity.mean()), Interval(*interval_95(resampled).tolist())
-    )
-
-
-def paired_cpm_difference(
-    results_a: Sequence[FrocResult], results_b: Sequence[FrocResult], *, bootstraps: int = 1000, seed: int = 0
-) -> CpmDifference:
-    """Mean CPM of `results_a` minus that of `results_b`, both on the same resamples of the same scans.
-
-    Each side is one run or several (seeds), averaged within each resample. The interval is over scans: it does not
-    tell how much another seed would change. Raises InputError where the runs differ in their scans or nodules.
-    """
-    counts = _shared_resamples([*results_a, *results_b], bootstraps, seed)
-    cpm_a, cpm_b = (np.mean([result.cpm for result in side]) for side in (results_a, results_b))
-    of_a, of_b = (np.mean([_cpms(result, counts) for result in side], axis=0) for side in (results_a, results_b))
-    return CpmDifference(float(cpm_a - cpm_b), *interval_95(of_a - of_b).tolist())
-
-
-def _cpms(result: FrocResult, scan_counts: Int[np.ndarray, "resamples scans"]) -> Float[np.ndarray, " resamples"]:
-    return sensitivities(result.outcome, scan_counts, np.array(result.fps_per_scan)).mean(axis=1)
-
-
-def _shared_resamples(results: Sequence[FrocResult], bootstraps: int, seed: int) -> Int[np.ndarray, "resamples scans"]:
-    first, *others = (result.outcome for result in results)
-    for other in others:
-        if first.series_uids != other.series_uids or (first.nodules_per_scan != other.nodules_per_scan).any():
-            raise InputError(
-                f"results: found {len(first.series_uids)} scans with {first.nodules_per_scan.sum()} nodules and "
-                f"{len(other.series_uids)} scans with {other.nodules_per_scan.sum()}, expected the same scans in the "
-                "same order with the same nodules; score every run with one scan list and one annotation file"
-            )
-    return draw_counts(first.nodules_per_scan, bootstraps, seed)
 
 
 def _last_of_equal(falling: Float[np.ndarray, " n"]) -> Int[np.ndarray, " groups"]:

@@ -30,6 +30,10 @@ class DrawScores:
     resampled: Float[np.ndarray, "bootstraps draws"]
     series_uids: tuple[str, ...]
 
+    def taken(self, places: Sequence[int]) -> "DrawScores":
+        """Those of some draws, by their places."""
+        return DrawScores(self.of_draw[list(places)], self.resampled[:, list(places)], self.series_uids)
+
     def minus(self, other: "DrawScores") -> "DrawScores":
         """The difference to another row, paired by draw and by scan. Raises `InputError` unless both have the same."""
         if self.series_uids != other.series_uids or self.resampled.shape != other.resampled.shape:

@@ -87,6 +87,11 @@ def png_data_uri(picture: UInt8[np.ndarray, "height width *channels"]) -> str:
     return _data_uri(image, "png", compress_level=PNG_COMPRESSION)
 
 
+def png_file_uri(png: bytes) -> str:
+    """A PNG as it lies in a file within a `data:` address."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
 def jpeg_data_uri(picture: UInt8[np.ndarray, "height width"]) -> str:
     """A grey picture as a JPEG within a `data:` address: a tenth of a PNG's size."""
     return _data_uri(Image.fromarray(picture), "jpeg")

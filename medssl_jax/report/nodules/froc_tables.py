@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, Interval, PooledResult
+from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, Interval
 from medssl_jax.metrics.matching import MARKS_PER_SCAN
 from medssl_jax.report.text_table import text_table
 
 
 class PaperResult(NamedTuple):
-    """One detector's seven sensitivities and CPM; the paper has no interval."""
+    """One detector's seven sensitivities, or none where only its CPM is told; the paper has no interval."""
 
     sensitivity: tuple[float, ...]
     cpm: float
@@ -42,13 +42,13 @@ def paper_results(labelled: int) -> dict[str, PaperResult]:
 
 
 def sensitivity_table(
-    results: Mapping[str, FrocResult | PooledResult | PaperResult],
+    results: Mapping[str, FrocResult | PaperResult],
     *,
     fps_per_scan: Sequence[float] = FPS_PER_SCAN,
     markdown: bool = False,
 ) -> str:
     """One line a named result, all scored at `fps_per_scan`: sensitivities, CPM, its 95 % interval if there is one."""
-    header = ["FP/scan", *_rates(fps_per_scan), "CPM", "95 % interval"]
+    header = ["FP/scan", *rates_in_words(fps_per_scan), "CPM", "95 % interval"]
     lines = [
         [name, *(f"{value:.3f}" for value in (*result.sensitivity, result.cpm)), _interval(result.cpm_interval_95)]
         for name, result in results.items()
@@ -61,7 +61,7 @@ def result_table(result: FrocResult) -> str:
     intervals = (*result.sensitivity_interval_95, result.cpm_interval_95)
     return text_table(
         [
-            ["FP/scan", *_rates(result.fps_per_scan), "CPM"],
+            ["FP/scan", *rates_in_words(result.fps_per_scan), "CPM"],
             ["sensitivity", *(f"{value:.3f}" for value in (*result.sensitivity, result.cpm))],
             ["95 % low", *(f"{interval.low:.3f}" for interval in intervals)],
             ["95 % high", *(f"{interval.high:.3f}" for interval in intervals)],
@@ -87,7 +87,8 @@ def scored_lines(result: FrocResult, marks: Marks, annotations: Findings) -> str
     return "\n".join(lines)
 
 
-def _rates(fps_per_scan: Sequence[float]) -> list[str]:
+def rates_in_words(fps_per_scan: Sequence[float]) -> list[str]:
+    """The heads of the columns of sensitivities."""
     return [f"{rate:.3g}" for rate in fps_per_scan]
 
 

@@ -1,11 +1,13 @@
 """Tables line up, say what was scored, and quote the paper's numbers consistently."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.metrics.froc import Interval, PooledResult
+from medssl_jax.metrics.froc import Interval
 from medssl_jax.report.nodules.froc_tables import (
     PAPER_TABLE_1,
     paper_results,
@@ -25,8 +27,13 @@ def test_the_paper_s_gains_are_the_stated_ones():
     assert gains == pytest.approx({25: 0.115, 50: 0.066, 100: 0.044})
 
 
-def test_rows_line_up_and_only_ours_have_an_interval():
-    ours = PooledResult((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), 0.4, Interval(0.35, 0.45))
+def test_rows_line_up_and_only_ours_have_an_interval(froc_results):
+    ours = dataclasses.replace(
+        froc_results["FocalMix"],
+        sensitivity=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
+        cpm=0.4,
+        cpm_interval_95=Interval(0.35, 0.45),
+    )
     assert sensitivity_table({"ours": ours} | paper_results(25)) == (
         "FP/scan                              0.125   0.25    0.5      1      2      4      8    CPM   95 % interval\n"
         "ours                                 0.100  0.200  0.300  0.400  0.500  0.600  0.700  0.400  0.350 to 0.450\n"
@@ -35,8 +42,10 @@ def test_rows_line_up_and_only_ours_have_an_interval():
     )
 
 
-def test_rates_of_other_scores_head_the_columns():
-    ours = PooledResult((0.1, 0.2), 0.15, Interval(0.1, 0.2))
+def test_rates_of_other_scores_head_the_columns(froc_results):
+    ours = dataclasses.replace(
+        froc_results["FocalMix"], sensitivity=(0.1, 0.2), cpm=0.15, cpm_interval_95=Interval(0.1, 0.2)
+    )
     assert sensitivity_table({"ours": ours}, fps_per_scan=(1 / 64, 1.0)).splitlines() == [
         "FP/scan  0.0156      1    CPM   95 % interval",
         "ours      0.100  0.200  0.150  0.100 to 0.200",
