@@ -50,7 +50,7 @@ def get_config(_: str = "") -> ConfigDict:
     model.pyramid_features = 64
     model.head_depth = 2
     model.prior = 0.01
-    model.remat = True  # (o) keeps less for the backward pass and computes it again; on accelerators only
+    model.remat = False  # (o) True keeps less for the backward pass and computes it again; on accelerators only
     model.dtype = "auto"  # (o) of activations; auto: bfloat16 on accelerators, float32 on a CPU; or either by name
 
     anchors = config.anchors = ConfigDict()

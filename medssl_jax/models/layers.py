@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from medssl_jax.models.cpu_convolution import border, convolve_on_cpu
+from medssl_jax.models.group_norm import normalise_groups
 from medssl_jax.models.target import target_platform
 from medssl_jax.models.voxel_blocks import VOXEL, Block, kernel_on_blocks
 
@@ -72,9 +73,6 @@ class Conv3D(nn.Module):
 class GroupNorm(nn.Module):
     """GroupNorm (arXiv 1803.08494) with the largest number of groups up to `groups` that divides the channels.
 
-    Equal to Flax's, which sums within groups: there a row of memory is a few channels. Here each channel is summed over
-    space first and only those sums are put into groups, and what is left to do is one product and one sum a number:
-    2 to 6 times faster on a CPU; an accelerator finds both moments in one reading, as with Flax's.
     Channels may be those of blocks of `block` voxels, side by side, which are normalised as in a volume of voxels.
     """
 
@@ -89,20 +87,10 @@ class GroupNorm(nn.Module):
         Statistics are float32 whatever the type of `x` is.
         """
         voxels = math.prod(self.block)
-        parameters = ScaleAndBias(x.shape[-1] // voxels, name="GroupNorm_0")  # the name that Flax's has in checkpoints
+        channels = x.shape[-1] // voxels
+        parameters = ScaleAndBias(channels, name="GroupNorm_0")  # the name that Flax's has in checkpoints
         scale, bias = (jnp.tile(each, voxels) for each in parameters())
-        wide = x.astype(jnp.float32)
-        mean = self._over_groups(_mean_over_space(wide))
-        variance = self._over_groups(_mean_over_space(wide**2)) - mean**2
-        factor = scale * jax.lax.rsqrt(jnp.maximum(variance, 0) + self.epsilon)
-        return (wide * factor + (bias - mean * factor)).astype(x.dtype)
-
-    def _over_groups(self, means: Float[Array, "b *ones c"]) -> Float[Array, "b *ones c"]:
-        """For each channel the mean of its group's, of all voxels of a block."""
-        voxels = math.prod(self.block)
-        groups = math.gcd(self.groups, means.shape[-1] // voxels)
-        grouped = means.reshape(*means.shape[:-1], voxels, groups, -1)
-        return jnp.broadcast_to(grouped.mean((-3, -1), keepdims=True), grouped.shape).reshape(means.shape)
+        return normalise_groups(x, scale, bias, (voxels, math.gcd(self.groups, channels)), self.epsilon)
 
 
 class ScaleAndBias(nn.Module):
@@ -115,10 +103,6 @@ class ScaleAndBias(nn.Module):
         """Both, float32."""
         ones, zeros = nn.initializers.ones_init(), nn.initializers.zeros_init()
         return self.param("scale", ones, (self.channels,)), self.param("bias", zeros, (self.channels,))
-
-
-def _mean_over_space(x: Float[Array, "b *space c"]) -> Float[Array, "b *ones c"]:
-    return x.mean(range(1, x.ndim - 1), keepdims=True)
 
 
 def upsample_twice(x: Float[Array, "b z y x c"]) -> Float[Array, "b _z _y _x c"]:

@@ -1,5 +1,6 @@
 """A 3-D residual backbone (He et al., arXiv 1512.03385) with GroupNorm."""
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -35,7 +36,8 @@ class ResNet3D(nn.Module):
 
     `stem_features` = 0 makes the stem a space-to-depth and a convolution at stride 2; otherwise a convolution of that
     many channels runs at full resolution first, which sees finer detail and costs most of the memory and time.
-    With `remat`, blocks are computed again in the backward pass instead of being kept, where `computes_again` says so.
+    With `remat`, stem and blocks are computed again in the backward pass instead of being kept, where `computes_again`
+    says so.
     """
 
     stem_features: int
@@ -48,8 +50,9 @@ class ResNet3D(nn.Module):
         """One feature map a stage, finest first."""
         full, half = _blocks_of_voxels(stages=len(self.features))
         if self.stem_features:
-            x = Conv3D(self.stem_features, given=full, made=full)(space_to_depth(x, full))
-            x = Conv3D(self.features[0], stride=2, given=full, made=half)(nn.relu(GroupNorm(block=full)(x)))
+            stem = functools.partial(_stem, full=full)
+            x = (nn.remat(stem) if computes_again(self.remat) else stem)(self, space_to_depth(x, full))
+            x = Conv3D(self.features[0], stride=2, given=full, made=half)(x)
         else:
             x = Conv3D(self.features[0], given=half, made=half)(space_to_depth(space_to_depth(x), half))
         x = nn.relu(GroupNorm(block=half)(x))
@@ -64,6 +67,11 @@ class ResNet3D(nn.Module):
                 given = made
             maps.append(depth_to_space(x, made))
         return maps
+
+
+def _stem(network: ResNet3D, x: Float[Array, "b z y x c"], *, full: Block) -> Float[Array, "b z y x _c"]:
+    """The layers at full resolution, whose results are the largest."""
+    return nn.relu(GroupNorm(block=full)(Conv3D(network.stem_features, given=full, made=full)(x)))
 
 
 def _blocks_of_voxels(stages: int) -> tuple[Block, Block]:
