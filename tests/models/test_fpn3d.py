@@ -144,9 +144,10 @@ def test_levels_need_not_be_neighbours():
     }
 
 
-def test_rematerialised_blocks_give_the_same():
+@pytest.mark.parametrize("stem_features", [0, 3])
+def test_what_is_computed_again_is_the_same(stem_features):
     patches = noise(3, 1, 4, 4, 4, 2)
-    plain, remat = (ResNet3D(0, (4,), (1,), remat) for remat in (False, True))
+    plain, remat = (ResNet3D(stem_features, (4,), (1,), remat) for remat in (False, True))
     shapes = jax.eval_shape(plain.init, jax.random.key(0), patches)
     params = jax.tree.map(lambda leaf: noise(4, *leaf.shape), shapes)
 
@@ -159,7 +160,7 @@ def test_rematerialised_blocks_give_the_same():
 
 
 @pytest.mark.parametrize(("platform", "most", "least"), [("tpu", 0.8, 0), ("cpu", 1, 1)])
-def test_rematerialised_blocks_are_not_kept_on_accelerators(config, detector, params, platform, most, least):
+def test_what_is_computed_again_is_not_kept_on_accelerators(config, detector, params, platform, most, least):
     other = copy.deepcopy(config)
     other.model.remat = True
     patches = jax.ShapeDtypeStruct((1, 32, 32, 32, 1), jnp.float32)
