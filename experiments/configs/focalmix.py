@@ -38,6 +38,7 @@ def get_config(_: str = "") -> ConfigDict:
     patches.unlabelled_batch = 8  # (p); 0 trains the supervised baseline
     patches.max_objects = 8  # (o) boxes kept a patch
     patches.nodule_share = 0.7  # (o) labelled patches drawn round a nodule, the others anywhere in the lungs
+    patches.unlabelled_nodule_share = 0.0  # (o) above 0: an oracle's, that share is drawn round hidden nodules
     patches.jitter = 48  # (o) how far from the centre that nodule may lie, before scaling
     patches.scale_range = (0.75, 1.25)  # (o)
     patches.symmetry_group = "flips"  # (o) `flips` (8) or `cube` (48)
@@ -64,6 +65,7 @@ def get_config(_: str = "") -> ConfigDict:
     loss.positive_weight = 0.95  # (o) a1; (p) the larger one
     loss.gamma = 2.0  # (o)
     loss.box_weight = 1.0  # (o)
+    loss.normaliser = "common"  # (o) or `own`: labelled and unlabelled patches each divided by their positives
 
     ssl = config.ssl = ConfigDict()
     ssl.views = 4  # (o) K
@@ -72,20 +74,36 @@ def get_config(_: str = "") -> ConfigDict:
     ssl.temperature = 0.7  # (f) only 0.69 to 0.73 fits
     ssl.ramp_start_share = 0.0  # (o) share of the steps before unlabelled patches count
     ssl.judge_pseudo_labels = False  # logs how right they are where scans have labels after all; changes nothing else
-    ssl.ramp_share = 0.15  # (o) share of the steps in which their weight grows to 1
+    ssl.ramp_share = 0.15  # (o) share of the steps in which their weight grows to ssl.weight
+    ssl.weight = 1.0  # (o) of an unlabelled patch beside a labelled one
+    ssl.targets = "pseudo"  # (p); `sure` (o): as below; `truth`: an oracle's, where hidden labels are there after all
+    ssl.sure_positive_ratio = 0.5  # (o) anchors that become 1 an unlabelled patch, over the positives a labelled one
+    ssl.sure_positive_from = 0.3  # (o) and only from this probability
+    ssl.sure_background_below = 0.05  # (o) below it anchors become 0; those between keep their probability
+    ssl.teacher = "student"  # (f); `ema` (o): the average of the weights makes the targets
 
     mixup = config.mixup = ConfigDict()
     mixup.image = True  # (p)
     mixup.object = True  # (p)
+    mixup.across = True  # (p) False (o): labelled patches mix with labelled ones, unlabelled with unlabelled
     mixup.group = 16  # (o) rows that mix with each other, one paper's batch: few devices exchange patches
     mixup.eta = 0.2  # (o)
     mixup.object_window = 48  # (o) objects that do not fit are left alone
     mixup.object_score = 0.9  # (o) from which a pseudo-labelled box counts as an object
     mixup.object_nms_iou = 0.1  # (o)
 
+    augmentation = config.augmentation = ConfigDict()  # (o) of the student's unlabelled patches; all off: the paper's
+    augmentation.labelled = False  # of its labelled patches too
+    augmentation.intensity_scale = 0.0  # contrast times 1 +- this
+    augmentation.intensity_shift = 0.0  # brightness +- this; 1 is 900 HU
+    augmentation.blur = 0.0  # largest sigma of a Gaussian, voxels
+    augmentation.noise = 0.0  # largest standard deviation; 1 is 900 HU
+    augmentation.cut_out = 0.0  # largest side of a cube of the patch's mean, as a share of the patch's side
+
     optimiser = config.optimiser = ConfigDict()  # (o) but for the last
     optimiser.learning_rate = 1e-3
     optimiser.warmup_share = 0.05
+    optimiser.schedule = "cosine"  # to zero after the warm-up; or `constant`
     optimiser.b1 = 0.9
     optimiser.b2 = 0.999
     optimiser.weight_decay = 1e-4

@@ -72,6 +72,7 @@ def get_config(_: str = "") -> ConfigDict:
     optimiser = config.optimiser = ConfigDict()  # (o)
     optimiser.learning_rate = 1e-4
     optimiser.warmup_share = 0.05
+    optimiser.schedule = "cosine"  # to zero after the warm-up; or `constant`
     optimiser.b1 = 0.9
     optimiser.b2 = 0.999
     optimiser.weight_decay = 1e-4

@@ -5,7 +5,15 @@ import dataclasses
 from experiments.runs.scans import ScanDataSettings
 from medssl_jax.data.splits import SplitSettings
 from medssl_jax.inference.trained_detector import DetectorRunSettings
-from medssl_jax.train.focalmix_settings import FocalMixSettings, LossSettings, MixUpSettings, SslSettings
+from medssl_jax.train.focalmix_settings import (
+    EMA,
+    TRUTH,
+    AugmentationSettings,
+    FocalMixSettings,
+    LossSettings,
+    MixUpSettings,
+    SslSettings,
+)
 from medssl_jax.train.score_settings import BEST, ValidationSettings
 
 
@@ -18,6 +26,7 @@ class FocalMixConfig(DetectorRunSettings):
     loss: LossSettings
     ssl: SslSettings
     mixup: MixUpSettings
+    augmentation: AugmentationSettings
     validation: ValidationSettings
 
     def __post_init__(self) -> None:
@@ -29,6 +38,20 @@ class FocalMixConfig(DetectorRunSettings):
             (patches.unlabelled_batch > 0) == (unlabelled > 0),
             "0 just where split.unlabelled and split.unlabelled_extra are 0",
         )
+        nobodys = split.unlabelled_extra != 0
+        self.expect(
+            "ssl.targets", not (nobodys and self.ssl.targets == TRUTH), "another where split.unlabelled_extra is not 0"
+        )
+        self.expect(
+            "patches.unlabelled_nodule_share",
+            not nobodys or patches.unlabelled_nodule_share == 0,
+            "0 where split.unlabelled_extra is not 0",
+        )
+        self.expect(
+            "ssl.teacher",
+            self.ssl.teacher != EMA or self.optimiser.ema_decay > 0,
+            "student where optimiser.ema_decay is 0",
+        )
         every = self.validation.every
         self.expect("validation.every", (every > 0) == (split.validation > 0), "0 just where split.validation is 0")
         self.expect("validation.every", every % self.logging.save_every == 0, "a multiple of logging.save_every")
@@ -39,6 +62,15 @@ class FocalMixConfig(DetectorRunSettings):
             rows <= self.mixup.group or rows % self.mixup.group == patches.labelled_batch % self.mixing_groups == 0,
             f"at least the {rows} rows of a batch, or a divisor that gives all groups equally many labelled ones",
         )
+
+    @property
+    def oracles(self) -> list[str]:
+        """What no run could do that has no labels of its unlabelled scans."""
+        if not self.patches.unlabelled_batch:
+            return []
+        truth = ["true labels on unlabelled patches (ssl.targets)"] if self.ssl.targets == TRUTH else []
+        centred = ["unlabelled patches round hidden nodules (patches.unlabelled_nodule_share)"]
+        return truth + (centred if self.patches.unlabelled_nodule_share else [])
 
     @property
     def mixing_groups(self) -> int:
@@ -53,6 +85,7 @@ class FocalMixConfig(DetectorRunSettings):
             loss=self.loss,
             ssl=self.ssl,
             mixup=self.mixup,
+            augmentation=self.augmentation,
             ramp_start=round(self.ssl.ramp_start_share * self.steps),
             ramp_steps=round(self.ssl.ramp_share * self.steps),
             mixing_groups=self.mixing_groups,

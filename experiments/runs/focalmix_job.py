@@ -30,6 +30,7 @@ from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.froc_tables import paper_results, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.train.focalmix_settings import TRUTH
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.records import Records, Watch, unwatched
@@ -61,6 +62,8 @@ def _train_and_score(
     cache, split = open_data(settings)
     if split.left_out:
         hosts.say(f"{len(split.left_out)} scans are not trained on: their patients are tested on (split.json)")
+    if settings.oracles:
+        hosts.say(f"an oracle, which no method can be: {' and '.join(settings.oracles)}")
     annotations, excluded = findings_of(settings.data, cache, split.test)
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir, watch)
@@ -133,7 +136,7 @@ def train_focalmix(
         split.unlabelled,
         settings=patches,
         seed=seed,
-        keep_hidden_boxes=settings.ssl.judge_pseudo_labels,
+        keep_hidden_boxes=settings.ssl.judge_pseudo_labels or settings.ssl.targets == TRUTH,
         host_rows=sharding.host_rows,
     )
     return Trainer(

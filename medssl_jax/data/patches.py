@@ -25,6 +25,7 @@ class PatchSettings(Settings):
     unlabelled_batch: int = within(whole(0, LARGEST_BATCH))
     max_objects: int = within(whole(1, 1024))
     nodule_share: float = within(SHARE)
+    unlabelled_nodule_share: float = within(SHARE)
     jitter: int = within(whole(0, LARGEST_SIDE))
     scale_range: tuple[float, float] = within(each(number(0.1, 10), least=2, most=2))
     symmetry_group: str = within(one_of(GROUPS))
@@ -69,18 +70,25 @@ class PatchBatch(TypedDict):
 def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, Any]:
     """A patch round a random nodule, off-centre by up to `jitter`, or (and where there is none) in the lungs."""
     if len(scan.boxes_zyxdhw_voxel) and rng.random() < settings.nodule_share:
-        nodule = scan.boxes_zyxdhw_voxel[rng.integers(len(scan.boxes_zyxdhw_voxel)), :3]
-        return _cut(scan, nodule + rng.uniform(-settings.jitter, settings.jitter, 3), rng, settings)
+        return _cut(scan, _place_by_nodule(scan, rng, settings), rng, settings)
     return _cut(scan, _place_in_lungs(scan, rng), rng, settings)
 
 
 def draw_unlabelled(
     scan: CachedScan, rng: np.random.Generator, settings: PatchSettings, *, keep_boxes: bool = False
 ) -> dict[str, Any]:
-    """A patch anywhere in the lungs; no label of the scan is looked at, and none handed on unless told to."""
+    """A patch anywhere in the lungs; no label of the scan is looked at, and none handed on unless told to.
+
+    But with `unlabelled_nodule_share` above 0, an oracle's, that share is drawn round hidden nodules.
+    """
+    share = settings.unlabelled_nodule_share
+    if share and len(scan.boxes_zyxdhw_voxel) and rng.random() < share:
+        place = _place_by_nodule(scan, rng, settings)
+    else:
+        place = _place_in_lungs(scan, rng)
     if not keep_boxes:
         scan = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.zeros((0, 6), np.float32))
-    return _cut(scan, _place_in_lungs(scan, rng), rng, settings)
+    return _cut(scan, place, rng, settings)
 
 
 def cut_window(hu_zyx: Int16[np.ndarray, "z y x"], start_zyx: np.ndarray, side: int) -> Int16[np.ndarray, "s s s"]:
@@ -115,6 +123,11 @@ def scale_windows(
         # The first axis is contracted and comes back last: after three turns the order is the old one.
         voxels = jnp.einsum("bzyx,bsz->byxs", voxels, weights)
     return voxels[..., None]
+
+
+def _place_by_nodule(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> Float[np.ndarray, " 3"]:
+    nodule = scan.boxes_zyxdhw_voxel[rng.integers(len(scan.boxes_zyxdhw_voxel)), :3]
+    return nodule + rng.uniform(-settings.jitter, settings.jitter, 3)
 
 
 def _place_in_lungs(scan: CachedScan, rng: np.random.Generator) -> Float[np.ndarray, " 3"]:

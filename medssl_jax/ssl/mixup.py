@@ -24,17 +24,29 @@ class ObjectMix(NamedTuple):
     active: Bool[Array, "b m"]
 
 
-def draw_image_mix(key: Array, usable: Bool[Array, " b"], eta: float) -> ImageMix:
+def draw_image_mix(
+    key: Array, usable: Bool[Array, " b"], eta: float, *, kinds: Bool[Array, " b"] | None = None
+) -> ImageMix:
     """A random permutation of the usable patches as partners, and weights max(l, 1 - l) with l from Beta(eta, eta).
 
-    Patches that are not usable are their own partners, and nobody else's.
+    Patches that are not usable are their own partners, and nobody else's. Where `kinds` are given, partners are of one
+    kind.
     """
     partner_key, weight_key = jax.random.split(key)
-    batch = usable.shape[0]
+    order = jax.random.uniform(partner_key, usable.shape)
+    if kinds is None:
+        partner = _shuffled_partners(order, usable)
+    else:
+        of_kind = _shuffled_partners(order, usable & kinds), _shuffled_partners(order, usable & ~kinds)
+        partner = jnp.where(kinds, *of_kind)
+    return ImageMix(partner, _draw_weights(weight_key, usable.shape, eta))
+
+
+def _shuffled_partners(order: Float[Array, " b"], usable: Bool[Array, " b"]) -> Int[Array, " b"]:
+    """The usable patches permuted by their `order`; each of the others is its own partner."""
     in_order = jnp.argsort(~usable)
-    shuffled = jnp.argsort(jnp.where(usable, jax.random.uniform(partner_key, (batch,)), 2.0))
-    partner = jnp.zeros(batch, in_order.dtype).at[in_order].set(shuffled, unique_indices=True)
-    return ImageMix(partner, _draw_weights(weight_key, (batch,), eta))
+    shuffled = jnp.argsort(jnp.where(usable, order, 2.0))
+    return jnp.zeros(usable.shape, in_order.dtype).at[in_order].set(shuffled, unique_indices=True)
 
 
 def mix_images(patches: Float[Array, " b *voxels"], mix: ImageMix) -> Float[Array, " b *voxels"]:
@@ -44,16 +56,25 @@ def mix_images(patches: Float[Array, " b *voxels"], mix: ImageMix) -> Float[Arra
 
 
 def draw_object_mix(
-    key: Array, boxes_zyxdhw: Float[Array, "b m 6"], valid: Bool[Array, "b m"], *, side: int, eta: float
+    key: Array,
+    boxes_zyxdhw: Float[Array, "b m 6"],
+    valid: Bool[Array, "b m"],
+    *,
+    side: int,
+    eta: float,
+    kinds: Bool[Array, " b"] | None = None,
 ) -> ObjectMix:
     """For each object another object of the batch, any with equal chance.
 
     Boxes are in voxels of patches of `side`; those cut by the border neither give nor take. An object that is alone in
-    the batch stays as it is.
+    the batch stays as it is. Where `kinds` are given, both objects are of patches of one kind.
     """
     usable = (valid & whole_boxes(boxes_zyxdhw, side)).reshape(-1)
     donor_key, weight_key = jax.random.split(key)
     candidates = usable[None, :] & ~jnp.eye(usable.size, dtype=bool)
+    if kinds is not None:
+        kind = jnp.repeat(kinds, boxes_zyxdhw.shape[1])
+        candidates &= kind[:, None] == kind[None, :]
     donor = jax.random.categorical(donor_key, jnp.where(candidates, 0.0, -jnp.inf))
     active = usable & candidates.any(1)
     weight = _draw_weights(weight_key, (usable.size,), eta)

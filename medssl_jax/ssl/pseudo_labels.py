@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logit
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from medssl_jax.detection import symmetries
 from medssl_jax.detection.anchors import AnchorGrid
@@ -20,6 +20,26 @@ Patches = Float[Array, "b s s s c"]
 def sharpen(probability: Float[Array, "*n"], temperature: float) -> Float[Array, "*n"]:
     """q^(1/T) / (q^(1/T) + (1-q)^(1/T)): pushes a probability away from 1/2 where T < 1 (FocalMix, as MixMatch)."""
     return jax.nn.sigmoid(logit(probability) / temperature)
+
+
+def sure_targets(
+    probability: Float[Array, "b anchors"],
+    positives: Float[Array, ""],
+    *,
+    positive_from: float,
+    background_below: float,
+) -> tuple[Float[Array, "b anchors"], Bool[Array, "b anchors"]]:
+    """Targets only where a guess is sure, and which anchors are taken for nodules; our rule, near Dense Teacher's.
+
+    Of all anchors of the batch the `positives` with the highest probability get 1, if that is at least `positive_from`;
+    those below `background_below` get 0; any other keeps its probability, from which nothing is learnt where the
+    student agrees. Dense Teacher (arXiv 2207.02541) also ranks anchors instead of trusting a score.
+    """
+    ranked = jnp.sort(probability.reshape(-1), descending=True)
+    count = jnp.round(positives).astype(jnp.int32)
+    last = ranked[jnp.clip(count - 1, 0, ranked.size - 1)]
+    is_up = (probability >= jnp.maximum(last, positive_from)) & (count > 0)
+    return jnp.where(is_up, 1, jnp.where(probability < background_below, 0, probability)), is_up
 
 
 def average_views(

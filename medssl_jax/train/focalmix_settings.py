@@ -8,6 +8,10 @@ from medssl_jax.core.settings import LARGEST_SIDE, SHARE, SWITCH, WEIGHT, Settin
 from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.models.detector import AnchorSettings
 
+COMMON, OWN = "common", "own"  # who shares a divisor of the loss
+PSEUDO, SURE, TRUTH = "pseudo", "sure", "truth"  # targets of unlabelled patches
+STUDENT, EMA = "student", "ema"  # who makes them
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossSettings(Settings):
@@ -18,6 +22,7 @@ class LossSettings(Settings):
     positive_weight: float = within(WEIGHT)
     gamma: float = within(number(1, 100))  # below 1, gradients at p = y are infinite
     box_weight: float = within(WEIGHT)
+    normaliser: str = within(one_of((COMMON, OWN)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,12 +36,23 @@ class SslSettings(Settings):
     temperature: float = within(number(0, 100, above=True))
     ramp_start_share: float = within(SHARE)
     ramp_share: float = within(SHARE)
+    weight: float = within(WEIGHT)
+    targets: str = within(one_of((PSEUDO, SURE, TRUTH)))
+    sure_positive_ratio: float = within(WEIGHT)
+    sure_positive_from: float = within(SHARE)
+    sure_background_below: float = within(SHARE)
+    teacher: str = within(one_of((STUDENT, EMA)))
     judge_pseudo_labels: bool = within(SWITCH)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         views = len(GROUPS[self.view_group].flips)
         self.expect("views", self.views <= views, f"1 to {views}")
+        self.expect(
+            "sure_background_below",
+            self.sure_background_below <= self.sure_positive_from,
+            f"at most ssl.sure_positive_from, {self.sure_positive_from}",
+        )
         self.expect("views_at_once", self.views % self.views_at_once == 0, f"a divisor of ssl.views, {self.views}")
 
 
@@ -47,11 +63,35 @@ class MixUpSettings(Settings):
     section: ClassVar[str] = "mixup"
     image: bool = within(SWITCH)
     object: bool = within(SWITCH)
+    across: bool = within(SWITCH)
     group: int = within(whole(1))
     eta: float = within(number(0, 1000, above=True))
     object_window: int = within(whole(3, LARGEST_SIDE))
     object_score: float = within(number(0, math.inf, above=True))  # above 1: no pseudo-label is an object
     object_nms_iou: float = within(SHARE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentationSettings(Settings):
+    """How strongly the student's patches are changed; 0 leaves a change out."""
+
+    section: ClassVar[str] = "augmentation"
+    labelled: bool = within(SWITCH)
+    intensity_scale: float = within(SHARE)
+    intensity_shift: float = within(number(0, 2))
+    blur: float = within(number(0, 100))
+    noise: float = within(number(0, 100))
+    cut_out: float = within(SHARE)
+
+    @property
+    def strengths(self) -> dict[str, float]:
+        """The arguments of `ssl.augmentation.augment`."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "labelled"}
+
+    @property
+    def is_on(self) -> bool:
+        """True where anything is changed."""
+        return any(self.strengths.values())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +102,7 @@ class FocalMixSettings:
     loss: LossSettings
     ssl: SslSettings
     mixup: MixUpSettings
+    augmentation: AugmentationSettings
     ramp_start: int
     ramp_steps: int
     mixing_groups: int

@@ -21,9 +21,10 @@ from medssl_jax.detection.nms import Detections, top_detections
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.losses.focal import soft_target_focal_loss
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
+from medssl_jax.ssl.augmentation import augment
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
-from medssl_jax.ssl.pseudo_labels import average_views, sharpen
-from medssl_jax.train.focalmix_settings import FocalMixSettings
+from medssl_jax.ssl.pseudo_labels import average_views, sharpen, sure_targets
+from medssl_jax.train.focalmix_settings import EMA, OWN, SURE, TRUTH, FocalMixSettings
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.step_metrics import StepMetrics, of_step
@@ -73,18 +74,58 @@ def pseudo_label_patches(
     grid: AnchorGrid,
     settings: FocalMixSettings,
     sharding: DataParallel = SINGLE_DEVICE,
+    *,
+    labelled_rate: Float[Array, ""],
 ) -> Patches:
-    """Patches of scans without labels, with sharpened pseudo-labels as targets; no gradient passes."""
+    """Patches of scans without labels, with pseudo-labels as targets; no gradient passes.
+
+    They are sharpened or, where `ssl.targets` is `sure`, settled only where they are sure: `labelled_rate` is the
+    number of positive anchors of a labelled patch.
+    """
     voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
     views = symmetries.draw_views(key, settings.ssl.views, symmetries.GROUPS[settings.ssl.view_group])
     averages = average_views(predict, voxels, views, grid, at_once=settings.ssl.views_at_once)
     probability, deltas = jax.lax.stop_gradient(averages)
-    probability = sharpen(probability, settings.ssl.temperature)
+    if settings.ssl.targets == SURE:
+        sure = settings.ssl.sure_positive_ratio * labelled_rate * len(voxels)
+        targets, is_up = sure_targets(
+            probability,
+            sure,
+            positive_from=settings.ssl.sure_positive_from,
+            background_below=settings.ssl.sure_background_below,
+        )
+        of_objects = jnp.where(is_up, probability, 0)
+    else:
+        targets = of_objects = sharpen(probability, settings.ssl.temperature)
     find = functools.partial(_confident_objects, grid=grid, settings=settings, count=batch["valid"].shape[1])
-    objects = sharding.map_rows(find, probability, deltas)  # or the compiler would gather what top-k looks through
+    objects = sharding.map_rows(find, of_objects, deltas)  # or the compiler would gather what top-k looks through
     nobody = jnp.zeros(len(voxels))
-    targets = AnchorTargets(probability, jnp.zeros(probability.shape, bool), jnp.zeros_like(deltas))
-    return Patches(voxels, targets, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
+    unignored = AnchorTargets(targets, jnp.zeros(targets.shape, bool), jnp.zeros_like(deltas))
+    return Patches(voxels, unignored, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
+
+
+def truly_labelled_patches(
+    batch: PatchBatch, weight: Float[Array, ""], grid: AnchorGrid, settings: FocalMixSettings
+) -> Patches:
+    """Patches that count as unlabelled with the labels that were hidden: an oracle, the bound of all pseudo-labels.
+
+    As from pseudo-labels, no box is learnt from them.
+    """
+    patches = label_patches(batch, grid, settings)
+    return patches._replace(labelled=~patches.labelled, weight=weight * patches.weight)
+
+
+def augment_patches(
+    labelled: Patches, unlabelled: Patches | None, key: Array, settings: FocalMixSettings
+) -> tuple[Patches, Patches | None]:
+    """What the student sees: unlabelled patches, and labelled ones where told to, strongly augmented."""
+    strengths = settings.augmentation.strengths
+    of_labelled, of_unlabelled = jax.random.split(key)
+    if settings.augmentation.labelled:
+        labelled = labelled._replace(voxels=augment(of_labelled, labelled.voxels, **strengths))
+    if unlabelled is not None:
+        unlabelled = unlabelled._replace(voxels=augment(of_unlabelled, unlabelled.voxels, **strengths))
+    return labelled, unlabelled
 
 
 def in_groups(parts: Sequence[Patches], groups: int) -> Patches:
@@ -105,8 +146,9 @@ def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Pat
     usable = patches.weight > 0
     image_key, object_key = jax.random.split(key)
     voxels, targets, weight = patches.voxels, patches.targets, patches.weight
+    kinds = None if settings.mixup.across else patches.labelled
     if settings.mixup.image:
-        images = draw_image_mix(image_key, usable, settings.mixup.eta)
+        images = draw_image_mix(image_key, usable, settings.mixup.eta, kinds=kinds)
         voxels, weight = mix_images(voxels, images), mix_images(weight, images)
         targets = targets._replace(
             probability=mix_images(targets.probability, images),
@@ -114,7 +156,12 @@ def mix_patches(patches: Patches, key: Array, settings: FocalMixSettings) -> Pat
         )
     if settings.mixup.object:
         objects = draw_object_mix(
-            object_key, patches.boxes, patches.box_valid & usable[:, None], side=voxels.shape[1], eta=settings.mixup.eta
+            object_key,
+            patches.boxes,
+            patches.box_valid & usable[:, None],
+            side=voxels.shape[1],
+            eta=settings.mixup.eta,
+            kinds=kinds,
         )
         voxels = mix_objects(voxels, patches.boxes, objects, window=settings.mixup.object_window)
     return patches._replace(voxels=voxels, targets=targets, weight=weight)
@@ -126,7 +173,8 @@ def detection_loss(
     """Soft-target focal loss on all anchors and smooth L1 on labelled positives, with the parts as metrics.
 
     The focal loss is divided by the weighted number of anchors whose target before mixing is at least 1/2, not by the
-    sum of targets: the faint background of all anchors together would count as hundreds of positives.
+    sum of targets: the faint background of all anchors together would count as hundreds of positives. Where
+    `loss.normaliser` is `own`, labelled and unlabelled patches are each divided by their own number, unweighted.
     """
     targets = before_mixing.targets
     counts = _as_weights(~targets.ignored) * before_mixing.weight[:, None]
@@ -139,13 +187,19 @@ def detection_loss(
         gamma=settings.loss.gamma,
     )
     focal = (focal * _as_weights(~mixed.targets.ignored) * mixed.weight[:, None]).sum(1)
-    class_loss = focal.sum() / positives
+    labelled = _as_weights(mixed.labelled)
+    if settings.loss.normaliser == OWN:
+        of_labelled, of_unlabelled = _positives_of_each(before_mixing)
+        labelled_share = (focal * labelled).sum() / of_labelled
+        class_loss = labelled_share + (focal * (1 - labelled)).sum() / of_unlabelled
+    else:
+        labelled_share = (focal * labelled).sum() / positives
+        class_loss = focal.sum() / positives
 
     regressed = _as_weights(mixed.labelled[:, None] & (targets.probability == 1))
     smooth_l1 = optax.huber_loss(prediction.deltas, targets.deltas).sum(-1)
     box_loss = (smooth_l1 * regressed).sum() / jnp.maximum(1, regressed.sum())
     loss = class_loss + settings.loss.box_weight * box_loss
-    labelled_share = (focal * _as_weights(mixed.labelled)).sum() / positives
     metrics = {
         "loss": of_step(loss),
         "loss_class": of_step(class_loss),
@@ -154,6 +208,14 @@ def detection_loss(
         "loss_box": of_step(box_loss),
     }
     return loss, metrics
+
+
+def _positives_of_each(patches: Patches) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Anchors with a target of 1/2 or more of the labelled patches, and of the unlabelled that count; 1 at least."""
+    confident = _as_weights(~patches.targets.ignored & (patches.targets.probability >= 0.5)).sum(1)
+    counted = confident * _as_weights(patches.weight > 0)
+    labelled = _as_weights(patches.labelled)
+    return jnp.maximum(1, (counted * labelled).sum()), jnp.maximum(1, (counted * (1 - labelled)).sum())
 
 
 def target_metrics(patches: Patches) -> StepMetrics:
@@ -205,8 +267,8 @@ def collapse_warning(means: Mapping[str, float]) -> str | None:
 
 
 def unlabelled_weight(step: Array, settings: FocalMixSettings) -> Float[Array, ""]:
-    """0 up to `ramp_start`, then linearly to 1 in `ramp_steps`: early pseudo-labels are background or wrong."""
-    return jnp.clip((step + 1 - settings.ramp_start) / max(1, settings.ramp_steps), 0, 1)
+    """0 up to `ramp_start`, then in `ramp_steps` to `ssl.weight`: early pseudo-labels are background or wrong."""
+    return settings.ssl.weight * jnp.clip((step + 1 - settings.ramp_start) / max(1, settings.ramp_steps), 0, 1)
 
 
 def focalmix_step(
@@ -223,18 +285,30 @@ def focalmix_step(
 
     What it computes does not depend on `sharding`, only where.
     """
-    parts = [label_patches(batch["labelled"], grid, settings)]
+    labelled, unlabelled = label_patches(batch["labelled"], grid, settings), None
     weight = unlabelled_weight(state.step, settings) if "unlabelled" in batch else jnp.zeros(())
     judged: StepMetrics = {}
     if "unlabelled" in batch:
-        key = stream_key(state.seed, "views", state.step)
-        pseudo_labelled = pseudo_label_patches(
-            *(lambda voxels: predict(state.params, voxels), batch["unlabelled"], key, weight),
-            *(grid, settings, sharding),
-        )
+        teacher = state.ema if settings.ssl.teacher == EMA else state.params
+        if settings.ssl.targets == TRUTH:
+            unlabelled = truly_labelled_patches(batch["unlabelled"], weight, grid, settings)
+        else:
+            unlabelled = pseudo_label_patches(
+                lambda voxels: predict(teacher, voxels),
+                batch["unlabelled"],
+                stream_key(state.seed, "views", state.step),
+                weight,
+                grid,
+                settings,
+                sharding,
+                labelled_rate=_as_weights(labelled.targets.probability == 1).sum() / len(labelled.voxels),
+            )
         if settings.ssl.judge_pseudo_labels:
-            judged = pseudo_label_metrics(pseudo_labelled, label_patches(batch["unlabelled"], grid, settings).targets)
-        parts.append(pseudo_labelled)
+            judged = pseudo_label_metrics(unlabelled, label_patches(batch["unlabelled"], grid, settings).targets)
+    if settings.augmentation.is_on:
+        key = stream_key(state.seed, "augmentation", state.step)
+        labelled, unlabelled = augment_patches(labelled, unlabelled, key, settings)
+    parts = [labelled] if unlabelled is None else [labelled, unlabelled]
     groups = settings.mixing_groups
     grouped = in_groups(parts, groups)
     keys = jax.vmap(lambda group: stream_key(state.seed, "mixup", state.step * groups + group))(jnp.arange(groups))

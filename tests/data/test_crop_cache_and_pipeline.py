@@ -23,6 +23,7 @@ SETTINGS = PatchSettings(
     labelled_batch=2,
     unlabelled_batch=2,
     max_objects=2,
+    unlabelled_nodule_share=0.0,
     nodule_share=0.7,
     jitter=4,
     scale_range=(0.75, 1.25),

@@ -24,6 +24,7 @@ SETTINGS = PatchSettings(
     unlabelled_batch=1,
     max_objects=4,
     nodule_share=1.0,
+    unlabelled_nodule_share=0.0,
     jitter=6,
     scale_range=(0.75, 1.25),
     symmetry_group="cube",
@@ -126,6 +127,20 @@ def test_no_label_of_an_unlabelled_scan_is_seen():
         assert not plain["valid"].any()
         for name in plain:
             np.testing.assert_array_equal(plain[name], other[name])
+
+
+def test_an_oracle_s_share_lies_round_hidden_nodules_and_hands_none_on():
+    nodule = np.array([30.0, 36.0, 41.0])
+    scan = bright_nodules((*nodule, 9.0, 9.0, 9.0))
+    settings = dataclasses.replace(SETTINGS, unlabelled_nodule_share=0.5, scale_range=(1.0, 1.0))
+    near = []
+    for seed in range(80):
+        patch = draw_unlabelled(scan, np.random.default_rng(seed), settings)
+        assert not patch["valid"].any()
+        kept = draw_unlabelled(scan, np.random.default_rng(seed), settings, keep_boxes=True)
+        np.testing.assert_array_equal(patch["window_hu"], kept["window_hu"])
+        near.append(kept["valid"][0] and bool((np.abs(kept["boxes_zyxdhw"][0, :3] - 15.5) <= 6.5).all()))
+    assert 0.35 < np.mean(near) < 0.7
 
 
 def test_hidden_boxes_are_kept_where_pseudo_labels_are_to_be_judged():

@@ -57,6 +57,29 @@ def test_partners_are_found_among_the_usable_alone():
     assert len({tuple(row) for row in partners}) == 6
 
 
+def test_partners_are_of_one_kind_where_kinds_are_told():
+    usable = jnp.array([True, True, True, True, True, False])
+    kinds = jnp.array([True, True, True, False, False, False])
+    partners = np.array([draw_image_mix(jax.random.key(seed), usable, 0.2, kinds=kinds).partner for seed in range(60)])
+    assert (np.sort(partners[:, :3], 1) == [0, 1, 2]).all()
+    assert (np.sort(partners[:, 3:5], 1) == [3, 4]).all()
+    assert (partners[:, 5] == 5).all()
+    assert len({tuple(row) for row in partners}) == 12  # 3! x 2!
+
+
+def test_donors_are_of_one_kind_where_kinds_are_told():
+    boxes = jnp.broadcast_to(jnp.array([12.0, 12, 12, 6, 6, 6]), (4, 2, 6))
+    kinds = jnp.array([True, True, False, False])
+    donors = np.array(
+        [
+            draw_object_mix(jax.random.key(seed), boxes, jnp.ones((4, 2), bool), side=SIDE, eta=0.2, kinds=kinds).donor
+            for seed in range(40)
+        ]
+    )
+    assert set(np.unique(donors[:, :2])) == {0, 1, 2, 3}
+    assert set(np.unique(donors[:, 2:])) == {4, 5, 6, 7}
+
+
 BOXES = jnp.array([[[8.0, 8, 8, 6, 6, 6]], [[14.0, 12, 15, 9, 9, 9]]])
 # The second touches two faces of its patch, and its extents differ.
 UNEVEN_BOXES = jnp.array([[[8.0, 10.0, 11, 6, 4, 8]], [[19.0, 12.5, 3.5, 9, 7, 8]]])

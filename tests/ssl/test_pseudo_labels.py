@@ -8,7 +8,7 @@ import pytest
 from medssl_jax.detection import symmetries
 from medssl_jax.detection.anchors import AnchorGrid, AnchorLevel
 from medssl_jax.detection.prediction import Prediction
-from medssl_jax.ssl.pseudo_labels import average_views, sharpen
+from medssl_jax.ssl.pseudo_labels import average_views, sharpen, sure_targets
 
 GRID = AnchorGrid(8, (AnchorLevel(4, (4.5, 7.0)),))
 
@@ -25,6 +25,23 @@ def corner_loving(voxels):
     places = jnp.arange(len(GRID)) < len(GRID) // 2
     logits = jnp.broadcast_to(jnp.where(places, 3.0, -1.0), (len(voxels), len(GRID)))
     return Prediction(logits, jnp.ones((*logits.shape, 4)))
+
+
+@pytest.mark.parametrize(
+    ("positives", "expected"),
+    [
+        (0.4, [0.9, 0.6, 0.3, 0.0]),  # less than half an anchor is none
+        (1.0, [1.0, 0.6, 0.3, 0.0]),
+        (2.0, [1.0, 1.0, 0.3, 0.0]),
+        (9.0, [1.0, 1.0, 0.3, 0.0]),  # .3 is not sure enough
+    ],
+)
+def test_sure_targets_by_hand(positives, expected):
+    probability = jnp.array([[0.9, 0.3], [0.05, 0.6]])
+    targets, is_up = sure_targets(probability, jnp.array(positives), positive_from=0.5, background_below=0.1)
+    falling = np.array([0, 3, 1, 2])
+    np.testing.assert_allclose(np.ravel(targets)[falling], expected)
+    np.testing.assert_array_equal(np.ravel(is_up)[falling], np.array(expected) == 1)
 
 
 def test_sharpening_by_hand():

@@ -24,7 +24,13 @@ from medssl_jax.models.detector import AnchorSettings
 from medssl_jax.parallel.sharding import DataParallel
 from medssl_jax.ssl import mixup
 from medssl_jax.train import focalmix_step as focalmix_step_module
-from medssl_jax.train.focalmix_settings import FocalMixSettings, LossSettings, MixUpSettings, SslSettings
+from medssl_jax.train.focalmix_settings import (
+    AugmentationSettings,
+    FocalMixSettings,
+    LossSettings,
+    MixUpSettings,
+    SslSettings,
+)
 from medssl_jax.train.focalmix_step import (
     Patches,
     collapse_warning,
@@ -44,8 +50,14 @@ SIDE, WINDOW = 16, 20
 GRID = AnchorGrid(SIDE, (AnchorLevel(4, (4.5, 7.0)), AnchorLevel(8, (12.0,))))
 SETTINGS = FocalMixSettings(
     anchors=AnchorSettings(strides=(4, 8), sides_mm=((4.5, 7.0), (12.0,)), positive_iou=0.35, ignored_iou=0.1),
-    loss=LossSettings(negative_weight=0.05, positive_weight=0.95, gamma=2.0, box_weight=1.0),
+    loss=LossSettings(negative_weight=0.05, positive_weight=0.95, gamma=2.0, box_weight=1.0, normaliser="common"),
     ssl=SslSettings(
+        weight=1.0,
+        targets="pseudo",
+        sure_positive_ratio=1.0,
+        sure_positive_from=0.3,
+        sure_background_below=0.2,
+        teacher="student",
         views=1,
         views_at_once=1,
         view_group="flips",
@@ -54,8 +66,18 @@ SETTINGS = FocalMixSettings(
         ramp_share=0.0,
         judge_pseudo_labels=False,
     ),
+    augmentation=AugmentationSettings(
+        labelled=False, intensity_scale=0.0, intensity_shift=0.0, blur=0.0, noise=0.0, cut_out=0.0
+    ),
     mixup=MixUpSettings(
-        image=False, object=False, group=16, eta=0.2, object_window=16, object_score=0.9, object_nms_iou=0.1
+        across=True,
+        image=False,
+        object=False,
+        group=16,
+        eta=0.2,
+        object_window=16,
+        object_score=0.9,
+        object_nms_iou=0.1,
     ),
     ramp_start=10,
     ramp_steps=0,
@@ -137,10 +159,11 @@ def _weights_that_compile_at_once(monkeypatch):
     monkeypatch.setattr(mixup, "_draw_weights", draw_weights)
 
 
+RATE = jnp.array(2.0)  # positive anchors of a labelled patch
 label = jax.jit(functools.partial(label_patches, grid=GRID, settings=SETTINGS))
 pseudo_label = jax.jit(
     lambda params, batch, key, weight, settings: pseudo_label_patches(
-        functools.partial(predict, params), batch, key, weight, GRID, settings
+        functools.partial(predict, params), batch, key, weight, GRID, settings, labelled_rate=RATE
     ),
     static_argnums=4,
 )
@@ -236,7 +259,7 @@ def test_objects_of_a_pseudo_label_are_its_confident_boxes():
     one_view = changed(**{"ssl.temperature": 0.7})
     made = jax.jit(
         lambda logits, deltas, batch, key: pseudo_label_patches(
-            lambda voxels: Prediction(logits, deltas), batch, key, jnp.array(1.0), GRID, one_view
+            lambda voxels: Prediction(logits, deltas), batch, key, jnp.array(1.0), GRID, one_view, labelled_rate=RATE
         )
     )(logits, deltas, jax.tree.map(lambda leaf: leaf[:1], BATCHES["unlabelled"]), jax.random.key(0))
     np.testing.assert_array_equal(made.box_valid, [[True, True, False]])
@@ -327,7 +350,7 @@ def test_every_draw_of_a_run_has_a_key_of_its_own(monkeypatch):
             taken.extend(keys)
             raise ReachedMixing
 
-    def take_key(predict, batch, key, *_):
+    def take_key(predict, batch, key, *_, **__):
         taken.append(key)
         return label(batch)
 
@@ -569,3 +592,94 @@ def test_pseudo_labels_are_judged_by_the_boxes_that_were_hidden():
 def test_a_supervised_step_reports_no_unlabelled_patches():
     _, metrics = step({"labelled": batch(0)})
     assert metrics["unlabelled_positive"][1] == 0
+
+
+def test_true_targets_are_those_that_labels_give_and_teach_no_box():
+    """Bound of all pseudo-labels: with the same windows labelled, all but the boxes' loss is equal."""
+    hidden = batch(1)
+    oracle, metrics = step(BATCHES | {"unlabelled": hidden}, **{"ssl.targets": "truth"})
+    both = jax.tree.map(lambda *parts: jnp.concatenate(parts), batch(0), hidden)
+    _, labelled = step({"labelled": both})
+    assert float(metrics["loss_class"][0]) == pytest.approx(float(labelled["loss_class"][0]), rel=1e-5)
+    _, alone = step({"labelled": batch(0)})
+    assert float(metrics["loss_box"][0]) == pytest.approx(float(alone["loss_box"][0]), rel=1e-6)
+    other, _ = step(BATCHES | {"unlabelled": batch(1, labelled=False)}, **{"ssl.targets": "truth"})
+    assert not np.array_equal(oracle.params["weight"], other.params["weight"])
+
+
+def test_sure_targets_are_up_by_rank_down_where_low_and_the_guess_between():
+    settings = changed(**{"ssl.targets": "sure", "mixup.object_score": 0.31})
+    found = pseudo_label(PARAMS, BATCHES["unlabelled"], jax.random.key(5), jnp.array(1.0), settings)
+    voxels = scale_windows(BATCHES["unlabelled"]["window_hu"], BATCHES["unlabelled"]["scale"], SIDE)
+    guess = expit(np.asarray(predict(PARAMS, voxels).logits))
+    up = guess >= np.sort(guess.ravel())[-6]  # two a patch, of three
+    up &= guess >= 0.3
+    expected = np.where(up, 1, np.where(guess < 0.2, 0, guess))
+    np.testing.assert_allclose(found.targets.probability, expected, rtol=1e-5)
+    assert 0 < up.sum() <= 6
+    assert ((expected > 0) & (expected < 1)).any()
+    assert found.box_valid.any(1).tolist() == (up & (guess >= 0.31)).any(1).tolist()
+
+
+def test_the_average_makes_the_targets_where_it_is_the_teacher():
+    state = fresh_state()
+    agrees = state.replace(ema=jax.tree.map(jnp.copy, PARAMS))
+    other = state.replace(ema=jax.tree.map(lambda leaf: leaf + 0.5, PARAMS))
+    teacher = {"ssl.teacher": "ema"}
+    assert_same(step(BATCHES, agrees, **teacher)[0].params, step(BATCHES, state)[0].params, rtol=0, atol=0)
+    assert float(step(BATCHES, other, **teacher)[1]["loss_class_unlabelled"][0]) > 1e-4
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25])
+def test_unlabelled_patches_count_by_their_weight(weight):
+    assert float(unlabelled_weight(jnp.array(500), changed(**{"ssl.weight": weight}))) == weight
+    assert float(unlabelled_weight(jnp.array(0), changed(**{"ssl.weight": weight}))) == 0
+
+
+def test_each_kind_has_its_own_divisor():
+    """Labelled patches count as without the others, and the weight of these is not divided away."""
+    rng = np.random.default_rng(1)
+    before = made_up_patches(rng)
+    prediction = Prediction(jnp.asarray(rng.normal(size=(4, 50)), jnp.float32), jnp.zeros((4, 50, 4)))
+    own = changed(**{"loss.normaliser": "own"})
+    _, metrics = loss_of(prediction, before, before, own)
+    alone = jax.tree.map(lambda leaf: leaf[:2] if leaf.ndim else leaf, before)
+    unmixed = alone._replace(weight=jnp.ones(2))
+    _, of_alone = loss_of(jax.tree.map(lambda leaf: leaf[:2], prediction), alone, unmixed, SETTINGS)
+    assert float(metrics["loss_class_labelled"][0]) == pytest.approx(float(of_alone["loss_class"][0]), rel=1e-5)
+    halved = before._replace(weight=before.weight * jnp.array([1, 1, 0.5, 0.5]))
+    _, lighter = loss_of(prediction, halved, halved, own)
+    of_unlabelled = [float(each["loss_class_unlabelled"][0]) for each in (metrics, lighter)]
+    assert of_unlabelled[1] == pytest.approx(of_unlabelled[0] / 2, rel=1e-4)
+    assert float(lighter["loss_class_labelled"][0]) == float(metrics["loss_class_labelled"][0])
+
+
+def test_apart_no_voxel_of_one_kind_reaches_the_other():
+    apart = changed(**{"mixup.image": True, "mixup.object": True, "mixup.across": False})
+    patches = label(batch(0, count=3))
+    patches = patches._replace(labelled=jnp.array([True, True, False]))
+    other = patches._replace(voxels=patches.voxels.at[2].set(0.5))
+    moved = 0
+    for seed in range(6):
+        key = jax.random.key(seed)
+        voxels, seen = (mix(each, key, apart).voxels for each in (patches, other))
+        np.testing.assert_array_equal(voxels[:2], seen[:2])
+        np.testing.assert_array_equal(seen[2], other.voxels[2])  # alone of its kind
+        moved += not np.array_equal(voxels[:2], patches.voxels[:2])
+    assert moved
+
+
+def test_the_student_sees_changed_patches_and_the_targets_stay():
+    changes = {"augmentation.noise": 0.5, "augmentation.cut_out": 0.5}
+    plain, _ = step(BATCHES)
+    strong, metrics = step(BATCHES, **changes)
+    _, of_plain = step(BATCHES)
+    for name in ("unlabelled_target_sum", "labelled_positive"):
+        assert metrics[name] == of_plain[name]
+    assert float(metrics["loss_class_labelled"][0]) == pytest.approx(
+        float(of_plain["loss_class_labelled"][0]), rel=1e-5
+    )
+    assert float(metrics["loss_class_unlabelled"][0]) > 1e-6  # it no longer agrees with itself
+    assert not np.array_equal(plain.params["weight"], strong.params["weight"])
+    _, of_both = step(BATCHES, **changes, **{"augmentation.labelled": True})
+    assert float(of_both["loss_class_labelled"][0]) != float(metrics["loss_class_labelled"][0])

@@ -7,11 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from medssl_jax.train.optimiser import OptimiserSettings, make_optimiser
+from medssl_jax.train.optimiser import OptimiserSettings, learning_rate, make_optimiser
 from medssl_jax.train.state import TrainState
 
 SETTINGS = OptimiserSettings(
-    learning_rate=0.1, warmup_share=0.3, weight_decay=0.02, clip_norm=1.5, b1=0.8, b2=0.95, ema_decay=0.0
+    schedule="cosine",
+    learning_rate=0.1,
+    warmup_share=0.3,
+    weight_decay=0.02,
+    clip_norm=1.5,
+    b1=0.8,
+    b2=0.95,
+    ema_decay=0.0,
 )
 RNG = np.random.default_rng(0)
 # Some are clipped, some are not; two leaves share one norm.
@@ -54,6 +61,15 @@ def test_it_is_adamw_behind_a_clip_with_warm_up_and_cosine():
     norms = np.linalg.norm(gradients, axis=1)
     assert 2 < (norms > 1.5).sum() < 10
     np.testing.assert_allclose(path(GRADIENTS), path_by_hand(gradients, updates=12, warmup=4), rtol=1e-5)
+
+
+def test_a_constant_rate_stays_after_the_same_warm_up():
+    settings = dataclasses.replace(SETTINGS, schedule="constant")
+    rates = [float(learning_rate(settings, 12)(count)) for count in range(13)]
+    assert rates == pytest.approx([0, 0.025, 0.05, 0.075, *[0.1] * 9])
+    falling = [float(learning_rate(SETTINGS, 12)(count)) for count in range(13)]
+    assert falling[:5] == pytest.approx(rates[:5])
+    assert falling[-1] == pytest.approx(0, abs=1e-8)
 
 
 def test_a_config_that_accumulates_takes_the_same_updates_of_mean_gradients():

@@ -85,6 +85,7 @@ def _patches(cache: CropCache, threads: int, side: int, crops: int) -> int:
         labelled_batch=BATCH,
         unlabelled_batch=0,
         max_objects=8,
+        unlabelled_nodule_share=0.0,
         nodule_share=0.7,
         jitter=min(24, side // 2),
         scale_range=(1.0, 1.0),

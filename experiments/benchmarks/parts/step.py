@@ -37,7 +37,9 @@ def measure(bench: Bench, *, config: str = DEFAULT_CONFIG, side: int = 64) -> li
 
     def pseudo_label(params: Any, unlabelled: Any) -> Any:
         predict = functools.partial(detector.predict, params)
-        return pseudo_label_patches(predict, unlabelled, key, jnp.ones(()), detector.grid, step_settings)
+        return pseudo_label_patches(
+            predict, unlabelled, key, jnp.ones(()), detector.grid, step_settings, labelled_rate=jnp.ones(())
+        )
 
     def mix(parts: Any) -> Any:
         (patches,) = (jax.tree.map(lambda leaf: leaf[0], in_groups(parts, 1)),)
