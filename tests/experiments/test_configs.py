@@ -57,6 +57,14 @@ def test_the_split_can_be_drawn(name):
     assert split.test
 
 
+@pytest.mark.parametrize("peer", ["mean_teacher", "fixmatch", "dense_teacher"])
+def test_peers_have_the_data_the_network_and_the_budget_of_focalmix(peer):
+    ours, theirs = FOCALMIX["real_crops"], FOCALMIX[f"real_crops_{peer}"]
+    for section in ("steps", "seed", "data", "split", "patches", "model", "anchors", "loss", "inference", "score"):
+        assert theirs[section] == ours[section], section
+    assert theirs.ssl != ours.ssl
+
+
 def test_every_config_is_one_of_the_two_methods():
     assert FOCALMIX.keys() | SOS.keys() == CONFIGS.keys()
     assert not FOCALMIX.keys() & SOS.keys()
