@@ -10,6 +10,7 @@ import ml_collections
 import numpy as np
 
 from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.guard import guard_lines
 from experiments.runs.scans import ScanDataSettings, all_metadata, findings_of, open_cache, prepared_scans
 from experiments.runs.validation import best_of, validation_of, write_validation
 from medssl_jax.core.atomic import write_text
@@ -125,6 +126,9 @@ def train_focalmix(
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one."""
     settings = settings_from(FocalMixConfig, config)
     sharding = sharding_of(settings, jax.devices())
+    if split.unlabelled:
+        for line in guard_lines(settings, map(cache.scan, split.labelled), split):
+            hosts.say(line)
     validation = None
     if settings.validation.every:
         find = marker(settings, cache, split.validation)

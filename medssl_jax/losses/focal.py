@@ -29,3 +29,21 @@ def soft_target_focal_loss(
     cross_entropy = jax.nn.softplus(logits) - targets * logits
     balance = negative_weight + targets * (positive_weight - negative_weight)
     return balance * jnp.abs(targets - jax.nn.sigmoid(logits)) ** gamma * cross_entropy
+
+
+def posterior_behind(
+    probability: Float[Array, "*n"], *, negative_weight: float, positive_weight: float, gamma: float
+) -> Float[Array, "*n"]:
+    """The share of positives among inputs of which a detector, trained to the least focal loss, says `probability`.
+
+    Focal loss is not strictly proper (Charoenphakdee et al., CVPR 2021, arXiv 2011.09172): where a share q of equal
+    inputs is positive, q a1 (1 - p)^g (-log p) + (1 - q) a0 p^g (-log(1 - p)) is least at a p that is not q. Its
+    derivative is zero at q = a0 B / (a1 A + a0 B) with A = (1 - p)^g / p - g (1 - p)^(g-1) log p, and B the same of
+    1 - p. For `probability` between 0 and 1, neither included.
+    """
+
+    def slope(p: Float[Array, "*n"]) -> Float[Array, "*n"]:
+        return (1 - p) ** gamma / p - gamma * (1 - p) ** (gamma - 1) * jnp.log(p)
+
+    positive, negative = positive_weight * slope(probability), negative_weight * slope(1 - probability)
+    return negative / (positive + negative)

@@ -240,12 +240,23 @@ def target_metrics(patches: Patches) -> StepMetrics:
 def pseudo_label_metrics(pseudo_labelled: Patches, truth: AnchorTargets) -> StepMetrics:
     """Quality of the pseudo-labels of patches whose boxes are known after all, as on a phantom.
 
-    `pseudo_label_on_nodules` is the mean target of the anchors of true nodules, `pseudo_label_false_share` the share
-    of confident anchors that lie on none.
+    `pseudo_label_on_nodules` is the mean target of the anchors of true nodules, `pseudo_label_recall` the share of them
+    that is confident, `pseudo_label_false_share` the share of confident anchors that lie on none, and
+    `pseudo_label_precision` that of those that lie on one. `pseudo_label_calibration_error` is the expected calibration
+    error (Guo et al., ICML 2017) of targets of .1 and more, in tenths, of each step: of few anchors it is too high.
+    `unlabelled_with_nodule` is the share of patches that hold one.
     """
     probability = pseudo_labelled.targets.probability
     nodule, confident = truth.probability == 1, probability >= 0.5
+    judged = ~truth.ignored & (probability >= 0.1)
+    tenth = jnp.clip(jnp.floor(probability * 10), 0, 9)
+    gap = (probability - _as_weights(nodule)) * _as_weights(judged)
+    gaps = jnp.stack([jnp.abs((gap * _as_weights(tenth == place)).sum()) for place in range(1, 10)])
     return {
+        "pseudo_label_recall": _mean_over(_as_weights(confident), nodule),
+        "pseudo_label_precision": _mean_over(_as_weights(nodule), confident & ~truth.ignored),
+        "pseudo_label_calibration_error": (gaps.sum(), _as_weights(judged).sum()),
+        "unlabelled_with_nodule": (_as_weights(nodule.any(1)).sum(), jnp.full((), float(len(nodule)))),
         "pseudo_label_on_nodules": _mean_over(probability, nodule),
         "pseudo_label_false_share": _mean_over(_as_weights(~nodule & ~truth.ignored), confident),
     }
@@ -266,7 +277,7 @@ def collapse_warning(means: Mapping[str, float]) -> str | None:
     return f"{unlabelled:.3f} confident anchors an unlabelled patch, {labelled:.3f} a labelled one: {what}"
 
 
-def unlabelled_weight(step: Array, settings: FocalMixSettings) -> Float[Array, ""]:
+def unlabelled_weight(step: Array, settings: FocalMixSettings) -> Float[Array, "*steps"]:
     """0 up to `ramp_start`, then in `ramp_steps` to `ssl.weight`: early pseudo-labels are background or wrong."""
     return settings.ssl.weight * jnp.clip((step + 1 - settings.ramp_start) / max(1, settings.ramp_steps), 0, 1)
 

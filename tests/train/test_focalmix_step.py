@@ -586,7 +586,15 @@ def test_pseudo_labels_are_judged_by_the_boxes_that_were_hidden():
     )
     found = pseudo_label_metrics(pseudo_labelled, truth)
     metrics = {name: (float(total), int(count)) for name, (total, count) in found.items()}
-    assert metrics == {"pseudo_label_on_nodules": (pytest.approx(1.9), 3), "pseudo_label_false_share": (1, 4)}
+    assert metrics == {
+        "pseudo_label_on_nodules": (pytest.approx(1.9), 3),
+        "pseudo_label_false_share": (1, 4),
+        "pseudo_label_recall": (2, 3),
+        "pseudo_label_precision": (2, 3),
+        # .9 and .7 on nodules, .3 on one, .6 on none: the gaps are .1, .3, .7 and .6.
+        "pseudo_label_calibration_error": (pytest.approx(1.7), 4),
+        "unlabelled_with_nodule": (1, 1),
+    }
 
 
 def test_a_supervised_step_reports_no_unlabelled_patches():
