@@ -32,6 +32,8 @@ def _moved(program: Program, computation: Computation, instruction: Instruction)
     written = _in_memory(instruction)
     if opcode in _MOVES_NOTHING or opcode.endswith("-start"):
         return 0  # what is started counts where it is done
+    if opcode == "custom-call" and 'custom_call_target="AllocateBuffer"' in instruction.attributes:
+        return 0
     if opcode == "while":
         return sum(_traffic(program, name) for name in instruction.called("body"))
     if opcode == "call":

@@ -64,6 +64,7 @@ ENTRY %main (x: f32[8,128], big: f32[64,128], at: s32[]) -> f32[8,128] {{
         ("ROOT %r = f32[8,128]{1,0:T(8,128)S(1)} add(%x, %near)", 8),  # what stays on the core is no traffic
         ("ROOT %r = f32[8,24]{1,0:T(8,128)} slice(%x), slice={[0:8], [0:24]}", 16),  # padded to whole rows
         ("ROOT %r = f32[1024]{0:T(1024)} bitcast(%x)", 0),
+        ('ROOT %r = f32[64,128]{1,0} custom-call(), custom_call_target="AllocateBuffer"', 0),  # nothing is in it yet
         ("ROOT %r = (f32[8,128]{1,0}, f32[64,128]{1,0}) tuple(%x, %big)", 0),
         ("ROOT %r = f32[8,128]{1,0} dynamic-slice(%big, %at, %at), dynamic_slice_sizes={8,128}", 16),
         ("ROOT %r = f32[64,128]{1,0} dynamic-update-slice(%big, %x, %at, %at)", 16),
