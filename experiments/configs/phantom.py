@@ -2,7 +2,8 @@
 
     python -m experiments.focalmix --config=configs/phantom.py --workdir=runs/phantom
 
-Hardware: two CPU cores. Time: about 4 minutes, 1 of them to make and prepare the chests. Expected: a CPM near 0.46.
+Hardware: two CPU cores. Time: about 4 minutes, 1 of them to make and prepare the chests. Expected: a CPM of 0.42 to
+0.48, as rounding falls.
 Everything here is our choice (o): the paper has no phantom.
 """
 
