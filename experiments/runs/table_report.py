@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.runs.table_work import Standing
-from experiments.runs.tables import DATA_SETS, Joined, Row, Table
+from experiments.runs.tables import DATA_SETS, NOT_TELLING, Joined, Row, Table
 from medssl_jax.core.atomic import atomic_path, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.draws_table import draws_table
@@ -37,6 +37,7 @@ def table_report(
     Raises `InputError` where runs were scored at other false-positive rates or on other scans than those beside them.
     """
     results = [result for _, result in state.done]
+    changes = [change for change in changes if not change.startswith(NOT_TELLING)]
     rates = {result.finished.fps_per_scan for result in results}
     if len(rates) > 1:
         raise InputError(

@@ -151,7 +151,11 @@ def test_every_row_has_a_step_that_can_be_built():
     from experiments.runs.focalmix_job import abstract_training
     from medssl_jax.core.settings import settings_from
 
-    beside = ("seed", "steps", "split.", "data.", "inference.", "optimiser.")
+    beside = (
+        *("seed", "steps", "split.", "data.", "inference.", "score."),
+        *("optimiser.learning_rate", "loss.negative_weight", "loss.positive_weight", "ssl.temperature", "ssl.weight"),
+        "patches.unlabelled_nodule_share",
+    )
     different = {}
     of_phantom = [(name, "phantom") for name in tables.table_names() if name != "network"]
     for name, data in [*of_phantom, ("table1", "luna16"), ("network", "real_crops")]:

@@ -205,6 +205,7 @@ def test_the_papers_figures_stand_beside_its_own_data_alone(tmp_path, finished):
     assert paper in ours
     assert "- data: LUNA16\n" in ours
     assert paper not in texts(True, changes=["steps=5"])
+    assert texts(True, changes=["data.manual_dir=/home/somebody/LUNA16"]) == ours
     elsewhere = texts(False)
     assert paper not in elsewhere
     assert "- data: scans in LUNA16's layout, not its 888 scans\n" in elsewhere

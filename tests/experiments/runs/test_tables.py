@@ -17,13 +17,16 @@ from medssl_jax.core.errors import InputError
 
 OF_SOME_DATA = {
     "network": ("real_crops",),
+    "changes": ("phantom", "real_crops"),
     **dict.fromkeys(("figure3", "nlst", "table1", "table2"), ("luna16", "phantom")),
 }
 EVERY = [(name, data) for name in table_names() for data in OF_SOME_DATA.get(name, tuple(DATA_SETS))]
 
 
 def test_the_tables_are_those_of_the_paper_and_ours():
-    assert table_names() == ["ablations", "figure3", "gain", "network", "nlst", "table1", "table2"]
+    assert table_names() == [
+        *("ablations", "changes", "figure3", "gain", "network", "nlst", "oracle", "table1", "table2")
+    ]
 
 
 @pytest.mark.parametrize(("name", "data"), EVERY)
@@ -59,6 +62,9 @@ def test_equal_computation_counts_passes_of_patches():
     runs = {run.row: run.config for run in runs_of(load_table("gain", "phantom"), "phantom", draws=[0])}
     few, more, method = (runs[name] for name in ("supervised_10", "supervised_compute_10", "focalmix_10"))
     assert (forward_passes(few), forward_passes(method)) == (12, 40)
+    method.ssl.targets = "truth"  # an oracle predicts no view
+    assert forward_passes(method) == 24
+    method.ssl.targets = "pseudo"
     assert more.steps * forward_passes(more) == method.steps * forward_passes(method) == 60_000
 
 
