@@ -1,7 +1,7 @@
 """Other semi-supervised methods in FocalMix's code, data and budget, each as a change of its config.
 
 None is a reproduction: detector, focal loss, batches and steps are FocalMix's; which ideas are a paper's is said (p),
-what has no mark is ours (o).
+what has no mark is ours (o). The marks are from memory and were not looked up again.
 """
 
 from collections.abc import Mapping

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.runs.tables import Row
+from medssl_jax.report.nodules.froc_tables import PaperResult
+
 SUPERVISED = {"split.unlabelled": 0, "patches.unlabelled_batch": 0}
 NO_MIXUP = {"mixup.image": False, "mixup.object": False}
 
@@ -15,3 +18,18 @@ def focalmix(labelled: int) -> Mapping[str, Any]:
 def supervised(labelled: int) -> Mapping[str, Any]:
     """The supervised baseline, with MixUp among the labelled patches; -1 for every training scan."""
     return {"split.labelled": labelled, **SUPERVISED}
+
+
+def supervised_beside_focalmix(labelled: int, *, paper: PaperResult | None = None) -> tuple[Row, Row, Row]:
+    """Rows of the baseline, of the same for FocalMix's computation, and of FocalMix, which `paper` is a figure of."""
+    method = f"focalmix_{labelled}"
+    return (
+        Row(name=f"supervised_{labelled}", label=f"{labelled} labelled, supervised", overrides=supervised(labelled)),
+        Row(
+            name=f"supervised_compute_{labelled}",
+            label=f"{labelled} labelled, supervised, FocalMix's computation",
+            overrides=supervised(labelled),
+            compute_of=method,
+        ),
+        Row(name=method, label=f"{labelled} labelled, FocalMix", overrides=focalmix(labelled), paper=paper),
+    )

@@ -6,26 +6,17 @@ Everything here is our choice (o): the paper has neither fewer than 25 labelled 
 """
 
 from experiments.runs.tables import Row, Table
-from experiments.tables._arms import focalmix, supervised
+from experiments.tables._arms import supervised, supervised_beside_focalmix
 
 
 def get_table(data: str) -> Table:
     """Few labels supervised, for as long, for as much computation, and with FocalMix; all labels."""
     rows, differences, shares = [], [], []
     for labelled in (10, 25):
-        few, more, method = f"supervised_{labelled}", f"supervised_compute_{labelled}", f"focalmix_{labelled}"
-        rows += [
-            Row(name=few, label=f"{labelled} labelled, supervised", overrides=supervised(labelled)),
-            Row(
-                name=more,
-                label=f"{labelled} labelled, supervised, FocalMix's computation",
-                overrides=supervised(labelled),
-                compute_of=method,
-            ),
-            Row(name=method, label=f"{labelled} labelled, FocalMix", overrides=focalmix(labelled)),
-        ]
-        differences += [(method, few), (method, more)]
-        shares += [(few, method, "all")]
+        few, more, method = supervised_beside_focalmix(labelled)
+        rows += [few, more, method]
+        differences += [(method.name, few.name), (method.name, more.name)]
+        shares += [(few.name, method.name, "all")]
     rows.append(Row(name="all", label="all labelled, supervised", overrides=supervised(-1)))
     return Table(
         title="What unlabelled scans are worth beside few labels",

@@ -8,7 +8,7 @@ Hardware, LUNA16: meant for one GPU of 80 GB; time not measured. The phantom has
 """
 
 from experiments.runs.tables import Row, Table
-from experiments.tables._arms import NO_MIXUP, focalmix, supervised
+from experiments.tables._arms import NO_MIXUP, supervised, supervised_beside_focalmix
 from medssl_jax.report.nodules.froc_tables import PAPER_TABLE_1
 
 LABELLED = {"luna16": (25, 50, 100), "phantom": (5, 10, 20)}
@@ -20,31 +20,15 @@ def get_table(data: str) -> Table | None:
         return None
     rows, differences = [], []
     for labelled in LABELLED[data]:
-        base, mixed, more, method = (
-            f"{name}_{labelled}" for name in ("baseline", "supervised", "supervised_compute", "focalmix")
+        base = Row(
+            name=f"baseline_{labelled}",
+            label=f"{labelled} labelled, supervised without MixUp",
+            overrides={**supervised(labelled), **NO_MIXUP},
+            paper=PAPER_TABLE_1.get((labelled, 0)),
         )
-        rows += [
-            Row(
-                name=base,
-                label=f"{labelled} labelled, supervised without MixUp",
-                overrides={**supervised(labelled), **NO_MIXUP},
-                paper=PAPER_TABLE_1.get((labelled, 0)),
-            ),
-            Row(name=mixed, label=f"{labelled} labelled, supervised", overrides=supervised(labelled)),
-            Row(
-                name=more,
-                label=f"{labelled} labelled, supervised, FocalMix's computation",
-                overrides=supervised(labelled),
-                compute_of=method,
-            ),
-            Row(
-                name=method,
-                label=f"{labelled} labelled, FocalMix",
-                overrides=focalmix(labelled),
-                paper=PAPER_TABLE_1.get((labelled, 400)),
-            ),
-        ]
-        differences += [(method, base), (method, mixed), (method, more)]
+        mixed, more, method = supervised_beside_focalmix(labelled, paper=PAPER_TABLE_1.get((labelled, 400)))
+        rows += [base, mixed, more, method]
+        differences += [(method.name, each.name) for each in (base, mixed, more)]
     return Table(
         title="Table 1: FocalMix and supervised training",
         rows=tuple(rows),
