@@ -7,6 +7,7 @@ from experiments.runs.tables import Row
 from medssl_jax.report.nodules.froc_tables import PaperResult
 
 SUPERVISED = {"split.unlabelled": 0, "patches.unlabelled_batch": 0}
+AVERAGED = {"optimiser.ema_decay": 0.99}  # weights, of the last hundred steps or so
 NO_MIXUP = {"mixup.image": False, "mixup.object": False}
 
 

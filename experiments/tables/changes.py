@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.runs.tables import Row, Table
-from experiments.tables._arms import focalmix, supervised
+from experiments.tables._arms import AVERAGED, focalmix, supervised
 
 LABELLED = 10
 STUDENT = {
@@ -25,7 +25,7 @@ CHANGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "own_normaliser": ("a divisor of the loss each", {"loss.normaliser": "own"}),
     "weight_0.25": ("unlabelled patches count a quarter", {"ssl.weight": 0.25}),
     "sure": ("targets only where sure", {"ssl.targets": "sure"}),
-    "teacher": ("EMA teacher", {"ssl.teacher": "ema", "optimiser.ema_decay": 0.99}),
+    "teacher": ("EMA teacher", {"ssl.teacher": "ema", **AVERAGED}),
     "constant_rate": ("constant learning rate", {"optimiser.schedule": "constant"}),
     "augmented": ("augmented student", STUDENT),
     "more_unlabelled": ("three unlabelled patches for a labelled one", {"patches.unlabelled_batch": 12}),
@@ -37,10 +37,9 @@ def get_table(data: str) -> Table | None:
     if data == "luna16":
         return None  # batches of its size are not those that the changes were written for
     few = focalmix(LABELLED)
-    average = {"optimiser.ema_decay": 0.99}
     rows = (
         Row(name="supervised", label="supervised", overrides=supervised(LABELLED)),
-        Row(name="supervised_ema", label="supervised, averaged", overrides={**supervised(LABELLED), **average}),
+        Row(name="supervised_ema", label="supervised, averaged", overrides={**supervised(LABELLED), **AVERAGED}),
         Row(name="focalmix", label="FocalMix", overrides=few),
         *(Row(name=name, label=label, overrides={**few, **change}) for name, (label, change) in CHANGES.items()),
     )
