@@ -63,7 +63,7 @@ def get_config(_: str = "") -> ConfigDict:
     loss = config.loss = ConfigDict()
     loss.negative_weight = 0.05  # (o) a0
     loss.positive_weight = 0.95  # (o) a1; (p) the larger one
-    loss.gamma = 2.0  # (o)
+    loss.gamma = 2.0  # (o); 0: cross-entropy
     loss.box_weight = 1.0  # (o)
     loss.normaliser = "common"  # (o) or `own`: labelled and unlabelled patches each divided by their positives
 

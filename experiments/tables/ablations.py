@@ -23,6 +23,7 @@ CHANGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "temperature_0.5": ("T = 0.5", {"ssl.temperature": 0.5}),
     "temperature_1": ("T = 1", {"ssl.temperature": 1.0}),
     "targets_sure": ("hard targets where sure, else left alone", {"ssl.targets": "sure"}),
+    "cross_entropy": ("cross-entropy, weighted alike", {"loss.gamma": 0.0}),
     "weights_0.05": ("a0, a1 = .05, .95", {"loss.negative_weight": 0.05, "loss.positive_weight": 0.95}),
     "weights_0.25": ("a0, a1 = .25, .75", {"loss.negative_weight": 0.25, "loss.positive_weight": 0.75}),
     "weights_0.5": ("a0, a1 = .5, .5", {"loss.negative_weight": 0.5, "loss.positive_weight": 0.5}),

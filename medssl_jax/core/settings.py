@@ -44,17 +44,21 @@ def whole(low: int, high: int = MANY) -> Range:
     return Range(lambda value: _is_whole(value) and low <= value <= high, f"{low} or more, at most {high}")
 
 
-def number(low: float | int, high: float | int, *, above: bool = False, below: bool = False) -> Range:
-    """A finite number from `low` to `high`; above the first or below the second, where told."""
+def number(
+    low: float | int, high: float | int, *, above: bool = False, below: bool = False, or_zero: bool = False
+) -> Range:
+    """A finite number from `low` to `high`; above the first or below the second, or else zero, where told."""
 
     def holds(value: Any) -> bool:
         if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
             return False
+        if or_zero and value == 0:
+            return True
         return (low < value if above else low <= value) and (value < high if below else value <= high)
 
     least = f"more than {low:g}" if above else f"{low:g} or more"
     most = f"{'below' if below else 'at most'} {high:g}" if math.isfinite(high) else "finite"
-    return Range(holds, f"{least}, {most}")
+    return Range(holds, f"{'0, or ' if or_zero else ''}{least}, {most}")
 
 
 def each(one: Range, *, least: int = 1, most: int = 16) -> Range:

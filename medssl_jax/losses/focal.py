@@ -16,18 +16,23 @@ def soft_target_focal_loss(
     """Soft-target focal loss of each element (FocalMix, arXiv 2003.09108).
 
     [a0 + y (a1 - a0)] |y - p|^gamma CE(y, p), with a0 and a1 the weights of negatives and positives. It is focal loss
-    for y in {0, 1} and zero at p = y. No gradient reaches `targets`. Raises `ValueError` for gamma below 1, where
-    the gradient at p = y is infinite, and for shapes that differ, which would be broadcast.
+    for y in {0, 1} and, for a gamma of 1 or more, zero at p = y; with gamma 0 it is weighted cross-entropy. No
+    gradient reaches `targets`. Raises `ValueError` for any other gamma below 1, where the gradient at p = y is
+    infinite, and for shapes that differ, which would be broadcast.
     """
     if logits.shape != targets.shape:
         raise ValueError(
             f"logits of shape {logits.shape} and targets of shape {targets.shape}: expected the same shape"
         )
-    if gamma < 1:
-        raise ValueError(f"gamma is {gamma}: below 1 the gradient at p = y is infinite, choose 1 or more")
+    if gamma != 0 and gamma < 1:
+        raise ValueError(
+            f"gamma is {gamma}: below 1 the gradient at p = y is infinite, but for 0; choose 0, or 1 or more"
+        )
     targets = jax.lax.stop_gradient(targets)
     cross_entropy = jax.nn.softplus(logits) - targets * logits
     balance = negative_weight + targets * (positive_weight - negative_weight)
+    if gamma == 0:  # a power of 0 would have no gradient at p = y
+        return balance * cross_entropy
     return balance * jnp.abs(targets - jax.nn.sigmoid(logits)) ** gamma * cross_entropy
 
 

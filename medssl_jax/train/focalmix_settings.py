@@ -20,7 +20,7 @@ class LossSettings(Settings):
     section: ClassVar[str] = "loss"
     negative_weight: float = within(WEIGHT)
     positive_weight: float = within(WEIGHT)
-    gamma: float = within(number(1, 100))  # below 1, gradients at p = y are infinite
+    gamma: float = within(number(1, 100, or_zero=True))  # between, gradients at p = y are infinite
     box_weight: float = within(WEIGHT)
     normaliser: str = within(one_of((COMMON, OWN)))
 

@@ -34,6 +34,7 @@ NO_NUMBERS = [True, None, "1", (1,), math.nan, math.inf, 10**400]
         (whole(3), [3, 1_000_000], [2, 1_000_001], "3 or more, at most 1000000"),
         (number(0, 1), [0, 1, 0.0, 0.5, 1.0], [-1e-9, 1 + 1e-9, *NO_NUMBERS[1:]], "0 or more, at most 1"),
         (number(0, 2, above=True), [1e-9, 2], [0, 0.0, True], "more than 0, at most 2"),
+        (number(1, 9, or_zero=True), [0, 0.0, 1, 9], [0.5, -0.0001, 9.1, False], "0, or 1 or more, at most 9"),
         (number(0, 2, below=True), [0, 1.999], [2, 2.0], "0 or more, below 2"),
         (number(0, math.inf), [0, sys.float_info.max], [math.inf, 10**400], "0 or more, finite"),
         (SHARE, [0, 1], [-1e-9, 1 + 1e-9], "0 or more, at most 1"),
@@ -75,7 +76,7 @@ class Extra(Settings):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data(Settings):
     section: ClassVar[str] = "data"
-    gamma: float = within(WEIGHT)
+    gamma: float = within(number(1, 100, or_zero=True))
     extra: Extra | None = None
     phantom: dict | None = None
 
@@ -125,6 +126,7 @@ def test_a_reference_to_another_field_is_its_value():
     ("changes", "told"),
     [
         ({"seed": -1}, "config field seed is -1, expected 0 or more, at most 1000000"),
+        ({"data.gamma": 0.5}, "config field data.gamma is 0.5, expected 0, or 1 or more, at most 100"),
         ({"model.side": 6}, "config field model.side is 6, expected 7 or more, at most 9"),
         ({"model.name": ""}, "config field model.name is '', expected the name of a folder"),
         ({"model.side": 8, "seed": 1}, "config field model.side is 8, expected 7 or 9 where there is a seed"),

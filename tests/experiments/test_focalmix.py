@@ -76,7 +76,7 @@ def test_a_config_of_the_working_directory_comes_first(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("loss.gamma", 0.5, r"loss\.gamma is 0\.5, expected 1 or more"),
+        ("loss.gamma", 0.5, r"loss\.gamma is 0\.5, expected 0, or 1 or more, at most 100"),
         ("ssl.temperature", 0.0, r"ssl\.temperature is 0\.0, expected more than 0"),
         ("ssl.views", 9, r"ssl\.views is 9, expected 1 to 8"),
         ("ssl.views_at_once", 3, r"ssl\.views_at_once is 3, expected a divisor of ssl\.views, 4"),

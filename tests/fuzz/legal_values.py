@@ -43,7 +43,7 @@ LEGAL: dict[str, dict[str, Callable[[Any], bool]]] = {
     | {
         "data.workers": within(0),
         "split.labelled": lambda value: value == -1 or value >= 1,
-        "split.unlabelled": within(0),
+        "split.unlabelled": within(-1),
         "split.unlabelled_extra": within(-1),
         "patches.side": within(1),
         "patches.labelled_batch": within(1),
@@ -65,7 +65,7 @@ LEGAL: dict[str, dict[str, Callable[[Any], bool]]] = {
         "anchors.ignored_iou": within(0, 1, above=True),
         "loss.negative_weight": within(0),
         "loss.positive_weight": within(0),
-        "loss.gamma": within(1),
+        "loss.gamma": lambda value: value == 0 or within(1)(value),
         "loss.box_weight": within(0),
         "ssl.views": within(1),
         "ssl.views_at_once": within(1),

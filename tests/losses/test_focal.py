@@ -65,9 +65,19 @@ def test_pulls_the_prediction_towards_the_target_and_never_the_target():
     assert jax.grad(loss, argnums=1)(middle, low) == 0
 
 
-def test_refuses_gamma_below_one():
-    with pytest.raises(ValueError, match=r"gamma is 0\.5: below 1"):
-        soft_target_focal_loss(jnp.zeros(1), jnp.zeros(1), negative_weight=0.1, positive_weight=0.9, gamma=0.5)
+def test_without_gamma_it_is_weighted_cross_entropy():
+    logits, targets = jnp.linspace(-6, 6, 41), jnp.linspace(0, 1, 41)
+    settings = {"negative_weight": 0.05, "positive_weight": 0.95, "gamma": 0.0}
+    expected = (0.05 + 0.9 * targets) * optax.sigmoid_binary_cross_entropy(logits, targets)
+    np.testing.assert_allclose(soft_target_focal_loss(logits, targets, **settings), expected, rtol=1e-4)
+    at_target = jax.grad(lambda z: soft_target_focal_loss(z, jax.nn.sigmoid(logits), **settings).sum())(logits)
+    np.testing.assert_allclose(at_target, 0, atol=1e-6)  # and no NaN, which a power of 0 would have
+
+
+@pytest.mark.parametrize("gamma", [0.5, -1.0])
+def test_refuses_a_gamma_whose_gradient_is_infinite(gamma):
+    with pytest.raises(ValueError, match=rf"gamma is {gamma}: below 1"):
+        soft_target_focal_loss(jnp.zeros(1), jnp.zeros(1), negative_weight=0.1, positive_weight=0.9, gamma=gamma)
 
 
 def test_shapes_that_differ_are_refused_before_anything_is_broadcast():

@@ -9,7 +9,7 @@ from medssl_jax.losses.focal import posterior_behind
 
 
 @pytest.mark.parametrize(
-    ("a0", "a1", "gamma"), [(0.25, 0.75, 2.0), (0.05, 0.95, 2.0), (0.5, 0.5, 1.0), (0.3, 0.7, 3.5)]
+    ("a0", "a1", "gamma"), [(0.25, 0.75, 2.0), (0.05, 0.95, 2.0), (0.5, 0.5, 1.0), (0.3, 0.7, 3.5), (0.2, 0.8, 0.0)]
 )
 @pytest.mark.parametrize("share", [0.02, 0.25, 0.5, 0.9])
 def test_the_least_expected_loss_lies_where_the_posterior_says(a0, a1, gamma, share):
