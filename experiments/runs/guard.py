@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from experiments.runs.focalmix_config import FocalMixConfig
@@ -42,7 +42,8 @@ def views_of_a_nodule(settings: FocalMixConfig, chances: NoduleChances, split: S
 def unlabelled_shares(settings: FocalMixConfig) -> tuple[float, float]:
     """The share of the steps that count unlabelled patches, and of the learning rate's sum; the ramp counts in part."""
     ramp = _ramp(settings)
-    rates = np.asarray(learning_rate(settings.optimiser, settings.steps)(jnp.arange(settings.steps)), np.float64)
+    rates = jax.jit(learning_rate(settings.optimiser, settings.steps))(np.arange(settings.steps))
+    rates = np.asarray(rates, np.float64)
     return float(ramp.mean()), float((ramp * rates).sum() / rates.sum())
 
 
@@ -80,17 +81,14 @@ def guard_lines(settings: FocalMixConfig, labelled: Iterable[CachedScan], split:
 
 def _ramp(settings: FocalMixConfig) -> np.ndarray:
     """What an unlabelled patch counts at each step, between 0 and 1."""
-    weights = np.asarray(unlabelled_weight(jnp.arange(settings.steps), settings.step_settings), np.float64)
+    step_settings = settings.step_settings
+    weights = jax.jit(lambda steps: unlabelled_weight(steps, step_settings))(np.arange(settings.steps))
+    weights = np.asarray(weights, np.float64)
     return weights / settings.ssl.weight if settings.ssl.weight else weights
 
 
 def _posterior(settings: FocalMixConfig, probability: float) -> float:
     loss = settings.loss
-    return float(
-        posterior_behind(
-            jnp.array(probability),
-            negative_weight=loss.negative_weight,
-            positive_weight=loss.positive_weight,
-            gamma=loss.gamma,
-        )
+    return posterior_behind(
+        probability, negative_weight=loss.negative_weight, positive_weight=loss.positive_weight, gamma=loss.gamma
     )

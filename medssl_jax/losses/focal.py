@@ -1,5 +1,7 @@
 """Focal loss for targets anywhere between 0 and 1."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -36,9 +38,7 @@ def soft_target_focal_loss(
     return balance * jnp.abs(targets - jax.nn.sigmoid(logits)) ** gamma * cross_entropy
 
 
-def posterior_behind(
-    probability: Float[Array, "*n"], *, negative_weight: float, positive_weight: float, gamma: float
-) -> Float[Array, "*n"]:
+def posterior_behind(probability: float, *, negative_weight: float, positive_weight: float, gamma: float) -> float:
     """The share of positives among inputs of which a detector, trained to the least focal loss, says `probability`.
 
     Focal loss is not strictly proper (Charoenphakdee et al., CVPR 2021, arXiv 2011.09172): where a share q of equal
@@ -47,8 +47,8 @@ def posterior_behind(
     1 - p. For `probability` between 0 and 1, neither included.
     """
 
-    def slope(p: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        return (1 - p) ** gamma / p - gamma * (1 - p) ** (gamma - 1) * jnp.log(p)
+    def slope(p: float) -> float:
+        return (1 - p) ** gamma / p - gamma * (1 - p) ** (gamma - 1) * math.log(p)
 
     positive, negative = positive_weight * slope(probability), negative_weight * slope(1 - probability)
     return negative / (positive + negative)
