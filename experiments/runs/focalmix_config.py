@@ -6,6 +6,7 @@ from experiments.runs.scans import ScanDataSettings
 from medssl_jax.data.splits import SplitSettings
 from medssl_jax.inference.trained_detector import DetectorRunSettings
 from medssl_jax.train.focalmix_settings import (
+    BACKGROUND,
     EMA,
     TRUTH,
     AugmentationSettings,
@@ -41,6 +42,11 @@ class FocalMixConfig(DetectorRunSettings):
         nobodys = split.unlabelled_extra != 0
         self.expect(
             "ssl.targets", not (nobodys and self.ssl.targets == TRUTH), "another where split.unlabelled_extra is not 0"
+        )
+        self.expect(
+            "ssl.targets",
+            self.ssl.targets != BACKGROUND or split.unlabelled == 0,
+            "another where split.unlabelled is not 0, since labelled data sets hold nodules",
         )
         self.expect(
             "patches.unlabelled_nodule_share",

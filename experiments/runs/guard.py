@@ -12,7 +12,7 @@ from medssl_jax.data.crop_cache import CachedScan
 from medssl_jax.data.exposure import NoduleChances, nodule_chances
 from medssl_jax.data.splits import Split
 from medssl_jax.losses.focal import posterior_behind
-from medssl_jax.train.focalmix_settings import PSEUDO, SURE
+from medssl_jax.train.focalmix_settings import BACKGROUND, PSEUDO, SURE
 from medssl_jax.train.focalmix_step import unlabelled_weight
 from medssl_jax.train.optimiser import learning_rate
 
@@ -53,7 +53,8 @@ def guard_lines(settings: FocalMixConfig, labelled: Iterable[CachedScan], split:
     No label of these is looked at: chances are those of the labelled scans.
     """
     lines = []
-    if chances := nodule_chances(islice(labelled, SCANS), settings.patches):
+    known_empty = settings.ssl.targets == BACKGROUND
+    if not known_empty and (chances := nodule_chances(islice(labelled, SCANS), settings.patches)):
         views = views_of_a_nodule(settings, chances, split)
         lines.append(
             f"views of a nodule in this run: about {views.labelled:.3g} if labelled, {views.hidden:.3g} if hidden, "

@@ -19,7 +19,7 @@ from experiments.runs.focalmix_config import FocalMixConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import fate_of, settings_from
 from medssl_jax.report.nodules.froc_tables import PaperResult
-from medssl_jax.train.focalmix_settings import TRUTH
+from medssl_jax.train.focalmix_settings import PSEUDO, SURE
 
 FOLDER = command.EXPERIMENTS / "tables"
 # These change what is shown, where data lies or how fast it comes, and nothing of a result.
@@ -191,7 +191,7 @@ def forward_passes(config: ml_collections.ConfigDict) -> int:
     """What a training step computes, in passes of one patch forwards through the network."""
     patches = config.patches
     trained = PASSES_OF_A_GRADIENT * (patches.labelled_batch + patches.unlabelled_batch)
-    views = 0 if config.ssl.targets == TRUTH else config.ssl.views
+    views = config.ssl.views if config.ssl.targets in (PSEUDO, SURE) else 0
     return trained + views * patches.unlabelled_batch
 
 

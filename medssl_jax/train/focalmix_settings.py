@@ -9,7 +9,7 @@ from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.models.detector import AnchorSettings
 
 COMMON, OWN = "common", "own"  # who shares a divisor of the loss
-PSEUDO, SURE, TRUTH = "pseudo", "sure", "truth"  # targets of unlabelled patches
+PSEUDO, SURE, TRUTH, BACKGROUND = "pseudo", "sure", "truth", "background"  # targets of unlabelled patches
 STUDENT, EMA = "student", "ema"  # who makes them
 
 
@@ -37,12 +37,17 @@ class SslSettings(Settings):
     ramp_start_share: float = within(SHARE)
     ramp_share: float = within(SHARE)
     weight: float = within(WEIGHT)
-    targets: str = within(one_of((PSEUDO, SURE, TRUTH)))
+    targets: str = within(one_of((PSEUDO, SURE, TRUTH, BACKGROUND)))
     sure_positive_ratio: float = within(WEIGHT)
     sure_positive_from: float = within(SHARE)
     sure_background_below: float = within(SHARE)
     teacher: str = within(one_of((STUDENT, EMA)))
     judge_pseudo_labels: bool = within(SWITCH)
+
+    @property
+    def are_guessed(self) -> bool:
+        """True where targets are predicted, not known."""
+        return self.targets in (PSEUDO, SURE)
 
     def __post_init__(self) -> None:
         super().__post_init__()

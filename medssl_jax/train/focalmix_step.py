@@ -24,7 +24,7 @@ from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.ssl.augmentation import augment
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
 from medssl_jax.ssl.pseudo_labels import average_views, sharpen, sure_targets
-from medssl_jax.train.focalmix_settings import EMA, OWN, SURE, TRUTH, FocalMixSettings
+from medssl_jax.train.focalmix_settings import EMA, OWN, SURE, FocalMixSettings
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.step_metrics import StepMetrics, of_step
@@ -104,12 +104,11 @@ def pseudo_label_patches(
     return Patches(voxels, unignored, nobody > 0, nobody + weight, objects.boxes_zyxdhw, objects.valid)
 
 
-def truly_labelled_patches(
-    batch: PatchBatch, weight: Float[Array, ""], grid: AnchorGrid, settings: FocalMixSettings
-) -> Patches:
-    """Patches that count as unlabelled with the labels that were hidden: an oracle, the bound of all pseudo-labels.
+def known_patches(batch: PatchBatch, weight: Float[Array, ""], grid: AnchorGrid, settings: FocalMixSettings) -> Patches:
+    """Patches that count as unlabelled and whose labels are known all the same.
 
-    As from pseudo-labels, no box is learnt from them.
+    Either they were hidden (`ssl.targets` is `truth`): an oracle, the bound of all pseudo-labels. Or their scans hold
+    no nodule (`background`), so there are none. As from pseudo-labels, no box is learnt from them.
     """
     patches = label_patches(batch, grid, settings)
     return patches._replace(labelled=~patches.labelled, weight=weight * patches.weight)
@@ -301,8 +300,8 @@ def focalmix_step(
     judged: StepMetrics = {}
     if "unlabelled" in batch:
         teacher = state.ema if settings.ssl.teacher == EMA else state.params
-        if settings.ssl.targets == TRUTH:
-            unlabelled = truly_labelled_patches(batch["unlabelled"], weight, grid, settings)
+        if not settings.ssl.are_guessed:
+            unlabelled = known_patches(batch["unlabelled"], weight, grid, settings)
         else:
             unlabelled = pseudo_label_patches(
                 lambda voxels: predict(teacher, voxels),

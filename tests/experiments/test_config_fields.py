@@ -47,7 +47,7 @@ SENSIBLE = {
         *("ssl.weight", "ssl.sure_positive_ratio", "ssl.sure_background_below"),
         *(f"augmentation.{name}" for name in ("intensity_scale", "intensity_shift", "blur", "noise", "cut_out")),
         *("augmentation.labelled", "mixup.across"),
-        *("loss.negative_weight", "loss.positive_weight", "loss.box_weight"),
+        *("loss.negative_weight", "loss.positive_weight", "loss.box_weight", "loss.gamma"),
         *(f"method.{name}_weight" for name in ("low", "high", "paradoxical", "hesitant", "hurried", "policy")),
         "method.entropy_weight",
         *(f"optimiser.{name}" for name in ("warmup_share", "b1", "b2", "weight_decay", "ema_decay")),
@@ -121,6 +121,10 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
         (
             {"ssl.targets": "truth", "split.unlabelled_extra": -1},
             "ssl.targets is truth, expected another where split.unlabelled_extra is not 0",
+        ),
+        (
+            {"ssl.targets": "background"},
+            "ssl.targets is background, expected another where split.unlabelled is not 0, since labelled data sets",
         ),
         (
             {"patches.unlabelled_nodule_share": 0.5, "split.unlabelled_extra": 5},

@@ -615,6 +615,16 @@ def test_true_targets_are_those_that_labels_give_and_teach_no_box():
     assert not np.array_equal(oracle.params["weight"], other.params["weight"])
 
 
+def test_patches_known_to_hold_no_nodule_are_background():
+    """As labelled patches without a box, and no guess has a say."""
+    empty = BATCHES | {"unlabelled": batch(1, labelled=False)}
+    known, metrics = step(empty, **{"ssl.targets": "background"})
+    assert float(metrics["unlabelled_target_sum"][0]) == 0
+    both = jax.tree.map(lambda *parts: jnp.concatenate(parts), batch(0), empty["unlabelled"])
+    labelled, _ = step({"labelled": both})
+    np.testing.assert_allclose(known.params["weight"], labelled.params["weight"], rtol=1e-5)
+
+
 def test_sure_targets_are_up_by_rank_down_where_low_and_the_guess_between():
     settings = changed(**{"ssl.targets": "sure", "mixup.object_score": 0.31})
     found = pseudo_label(PARAMS, BATCHES["unlabelled"], jax.random.key(5), jnp.array(1.0), settings)

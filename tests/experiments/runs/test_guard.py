@@ -70,3 +70,6 @@ def test_the_lines():
     assert "ssl.sure_positive_from 0.3 stands for" in sure
     assert "sharpening" not in sure
     assert len(guard_lines(settings_of(phantom_table, **{"ssl.targets": "truth"}), [], split)) == 1
+    empty = {"ssl.targets": "background", "split.unlabelled": 0, "split.unlabelled_extra": -1}
+    (line,) = guard_lines(settings_of(phantom_table, **empty), [scan], split)  # there is no hidden nodule
+    assert line.startswith("unlabelled patches count")
