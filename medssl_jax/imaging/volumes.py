@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from etils import epy
 from jaxtyping import Bool, Integer, Num
 
 from medssl_jax.core.atomic import atomic_path
@@ -22,6 +23,9 @@ from medssl_jax.imaging.formats import metaimage, nifti, nrrd
 from medssl_jax.imaging.formats.header import VolumeHeader
 from medssl_jax.imaging.formats.voxel_data import check_expansion, read_pieces
 from medssl_jax.imaging.geometry import Grid
+
+with epy.lazy_imports():
+    import SimpleITK as sitk
 
 READ_HEADER_OF_EXTENSION = {
     ".mhd": metaimage.read_header,
@@ -109,6 +113,26 @@ def write_metaimage(path: str | os.PathLike[str], volume: Volume, *, compress: b
         temporary.write_bytes(data)
     with atomic_path(path) as temporary:
         temporary.write_bytes(os.fsencode(header))
+
+
+def write_nifti(path: str | os.PathLike[str], volume: Volume) -> None:
+    """Writes `NAME.nii.gz` with voxels of the array's own type, whole or not at all.
+
+    Raises `InputError` where it cannot be written.
+    """
+    grid = volume.grid
+    image = sitk.GetImageFromArray(volume.array_zyx)
+    image.SetSpacing(grid.spacing_zyx_mm[::-1])
+    image.SetOrigin(grid.origin_xyz_mm)
+    image.SetDirection(grid.direction)
+    with atomic_path(path) as temporary:
+        try:
+            sitk.WriteImage(image, os.fspath(temporary), useCompression=True)
+        except RuntimeError as error:  # ITK says no more than that it could not
+            raise InputError(
+                f"{path}: cannot be written as NIfTI: free some space or choose a folder you can write to and start "
+                "again"
+            ) from error
 
 
 def _read(path: Path, dtype: Integers, series_uid: str | None = None) -> Volume:

@@ -60,14 +60,15 @@ def run_detect(**flags):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_writes_three_files_and_says_what_it_is_not(workdir, scan_and_mask, tmp_path):
+def test_writes_what_was_asked_for_and_says_what_it_is_not(workdir, scan_and_mask, tmp_path):
     scan, mask = scan_and_mask
-    done = run_detect(checkpoint=workdir, input=scan, lungs=mask, output=tmp_path / "out", min_probability=0)
+    files = dict(checkpoint=workdir, input=scan, lungs=mask, output=tmp_path / "out")
+    done = run_detect(**files, min_probability=0, formats="csv,html,mrk,labelmap")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("scan.mhd: 6 marks, 6 of probability 0 or more\n")
     assert "synthetic scans only" in done.stdout
     assert "not a medical device" in done.stdout
-    names = ["detections.csv", "detections.html", "detections.json"]
+    names = [f"detections.{kind}" for kind in ("csv", "html", "json", "mrk.json", "nii.gz")]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     marks = read_submission(tmp_path / "out" / "detections.csv", known_series=["scan"])
     # Within the mask, dilated by 5 mm: z 50 + 2 [6, 13], y -10 + [20, 39], x -30 + [15, 44].

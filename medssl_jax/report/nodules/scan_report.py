@@ -68,6 +68,10 @@ class ScanReport:
         """The centre of each mark in voxels of the scan as read."""
         return world_xyz_mm_to_voxel_zyx(self.marks.centre_xyz_mm, self.grid)
 
+    def count_from(self, min_probability: float) -> int:
+        """The number of marks of at least `min_probability`; they are the first ones."""
+        return int((self.marks.probability >= min_probability).sum())
+
 
 def write_detections_csv(path: str | os.PathLike[str], detections: ScanReport) -> None:
     """Writes one line a mark; LUNA16's five columns are among them, so it is a submission for this scan as well."""
@@ -113,7 +117,7 @@ def detections_as_json(detections: ScanReport) -> dict[str, Any]:
 
 def summary(detections: ScanReport, *, min_probability: float) -> str:
     """The marks in a few lines for the terminal."""
-    likely = int((detections.marks.probability >= min_probability).sum())
+    likely = detections.count_from(min_probability)
     lines = [
         f"{detections.input_name}: {len(detections.marks)} marks, {likely} of probability {min_probability:g} or more",
         f"detector: {detections.detector.run}, step {detections.detector.step}, "

@@ -1,0 +1,15 @@
+"""Which files are asked for."""
+
+import pytest
+
+from medssl_jax.core.errors import InputError
+from medssl_jax.report.nodules.results import check_formats
+
+
+def test_json_is_always_written_and_the_order_is_not_the_users():
+    assert check_formats(["mrk", "csv"]) == ("csv", "json", "mrk")
+
+
+def test_an_unknown_format_is_one_line():
+    with pytest.raises(InputError, match=r"--formats: found 'dcm', expected some of csv,json,html,mrk,labelmap"):
+        check_formats(["csv", "dcm"])
