@@ -17,7 +17,7 @@ from medssl_jax.core.atomic import writable_directory
 with epy.lazy_imports():
     from experiments.runs import detect
     from medssl_jax.report.nodules import results, scan_report
-    from medssl_jax.train import load_run
+    from medssl_jax.train import weights
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     formats = results.check_formats(FORMATS.value)
     output = writable_directory(OUTPUT.value)
-    load_run.folder_of_checkpoints(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
+    weights.expect_weights(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
     command.start_devices(keep_programs=COMPILATION_CACHE.value)
     detections, scan = detect.detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
     written = results.write_results(output, detections, scan, formats=formats, min_probability=MIN_PROBABILITY.value)

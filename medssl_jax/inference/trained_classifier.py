@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import optax
@@ -14,12 +13,12 @@ from medssl_jax.data.slide_cut import SlideCutSettings
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
 from medssl_jax.models.sos_networks import Intensities, MethodSettings, SosModelSettings, SosNetworks, make_networks
-from medssl_jax.train.load_run import load_run
 from medssl_jax.train.optimiser import AccumulatingOptimiserSettings, make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.sos_step import first_extra
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.weights import load_weights
 
 UNIT_INTENSITIES = Intensities(0.0, 1.0)  # for what does not depend on them
 
@@ -128,10 +127,10 @@ class TrainedClassifier(Generic[Run]):
 
 
 def load_slide_classifier(checkpoint: str | os.PathLike[str]) -> TrainedClassifier[ClassifierRunSettings]:
-    """The method of a finished or running training, from its workdir or the folder `checkpoints` in it.
+    """The method of a finished or running training, from its workdir, a folder `checkpoints`, or a file of weights.
 
-    Raises `InputError` where there is none, it is one of another method, or its config does not load any more.
+    Raises `InputError` as `load_weights` does.
     """
-    run = load_run(Path(checkpoint), ClassifierRunSettings)
-    slides = TrainingSlides.of_checkpoint(run.measured)
-    return TrainedClassifier(run.config, run.settings, int(run.state.step), run.state.params_to_evaluate, slides)
+    weights = load_weights(checkpoint, ClassifierRunSettings)
+    slides = TrainingSlides.of_checkpoint(weights.measured)
+    return TrainedClassifier(weights.config, weights.settings, weights.step, weights.params, slides)

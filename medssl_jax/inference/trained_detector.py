@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from medssl_jax.core.progress import Progress, silent
@@ -15,12 +14,12 @@ from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, Slidin
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
-from medssl_jax.train.load_run import folder_of_best, load_run
 from medssl_jax.train.optimiser import OptimiserSettings, make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.score_settings import BEST, ScoreSettings
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.weights import load_weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,11 @@ class DetectorRunSettings(RunSettings, excerpt=True):
             "anchors.strides", set(self.anchors.strides) <= set(strides), f"some of the backbone's strides {strides}"
         )
         self.expect("inference.overlap", self.inference.overlap < side, f"0 to less than the patch side {side}")
+
+    @property
+    def scores_best(self) -> bool:
+        """As `score.checkpoint` says."""
+        return self.score.checkpoint == BEST
 
     def detector(self) -> Detector:
         """The network and its anchors."""
@@ -86,13 +90,11 @@ class TrainedDetector:
 
 
 def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
-    """The detector of a finished or running training, from its workdir or the folder `checkpoints` in it.
+    """The detector of a finished or running training, from its workdir, a folder `checkpoints`, or a file of weights.
 
-    Where the config scores the checkpoint that was best on validation scans, it is that one. Raises `InputError` where
-    there is none, it is one of another method, or its config does not load any more.
+    Raises `InputError` as `load_weights` does.
     """
-    run = load_run(Path(checkpoint), DetectorRunSettings)
-    if run.settings.score.checkpoint == BEST:
-        run = load_run(folder_of_best(Path(checkpoint)), DetectorRunSettings)
-    detector, params = run.settings.sliding_detector(), run.state.params_to_evaluate
-    return TrainedDetector(run.config, int(run.state.step), params, detector, run.settings.data.mask_lungs)
+    weights = load_weights(checkpoint, DetectorRunSettings)
+    settings = weights.settings
+    sliding, mask_lungs = settings.sliding_detector(), settings.data.mask_lungs
+    return TrainedDetector(weights.config, weights.step, weights.params, sliding, mask_lungs)

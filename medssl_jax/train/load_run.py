@@ -41,6 +41,22 @@ def run_name(checkpoint: str | os.PathLike[str]) -> str:
     return printable(folder.parent.name if folder.name in ("checkpoints", BEST) else folder.name)
 
 
+def settings_and_state(
+    checkpoint: Path, config: Mapping[str, Any], measured: Mapping[str, Any], kind: type[Config]
+) -> tuple[Config, TrainState]:
+    """What the config of a run says, and the shapes of its state. Raises `InputError` for another method or version."""
+    if config.get("command", kind.COMMAND) != kind.COMMAND:
+        raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {kind.COMMAND}")
+    try:
+        settings = settings_from(kind, config)
+        return settings, jax.eval_shape(functools.partial(settings.fresh_state, measured))
+    except InputError as error:
+        raise InputError(
+            f"{checkpoint}: a run of another version, whose config does not load here ({error}): use the version that "
+            "trained it, or train again"
+        ) from None
+
+
 @dataclasses.dataclass(frozen=True)
 class LoadedRun(Generic[Config]):
     """A finished or running training: its config, as it was given and as it is read, what was measured, its state."""
@@ -59,16 +75,7 @@ def load_run(checkpoint: Path, kind: type[Config]) -> LoadedRun[Config]:
     checkpoints = Checkpoints(folder_of_checkpoints(checkpoint))
     config = checkpoints.config()
     measured = config.pop(MEASURED, {})
-    if config.get("command", kind.COMMAND) != kind.COMMAND:
-        raise InputError(f"{checkpoint}: a run of another method, expected the --workdir of {kind.COMMAND}")
-    try:
-        settings = settings_from(kind, config)
-        state = jax.eval_shape(functools.partial(settings.fresh_state, measured))
-    except InputError as error:
-        raise InputError(
-            f"{checkpoint}: a run of another version, whose config does not load here ({error}): use the version that "
-            "trained it, or train again"
-        ) from None
+    settings, state = settings_and_state(checkpoint, config, measured, kind)
     restored = checkpoints.restore(on_first_device(state))
     checkpoints.close()
     assert restored is not None  # or there would be no config

@@ -38,6 +38,11 @@ class RunSettings(Settings):
         super().__post_init__()
         self.expect("command", self.command == self.COMMAND, self.COMMAND)
 
+    @property
+    def scores_best(self) -> bool:
+        """True where the checkpoint that was best on validation data is the one that counts, not the last."""
+        return False
+
     @abc.abstractmethod
     def fresh_state(self, measured: Mapping[str, Any]) -> TrainState:
         """The state before the first step, where the training data is as `measured`."""
