@@ -4,6 +4,7 @@ FILE.safetensors is taken by --checkpoint of experiments.detect and experiments.
 knows the format: the parameters by name, the config as JSON in its metadata. It names no folder of this machine.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; the checkpoint that its score is of is taken", required=True
 )
 OUTPUT = flags.DEFINE_string("output", None, "the file to write, .safetensors", required=True)
+ABOUT = flags.DEFINE_string("about", "", "a line that whoever uses it is to be told, such as what it is not for")
 
 
 def main(_: Sequence[str]) -> None:
@@ -30,7 +32,7 @@ def main(_: Sequence[str]) -> None:
         raise InputError(f"--output={path}: expected a name that ends in {weights.SUFFIX}")
     command.start_devices(keep_programs=True)
     loaded = weights.load_weights(CHECKPOINT.value, _kind(Path(CHECKPOINT.value)))
-    weights.write_weights(path, loaded)
+    weights.write_weights(path, dataclasses.replace(loaded, about=ABOUT.value))
     print(f"written: {path}, {path.stat().st_size / 1e6:.2f} MB, trained for {loaded.step} steps")
 
 

@@ -116,7 +116,7 @@ def classify_files(
         appearance = appearance_of(low_resolution, result.foreground)
         readings[result.name] = SlideReading(slide.share_read, slide.channels, appearance)
     report = SlideReport(
-        classifier=ClassifierCard(run_name(checkpoint), method.step, method.config),
+        classifier=ClassifierCard(run_name(checkpoint), method.step, method.config, method.about),
         classes=method.training_slides.classes,
         rule=used.settings.inference.rule,
         c=used.settings.inference.c,

@@ -39,7 +39,7 @@ def detect_in_file(
         series_uid=volume.series_uid,
         is_phantom_scan=lies_in_phantom(scan_path, volume.series_uid),
         grid=volume.grid,
-        detector=DetectorCard(run_name(checkpoint), detector.step, detector.config),
+        detector=DetectorCard(run_name(checkpoint), detector.step, detector.config, detector.about),
         marks=detector(scan, progress=progress_bar("detecting", "batches")),
     )
     return detections, scan

@@ -91,13 +91,17 @@ Run = TypeVar("Run", bound=ClassifierRunSettings)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedClassifier(Generic[Run]):
-    """A trained method. `config` is what it was trained by, for `step` steps, `settings` what it is used by."""
+    """A trained method. `config` is what it was trained by, for `step` steps, `settings` what it is used by.
+
+    `about` is what its users are told.
+    """
 
     config: Mapping[str, Any]
     settings: Run
     step: int
     params: Any
     training_slides: TrainingSlides
+    about: str = ""
 
     @property
     def networks(self) -> SosNetworks:
@@ -133,4 +137,4 @@ def load_slide_classifier(checkpoint: str | os.PathLike[str]) -> TrainedClassifi
     """
     weights = load_weights(checkpoint, ClassifierRunSettings)
     slides = TrainingSlides.of_checkpoint(weights.measured)
-    return TrainedClassifier(weights.config, weights.settings, weights.step, weights.params, slides)
+    return TrainedClassifier(weights.config, weights.settings, weights.step, weights.params, slides, weights.about)

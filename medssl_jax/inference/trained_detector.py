@@ -71,7 +71,7 @@ class DetectorRunSettings(RunSettings, excerpt=True):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedDetector:
-    """Finds nodules in scans. `config` is what it was trained by, for `step` steps.
+    """Finds nodules in scans. `config` is what it was trained by, for `step` steps, `about` what its users are told.
 
     Where `mask_lungs`, it learned on scans that are masked outside the lungs, and is shown them so.
     """
@@ -81,6 +81,7 @@ class TrainedDetector:
     params: Any
     sliding: Callable[..., ScanDetections]
     mask_lungs: bool
+    about: str = ""
 
     def __call__(self, scan: PreparedScan, *, progress: Progress = silent) -> Marks:
         """Marks in world mm (x, y, z of LPS), best first: all that the config's `inference` lets through."""
@@ -97,4 +98,4 @@ def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
     weights = load_weights(checkpoint, DetectorRunSettings)
     settings = weights.settings
     sliding, mask_lungs = settings.sliding_detector(), settings.data.mask_lungs
-    return TrainedDetector(weights.config, weights.step, weights.params, sliding, mask_lungs)
+    return TrainedDetector(weights.config, weights.step, weights.params, sliding, mask_lungs, weights.about)

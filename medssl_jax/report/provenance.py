@@ -12,16 +12,25 @@ RESEARCH_USE = "Research software, not a medical device. Not for diagnosis or tr
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard(abc.ABC):
-    """The identity of networks: the name of their run, the step of the checkpoint, the config they learnt with."""
+    """The identity of networks: the name of their run, the step of the checkpoint, the config they learnt with.
+
+    `about` is what whoever uses them is to be told, where they came with such a line.
+    """
 
     run: str
     step: int
     config: Mapping[str, Any]
+    about: str = ""
 
     @property
     @abc.abstractmethod
     def trained_on(self) -> str:
         """The training data in words."""
+
+    @property
+    def told(self) -> list[str]:
+        """What is to be told, if anything."""
+        return [self.about] if self.about else []
 
     @property
     def trained_on_phantom(self) -> bool:
@@ -42,4 +51,5 @@ class ModelCard(abc.ABC):
             "trained_on_phantom": self.trained_on_phantom,
             "inference": dict(self.config["inference"]),
             "config_sha256": self.config_sha256,
+            "about": self.about,
         }

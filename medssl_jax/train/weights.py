@@ -29,13 +29,17 @@ ENTRY = "medssl_jax"  # the only one: several would be written in any order
 
 @dataclasses.dataclass(frozen=True)
 class TrainedWeights(Generic[Config]):
-    """What a training ended in: its config, as it was given and as it is read, what was measured, the parameters."""
+    """What a training ended in: its config, as it was given and as it is read, what was measured, the parameters.
+
+    `about` is what whoever uses them is to be told, in a line; the weights of a run have nothing to tell.
+    """
 
     config: Mapping[str, Any]
     settings: Config
     measured: Mapping[str, Any]
     step: int
     params: Any
+    about: str = ""
 
 
 def is_weights_file(checkpoint: Path) -> bool:
@@ -72,6 +76,7 @@ def write_weights(path: str | os.PathLike[str], weights: TrainedWeights[Any]) ->
     named = traverse_util.flatten_dict(weights.params, sep="/")
     arrays = {name: np.asarray(array) for name, array in sorted(named.items())}
     told = {"config": _without_folders(weights.config), "measured": weights.measured, "step": weights.step}
+    told["about"] = weights.about
     entry = json.dumps(told | {"sha256": _sha256(arrays, told)}, sort_keys=True)
     with atomic_path(path) as unfinished:
         save_file(arrays, unfinished, {ENTRY: entry})
@@ -93,14 +98,14 @@ def _read(path: Path, kind: type[Config]) -> TrainedWeights[Config]:
         is_whole = False
     if not is_whole:
         raise InputError(f"{path}: damaged, its SHA-256 is not the one that it says: {REMEDY}")
-    config, measured, step = told["config"], told["measured"], told["step"]
+    config, measured = told["config"], told["measured"]
     settings, state = settings_and_state(path, config, measured, kind)
     expected = traverse_util.flatten_dict(state.params, sep="/")
     shapes = {name: (array.shape, array.dtype) for name, array in arrays.items()}
     if shapes != {name: (array.shape, array.dtype) for name, array in expected.items()}:
         raise InputError(f"{path}: its parameters are not those of its config: use the version that wrote it")
     params = traverse_util.unflatten_dict(jax.device_put(arrays, jax.local_devices()[0]), sep="/")
-    return TrainedWeights(config, settings, measured, step, params)
+    return TrainedWeights(config, settings, measured, told["step"], params, told["about"])
 
 
 def _without_folders(value: Any) -> Any:

@@ -27,7 +27,14 @@ def run(tmp_path_factory):
 
 
 def export(checkpoint, output):
-    command = [sys.executable, "-m", "experiments.export", f"--checkpoint={checkpoint}", f"--output={output}"]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.export",
+        f"--checkpoint={checkpoint}",
+        f"--output={output}",
+        "--about=of nothing",
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -40,6 +47,7 @@ def test_the_detector_comes_back_from_the_file(run, tmp_path):
     flat = [np.concatenate([np.ravel(leaf) for leaf in leaves(each.params)]) for each in (of_run, of_file)]
     np.testing.assert_array_equal(*flat)
     assert (of_file.step, of_file.mask_lungs) == (of_run.step, of_run.mask_lungs)
+    assert (of_file.about, of_run.about) == ("of nothing", "")
     assert of_file.config["data"]["manual_dir"] == "LUNA16"
 
 

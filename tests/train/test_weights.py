@@ -21,6 +21,7 @@ from medssl_jax.train.weights import TrainedWeights, load_weights, write_weights
 LOGGING = {"log_every": 2, "save_every": 2, "keep_checkpoints": 1, "bootstraps": 1}
 CONFIG = {"command": "experiments.small", "seed": 0, "steps": 6, "logging": LOGGING, "width": 3, "folder": "/a/b/crops"}
 DENSE = {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.array([0.5, -1e-20, 3e7])}
+ABOUT = "of crops, for nobody's diagnosis"
 PARAMS = {"dense": DENSE, "scale": jnp.ones(())}
 
 
@@ -37,13 +38,14 @@ class SmallConfig(RunSettings):
 
 def written(folder, config=None, params=None):
     path, settings = folder / "small.safetensors", settings_from(SmallConfig, CONFIG)
-    write_weights(path, TrainedWeights(CONFIG | (config or {}), settings, {"inputs": 2}, 5, params or PARAMS))
+    write_weights(path, TrainedWeights(CONFIG | (config or {}), settings, {"inputs": 2}, 5, params or PARAMS, ABOUT))
     return path
 
 
 def test_what_is_written_is_read_again(tmp_path):
     weights = load_weights(written(tmp_path), SmallConfig)
     assert (weights.step, weights.measured, weights.settings.width) == (5, {"inputs": 2}, 3)
+    assert weights.about == ABOUT
     assert jax.tree.structure(weights.params) == jax.tree.structure(PARAMS)
     jax.tree.map(np.testing.assert_array_equal, weights.params, PARAMS)
 

@@ -61,7 +61,8 @@ def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: fl
 
 def _warnings(detections: ScanReport) -> list[str]:
     warnings = [PHANTOM_SCAN] if detections.is_phantom_scan else []
-    return warnings + ([PHANTOM_DETECTOR] if detections.detector.trained_on_phantom else [])
+    warnings += [PHANTOM_DETECTOR] if detections.detector.trained_on_phantom else []
+    return warnings + detections.detector.told
 
 
 def _facts(detections: ScanReport) -> str:

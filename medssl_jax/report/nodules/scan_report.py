@@ -125,4 +125,4 @@ def summary(detections: ScanReport, *, min_probability: float) -> str:
     ]
     if detections.detector.trained_on_phantom and not detections.is_phantom_scan:
         lines.append("a detector trained on synthetic scans only: its marks say nothing about a patient")
-    return "\n".join([*lines, RESEARCH_USE])
+    return "\n".join([*lines, *detections.detector.told, RESEARCH_USE])

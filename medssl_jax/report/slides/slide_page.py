@@ -96,6 +96,7 @@ def _title(report: SlideReport) -> str:
 def _warnings(report: SlideReport) -> list[str]:
     warnings = [PHANTOM_SLIDES] if report.are_phantom_slides else []
     warnings += [PHANTOM_CLASSIFIER] if report.classifier.trained_on_phantom else []
+    warnings += report.classifier.told
     unlike = len(report.unlike_training)
     if unlike:
         warnings.append(f"{page.count(unlike, 'slide looks', 'slides look')} unlike those of training: marked below.")

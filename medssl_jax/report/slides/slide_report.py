@@ -130,6 +130,7 @@ def summary(report: SlideReport) -> str:
     lines.append(f"classifier: {card.run}, step {card.step}, trained on {card.trained_on}")
     if card.trained_on_phantom and not report.are_phantom_slides:
         lines.append("a classifier trained on synthetic slides only: its classes say nothing about a patient")
+    lines += card.told
     lines += reading_notices(report.readings, report.training)
     lines += [f"{name}: no tissue found, its class means little" for name in report.without_foreground]
     lines += [f"{name}: {words}" for name, words in report.unlike_training.items()]

@@ -29,7 +29,7 @@ def chest(direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)):
     return Volume(array, grid, "1.2.3")
 
 
-def found_in(volume, centres_xyz_mm, probabilities, diameters_mm, *, phantom=True, **changes):
+def found_in(volume, centres_xyz_mm, probabilities, diameters_mm, *, phantom=True, about="", **changes):
     n = len(probabilities)
     marks = Marks(
         (volume.series_uid,) * n,
@@ -45,7 +45,7 @@ def found_in(volume, centres_xyz_mm, probabilities, diameters_mm, *, phantom=Tru
     return ScanReport(
         **(
             dict(input_name="scan.mhd", lungs_name=None, series_uid=volume.series_uid, is_phantom_scan=False)
-            | dict(grid=volume.grid, detector=DetectorCard("run", 600, config), marks=marks)
+            | dict(grid=volume.grid, detector=DetectorCard("run", 600, config, about), marks=marks)
             | changes
         )
     )
@@ -117,6 +117,7 @@ def test_what_it_is_not_is_said(page_of):
     assert "synthetic" not in real.text
     assert "has never seen a patient" in page_of(chest(), *THREE).text
     assert "This scan is synthetic" in page_of(chest(), *THREE, is_phantom_scan=True).text
+    assert "A demonstration <of crops>" in page_of(chest(), *THREE, about="A demonstration <of crops>").text
 
 
 @pytest.mark.parametrize(("found", "words"), [(([], [], []), "made no mark"), (THREE, "No mark reaches")])

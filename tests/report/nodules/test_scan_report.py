@@ -112,6 +112,13 @@ def test_summary_counts_and_warns_of_a_phantom_on_a_real_scan():
     assert "synthetic" not in summary(real, min_probability=0.6)
 
 
+def test_what_came_with_the_weights_is_told():
+    told = "a demonstration, trained on few crops"
+    card = DetectorCard("demonstration", 1, config(phantom=False), told)
+    assert told in summary(detections(detector=card), min_probability=0.6).splitlines()
+    assert card.as_json()["about"] == told
+
+
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"absent/detections\.csv: cannot be written"):
         write_detections_csv(tmp_path / "absent" / "detections.csv", detections())

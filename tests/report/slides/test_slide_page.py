@@ -75,7 +75,8 @@ def test_what_it_is_not_is_said(slide_report, page_of):
     assert "has never seen a real one" in text
     assert "These slides are synthetic" not in text
     assert "These slides are synthetic" in page_of(slide_report(are_phantom_slides=True)).text
-    real = slide_report(classifier=ClassifierCard("lks", 1, {"data": {}, "inference": {}}))
+    real = slide_report(classifier=ClassifierCard("lks", 1, {"data": {}, "inference": {}}, "a demonstration of few"))
+    assert "a demonstration of few" in page_of(real).text
     assert "phantom" not in page_of(real).text
 
 

@@ -70,6 +70,11 @@ def test_a_detector_of_real_slides_says_so():
     assert (card.trained_on, card.trained_on_phantom) == ("LKS", False)
 
 
+def test_what_came_with_the_weights_is_told(slide_report):
+    card = ClassifierCard("lks", 1, {"data": {}, "inference": {}}, "a demonstration")
+    assert "a demonstration" in summary(slide_report(classifier=card)).splitlines()
+
+
 def test_summary_counts_warns_and_names_what_was_not_read(slide_report):
     lines = summary(slide_report()).splitlines()
     assert lines[0] == "3 slides: 2 Neg, 1 SMA-V"
