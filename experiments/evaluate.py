@@ -4,16 +4,20 @@ python -m experiments.evaluate --submission=submission.csv --annotations=annotat
     --excluded=annotations_excluded.csv --seriesuids=seriesuids.csv --output=DIR
 """
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from absl import flags
 
 from experiments import command
 from medssl_jax.core.atomic import writable_directory, write_text
+from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.imaging.luna16_csv import read_annotations, read_excluded, read_series_uids
 from medssl_jax.imaging.submission import read_submission
+from medssl_jax.metrics.froc import FPS_PER_SCAN as FPS_OF_LUNA16
 from medssl_jax.metrics.froc import score
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
@@ -28,6 +32,11 @@ SERIESUIDS = flags.DEFINE_string(
     "seriesuids", None, "every scan that was searched, one series UID a line", required=True
 )
 OUTPUT = flags.DEFINE_string("output", None, "folder for froc.json and froc.png", required=True)
+FPS_PER_SCAN = flags.DEFINE_list(
+    "fps_per_scan",
+    None,
+    "rising false positives a scan, such as 0.25,1,4, whose mean sensitivity is the CPM; LUNA16's seven unless given",
+)
 BOOTSTRAPS = flags.DEFINE_integer("bootstraps", 1000, "resamples of the scans behind the 95 % intervals", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "seed of the resamples", lower_bound=0)
 
@@ -36,16 +45,32 @@ def main(argv: Sequence[str]) -> None:
     """Reads, scores, prints and writes."""
     del argv
     output = writable_directory(OUTPUT.value)
+    rates = FPS_OF_LUNA16 if FPS_PER_SCAN.value is None else _rates(FPS_PER_SCAN.value)
     series_uids = read_series_uids(SERIESUIDS.value)
     marks = read_submission(SUBMISSION.value, known_series=series_uids)
     annotations = read_annotations(ANNOTATIONS.value)
     excluded = read_excluded(EXCLUDED.value) if EXCLUDED.value else None
-    result = score(marks, annotations, excluded, series_uids, bootstraps=BOOTSTRAPS.value, seed=SEED.value)
+    result = score(
+        *(marks, annotations, excluded, series_uids),
+        fps_per_scan=rates,
+        bootstraps=BOOTSTRAPS.value,
+        seed=SEED.value,
+    )
     print(scored_lines(result, marks, annotations))
     print(result_table(result))
     write_text(output / "froc.json", result.as_json())
     write_figure(output / "froc.png", draw_froc({printable(Path(SUBMISSION.value).stem): result}))
     print(f"written: {output / 'froc.json'} and {output / 'froc.png'}")
+
+
+def _rates(texts: Sequence[str]) -> tuple[float, ...]:
+    try:
+        rates = tuple(map(float, texts))
+    except ValueError:
+        rates = ()
+    if not rates or not all(0 < rate < math.inf for rate in rates) or any(a >= b for a, b in pairwise(rates)):
+        raise InputError(f"--fps_per_scan={','.join(texts)}: expected rising numbers above 0, such as 0.25,1,4")
+    return rates
 
 
 if __name__ == "__main__":

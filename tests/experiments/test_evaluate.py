@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from experiments.evaluate import _rates
+from medssl_jax.core.errors import InputError
+
 
 @pytest.fixture
 def files(tmp_path):
@@ -40,6 +43,19 @@ def test_prints_the_table_and_writes_both_files(files, tmp_path):
     written = json.loads((files["output"] / "froc.json").read_text())
     assert (written["scans"], written["nodules"], written["cpm"]) == (3, 2, 0.5)
     assert sorted(path.name for path in files["output"].iterdir()) == ["froc.json", "froc.png"]
+
+
+def test_other_rates_than_luna16s_are_scored_where_asked_for(files, tmp_path):
+    done = evaluate(tmp_path, **files, fps_per_scan="0.1,0.4")  # the false positive is a third of one a scan
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[4].split() == ["FP/scan", "0.1", "0.4", "CPM"]
+    assert json.loads((files["output"] / "froc.json").read_text())["fps_per_scan"] == [0.1, 0.4]
+
+
+@pytest.mark.parametrize("rates", ["", "1,x", "0,1", "2,1", "1,1", "nan", "1,inf"])
+def test_rates_that_are_none_are_told(rates):
+    with pytest.raises(InputError, match=rf"^--fps_per_scan={rates}: expected rising numbers above 0, such as"):
+        _rates(rates.split(",") if rates else [])
 
 
 def test_wrong_ids_are_refused_by_the_first_of_them(tmp_path, shared_data):
