@@ -34,7 +34,7 @@ from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_settings import TRUTH
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
-from medssl_jax.train.records import Records, Watch, unwatched
+from medssl_jax.train.records import Records, Watch, nothing_to_warn, unwatched
 from medssl_jax.train.score_settings import BEST
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.trainer import Batches, Schedule, Trainer
@@ -133,6 +133,7 @@ def train_focalmix(
     if settings.validation.every:
         find = marker(settings, cache, split.validation)
         validation = validation_of(config, settings, cache, split, workdir, find)
+    warn = collapse_warning if settings.ssl.are_guessed else nothing_to_warn  # known labels do not collapse
     patches, seed, logging = settings.patches, settings.seed, settings.logging
     rows = patch_batches(
         cache,
@@ -155,7 +156,7 @@ def train_focalmix(
         sharding=sharding,
         schedule=Schedule(settings.steps, log_every=logging.log_every, save_every=logging.save_every),
         checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=logging.keep_checkpoints),
-        records=Records(workdir, config, warn=collapse_warning, watch=watch),
+        records=Records(workdir, config, warn=warn, watch=watch),
         validation=validation,
     ).train()
 

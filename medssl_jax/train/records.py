@@ -20,6 +20,10 @@ from medssl_jax.train.tensor_hashes import HashWriter, StepHashes, join_rows, ro
 Watch = Callable[[int, StepHashes], None]
 
 
+def nothing_to_warn(means: Mapping[str, float]) -> None:
+    """Warns of nothing."""
+
+
 def unwatched(step: int, hashes: StepHashes) -> None:
     """Watches nothing."""
 
@@ -34,7 +38,7 @@ class Records:
 
     workdir: Path
     config: ml_collections.ConfigDict
-    warn: Callable[[Mapping[str, float]], str | None] = lambda means: None
+    warn: Callable[[Mapping[str, float]], str | None] = nothing_to_warn
     watch: Watch = unwatched
 
     def open(self, devices: Sequence[jax.Device], *, resume_step: int) -> "OpenRecords":
