@@ -1,7 +1,8 @@
-"""Finds nodules in one CT scan: python -m experiments.detect --checkpoint=WORKDIR --input=SCAN --output=DIR.
+"""Finds nodules in CT scans: python -m experiments.detect --checkpoint=WORKDIR --input=SCANS --output=DIR.
 
-Writes detections.csv, detections.json and detections.html, a page with slices through each mark; --formats adds what
-viewers read. Research software, not a medical device.
+Of one scan, writes detections.csv, detections.json and detections.html, a page with slices through each mark; of
+several, these for each in a folder of its own, and for all together. --formats adds what viewers read. What was done
+before is not done again. Research software, not a medical device.
 """
 
 import math
@@ -15,15 +16,20 @@ from experiments import command
 from medssl_jax.core.atomic import writable_directory
 
 with epy.lazy_imports():
-    from experiments.runs import detect
-    from medssl_jax.report.nodules import results, scan_report
+    from data_builders.incoming import names
+    from experiments.runs import detect_folder
+    from medssl_jax.report.nodules import results
     from medssl_jax.train import weights
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
 )
 INPUT = flags.DEFINE_string(
-    "input", None, "a CT: .mhd, .mha, .nii, .nii.gz, .nrrd or a folder with the DICOM slices of a series", required=True
+    "input",
+    None,
+    "CTs: .mhd, .mha, .nii, .nii.gz, .nrrd, a DICOM file (its series is taken), a folder with any of these at any "
+    "depth, a .zip of them, or a .csv with the column path, and name if you like",
+    required=True,
 )
 OUTPUT = flags.DEFINE_string("output", None, "folder for detections.csv, detections.json and so on", required=True)
 FORMATS = flags.DEFINE_list(
@@ -32,7 +38,9 @@ FORMATS = flags.DEFINE_list(
     "what is written: csv, json (always), html, mrk (points for 3D Slicer), labelmap (NIfTI on the scan's own grid)",
 )
 LUNGS = flags.DEFINE_string(
-    "lungs", None, "a lung mask of this scan, a file as for --input; without it the lungs are segmented from the scan"
+    "lungs",
+    None,
+    "a lung mask of the one scan, a file as for --input; without it the lungs are segmented from the scan",
 )
 MIN_PROBABILITY = flags.DEFINE_float(
     "min_probability",
@@ -42,21 +50,23 @@ MIN_PROBABILITY = flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
+SHARD = flags.DEFINE_string(
+    "shard", "1/1", "K/N: the K-th of N parts of the scans, for job arrays, whose jobs have the same --output"
+)
 COMPILATION_CACHE = command.define_compilation_cache_flag()
 flags.register_validator(MIN_PROBABILITY, lambda value: not math.isnan(value), "expected a number from 0 to 1")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Detects, writes the files that were asked for and prints what was found."""
+    """Searches what was given, writes results and prints what was found."""
     del argv
-    formats = results.check_formats(FORMATS.value)
+    choice = results.Choice(results.check_formats(FORMATS.value), MIN_PROBABILITY.value)
+    shard = names.parse_shard(SHARD.value)
     output = writable_directory(OUTPUT.value)
     weights.expect_weights(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
     command.start_devices(keep_programs=COMPILATION_CACHE.value)
-    detections, scan = detect.detect_in_file(CHECKPOINT.value, INPUT.value, LUNGS.value)
-    written = results.write_results(output, detections, scan, formats=formats, min_probability=MIN_PROBABILITY.value)
-    print(scan_report.summary(detections, min_probability=MIN_PROBABILITY.value))
-    print(f"written: {', '.join(written)} in {output}")
+    lungs = None if LUNGS.value is None else Path(LUNGS.value)
+    detect_folder.detect_into(output, CHECKPOINT.value, Path(INPUT.value), lungs=lungs, choice=choice, shard=shard)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def digest_of(files: Sequence[Path], grid: Grid, values: str = "") -> str:
     return digest.hexdigest()
 
 
-def _values(headers: Sequence[Header]) -> str:
+def header_values(headers: Sequence[Header]) -> str:
+    """All that the headers of slices say, as one text."""
     return repr([sorted(header.values.items()) for header in headers])
 
 
@@ -92,7 +93,9 @@ def _read_dicom_folder(folder: Path) -> dict[str, Any]:
                 "series_uid": series.series_uid,
                 "patient": series.headers[0].get("PatientID") or "",
                 "grid": dataclasses.asdict(series.grid),
-                "digest": digest_of([header.path for header in series.headers], series.grid, _values(series.headers)),
+                "digest": digest_of(
+                    [header.path for header in series.headers], series.grid, header_values(series.headers)
+                ),
             }
         )
     return {"scans": scans, "passed_over": passed_over}

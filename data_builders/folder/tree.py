@@ -66,7 +66,7 @@ def read_tree(folder: Path, notes: Notes, *, without: Collection[Path] = ()) -> 
                 tree.volume_files.append(path)
             elif _is_document(lower) or (has_mhd and lower.endswith(VOXEL_DATA_SUFFIXES)):
                 continue
-            elif lower.endswith(DICOM_SUFFIX) or _is_marked_dicom(path):
+            elif lower.endswith(DICOM_SUFFIX) or is_marked_dicom(path):
                 has_dicom = True
             else:
                 notes.passed_over.append(PassedOver(path, UNKNOWN_KIND))
@@ -86,6 +86,14 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
+def is_marked_dicom(path: Path) -> bool:
+    """True where a file says that it is DICOM. Raises `InputError` where it cannot be read."""
+    try:
+        return path.is_file() and misc.is_dicom(path)  # neither a link to nowhere nor a pipe
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}: change its rights or take it away") from None
+
+
 def _walk(folder: Path, without: frozenset[Path]) -> Iterator[tuple[Path, list[str]]]:
     seen = set(without)  # a link may lead back up
 
@@ -103,10 +111,3 @@ def _walk(folder: Path, without: frozenset[Path]) -> Iterator[tuple[Path, list[s
 
 def _is_document(lower_name: str) -> bool:
     return lower_name.endswith(DOCUMENT_SUFFIXES) or lower_name in DOCUMENT_NAMES
-
-
-def _is_marked_dicom(path: Path) -> bool:
-    try:
-        return path.is_file() and misc.is_dicom(path)  # neither a link to nowhere nor a pipe
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}: change its rights or take it away") from None

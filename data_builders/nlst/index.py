@@ -36,6 +36,7 @@ INDEX_NAME = "index.parquet"
 FILES_PER_CHUNK = 4000  # what a kill costs each worker: about two seconds from a warm disk
 DAMAGED = ("truncated file:", "unreadable header:", "unreadable folder:", "not DICOM:", "compression:")
 BRIEF_BY_NATURE = ("localizer:", "not CT:")
+NEEDED_FOR_SPLITS = ("PatientID", "StudyInstanceUID")
 AXIAL_COSINE = 0.9  # of the angle between the slice normal and the patient's long axis
 
 
@@ -86,7 +87,7 @@ def _bring_up_to_date(
         for _ in progress(itertools.chain.from_iterable(map(range, finished)), total=len(new)):
             pass
         known = _current([stored, *_read_parts(parts)], folders)
-    rows = _without_doubles(with_listed(list(itertools.chain.from_iterable(known.values())), listed))
+    rows = without_doubles(with_listed(list(itertools.chain.from_iterable(known.values())), listed))
     if list(rows) != stored:
         write_table(index_path, rows)
     for path in parts.glob("*.parquet"):
@@ -168,20 +169,23 @@ def _rows(manual_dir: Path, folder: SeriesFolder) -> list[SeriesRow]:
         found, unreadable = find_series(manual_dir / folder.path)
     except OSError as error:
         found, unreadable = (), (f"unreadable folder: it cannot be listed ({error.strerror})",)
-    rows = [_row(folder, series, unreadable) for series in found]
+    rows = [series_row(folder, series, unreadable, needed=NEEDED_FOR_SPLITS) for series in found]
     if not rows:
         problem = "; ".join(unreadable) or "no DICOM: none of its files is a DICOM slice"
         rows = [SeriesRow("", "", "", "", folder.path, folder.mtime_ns, folder.files, 0, problem, problem)]
     return rows
 
 
-def _row(folder: SeriesFolder, series: FoundSeries, unreadable: tuple[str, ...]) -> SeriesRow:
+def series_row(
+    folder: SeriesFolder, series: FoundSeries, unreadable: Sequence[str] = (), *, needed: Sequence[str] = ()
+) -> SeriesRow:
+    """The row of a series in a folder whose files are otherwise `unreadable`; a field that is `needed` may not lack."""
     headers = series.headers
     first = headers[0]
     problems = [*series.problems, *unreadable]
     problems += [
         f"field missing: no {field} in the header of {first.path.name}, without which no split by patient can be made"
-        for field in ("PatientID", "StudyInstanceUID")
+        for field in needed
         if not first.get(field)
     ]
     if len(headers) <= LOCALIZER_MOST_IMAGES and not any(each.startswith(BRIEF_BY_NATURE) for each in problems):
@@ -217,7 +221,7 @@ def _row(folder: SeriesFolder, series: FoundSeries, unreadable: tuple[str, ...])
     )
 
 
-def _without_doubles(rows: Iterable[SeriesRow]) -> list[SeriesRow]:
+def without_doubles(rows: Iterable[SeriesRow]) -> list[SeriesRow]:
     """All rows in order; of a series in several folders the fullest without a problem is left as it is."""
     rows = sorted(rows, key=lambda row: (row.folder, row.series_uid))
     place_of: dict[str, str] = {}

@@ -1,45 +1,104 @@
-"""One scan of any origin: from its file to marks in the world, the way the test scans of a run go."""
+"""Scans of any origin: from their files to marks in the world, the way the test scans of a run go."""
 
-import os
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
+from data_builders.incoming.find import IncomingScan
+from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
-from medssl_jax.core.progress import progress_bar
+from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.preparation import PreparedScan, prepare_scan
 from medssl_jax.data.scan_files import ScanFiles
-from medssl_jax.imaging.volumes import read_volume
-from medssl_jax.inference.trained_detector import load_detector
+from medssl_jax.imaging.dicom.references import SeriesReference, read_reference
+from medssl_jax.imaging.dicom.series import read_series
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import read_slices, read_volume
+from medssl_jax.inference.trained_detector import TrainedDetector
 from medssl_jax.phantoms.folder import lies_in_phantom
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
-from medssl_jax.train.load_run import run_name
 
 
-def detect_in_file(
-    checkpoint: str | os.PathLike[str],
-    scan_file: str | os.PathLike[str],
-    lungs_file: str | os.PathLike[str] | None = None,
-) -> tuple[ScanReport, PreparedScan]:
-    """Reads a scan and finds its nodules; also returns the scan as the detector saw it, for pictures.
+class Searched(NamedTuple):
+    """A scan with its marks, and as the detector saw it."""
+
+    found: IncomingScan
+    report: ScanReport
+    scan: PreparedScan
+
+
+class Failed(NamedTuple):
+    """A scan that could not be searched, and why."""
+
+    found: IncomingScan
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReadScan:
+    """A scan that was read: as the detector will see it, and what the report tells of its file."""
+
+    scan: PreparedScan
+    grid: Grid
+    is_phantom: bool
+    source: SeriesReference | None
+
+
+def read_scan(found: IncomingScan, lungs_path: Path | None = None) -> ReadScan:
+    """Reads a scan and prepares it as those that were trained on.
 
     Raises:
-      InputError: see `prepare_scan` and `load_detector`.
+      InputError: see `read_volume`, `read_series` and `prepare_scan`.
     """
-    scan_path = Path(scan_file).absolute()
-    volume = read_volume(scan_path)
-    lungs_path = None if lungs_file is None else Path(lungs_file)
+    with found.opened() as path:
+        if found.series_uid is None:
+            volume, source = read_volume(path), None
+        else:
+            series = read_series(path, found.series_uid)
+            volume, source = read_slices(series), read_reference(series)
+        scan = prepare_scan(ScanFiles(volume.series_uid, path, lungs_path=lungs_path), volume)
+        return ReadScan(scan, volume.grid, lies_in_phantom(path, volume.series_uid), source)
+
+
+def search_scans(
+    load: Callable[[], TrainedDetector],
+    scans: Sequence[IncomingScan],
+    *,
+    run: str,
+    lungs_path: Path | None = None,
+    progress: Progress = silent,
+) -> Iterator[Searched | Failed]:
+    """Yields the scans as they are searched, in their order; while one is, the next is read.
+
+    `load` gives the detector, once it is there; `run` is its name. What is wrong with the first scan is told before
+    what is wrong with the detector, which is raised.
+    """
     with ThreadPoolExecutor(max_workers=1) as beside:
-        loading = beside.submit(load_detector, checkpoint)
-        # A scan or mask that is none is told first.
-        scan = prepare_scan(ScanFiles(volume.series_uid, scan_path, lungs_path=lungs_path), volume)
-        detector = loading.result()
-    detections = ScanReport(
-        input_name=printable(scan_path.name),
-        lungs_name=None if lungs_path is None else printable(lungs_path.name),
-        series_uid=volume.series_uid,
-        is_phantom_scan=lies_in_phantom(scan_path, volume.series_uid),
-        grid=volume.grid,
-        detector=DetectorCard(run_name(checkpoint), detector.step, detector.config, detector.about),
-        marks=detector(scan, progress=progress_bar("detecting", "batches")),
-    )
-    return detections, scan
+        ahead = [beside.submit(read_scan, found, lungs_path) for found in scans[:1]]
+        for place, found in enumerate(scans):
+            reading = ahead.pop()
+            ahead += [beside.submit(read_scan, each, lungs_path) for each in scans[place + 1 : place + 2]]
+            try:
+                read = reading.result()
+            except InputError as error:
+                yield Failed(found, str(error))
+                continue
+            detector = load()
+            try:
+                marks = detector(read.scan, progress=progress)
+            except InputError as error:
+                yield Failed(found, str(error))
+                continue
+            report = ScanReport(
+                input_name=found.origin,
+                lungs_name=None if lungs_path is None else printable(lungs_path.name),
+                series_uid=read.scan.series_uid,
+                is_phantom_scan=read.is_phantom,
+                grid=read.grid,
+                detector=DetectorCard(run, detector.step, detector.config, detector.about),
+                marks=marks,
+                source=read.source,
+            )
+            yield Searched(found, report, read.scan)

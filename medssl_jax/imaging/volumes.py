@@ -65,6 +65,11 @@ def read_volume(path: str | os.PathLike[str], *, series_uid: str | None = None) 
     return _read(Path(path), np.int16, series_uid)
 
 
+def read_slices(series: Series) -> Volume:
+    """Reads the CT whose slices were found, as `read_volume` does. Raises `InputError` as that does."""
+    return _of_slices(series, np.int16)
+
+
 def read_labels(path: str | os.PathLike[str]) -> Volume:
     """Reads a mask as uint8 labels.
 
@@ -137,7 +142,7 @@ def write_nifti(path: str | os.PathLike[str], volume: Volume) -> None:
 
 def _read(path: Path, dtype: Integers, series_uid: str | None = None) -> Volume:
     if os.path.isdir(path):
-        return _read_slices(read_series(path, series_uid), dtype)
+        return _of_slices(read_series(path, series_uid), dtype)
     header = read_header(path)
     if header.voxels.is_compressed:
         check_expansion(header.voxels, header.voxels.voxel_count * np.dtype(dtype).itemsize)
@@ -152,7 +157,7 @@ def _read(path: Path, dtype: Integers, series_uid: str | None = None) -> Volume:
     return Volume(array, header.grid, printable(path.name[: -len(_extension(path))]))
 
 
-def _read_slices(series: Series, dtype: Integers) -> Volume:
+def _of_slices(series: Series, dtype: Integers) -> Volume:
     array = np.empty(series.grid.size_zyx, dtype)
     for plane, header in zip(array, series.headers, strict=True):
         plane[...] = _to_integers(read_slice(header), dtype, header.path)

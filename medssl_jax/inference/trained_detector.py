@@ -1,9 +1,15 @@
 """A trained detector: from the checkpoint of a FocalMix run to the nodules of a scan."""
 
 import dataclasses
+import functools
+import hashlib
+import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
+
+import jax
 
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.crop_cache import masked_hu
@@ -13,12 +19,13 @@ from medssl_jax.imaging.submission import Marks
 from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, SlidingSettings
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
-from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
+from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.train.optimiser import OptimiserSettings, make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.score_settings import BEST, ScoreSettings
 from medssl_jax.train.state import TrainState
+from medssl_jax.train.tensor_hashes import tensor_hashes
 from medssl_jax.train.weights import load_weights
 
 
@@ -83,6 +90,12 @@ class TrainedDetector:
     mask_lungs: bool
     about: str = ""
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Names the detector by all that its results depend on: config, step, parameters, what is told of it."""
+        told = json.dumps([self.config, self.step, self.about, tensor_hashes(self.params)], sort_keys=True, default=str)
+        return hashlib.sha256(told.encode()).hexdigest()
+
     def __call__(self, scan: PreparedScan, *, progress: Progress = silent) -> Marks:
         """Marks in world mm (x, y, z of LPS), best first: all that the config's `inference` lets through."""
         hu_zyx = masked_hu(scan) if self.mask_lungs else scan.hu
@@ -93,9 +106,14 @@ class TrainedDetector:
 def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
     """The detector of a finished or running training, from its workdir, a folder `checkpoints`, or a file of weights.
 
-    Raises `InputError` as `load_weights` does.
+    All devices of this host share the windows of a batch, which is filled up to a multiple of them. Raises `InputError`
+    as `load_weights` does.
     """
     weights = load_weights(checkpoint, DetectorRunSettings)
-    settings = weights.settings
-    sliding, mask_lungs = settings.sliding_detector(), settings.data.mask_lungs
-    return TrainedDetector(weights.config, weights.step, weights.params, sliding, mask_lungs, weights.about)
+    settings, devices = weights.settings, jax.local_devices()
+    rows = math.ceil(settings.inference.window_batch / len(devices)) * len(devices)
+    local = data_parallel(devices, batches=[rows])
+    inference = dataclasses.replace(settings.inference, window_batch=rows)
+    sliding = dataclasses.replace(settings, inference=inference).sliding_detector(local)
+    params, mask_lungs = local.replicate(weights.params), settings.data.mask_lungs
+    return TrainedDetector(weights.config, weights.step, params, sliding, mask_lungs, weights.about)

@@ -86,7 +86,7 @@ def read_headers(folder: Path) -> tuple[list[Header], list[str]]:
     headers, problems = [], []
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if could_be_dicom(entry.name) and entry.is_file())
-    with _quiet():
+    with quiet():
         for name in names:
             try:
                 header = _read_header(folder / name)
@@ -202,7 +202,8 @@ def joined(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Keeps pydicom's warnings to itself while the context lasts; of several threads one at a time."""
     logger = logging.getLogger("pydicom")
     # Both the filters and pydicom's settings belong to the whole process; threads must leave them as they were.
     with _quiet_lock, warnings.catch_warnings(), config.disable_value_validation():

@@ -1,7 +1,9 @@
 """The files that a searched scan leaves in its folder, by the names of their formats."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
@@ -15,7 +17,6 @@ from medssl_jax.report.nodules.scan_report import ScanReport, detections_as_json
 
 ALWAYS = "json"  # what is known of a scan is kept in one place, whatever else is asked for
 DEFAULT_FORMATS = ("csv", "json", "html")
-# csv and json hold every mark, the others those that are likely enough.
 FILE_OF_FORMAT = {
     "csv": "detections.csv",
     "json": "detections.json",
@@ -24,6 +25,19 @@ FILE_OF_FORMAT = {
     "labelmap": "detections.nii.gz",
 }
 Write = Callable[[Path, ScanReport, PreparedScan, float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The `formats` to write; CSV and JSON hold every mark, the others those of at least `min_probability`."""
+
+    formats: tuple[str, ...]
+    min_probability: float
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files."""
+        return tuple(FILE_OF_FORMAT[each] for each in self.formats)
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
@@ -35,24 +49,24 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def write_results(
-    folder: Path, detections: ScanReport, scan: PreparedScan, *, formats: Sequence[str], min_probability: float
+    folder: Path, detections: ScanReport, scan: PreparedScan, *, choice: Choice, made_from: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Writes a file for each of `formats` and returns their names.
+    """Writes a file for each format of the `choice` and returns their names.
 
-    `scan` is the scan as the detector saw it. CSV and JSON hold every mark, the others those of at least
-    `min_probability`. Raises `InputError` where a file cannot be written.
+    `scan` is the scan as the detector saw it. The JSON, written last, holds what the results were `made_from`.
+
+    Raises:
+      InputError: a file cannot be written.
     """
-    for each in formats:
-        _WRITERS[each](folder / FILE_OF_FORMAT[each], detections, scan, min_probability)
-    return tuple(FILE_OF_FORMAT[each] for each in formats)
+    for each in choice.formats:
+        if each != ALWAYS:
+            _WRITERS[each](folder / FILE_OF_FORMAT[each], detections, scan, choice.min_probability)
+    write_json(folder / FILE_OF_FORMAT[ALWAYS], detections_as_json(detections) | {"made_from": made_from})
+    return choice.files
 
 
 def _csv(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
     write_detections_csv(path, detections)
-
-
-def _json(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
-    write_json(path, detections_as_json(detections))
 
 
 def _html(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
@@ -67,4 +81,4 @@ def _labelmap(path: Path, detections: ScanReport, scan: PreparedScan, min_probab
     write_nifti(path, label_map(detections, min_probability=min_probability))
 
 
-_WRITERS: Mapping[str, Write] = {"csv": _csv, "json": _json, "html": _html, "mrk": _mrk, "labelmap": _labelmap}
+_WRITERS: Mapping[str, Write] = {"csv": _csv, "html": _html, "mrk": _mrk, "labelmap": _labelmap}

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.versions import versions
+from medssl_jax.imaging.dicom.references import Instance, SeriesReference
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS
 from medssl_jax.imaging.submission import Marks
@@ -45,7 +46,8 @@ class ScanReport:
     """The marks in one scan, best first, and where they come from.
 
     `input_name` and `lungs_name` (None: segmented from the scan) are names without folders; `grid` is that of the scan
-    as read; `is_phantom_scan` says that the scan itself is synthetic.
+    as read; `is_phantom_scan` says that the scan itself is synthetic. `source` are the DICOM instances that it was read
+    from, None where it is no DICOM series.
     """
 
     input_name: str
@@ -55,6 +57,7 @@ class ScanReport:
     grid: Grid
     detector: DetectorCard
     marks: Marks
+    source: SeriesReference | None = None
 
     @property
     def diameter_mm(self) -> Float[np.ndarray, " n"]:
@@ -67,6 +70,13 @@ class ScanReport:
     def centre_voxel_zyx(self) -> Float[np.ndarray, "n 3"]:
         """The centre of each mark in voxels of the scan as read."""
         return world_xyz_mm_to_voxel_zyx(self.marks.centre_xyz_mm, self.grid)
+
+    def instance_of(self, k: int) -> Instance | None:
+        """The slice nearest to the centre of mark `k`; None where the scan is no DICOM series."""
+        if self.source is None:
+            return None
+        nearest = round(float(self.centre_voxel_zyx[k, 0]))
+        return self.source.instances[min(max(nearest, 0), len(self.source.instances) - 1)]
 
     def count_from(self, min_probability: float) -> int:
         """The number of marks of at least `min_probability`; they are the first ones."""
@@ -87,39 +97,48 @@ def write_detections_csv(path: str | os.PathLike[str], detections: ScanReport) -
 
 
 def detections_as_json(detections: ScanReport) -> dict[str, Any]:
-    """The marks with the scan, the detector and the software they come from; names of files, no folders."""
+    """The marks with the scan, the detector and the software they come from; names of files, no folders.
+
+    Of a DICOM series also what viewers know it by: the study, the frame of reference, and of each mark the instance
+    whose slice is nearest to its centre.
+    """
     return {
         "intended_use": RESEARCH_USE,
         "input": detections.input_name,
         "series_uid": detections.series_uid,
+        "study_instance_uid": None if detections.source is None else detections.source.study_uid,
+        "frame_of_reference_uid": None if detections.source is None else detections.source.frame_of_reference_uid,
         "is_phantom_scan": detections.is_phantom_scan,
         "grid": dataclasses.asdict(detections.grid),
         "lungs": detections.lungs_name or "segmented from the scan",
         "detector": detections.detector.as_json(),
         "versions": versions(READER_PACKAGES),
-        "marks": [
-            {
-                "centre_xyz_mm": [round(mm, 4) for mm in centre],
-                "diameter_mm": round(diameter, 3),
-                "probability": single_precision(probability),
-                "centre_voxel_zyx": [round(index, 3) for index in voxel],
-            }
-            for centre, diameter, probability, voxel in zip(
-                detections.marks.centre_xyz_mm.tolist(),
-                detections.diameter_mm.tolist(),
-                detections.marks.probability.tolist(),
-                detections.centre_voxel_zyx.tolist(),
-                strict=True,
-            )
-        ],
+        "marks": [_mark(detections, k) for k in range(len(detections.marks))],
     }
+
+
+def _mark(detections: ScanReport, k: int) -> dict[str, Any]:
+    instance = detections.instance_of(k)
+    return {
+        "centre_xyz_mm": [round(mm, 4) for mm in detections.marks.centre_xyz_mm[k].tolist()],
+        "diameter_mm": round(float(detections.diameter_mm[k]), 3),
+        "probability": single_precision(float(detections.marks.probability[k])),
+        "centre_voxel_zyx": [round(index, 3) for index in detections.centre_voxel_zyx[k].tolist()],
+        "sop_instance_uid": None if instance is None else instance.sop_instance_uid,
+        "instance_number": None if instance is None else instance.number,
+    }
+
+
+def counted(detections: ScanReport, *, min_probability: float) -> str:
+    """The number of marks, and of those of at least `min_probability`, in words."""
+    likely = detections.count_from(min_probability)
+    return f"{len(detections.marks)} marks, {likely} of probability {min_probability:g} or more"
 
 
 def summary(detections: ScanReport, *, min_probability: float) -> str:
     """The marks in a few lines for the terminal."""
-    likely = detections.count_from(min_probability)
     lines = [
-        f"{detections.input_name}: {len(detections.marks)} marks, {likely} of probability {min_probability:g} or more",
+        f"{detections.input_name}: {counted(detections, min_probability=min_probability)}",
         f"detector: {detections.detector.run}, step {detections.detector.step}, "
         f"trained on {detections.detector.trained_on}",
     ]

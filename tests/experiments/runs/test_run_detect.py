@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_builders.incoming.find import IncomingScan, find_scans
 from experiments.runs import detect
-from experiments.runs.detect import detect_in_file
+from experiments.runs.detect import Failed, search_scans
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.data import preparation
@@ -48,6 +49,12 @@ def brightest_voxels(hu_zyx, lungs_zyx, count=5):
     )
 
 
+def search_file(path, detector, run="run"):
+    """The one scan at `path`."""
+    ((_, report, scan),) = search_scans(lambda: detector, find_scans(path).scans, run=run)
+    return report, scan
+
+
 def small_scan():
     """A body of 30 HU with two lungs, 56 x 144 x 160 mm, and in the left one a ball that is brightest in its middle."""
     z, y, x = np.indices((28, 48, 64)) * np.array([2.0, 3.0, 2.5]).reshape(3, 1, 1, 1)
@@ -78,7 +85,7 @@ def known_lungs(monkeypatch):
     monkeypatch.setattr(preparation, "segment_lungs", lambda volume: (volume.array_zyx == -850).astype(np.uint8))
 
 
-def test_a_box_at_the_real_nodule_comes_back_at_its_place(shared_data, monkeypatch):
+def test_a_box_at_the_real_nodule_comes_back_at_its_place(shared_data):
     def find(hu_zyx, lungs_zyx):
         box = boxes_from_points(NODULE_XYZ_MM, NODULE_DIAMETER_MM, grid)
         z, y, x = np.rint(box[0, :3]).astype(int)
@@ -89,8 +96,7 @@ def test_a_box_at_the_real_nodule_comes_back_at_its_place(shared_data, monkeypat
 
     folder = shared_data / "ct" / "lidc_idri_0003"
     grid = prepared(read_volume(folder)).grid
-    monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded_detector(find))
-    detections, scan = detect_in_file("runs/luna/checkpoints", folder)
+    detections, scan = search_file(folder, loaded_detector(find), "luna")
     assert np.abs(detections.marks.centre_xyz_mm - NODULE_XYZ_MM).max() < 0.1
     np.testing.assert_allclose(detections.centre_voxel_zyx, [[5.4, 349.7, 367.0]], atol=0.1)
     assert detections.diameter_mm[0] == pytest.approx(NODULE_DIAMETER_MM[0], abs=0.01)
@@ -145,39 +151,41 @@ def test_no_lungs_and_no_mask_are_one_line(tmp_path):
         prepared(soft, tmp_path / "mask.nii.gz")
 
 
-def test_what_is_wrong_with_a_scan_is_told_before_what_is_wrong_with_a_detector(tmp_path, monkeypatch):
-    def load(checkpoint):
-        raise InputError(f"{checkpoint}: a run of another method")
+def test_what_is_wrong_with_a_scan_is_told_before_what_is_wrong_with_a_detector(tmp_path):
+    def load():
+        raise InputError("run: a run of another method")
 
-    monkeypatch.setattr(detect, "load_detector", load)
     soft = Volume(np.full((20, 30, 30), 40, np.int16), Grid((20, 30, 30), (2.0, 2.0, 2.0)), "head")
-    for volume, told in ((soft, "no lungs found"), (small_scan(), "another method")):
-        write_metaimage(tmp_path / "scan.mhd", volume)
-        with pytest.raises(InputError, match=told):
-            detect_in_file("run", tmp_path / "scan.mhd")
+    write_metaimage(tmp_path / "scan.mhd", soft)
+    (failed,) = search_scans(load, find_scans(tmp_path / "scan.mhd").scans, run="run")
+    assert isinstance(failed, Failed)
+    assert "no lungs found" in failed.reason
+    write_metaimage(tmp_path / "scan.mhd", small_scan())
+    with pytest.raises(InputError, match="another method"):
+        list(search_scans(load, find_scans(tmp_path / "scan.mhd").scans, run="run"))
 
 
 @pytest.mark.usefixtures("known_lungs")
-def test_a_scan_of_a_phantom_is_known_by_the_truth_beside_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded_detector(brightest_voxels))
+def test_a_scan_of_a_phantom_is_known_by_the_truth_beside_it(tmp_path):
+    detector = loaded_detector(brightest_voxels)
     for name in ("subset0", "phantom"):
         (tmp_path / name).mkdir()
     path = tmp_path / "subset0" / "scan.mhd"
     write_metaimage(path, small_scan())
-    assert not detect_in_file("run", path)[0].is_phantom_scan
+    assert not search_file(path, detector)[0].is_phantom_scan
     (tmp_path / "phantom" / "scan.json").write_text("{}")
-    assert detect_in_file("run", path)[0].is_phantom_scan
+    assert search_file(path, detector)[0].is_phantom_scan
 
 
 @pytest.mark.usefixtures("known_lungs")
 @pytest.mark.parametrize("series_uid", ["1" * 300, "../phantom/scan", "/etc/hostname", "a\0b", "=1+1", ""])
 def test_no_series_uid_is_a_path(tmp_path, monkeypatch, series_uid):
     """DICOM headers may hold any; all three reports are written, and the truth of another scan is none of this one."""
-    monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded_detector(brightest_voxels))
     monkeypatch.setattr(detect, "read_volume", lambda path: dataclasses.replace(small_scan(), series_uid=series_uid))
     (tmp_path / "phantom").mkdir()
     (tmp_path / "phantom" / "scan.json").write_text("{}")
-    detections, scan = detect_in_file("run", tmp_path / "subset0" / "scan.mhd")
+    found = IncomingScan("scan", "scan.mhd", tmp_path / "subset0" / "scan.mhd", "digest")
+    ((_, detections, scan),) = search_scans(lambda: loaded_detector(brightest_voxels), [found], run="run")
     assert not detections.is_phantom_scan
     write_detections_csv(tmp_path / "detections.csv", detections)
     write_json(tmp_path / "detections.json", detections_as_json(detections))
@@ -189,9 +197,11 @@ def test_no_series_uid_is_a_path(tmp_path, monkeypatch, series_uid):
 
 
 @pytest.mark.usefixtures("known_lungs")
-def test_names_that_are_no_utf_8_are_shown_with_escapes(tmp_path, monkeypatch):
-    monkeypatch.setattr(detect, "load_detector", lambda checkpoint: loaded_detector(brightest_voxels))
-    monkeypatch.setattr(detect, "read_volume", lambda path: small_scan())
-    detections, _ = detect_in_file(os.fsdecode(b"L\xe4ufe"), os.fsdecode(b"/L\xf6sche.mhd"))
-    assert (detections.input_name, detections.detector.run) == (r"L\xf6sche.mhd", r"L\xe4ufe")
+def test_names_that_are_no_utf_8_are_shown_with_escapes(tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    write_metaimage(folder / "scan.mhd", small_scan())
+    (folder / "scan.mhd").rename(folder / os.fsdecode(b"L\xf6sche.mhd"))
+    detections, _ = search_file(folder / os.fsdecode(b"L\xf6sche.mhd"), loaded_detector(brightest_voxels))
+    assert detections.input_name == r"L\xf6sche.mhd"
     assert summary(detections, min_probability=0.5).encode()

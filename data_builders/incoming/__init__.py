@@ -1,0 +1,1 @@
+"""Scans as they are handed over: study folders, archives, single files, lists of paths."""

@@ -1,0 +1,161 @@
+"""Everything that `experiments.detect` was handed, searched into one folder: what is done stays done.
+
+One scan has its results in the folder itself. Of several each has a folder of its own, and the results of the whole are
+made of those; shards of a job array share the folder.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from data_builders.incoming.find import Incoming, IncomingScan, Told, find_scans
+from data_builders.incoming.names import in_shard
+from experiments.runs.detect import Failed, search_scans
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import exclusive
+from medssl_jax.core.progress import progress_bar
+from medssl_jax.inference.trained_detector import TrainedDetector, load_detector
+from medssl_jax.report.nodules import scan_folders
+from medssl_jax.report.nodules.results import Choice, write_results
+from medssl_jax.report.nodules.scan_report import counted, summary
+from medssl_jax.report.nodules.scans_report import ScansReport, write_scans_report
+from medssl_jax.report.provenance import RESEARCH_USE
+from medssl_jax.train.load_run import run_name
+
+
+def detect_into(
+    output: Path, checkpoint: str, place: Path, *, lungs: Path | None, choice: Choice, shard: tuple[int, int]
+) -> None:
+    """Searches the scans at `place` that fall to the shard, writes their results and prints what was found.
+
+    Raises:
+      InputError: see `find_scans` and `load_detector`; scans that could not be searched, once all others have been.
+    """
+    if place.is_dir() and place.resolve() == output.resolve():
+        raise InputError(f"{output}: is the input as well: choose a folder of its own, or results are taken for scans")
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        loading = beside.submit(load_detector, checkpoint)
+        incoming = find_scans(place, without=(output,))
+        for told in incoming.left_out:
+            print(f"left out {told.origin}: {told.reason}", file=sys.stderr)
+        own = _of_shard(incoming, shard)
+        work = _Work(output, loading.result, run_name(checkpoint), choice)
+        if len(incoming.scans) + len(incoming.refused) > 1:
+            if lungs is not None:
+                raise InputError(
+                    f"--lungs: a mask is of one scan, found {len(incoming.scans)} in {place}: leave it out"
+                )
+            _detect_several(work, incoming, own)
+        elif own.refused:
+            raise InputError(_line(own.refused[0]))
+        elif own.scans:
+            _detect_one(work, own.scans[0], lungs)
+        else:
+            print("nothing to do: the scan falls to another shard")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """Where results go, what finds them, and which are wanted."""
+
+    output: Path
+    load: Callable[[], TrainedDetector]
+    run: str
+    choice: Choice
+
+    def made_from(self, scan: IncomingScan) -> Mapping[str, Any]:
+        """All that results depend on: a scan is searched again where any of it changed."""
+        return {
+            "scan_sha256": scan.digest,
+            "detector_sha256": self.load().sha256,
+            "formats": list(self.choice.formats),
+            "min_probability": self.choice.min_probability,
+        }
+
+    def folder(self, scan: IncomingScan) -> Path:
+        """Of a scan's results, where there are several scans."""
+        return self.output / scan.name
+
+    def result(self, scan: IncomingScan) -> dict[str, Any] | None:
+        """The content of the scan's detections.json; None where it is still to be searched."""
+        return scan_folders.read_result(self.folder(scan), choice=self.choice, made_from=self.made_from(scan))
+
+
+def _detect_one(work: _Work, found: IncomingScan, lungs: Path | None) -> None:
+    progress = progress_bar("detecting", "batches")
+    (searched,) = search_scans(work.load, [found], run=work.run, lungs_path=lungs, progress=progress)
+    if isinstance(searched, Failed):
+        raise InputError(_line(Told(found.origin, searched.reason)))
+    made_from = {**work.made_from(found), "lungs": searched.report.lungs_name}
+    written = write_results(work.output, searched.report, searched.scan, choice=work.choice, made_from=made_from)
+    print(summary(searched.report, min_probability=work.choice.min_probability))
+    print(f"written: {', '.join(written)} in {work.output}")
+
+
+def _detect_several(work: _Work, incoming: Incoming, own: Incoming) -> None:
+    waiting = [scan for scan in own.scans if work.result(scan) is None]
+    done = len(own.scans) - len(waiting)
+    print(f"{len(own.scans)} of {len(incoming.scans)} scans, {done} of them done before", flush=True)
+    failed = list(own.refused)
+    for place, searched in enumerate(search_scans(work.load, waiting, run=work.run), start=1):
+        found = searched.found
+        if isinstance(searched, Failed):
+            failed.append(Told(found.origin, searched.reason))
+            scan_folders.write_failure(work.folder(found), searched.reason, made_from=work.made_from(found))
+            told = "failed"
+        else:
+            scan_folders.write_scan_folder(
+                work.folder(found),
+                searched.report,
+                searched.scan,
+                choice=work.choice,
+                made_from=work.made_from(found),
+            )
+            told = counted(searched.report, min_probability=work.choice.min_probability)
+        print(f"{place} of {len(waiting)}: {found.name}: {told}", flush=True)
+    # Another shard may end at the same time; who is last sees all.
+    with exclusive(work.output, "writing the results of all scans in"):
+        report = _whole(work, incoming)
+        written = write_scans_report(work.output, report, choice=work.choice)
+    print(f"written: a folder for each scan, and {', '.join(written)} of all of them, in {work.output}")
+    if report.waiting:
+        print(f"still to do, by other shards: {len(report.waiting)} scans")
+    print(RESEARCH_USE)
+    for each in failed:
+        print(f"failed: {_line(each)}", file=sys.stderr)
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(own.scans) + len(own.refused)} scans could not be searched, each is named above: "
+            "mend them or take them away, and start again: what is done is not searched again"
+        )
+
+
+def _of_shard(incoming: Incoming, shard: tuple[int, int]) -> Incoming:
+    return Incoming(
+        tuple(scan for scan in incoming.scans if in_shard(scan.key, *shard)),
+        incoming.left_out,
+        tuple(told for told in incoming.refused if in_shard(told.origin, *shard)),
+    )
+
+
+def _whole(work: _Work, incoming: Incoming) -> ScansReport:
+    results: dict[str, dict[str, Any]] = {}
+    failed, waiting = {told.origin: told.reason for told in incoming.refused}, []
+    for scan in incoming.scans:
+        result = work.result(scan)
+        failure = scan_folders.read_failure(work.folder(scan), made_from=work.made_from(scan))
+        if result is not None:
+            results[scan.name] = result
+        elif failure is not None:
+            failed[scan.origin] = failure
+        else:
+            waiting.append(scan.name)
+    return ScansReport(results, failed, waiting)
+
+
+def _line(told: Told) -> str:
+    """What is wrong with a scan, behind its place where the reason does not name it."""
+    return told.reason if told.origin in told.reason else f"{told.origin}: {told.reason}"

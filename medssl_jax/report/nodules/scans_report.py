@@ -1,0 +1,107 @@
+"""Several scans as one: a CSV of all marks, a JSON with what became of each scan, a page that leads to theirs."""
+
+import dataclasses
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medssl_jax.core.atomic import write_text
+from medssl_jax.core.csv_files import csv_text
+from medssl_jax.report import page
+from medssl_jax.report.json_report import write_json
+from medssl_jax.report.nodules.results import FILE_OF_FORMAT, Choice
+from medssl_jax.report.nodules.scan_report import DETECTION_COLUMNS
+from medssl_jax.report.provenance import RESEARCH_USE
+
+TEMPLATE = Path(__file__).with_name("scans_page.html")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScansReport:
+    """What became of scans: the content of its detections.json by name, the reason by origin, names still to do."""
+
+    results: Mapping[str, Mapping[str, Any]]
+    failed: Mapping[str, str]
+    waiting: Sequence[str]
+
+
+def write_scans_report(output: Path, report: ScansReport, *, choice: Choice) -> tuple[str, ...]:
+    """Writes detections.json, and the CSV and the page where they are among the formats; returns their names."""
+    if "csv" in choice.formats:
+        write_text(output / FILE_OF_FORMAT["csv"], scans_csv(report))
+    if "html" in choice.formats:
+        write_text(output / FILE_OF_FORMAT["html"], scans_page(report, min_probability=choice.min_probability))
+    write_json(output / FILE_OF_FORMAT["json"], scans_as_json(report))
+    return tuple(FILE_OF_FORMAT[each] for each in choice.formats if each in ("csv", "json", "html"))
+
+
+def scans_csv(report: ScansReport) -> str:
+    """One line a mark, as in a scan's own CSV, behind the name of the scan's results."""
+    rows = (
+        (
+            name,
+            result["series_uid"],
+            *(f"{mm:.4f}" for mm in mark["centre_xyz_mm"]),
+            f"{mark['diameter_mm']:.3f}",
+            f"{mark['probability']:.9g}",
+        )
+        for name, result in report.results.items()
+        for mark in result["marks"]
+    )
+    return csv_text([("name", *DETECTION_COLUMNS), *rows])
+
+
+def scans_as_json(report: ScansReport) -> dict[str, Any]:
+    """What became of each scan; the marks stand in the JSON of its own."""
+    return {
+        "intended_use": RESEARCH_USE,
+        "scans": [
+            {
+                "name": name,
+                **{field: result[field] for field in ("input", "series_uid", "study_instance_uid")},
+                "marks": len(result["marks"]),
+                "best_probability": _best(result),
+            }
+            for name, result in report.results.items()
+        ],
+        "failed": [{"input": origin, "reason": reason} for origin, reason in report.failed.items()],
+        "waiting": list(report.waiting),
+    }
+
+
+def scans_page(report: ScansReport, *, min_probability: float) -> str:
+    """The page: scans, those with the likeliest mark first, each a link to its own page; failures; what is to do."""
+    best_first = sorted(report.results.items(), key=lambda item: -(_best(item[1]) or 0))
+    rows = [
+        page.row(
+            f'<a href="{name}/{FILE_OF_FORMAT["html"]}">{html.escape(name)}</a>',
+            html.escape(str(result["input"])),
+            len(result["marks"]),
+            sum(mark["probability"] >= min_probability for mark in result["marks"]),
+            "-" if _best(result) is None else f"{_best(result):.3f}",
+        )
+        for name, result in best_first
+    ]
+    columns = ("Scan", "Input", "Marks", f"of probability {min_probability:g} or more", "Best probability")
+    sections = [page.section("Scans", page.scrolled(page.table(columns, rows), name="Scans"))]
+    if report.failed:
+        failed = [page.row(html.escape(origin), html.escape(reason)) for origin, reason in report.failed.items()]
+        table = page.scrolled(page.table(("Input", "Why"), failed), name="Not searched")
+        sections.append(page.section("Could not be searched", table))
+    if report.waiting:
+        waiting = ", ".join(html.escape(name) for name in report.waiting)
+        sections.append(page.section("Still to do", f"<p>{waiting}</p>"))
+    facts = {"Searched": len(report.results), "Failed": len(report.failed), "Still to do": len(report.waiting)}
+    return page.fill_page(
+        TEMPLATE,
+        title=f"Marks in {page.count(len(report.results), 'scan', 'scans')}",
+        notices=page.notices(()),
+        facts=page.fact_list({name: str(number) for name, number in facts.items()}),
+        tables="\n".join(sections),
+        footer=f"{page.software()}.",
+    )
+
+
+def _best(result: Mapping[str, Any]) -> float | None:
+    return max((mark["probability"] for mark in result["marks"]), default=None)
