@@ -35,7 +35,8 @@ OUTPUT = flags.DEFINE_string("output", None, "folder for detections.csv, detecti
 FORMATS = flags.DEFINE_list(
     "formats",
     "csv,json,html",
-    "what is written: csv, json (always), html, mrk (points for 3D Slicer), labelmap (NIfTI on the scan's own grid)",
+    "what is written: csv, json (always), html, mrk (points for 3D Slicer), labelmap (NIfTI on the scan's own grid); "
+    "of DICOM series, with the extra dicom installed, also sr (structured report, TID 1500) and seg (segmentation)",
 )
 LUNGS = flags.DEFINE_string(
     "lungs",

@@ -1,6 +1,7 @@
 """Scans of any origin: from their files to marks in the world, the way the test scans of a run go."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,8 +47,8 @@ class ReadScan:
     source: SeriesReference | None
 
 
-def read_scan(found: IncomingScan, lungs_path: Path | None = None) -> ReadScan:
-    """Reads a scan and prepares it as those that were trained on.
+def read_scan(found: IncomingScan, lungs_path: Path | None = None, *, with_headers: bool = False) -> ReadScan:
+    """Reads a scan and prepares it as those that were trained on; of DICOM keeps whole headers where asked for.
 
     Raises:
       InputError: see `read_volume`, `read_series` and `prepare_scan`.
@@ -57,7 +58,7 @@ def read_scan(found: IncomingScan, lungs_path: Path | None = None) -> ReadScan:
             volume, source = read_volume(path), None
         else:
             series = read_series(path, found.series_uid)
-            volume, source = read_slices(series), read_reference(series)
+            volume, source = read_slices(series), read_reference(series, with_headers=with_headers)
         scan = prepare_scan(ScanFiles(volume.series_uid, path, lungs_path=lungs_path), volume)
         return ReadScan(scan, volume.grid, lies_in_phantom(path, volume.series_uid), source)
 
@@ -68,6 +69,7 @@ def search_scans(
     *,
     run: str,
     lungs_path: Path | None = None,
+    with_headers: bool = False,
     progress: Progress = silent,
 ) -> Iterator[Searched | Failed]:
     """Yields the scans as they are searched, in their order; while one is, the next is read.
@@ -75,30 +77,31 @@ def search_scans(
     `load` gives the detector, once it is there; `run` is its name. What is wrong with the first scan is told before
     what is wrong with the detector, which is raised.
     """
+    read = functools.partial(read_scan, lungs_path=lungs_path, with_headers=with_headers)
     with ThreadPoolExecutor(max_workers=1) as beside:
-        ahead = [beside.submit(read_scan, found, lungs_path) for found in scans[:1]]
+        ahead = [beside.submit(read, found) for found in scans[:1]]
         for place, found in enumerate(scans):
             reading = ahead.pop()
-            ahead += [beside.submit(read_scan, each, lungs_path) for each in scans[place + 1 : place + 2]]
+            ahead += [beside.submit(read, each) for each in scans[place + 1 : place + 2]]
             try:
-                read = reading.result()
+                scan = reading.result()
             except InputError as error:
                 yield Failed(found, str(error))
                 continue
             detector = load()
             try:
-                marks = detector(read.scan, progress=progress)
+                marks = detector(scan.scan, progress=progress)
             except InputError as error:
                 yield Failed(found, str(error))
                 continue
             report = ScanReport(
                 input_name=found.origin,
                 lungs_name=None if lungs_path is None else printable(lungs_path.name),
-                series_uid=read.scan.series_uid,
-                is_phantom_scan=read.is_phantom,
-                grid=read.grid,
+                series_uid=scan.scan.series_uid,
+                is_phantom_scan=scan.is_phantom,
+                grid=scan.grid,
                 detector=DetectorCard(run, detector.step, detector.config, detector.about),
                 marks=marks,
-                source=read.source,
+                source=scan.source,
             )
-            yield Searched(found, report, read.scan)
+            yield Searched(found, report, scan.scan)

@@ -6,14 +6,14 @@ made of those; shards of a job array share the folder.
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from data_builders.incoming.find import Incoming, IncomingScan, Told, find_scans
 from data_builders.incoming.names import in_shard
-from experiments.runs.detect import Failed, search_scans
+from experiments.runs.detect import Failed, Searched, search_scans
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import progress_bar
@@ -71,9 +71,17 @@ class _Work:
         return {
             "scan_sha256": scan.digest,
             "detector_sha256": self.load().sha256,
-            "formats": list(self.choice.formats),
+            "formats": list(self.choice_for(scan).formats),
             "min_probability": self.choice.min_probability,
         }
+
+    def choice_for(self, scan: IncomingScan) -> Choice:
+        """What is written of a scan."""
+        return self.choice.possible(is_dicom=scan.series_uid is not None)
+
+    def search(self, scans: Sequence[IncomingScan], **options: Any) -> Iterator[Searched | Failed]:
+        """Searches scans, with what is wanted of them."""
+        return search_scans(self.load, scans, run=self.run, with_headers=bool(self.choice.of_dicom), **options)
 
     def folder(self, scan: IncomingScan) -> Path:
         """Of a scan's results, where there are several scans."""
@@ -81,12 +89,17 @@ class _Work:
 
     def result(self, scan: IncomingScan) -> dict[str, Any] | None:
         """The content of the scan's detections.json; None where it is still to be searched."""
-        return scan_folders.read_result(self.folder(scan), choice=self.choice, made_from=self.made_from(scan))
+        return scan_folders.read_result(self.folder(scan), choice=self.choice_for(scan), made_from=self.made_from(scan))
 
 
 def _detect_one(work: _Work, found: IncomingScan, lungs: Path | None) -> None:
     progress = progress_bar("detecting", "batches")
-    (searched,) = search_scans(work.load, [found], run=work.run, lungs_path=lungs, progress=progress)
+    if work.choice_for(found) != work.choice:
+        raise InputError(
+            f"--formats: {','.join(work.choice.of_dicom)} refers to DICOM slices, and {found.origin} is no DICOM "
+            "series: leave it out"
+        )
+    (searched,) = work.search([found], lungs_path=lungs, progress=progress)
     if isinstance(searched, Failed):
         raise InputError(_line(Told(found.origin, searched.reason)))
     made_from = {**work.made_from(found), "lungs": searched.report.lungs_name}
@@ -99,22 +112,16 @@ def _detect_several(work: _Work, incoming: Incoming, own: Incoming) -> None:
     waiting = [scan for scan in own.scans if work.result(scan) is None]
     done = len(own.scans) - len(waiting)
     print(f"{len(own.scans)} of {len(incoming.scans)} scans, {done} of them done before", flush=True)
+    if others := sum(work.choice_for(scan) != work.choice for scan in own.scans):
+        formats = ",".join(work.choice.of_dicom)
+        print(f"{others} of them are no DICOM series: no {formats} is written of these", file=sys.stderr)
     failed = list(own.refused)
-    for place, searched in enumerate(search_scans(work.load, waiting, run=work.run), start=1):
+    for place, searched in enumerate(work.search(waiting), start=1):
         found = searched.found
-        if isinstance(searched, Failed):
-            failed.append(Told(found.origin, searched.reason))
-            scan_folders.write_failure(work.folder(found), searched.reason, made_from=work.made_from(found))
-            told = "failed"
-        else:
-            scan_folders.write_scan_folder(
-                work.folder(found),
-                searched.report,
-                searched.scan,
-                choice=work.choice,
-                made_from=work.made_from(found),
-            )
-            told = counted(searched.report, min_probability=work.choice.min_probability)
+        told, reason = _written(work, searched)
+        if reason:
+            failed.append(Told(found.origin, reason))
+            scan_folders.write_failure(work.folder(found), reason, made_from=work.made_from(found))
         print(f"{place} of {len(waiting)}: {found.name}: {told}", flush=True)
     # Another shard may end at the same time; who is last sees all.
     with exclusive(work.output, "writing the results of all scans in"):
@@ -131,6 +138,19 @@ def _detect_several(work: _Work, incoming: Incoming, own: Incoming) -> None:
             f"{len(failed)} of {len(own.scans) + len(own.refused)} scans could not be searched, each is named above: "
             "mend them or take them away, and start again: what is done is not searched again"
         )
+
+
+def _written(work: _Work, searched: Searched | Failed) -> tuple[str, str]:
+    """Writes the results of a scan; what is told of it, and what is wrong with it, if anything."""
+    if isinstance(searched, Failed):
+        return "failed", searched.reason
+    found, report, scan = searched
+    choice = work.choice_for(found)
+    try:
+        scan_folders.write_scan_folder(work.folder(found), report, scan, choice=choice, made_from=work.made_from(found))
+    except InputError as error:  # such as headers that no report can be made of; a full disk stops what comes next
+        return "failed", str(error)
+    return counted(report, min_probability=choice.min_probability), ""
 
 
 def _of_shard(incoming: Incoming, shard: tuple[int, int]) -> Incoming:

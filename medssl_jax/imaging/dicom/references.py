@@ -14,6 +14,11 @@ with epy.lazy_imports():
     import pydicom
 
 FIELDS = ("StudyInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID", "InstanceNumber")
+# What the standard asks of every file, empty where it is not known (type 2); files made anonymous often lack it.
+MAY_BE_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"),
+)
 
 
 class Instance(NamedTuple):
@@ -24,30 +29,69 @@ class Instance(NamedTuple):
 
 
 class SeriesReference(NamedTuple):
-    """Study and frame of reference, None where the files have none, and the instances in the order of slices."""
+    """Study and frame of reference, None where the files have none, and the instances in the order of slices.
+
+    `headers` are the whole headers, pydicom Datasets in that order, where they were asked for; they name the patient.
+    Fields of `MAY_BE_EMPTY` that they lack are there, and empty.
+    """
 
     study_uid: str | None
     frame_of_reference_uid: str | None
     instances: tuple[Instance, ...]
+    headers: tuple[Any, ...] = ()
 
 
-def read_reference(series: Series) -> SeriesReference:
-    """What is known of the slices of a series, read from their headers. Raises `InputError` where one is damaged."""
+def read_reference(series: Series, *, with_headers: bool = False) -> SeriesReference:
+    """What is known of the slices of a series, read from their headers.
+
+    Raises:
+      InputError: a header is damaged; with headers, it lacks a UID, without which nothing can refer to the slice.
+    """
     with quiet():
-        fields = [_read(header.path) for header in series.headers]
-    return SeriesReference(
-        fields[0]["StudyInstanceUID"],
-        fields[0]["FrameOfReferenceUID"],
-        tuple(Instance(each["SOPInstanceUID"], each["InstanceNumber"]) for each in fields),
-    )
+        headers = tuple(_read(header.path, None if with_headers else list(FIELDS)) for header in series.headers)
+        instances = tuple(
+            Instance(_uid(of_file, "SOPInstanceUID"), _number(of_file))
+            for of_file in zip((header.path for header in series.headers), headers, strict=True)
+        )
+        first = series.headers[0].path, headers[0]
+        study_uid, frame_uid = (_uid(first, field) for field in FIELDS[:2])
+    if with_headers:
+        for header, read in zip(series.headers, headers, strict=True):
+            for field in MAY_BE_EMPTY:
+                if field not in read:
+                    setattr(read, field, None)
+            for field in (*FIELDS[:3], "SOPClassUID"):
+                if not read.get(field):
+                    raise InputError(
+                        f"{header.path}: no {field}, which DICOM reports refer to: leave sr and seg out of --formats"
+                    )
+    return SeriesReference(study_uid, frame_uid, instances, headers if with_headers else ())
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, fields: list[str] | None) -> Any:
     try:
-        header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(FIELDS))
-        uids = {field: str(header.get(field) or "") or None for field in FIELDS[:-1]}
-        number = header.get("InstanceNumber")
-        return {**uids, "InstanceNumber": None if number is None else int(number)}
+        return pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=fields)
     except Exception as error:  # whatever pydicom meets in a damaged file
-        reason = brief(error, most=LONGEST_REASON)
-        raise InputError(f"{path}: its UIDs or its number cannot be read ({reason}): copy it again") from None
+        raise _damaged(path, error) from None
+
+
+def _uid(of_file: tuple[Path, Any], field: str) -> str | None:
+    path, header = of_file
+    try:
+        return str(header.get(field) or "") or None
+    except Exception as error:
+        raise _damaged(path, error) from None
+
+
+def _number(of_file: tuple[Path, Any]) -> int | None:
+    path, header = of_file
+    try:
+        number = header.get("InstanceNumber")
+        return None if number is None or number == "" else int(number)
+    except Exception as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = brief(error, most=LONGEST_REASON)
+    return InputError(f"{path}: its UIDs or its number cannot be read ({reason}): copy it again")

@@ -7,9 +7,12 @@ from typing import Any
 
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.names import brief
 from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.imaging.dicom.headers import quiet
 from medssl_jax.imaging.volumes import write_nifti
 from medssl_jax.report.json_report import write_json
+from medssl_jax.report.nodules.formats import dicom_coding, dicom_seg, dicom_sr
 from medssl_jax.report.nodules.formats.label_map import label_map
 from medssl_jax.report.nodules.formats.slicer_markups import markups_as_json
 from medssl_jax.report.nodules.scan_page import scan_page
@@ -23,7 +26,10 @@ FILE_OF_FORMAT = {
     "html": "detections.html",
     "mrk": "detections.mrk.json",
     "labelmap": "detections.nii.gz",
+    "sr": "detections.sr.dcm",
+    "seg": "detections.seg.dcm",
 }
+OF_DICOM = ("sr", "seg")  # which refer to the slices of a series
 Write = Callable[[Path, ScanReport, PreparedScan, float], None]
 
 
@@ -39,12 +45,26 @@ class Choice:
         """The names of the files."""
         return tuple(FILE_OF_FORMAT[each] for each in self.formats)
 
+    @property
+    def of_dicom(self) -> tuple[str, ...]:
+        """The formats that only a DICOM series has."""
+        return tuple(each for each in self.formats if each in OF_DICOM)
+
+    def possible(self, *, is_dicom: bool) -> "Choice":
+        """The choice without what a scan that is no DICOM series cannot have."""
+        return self if is_dicom else Choice(tuple(x for x in self.formats if x not in OF_DICOM), self.min_probability)
+
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """The formats to write, in their usual order, `json` among them. Raises `InputError` at one that there is not."""
+    """The formats to write, in their usual order, `json` among them.
+
+    Raises `InputError` at one that there is not, or that needs a library which is not installed.
+    """
     for each in formats:
         if each not in FILE_OF_FORMAT:
             raise InputError(f"--formats: found {each!r}, expected some of {','.join(FILE_OF_FORMAT)}: correct it")
+        if each in OF_DICOM:
+            dicom_coding.expect_highdicom(f"--formats={each}")
     return tuple(each for each in FILE_OF_FORMAT if each in formats or each == ALWAYS)
 
 
@@ -81,4 +101,31 @@ def _labelmap(path: Path, detections: ScanReport, scan: PreparedScan, min_probab
     write_nifti(path, label_map(detections, min_probability=min_probability))
 
 
-_WRITERS: Mapping[str, Write] = {"csv": _csv, "html": _html, "mrk": _mrk, "labelmap": _labelmap}
+def _sr(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
+    _write_dicom(path, detections, dicom_sr.structured_report, min_probability)
+
+
+def _seg(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
+    _write_dicom(path, detections, dicom_seg.segmentation, min_probability)
+
+
+def _write_dicom(path: Path, detections: ScanReport, make: Callable[..., Any], min_probability: float) -> None:
+    with quiet():  # what the scan's own headers say is repeated as it is
+        try:
+            dataset = make(detections, min_probability=min_probability)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{detections.input_name}: its DICOM headers do not allow {path.name} ({brief(error)}): leave sr and "
+                "seg out of --formats"
+            ) from error
+        dicom_coding.write_dicom(path, dataset)
+
+
+_WRITERS: Mapping[str, Write] = {
+    "csv": _csv,
+    "html": _html,
+    "mrk": _mrk,
+    "labelmap": _labelmap,
+    "sr": _sr,
+    "seg": _seg,
+}

@@ -71,12 +71,13 @@ class ScanReport:
         """The centre of each mark in voxels of the scan as read."""
         return world_xyz_mm_to_voxel_zyx(self.marks.centre_xyz_mm, self.grid)
 
+    def slice_of(self, k: int) -> int:
+        """The index of the slice nearest to the centre of mark `k`."""
+        return int(np.clip(np.rint(self.centre_voxel_zyx[k, 0]), 0, self.grid.size_zyx[0] - 1))
+
     def instance_of(self, k: int) -> Instance | None:
-        """The slice nearest to the centre of mark `k`; None where the scan is no DICOM series."""
-        if self.source is None:
-            return None
-        nearest = round(float(self.centre_voxel_zyx[k, 0]))
-        return self.source.instances[min(max(nearest, 0), len(self.source.instances) - 1)]
+        """The instance of that slice; None where the scan is no DICOM series."""
+        return None if self.source is None else self.source.instances[self.slice_of(k)]
 
     def count_from(self, min_probability: float) -> int:
         """The number of marks of at least `min_probability`; they are the first ones."""

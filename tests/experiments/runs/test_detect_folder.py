@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 import threading
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -222,9 +224,9 @@ def test_the_next_scan_is_read_while_one_is_searched(scans, monkeypatch):
     following = iter(["meta", "nifti", "nrrd"])
     read_scan = detect.read_scan
 
-    def read(found, lungs_path):
+    def read(found, **options):
         begun[found.name].set()
-        return read_scan(found, lungs_path)
+        return read_scan(found, **options)
 
     def find(hu_zyx):
         name = next(following, None)
@@ -234,3 +236,22 @@ def test_the_next_scan_is_read_while_one_is_searched(scans, monkeypatch):
     monkeypatch.setattr(detect, "read_scan", read)
     good = [scan for scan in find_scans(scans).scans if scan.name in begun]
     assert len([*search_scans(lambda: detector_of(find), good, run="run")]) == 4
+
+
+def test_sr_and_seg_are_of_dicom_series(scans, tmp_path, capsys, write_series):
+    stored = volume((1, 1, 1)).array_zyx + 1024
+    fields = dict(stored=stored, PixelSpacing=[2.0, 2.0], FrameOfReferenceUID="1.2.3.99")
+    write_series(scans / "whole", StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1", **fields)
+    choice = Choice(("json", "sr", "seg"), 0.3)
+    searched, _ = run(scans, tmp_path / "out", choice=choice)
+    told = capsys.readouterr().err
+    assert "3 of them are no DICOM series: no sr,seg is written of these\n" in told
+    assert re.search(r"failed: .*/dicom/1-\d+.dcm: no FrameOfReferenceUID", told)
+    names = {path.name for path in (tmp_path / "out" / "whole").iterdir()}
+    assert names == {"detections.json", "detections.sr.dcm", "detections.seg.dcm"}
+    report = pydicom.dcmread(tmp_path / "out" / "whole" / "detections.sr.dcm")
+    assert (report.Modality, report.StudyInstanceUID) == ("SR", "1.2.9")
+    assert [path.name for path in (tmp_path / "out" / "nifti").iterdir()] == ["detections.json"]
+    assert searched == 4
+    assert run(scans, tmp_path / "out", choice=choice)[0] == 0
+    assert "leave it out" in run(scans / "meta.mhd", tmp_path / "one", choice=choice)[1]

@@ -11,5 +11,5 @@ def test_json_is_always_written_and_the_order_is_not_the_users():
 
 
 def test_an_unknown_format_is_one_line():
-    with pytest.raises(InputError, match=r"--formats: found 'dcm', expected some of csv,json,html,mrk,labelmap"):
+    with pytest.raises(InputError, match=r"--formats: found 'dcm', expected some of csv,json,html,mrk,labelmap,sr,seg"):
         check_formats(["csv", "dcm"])
