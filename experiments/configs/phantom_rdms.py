@@ -2,6 +2,9 @@
 
     python -m experiments.sos --config=configs/phantom_rdms.py --workdir=runs/phantom_rdms
 
+As it stands asking is free. With `--config.method.reward=correct --config.method.budget=0.2` it is paid by right
+answers and charged for asking, as much as keeps it to one slide in five.
+
 Hardware: two CPU cores. Everything here is our choice (o): the paper has no phantom.
 """
 

@@ -68,6 +68,14 @@ def get_config(_: str = "") -> ConfigDict:
     method.policy_weight = 1.0  # (o) of REINFORCE
     method.entropy_weight = 0.01  # (o) of the bonus within it
     method.baseline_decay = 0.95  # (o) of the running mean of rewards
+    method.reward = (
+        "relative"  # (o) share of its cross entropy that the LRN is spared; `correct`: 1[HRN] - 1[LRN right]
+    )
+    method.ask_cost = 0.0  # (o) taken off the reward wherever the HRN is asked
+    method.budget = (
+        1.0  # (o) share of slides that may be asked; below 1 ask_cost is where the cost begins, and it moves
+    )
+    method.budget_rate = 0.01  # (o) how far the cost moves in a step, for a share that is wholly beyond the budget
 
     optimiser = config.optimiser = ConfigDict()  # (o)
     optimiser.learning_rate = 1e-4

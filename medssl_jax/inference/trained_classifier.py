@@ -81,7 +81,7 @@ class ClassifierRunSettings(RunSettings, excerpt=True):
             params if backbone is None else networks.with_backbone(params, backbone),
             self.make_optimiser(),
             keep_ema=self.optimiser.ema_decay > 0,
-            extra=first_extra(networks),
+            extra=first_extra(self.method),
             seed=self.seed,
         )
 

@@ -31,6 +31,7 @@ from medssl_jax.models.resnet2d import ResNet2D
 from medssl_jax.models.target import DTYPES, computation_dtype
 
 JOINS = ("add", "concat", "none")
+REWARDS = ("relative", "correct")
 
 
 NETWORKS = ("low", "high", "policy")
@@ -103,6 +104,10 @@ class MethodSettings(Settings):
     eps: float = within(SHARE)
     policy_weight: float = within(WEIGHT)
     entropy_weight: float = within(WEIGHT)
+    reward: str = within(one_of(REWARDS))
+    ask_cost: float = within(WEIGHT)
+    budget: float = within(number(0, 1, above=True))
+    budget_rate: float = within(WEIGHT)
     baseline_decay: float = within(number(0, 1, below=True))
 
     def __post_init__(self) -> None:

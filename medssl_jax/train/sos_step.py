@@ -126,13 +126,36 @@ def asking_reward(
     high_logits: Float[Array, "b k"],
     labels: Int[Array, " b"],
     asked: Bool[Array, " b"],
+    *,
+    kind: str,
+    cost: float | Float[Array, ""],
 ) -> Float[Array, " b"]:
-    """a (CE_s - CE_h) / max(CE_s, 1e-6) in [-1, 1]: the worth of asking the HRN, 0 where it was not asked.
+    """The worth of asking the HRN less the `cost` of it, 0 where it was not asked.
 
-    Our choice: the paper does not give RDMS's reward. A constant: no gradient reaches the classifiers.
+    The worth is (CE_s - CE_h) / max(CE_s, 1e-6) in [-1, 1] if `kind` is `relative`, which pays for any certainty that
+    the HRN adds, and 1[HRN right] - 1[LRN right] if it is `correct`. Our choice: the paper does not give RDMS's reward.
+    A constant: no gradient reaches the classifiers.
     """
-    low, high = (_cross_entropy(jax.lax.stop_gradient(logits), labels) for logits in (low_logits, high_logits))
-    return asked.astype(low.dtype) * jnp.clip((low - high) / jnp.maximum(low, 1e-6), -1, 1)
+    if kind == "correct":
+        low_right, high_right = (
+            jnp.equal(logits.argmax(-1), labels).astype(logits.dtype) for logits in (low_logits, high_logits)
+        )
+        worth = high_right - low_right
+    else:
+        low, high = (_cross_entropy(jax.lax.stop_gradient(logits), labels) for logits in (low_logits, high_logits))
+        worth = jnp.clip((low - high) / jnp.maximum(low, 1e-6), -1, 1)
+    return asked.astype(worth.dtype) * (worth - cost)
+
+
+def next_ask_cost(
+    cost: Float[Array, ""], asked_share: Float[Array, ""], *, budget: float, rate: float
+) -> Float[Array, ""]:
+    """max(cost + rate (asked_share - budget), 0): dearer while more than the `budget` is asked, else cheaper.
+
+    Projected dual ascent on the largest expected worth at which no more than `budget` of the slides are asked
+    (Boyd & Vandenberghe, Convex Optimization, 5.4): the cost is the price of that constraint.
+    """
+    return jnp.maximum(cost + rate * (asked_share - budget), 0)
 
 
 def policy_losses(
@@ -162,17 +185,29 @@ def policy_part(
     assert ask is not None
     key = stream_key(state.seed, "policy", state.step)
     asked = jax.random.bernoulli(key, jax.nn.sigmoid(jax.lax.stop_gradient(ask)))
-    reward = asking_reward(low, high, labels, asked)
+    method = settings.method
+    cost: Any = state.extra["ask_cost"] if method.budget < 1 else method.ask_cost
+    reward = asking_reward(low, high, labels, asked, kind=method.reward, cost=cost)
     baseline = state.extra["reward_baseline"]
     losses = policy_losses(ask, asked, reward, baseline, settings)
     metrics = {"reward": _per_slide(reward), "asked_share": _per_slide(asked)}
-    next_baseline = optax.incremental_update(reward.mean(), baseline, 1 - settings.method.baseline_decay)
-    return losses, metrics, {"reward_baseline": next_baseline}
+    extra = {"reward_baseline": optax.incremental_update(reward.mean(), baseline, 1 - method.baseline_decay)}
+    if method.budget < 1:
+        metrics["ask_cost"] = of_step(cost)
+        share = asked.astype(jnp.float32).mean()
+        extra["ask_cost"] = next_ask_cost(cost, share, budget=method.budget, rate=method.budget_rate)
+    return losses, metrics, extra
 
 
-def first_extra(networks: SosNetworks) -> dict[str, Array] | None:
-    """`TrainState.extra` before the first step: the running mean of the policy's rewards, where there is a policy."""
-    return {"reward_baseline": jnp.zeros(())} if networks.policy_network else None
+def first_extra(method: MethodSettings) -> dict[str, Array] | None:
+    """`TrainState.extra` before the first step, where the method has a policy.
+
+    The running mean of its rewards and, where it has a budget, the cost of asking that keeps it.
+    """
+    if not method.use_policy:
+        return None
+    baseline = {"reward_baseline": jnp.zeros(())}
+    return baseline | {"ask_cost": jnp.asarray(method.ask_cost, jnp.float32)} if method.budget < 1 else baseline
 
 
 def sos_step(

@@ -21,6 +21,7 @@ from medssl_jax.train.sos_step import (
     classification_losses,
     encode_in_chunks,
     first_extra,
+    next_ask_cost,
     policy_losses,
     policy_part,
     run_networks,
@@ -75,8 +76,9 @@ def slides(seed, count=2, patches=5):
     }
 
 
-def fresh_state(networks, optimiser=OPTIMISER):
-    return TrainState.create(params_of(networks), optimiser, keep_ema=False, extra=first_extra(networks))
+def fresh_state(networks, optimiser=OPTIMISER, **method):
+    extra = first_extra(changed(use_policy=networks.policy_network is not None, **method).method)
+    return TrainState.create(params_of(networks), optimiser, keep_ema=False, extra=extra)
 
 
 @functools.cache
@@ -255,8 +257,97 @@ def test_the_reward_of_asking_by_hand():
     low = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]))
     high = jnp.log(jnp.array([[0.5**0.5, 1 - 0.5**0.5], [0.1, 0.9], [0.9, 0.1], [1.0, 1e-9]]))
     asked = jnp.array([True, True, False, True])
-    reward = asking_reward(low, high, jnp.zeros(4, jnp.int32), asked)
+    labels = jnp.zeros(4, jnp.int32)
+    reward = asking_reward(low, high, labels, asked, kind="relative", cost=0.0)
     np.testing.assert_allclose(reward, [0.5, -1.0, 0.0, 1.0], atol=1e-5)
+    dearer = asking_reward(low, high, labels, asked, kind="relative", cost=0.25)
+    np.testing.assert_allclose(dearer, [0.25, -1.25, 0.0, 0.75], atol=1e-5)
+
+
+def test_the_reward_of_a_right_answer_by_hand():
+    """Right of both, of the LRN alone, of the HRN alone (asked and not), of neither."""
+    right, wrong = [2.0, 0.0], [0.0, 0.1]
+    low = jnp.array([right, right, wrong, wrong, wrong])
+    high = jnp.array([right, wrong, right, right, wrong])
+    asked = jnp.array([True, True, True, False, True])
+    reward = asking_reward(low, high, jnp.zeros(5, jnp.int32), asked, kind="correct", cost=0.25)
+    np.testing.assert_allclose(reward, [-0.25, -1.25, 0.75, 0.0, -0.25])
+
+
+def test_the_cost_of_asking_rises_above_the_budget_and_falls_below_it():
+    cost = functools.partial(next_ask_cost, jnp.float32(0.5), budget=0.25, rate=0.1)
+    assert float(cost(jnp.float32(0.75))) == pytest.approx(0.55)
+    assert float(cost(jnp.float32(0.25))) == pytest.approx(0.5)
+    assert float(cost(jnp.float32(0.0))) == pytest.approx(0.475)
+    assert float(next_ask_cost(jnp.float32(0.01), jnp.float32(0.0), budget=0.25, rate=0.1)) == 0  # never a prize
+
+
+def policy_after(steps, high_is_right, **method):
+    """Probability of asking about each slide, where each has a logit of its own, and each step's share and price.
+
+    The LRN is always wrong, the HRN right on slides of which `high_is_right`.
+    """
+    settings = changed(use_policy=True, entropy_weight=0.0, **method)
+    low = jnp.tile(jnp.array([0.0, 1.0]), (len(high_is_right), 1))
+    high = jnp.where(jnp.array(high_is_right)[:, None], low[:, ::-1], low)
+    labels = jnp.zeros(len(high_is_right), jnp.int32)
+    optimiser = optax.sgd(2.0)
+    state = TrainState.create(jnp.zeros(len(low)), optimiser, keep_ema=False, extra=first_extra(settings.method))
+
+    def learn(state, _):
+        def loss(ask):
+            losses, metrics, extra = policy_part(Outputs(low, high, ask), labels, state, settings)
+            return sum(each.sum() for each in losses.values()), (metrics["asked_share"][0] / len(low), extra)
+
+        slope, (share, extra) = jax.grad(loss, has_aux=True)(state.params)
+        price = state.extra.get("ask_cost", jnp.float32(settings.method.ask_cost))
+        return state.update(slope, optimiser, ema_decay=0.0, extra=extra), (share, price)
+
+    state, history = jax.jit(lambda state: jax.lax.scan(learn, state, length=steps))(state)
+    return np.asarray(jax.nn.sigmoid(state.params)), *map(np.asarray, history)
+
+
+def test_where_asking_is_free_and_pays_it_asks_always_and_where_it_costs_more_than_it_pays_never():
+    paying, *_ = policy_after(200, [True] * 8, reward="correct")
+    assert paying.min() > 0.9
+    too_dear, *_ = policy_after(200, [True] * 8, reward="correct", ask_cost=1.1)
+    assert too_dear.max() < 0.1
+
+
+def test_a_price_between_the_worths_parts_the_slides():
+    right = np.array([True, True, False, False, False, False])
+    asked, _, prices = policy_after(400, right.tolist(), reward="correct", ask_cost=0.3)
+    assert asked[right].min() > 0.9
+    assert asked[~right].max() < 0.1
+    assert set(prices.tolist()) == {np.float32(0.3)}  # without a budget it stays
+
+
+def test_a_budget_finds_the_price_at_which_it_is_kept():
+    """One slide in four is worth asking about. With room for fewer the price climbs to the worth, 1, else it is 0."""
+    right = [True, True, False, False, False, False, False, False]
+    budget = functools.partial(policy_after, 1000, right, reward="correct", budget_rate=0.02)
+    _, shares, prices = budget(budget=0.1)
+    assert prices.max() > 0.8
+    assert shares[:200].mean() > 0.2
+    assert shares[500:].mean() < 0.12
+    ample, shares, prices = budget(budget=0.5, ask_cost=0.2)
+    assert ample[:2].min() > 0.9
+    assert prices[0] == np.float32(0.2)
+    assert prices[-1] == 0
+
+
+def test_the_price_is_saved_and_a_resumed_run_goes_on_to_the_bit(tmp_path):
+    networks, method = networks_of(use_policy=True), {"budget": 0.25, "budget_rate": 0.5, "ask_cost": 0.125}
+    go_on = functools.partial(step, networks=networks, **method, **CROSS_ENTROPY_ONLY)
+    first, _ = go_on(slides(5), fresh_state(networks, **method))
+    assert float(first.extra["ask_cost"]) != 0.125
+    checkpoints = Checkpoints(tmp_path, config={})
+    checkpoints.save(first, {})
+    checkpoints.close()
+    restored = Checkpoints(tmp_path).restore(fresh_state(networks, **method)).state
+    (straight, metrics), (resumed, _) = go_on(slides(6), first), go_on(slides(6), restored)
+    assert metrics["ask_cost"] == (first.extra["ask_cost"], 1)
+    assert_same(straight, resumed, rtol=0, atol=0)
 
 
 def test_the_policys_gradient_is_reinforce():
