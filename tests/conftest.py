@@ -37,6 +37,7 @@ def _compiled_once(tmp_path_factory) -> Iterator[None]:
     """Commands that are started share what they compile, for the time it saves, and not the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # small networks are many small programs
         yield
 
 

@@ -25,12 +25,6 @@ runpy.run_module("experiments.focalmix", run_name="__main__", alter_sys=True)
 TINY = (
     "--config=tiny.py",
     "--config.steps=4",
-    "--config.model.features=(4,4,8)",
-    "--config.model.blocks=(1,1,1)",
-    "--config.model.pyramid_features=8",
-    "--config.anchors.strides=(4,8)",
-    "--config.anchors.sides_mm=((4.5,7.0),(14.0,))",
-    "--config.ssl.ramp_start_share=0.2",
     "--config.logging.log_every=1",
 )
 
@@ -53,7 +47,7 @@ def start(folder, *flags):
 
 @pytest.mark.slow
 def test_the_second_start_compiles_nothing_and_gives_the_same_bits(tmp_path):
-    shutil.copy(Path(__file__).with_name("small_phantom.py"), tmp_path / "tiny.py")
+    shutil.copy(Path(__file__).with_name("narrow_phantom.py"), tmp_path / "tiny.py")
     asked, found = start(tmp_path, "--workdir=fresh")
     assert found < asked
     asked, found = start(tmp_path, "--workdir=again")

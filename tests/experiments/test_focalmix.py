@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,20 +20,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.trained_detector import load_detector
 
-TINY = (
-    "--config.steps=24",
-    "--config.data.phantom.scans=12",
-    "--config.data.phantom.chest_zyx_mm=(64.0,64.0,64.0)",
-    "--config.split.labelled=3",
-    "--config.split.unlabelled=3",
-    "--config.patches.side=32",
-    "--config.patches.jitter=8",
-    "--config.inference.overlap=0",
-    "--config.ssl.ramp_start_share=0.2",
-    "--config.logging.log_every=4",
-    "--config.logging.save_every=8",
-    "--config.logging.bootstraps=20",
-)
+SMALL = Path(__file__).with_name("narrow_phantom.py")
 
 
 def command(*flags, config="configs/phantom.py"):
@@ -102,11 +91,18 @@ def test_the_supervised_twin_differs_in_nothing_but_the_unlabelled_scans():
         assert ours == theirs
 
 
+LONG_ENOUGH = ("--config.steps=64", "--config.logging.log_every=4", "--config.logging.save_every=16")
+
+
 def interrupted(folder, after_step, signal_number):
     """Sends a signal when the metrics of a step are written; exit status and what was said on stderr."""
     metrics = folder / "cut" / "metrics.jsonl"
     process = subprocess.Popen(
-        command(*TINY, "--workdir=cut"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(*LONG_ENOUGH, "--workdir=cut", config=SMALL),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 300
     while not (metrics.exists() and f'{{"step": {after_step},' in metrics.read_text()):
@@ -122,20 +118,21 @@ def interrupted(folder, after_step, signal_number):
 def test_interrupted_twice_it_ends_in_the_same_bits(tmp_path):
     """SIGTERM, then SIGKILL between two checkpoints, then the same command again: all that is written is equal."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(command(*TINY, "--workdir=whole"), cwd=tmp_path, check=True, **quiet)
+    subprocess.run(command(*LONG_ENOUGH, "--workdir=whole", config=SMALL), cwd=tmp_path, check=True, **quiet)
 
     status, said = interrupted(tmp_path, 4, signal.SIGTERM)
     assert status == 75, said
-    assert re.search(r"stopped by SIGTERM after step \d+ of 24, which is saved: start it again to go on", said)
-    status, said = interrupted(tmp_path, 12, signal.SIGKILL)
+    assert re.search(r"stopped by SIGTERM after step \d+ of 64, which is saved: start it again to go on", said)
+    status, said = interrupted(tmp_path, 28, signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert not (tmp_path / "cut" / "froc.json").exists()
-    again = subprocess.run(command(*TINY, "--workdir=cut"), cwd=tmp_path, check=True, capture_output=True, text=True)
-    # On a busy machine the signal may come after the second checkpoint.
-    assert re.search(r"resumed at step (8|16) of 24", again.stdout)
+    finishing = command(*LONG_ENOUGH, "--workdir=cut", config=SMALL)
+    again = subprocess.run(finishing, cwd=tmp_path, check=True, capture_output=True, text=True)
+    # The signal may come after the next checkpoint.
+    assert re.search(r"resumed at step (16|32|48) of 64", again.stdout)
 
     whole, cut = (load_detector(tmp_path / name) for name in ("whole", "cut"))
-    assert whole.step == cut.step == 24
+    assert whole.step == cut.step == 64
     for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(cut.params), strict=True):
         np.testing.assert_array_equal(a, b)
     for name in ("metrics.jsonl", "submission.csv", "split.json", "froc.json"):
@@ -144,10 +141,10 @@ def test_interrupted_twice_it_ends_in_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_unlabelled_nlst_beside_labelled_luna16(tmp_path):
-    flags = [flag for flag in TINY if "split.unlabelled" not in flag]
-    flags += ["--config.data.extra.phantom.patients=3", "--config.data.extra.phantom.chest_zyx_mm=(80.0,64.0,64.0)"]
+    flags = ("--config.split.unlabelled=0", "--config.steps=8", "--config.logging.log_every=2")
+    nlst = ("--config.data.extra.phantom.patients=3", "--config.data.extra.phantom.chest_zyx_mm=(80.0,64.0,64.0)")
     done = subprocess.run(
-        command(*flags, "--workdir=run", config="configs/phantom_nlst.py"),
+        command(*flags, *nlst, "--workdir=run", config=f"{SMALL}:phantom_nlst"),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -158,6 +155,7 @@ def test_unlabelled_nlst_beside_labelled_luna16(tmp_path):
     assert len(split["labelled"]) == 3
     assert len(split["unlabelled"]) == 6
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(logged) == 4
     assert all(np.isfinite(line["loss_class_unlabelled"]) for line in logged)
     assert "3 labelled + 6 unlabelled" in done.stdout
 
@@ -180,12 +178,14 @@ def test_scans_of_a_user(tmp_path):
     rows = (tmp_path / "phantom" / "annotations.csv").read_text().splitlines()
     (tmp_path / "labels.csv").write_text("\n".join(row for row in rows if not row.startswith(tuple(uids[10:]))))
     (tmp_path / "mine.py").write_text(
-        "from experiments.configs import own, phantom\n\n\ndef get_config(_=''):\n    config = phantom.get_config()\n"
+        "import narrow_phantom\nfrom experiments.configs import own\n\n\ndef get_config(_=''):\n"
+        "    config = narrow_phantom.get_config()\n"
         "    mine = own.get_config()\n    del config.data.phantom\n    config.data.update(mine.data)\n"
         "    config.split.update(mine.split)\n    return config\n"
     )
-    flags = [flag for flag in TINY if "phantom" not in flag and "split" not in flag]
-    flags += ["--config.data.options.labels=labels.csv", "--config.data.options.labelled_list=labelled.csv"]
+    shutil.copy(SMALL, tmp_path)
+    flags = ["--config.steps=8", "--config.data.options.labels=labels.csv"]
+    flags += ["--config.data.options.labelled_list=labelled.csv"]
     done = subprocess.run(
         command(*flags, "--workdir=run", config="mine.py"), cwd=tmp_path, capture_output=True, text=True, check=False
     )

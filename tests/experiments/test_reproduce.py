@@ -21,12 +21,6 @@ from medssl_jax.train.tensor_hashes import HashWriter, StepHashes
 TINY_FOCALMIX = (
     "--config=tiny.py",
     "--config.steps=6",
-    "--config.model.features=(4,4,8)",
-    "--config.model.blocks=(1,1,1)",
-    "--config.model.pyramid_features=8",
-    "--config.anchors.strides=(4,8)",
-    "--config.anchors.sides_mm=((4.5,7.0),(14.0,))",
-    "--config.ssl.ramp_start_share=0.2",
     "--config.logging.log_every=2",
     "--config.logging.save_every=2",
 )
@@ -190,7 +184,7 @@ def test_what_is_refused_at_once(tmp_path):
 
 @pytest.mark.slow
 def test_on_one_device_it_is_equal_and_what_was_tampered_with_is_named(tmp_path):
-    shutil.copy(Path(__file__).with_name("small_phantom.py"), tmp_path / "tiny.py")
+    shutil.copy(Path(__file__).with_name("narrow_phantom.py"), tmp_path / "tiny.py")
     done = start(tmp_path, "focalmix", *TINY_FOCALMIX, "--workdir=run", NPROC="3")
     assert done.returncode == 0, done.stderr
     # None of it is needed any more: it is in run.json, or made again.
@@ -224,7 +218,7 @@ def test_on_one_device_it_is_equal_and_what_was_tampered_with_is_named(tmp_path)
 
 @pytest.mark.slow
 def test_on_eight_devices_it_is_equal(tmp_path):
-    shutil.copy(Path(__file__).with_name("small_phantom.py"), tmp_path / "tiny.py")
+    shutil.copy(Path(__file__).with_name("narrow_phantom.py"), tmp_path / "tiny.py")
     batches = ("--config.patches.labelled_batch=8", "--config.patches.unlabelled_batch=8")
     done = start(tmp_path, "focalmix", *TINY_FOCALMIX, *batches, "--workdir=run", XLA_FLAGS=EIGHT)
     assert done.returncode == 0, done.stderr

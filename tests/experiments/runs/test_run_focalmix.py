@@ -66,6 +66,11 @@ def config_with(**changes):
             "patches.side": 32,
             "patches.jitter": 10,
             "patches.labelled_batch": 4,
+            "model.features": (8, 16, 32),
+            "model.blocks": (1, 1, 1),
+            "model.pyramid_features": 16,
+            "anchors.strides": (4, 8),
+            "anchors.sides_mm": ((4.5, 7.0, 10.0), (14.0,)),
             "inference.overlap": 8,
             "optimiser.learning_rate": 3e-3,
             "logging.log_every": 20,
@@ -104,18 +109,11 @@ def uids(*numbers):
 def test_supervised_training_finds_the_balls(cache, tmp_path):
     apart = uids(*range(8, 12))
     split = Split(labelled=uids(*range(8)), unlabelled=(), test=uids(*range(14, 20)), validation=apart)
-    small = {
-        "model.features": (8, 16, 32),
-        "model.blocks": (1, 1, 1),
-        "model.pyramid_features": 16,
-        "anchors.strides": (4, 8),
-        "anchors.sides_mm": ((4.5, 7.0, 10.0), (14.0,)),
-    }
     validated = {
         **{"split.validation": 4, "validation.every": 20, "logging.save_every": 20, "score.checkpoint": "best"},
         "data.data_set": "folder",  # whose nodules are those of the scans themselves
     }
-    config = config_with(**{"steps": 80, "split.unlabelled": 0, "patches.unlabelled_batch": 0} | small | validated)
+    config = config_with(**{"steps": 80, "split.unlabelled": 0, "patches.unlabelled_batch": 0} | validated)
     assert cpm(config, cache, split, tmp_path) > 0.8
     of_step = {line["step"]: line.get("validation_cpm") for line in metrics_of(tmp_path)}
     assert list(of_step) == [20, 40, 60, 80]

@@ -1,0 +1,24 @@
+"""A phantom so small that tests can train on it again and again, with a network that compiles in seconds."""
+
+import importlib
+
+
+def get_config(parent="phantom"):
+    """Twelve scans, three of them labelled; a network of one stage, which marks something before it has learnt."""
+    config = importlib.import_module(f"experiments.configs.{parent}").get_config()
+    config.data.phantom.scans = 12
+    config.data.phantom.chest_zyx_mm = (64.0, 64.0, 64.0)
+    config.split.labelled = config.split.unlabelled = 3
+    config.patches.side = 16
+    config.patches.jitter = 4
+    config.mixup.object_window = 8
+    config.model.features = (8,)
+    config.model.blocks = (1,)
+    config.model.pyramid_features = 8
+    config.model.prior = 0.5
+    config.anchors.strides = (2,)
+    config.anchors.sides_mm = ((4.5, 7.0),)
+    config.ssl.ramp_start_share = 0.2
+    config.inference.overlap = 0
+    config.logging.bootstraps = 20
+    return config
