@@ -172,7 +172,7 @@ def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: A
     taps, *sides, channels, features = kernel.shape
     depth, height = slope.shape[1:3]
     in_pairs = taps == 3 and between == 1 and depth % 2 == 0 and channels >= MANY_CHANNELS
-    product = _product_in_pairs if in_pairs else _product_by_tap
+    product = _product_in_pairs if in_pairs else functools.partial(_product_by_tap, taps=taps, between=between)
     count, rows = _slices_and_rows_at_once(slope, max(taps * channels, features), unit=2 if in_pairs else 1)
     _, behind = border(sides[1])
     in_row = (border(sides[1])[0], behind - _left_over(x.shape[3], slope.shape[3], within))
@@ -182,7 +182,7 @@ def _slope_of_kernel(x: Array, kernel: Array, strides: tuple[int, int], slope: A
         sizes = (len(x), (count - 1) * between + taps, (rows - 1) * within + sides[0], *x.shape[3:])
         read = jax.lax.dynamic_slice(padded, (0, z * between, y * within, 0, 0), sizes)
         slopes = jax.lax.dynamic_slice(slope, (0, z, y, 0, 0), (len(x), count, rows, *slope.shape[3:]))
-        return product(read, slopes, taps, strides, in_row)
+        return product(read, slopes, within, in_row)
 
     if (count, rows) == (depth, height):
         total = part(0, 0)
@@ -206,21 +206,20 @@ def _slices_and_rows_at_once(slope: Array, channels: int, *, unit: int) -> tuple
 
 
 def _product_by_tap(
-    read: Array, slopes: Array, taps: int, strides: tuple[int, int], in_row: tuple[int, int]
+    read: Array, slopes: Array, within: int, in_row: tuple[int, int], *, taps: int, between: int
 ) -> Float[Array, "_channels k_y k_x d"]:
     """What slopes and the slices that they were read from add to the slope of the kernel: its slices one by one."""
-    between, within = strides
     last = (slopes.shape[1] - 1) * between
     stacked = jnp.concatenate([read[:, tap : tap + last + 1 : between] for tap in range(taps)], -1)
     return _product_within(stacked, slopes, within, in_row)
 
 
 def _product_in_pairs(
-    read: Array, slopes: Array, _: int, strides: tuple[int, int], in_row: tuple[int, int]
+    read: Array, slopes: Array, within: int, in_row: tuple[int, int]
 ) -> Float[Array, "_channels k_y k_x d"]:
     """The same of each two slices together, for `winograd.join_kernel_slopes`."""
     pairs = zip(winograd.input_parts(read, (0, 0), 1), winograd.slope_parts(slopes, 1), strict=True)
-    return jnp.concatenate([_product_within(*pair, strides[1], in_row) for pair in pairs])
+    return jnp.concatenate([_product_within(*pair, within, in_row) for pair in pairs])
 
 
 def _product_within(

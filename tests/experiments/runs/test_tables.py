@@ -59,6 +59,15 @@ def test_arms_that_are_set_against_each_other_differ_in_nothing_else():
     assert changed("supervised_10", "all") == {"split.labelled"}
 
 
+@pytest.mark.parametrize("peer", ["mean_teacher", "fixmatch", "dense_teacher"])
+def test_peers_have_the_data_the_network_and_the_budget_of_focalmix(peer):
+    runs = {run.row: run.config for run in runs_of(load_table("peers", "real_crops"), "real_crops", draws=[0])}
+    ours, theirs = runs["focalmix"], runs[peer]
+    for section in ("steps", "seed", "data", "split", "patches", "model", "anchors", "loss", "inference", "score"):
+        assert theirs[section] == ours[section], section
+    assert theirs.ssl != ours.ssl
+
+
 def test_equal_computation_counts_passes_of_patches():
     """A supervised step is 3 passes of 4 patches; FocalMix's 3 of 8, and 4 views of 4 forwards: 12 and 40."""
     runs = {run.row: run.config for run in runs_of(load_table("gain", "phantom"), "phantom", draws=[0])}
