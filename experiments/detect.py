@@ -18,11 +18,15 @@ from medssl_jax.core.atomic import writable_directory
 with epy.lazy_imports():
     from data_builders.incoming import names
     from experiments.runs import detect_folder
+    from medssl_jax.inference import demonstration
     from medssl_jax.report.nodules import results
     from medssl_jax.train import weights
 
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
+    "checkpoint",
+    None,
+    "the --workdir of a training run, or a file that experiments.export wrote; unless given, the small detector that "
+    "comes with the package, which is a demonstration",
 )
 INPUT = flags.DEFINE_string(
     "input",
@@ -64,10 +68,11 @@ def main(argv: Sequence[str]) -> None:
     choice = results.Choice(results.check_formats(FORMATS.value), MIN_PROBABILITY.value)
     shard = names.parse_shard(SHARD.value)
     output = writable_directory(OUTPUT.value)
-    weights.expect_weights(Path(CHECKPOINT.value))  # the detector is loaded after the scan was looked at
+    checkpoint = CHECKPOINT.value or str(demonstration.DETECTOR)
+    weights.expect_weights(Path(checkpoint))  # the detector is loaded after the scan was looked at
     command.start_devices(keep_programs=COMPILATION_CACHE.value)
     lungs = None if LUNGS.value is None else Path(LUNGS.value)
-    detect_folder.detect_into(output, CHECKPOINT.value, Path(INPUT.value), lungs=lungs, choice=choice, shard=shard)
+    detect_folder.detect_into(output, checkpoint, Path(INPUT.value), lungs=lungs, choice=choice, shard=shard)
 
 
 if __name__ == "__main__":
