@@ -47,3 +47,15 @@ def cascade(config: ConfigDict) -> ConfigDict:
     config.method.name = sos_methods.CASCADE
     config.inference.rule = "confidence"
     return config
+
+
+def gatekeeper(config: ConfigDict) -> ConfigDict:
+    """The cascade, its LRN tuned in the last quarter to doubt where it is wrong (arXiv 2502.19335); not in the paper.
+
+    Gatekeeper tunes the small network alone, once it is trained; here the HRN goes on learning beside it, so that both
+    arms have the same steps.
+    """
+    config = cascade(config)
+    config.method.name = sos_methods.GATEKEEPER
+    config.method.gatekeeper_share = 0.25
+    return config

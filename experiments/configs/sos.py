@@ -68,14 +68,12 @@ def get_config(_: str = "") -> ConfigDict:
     method.policy_weight = 1.0  # (o) of REINFORCE
     method.entropy_weight = 0.01  # (o) of the bonus within it
     method.baseline_decay = 0.95  # (o) of the running mean of rewards
-    method.reward = (
-        "relative"  # (o) share of its cross entropy that the LRN is spared; `correct`: 1[HRN] - 1[LRN right]
-    )
+    method.reward = "relative"  # (o) share of the LRN's cross entropy that is spared; `correct`: 1[HRN] - 1[LRN right]
     method.ask_cost = 0.0  # (o) taken off the reward wherever the HRN is asked
-    method.budget = (
-        1.0  # (o) share of slides that may be asked; below 1 ask_cost is where the cost begins, and it moves
-    )
+    method.budget = 1.0  # (o) share of slides that may be asked; below 1 the cost moves, from ask_cost on, to keep it
     method.budget_rate = 0.01  # (o) how far the cost moves in a step, for a share that is wholly beyond the budget
+    method.gatekeeper_share = 0.0  # (o) last share of the steps in which Gatekeeper's loss is in the place of L_ce1
+    method.gatekeeper_alpha = 0.5  # (o) its weight where the LRN is right; where it is wrong, 1 less it
 
     optimiser = config.optimiser = ConfigDict()  # (o)
     optimiser.learning_rate = 1e-4

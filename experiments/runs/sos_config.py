@@ -42,4 +42,6 @@ class SosConfig(ClassifierRunSettings):
     @property
     def step_settings(self) -> SosSettings:
         """The settings of a training step."""
-        return SosSettings(chunk=self.batches.chunk, method=self.method, ema_decay=self.optimiser.ema_decay)
+        return SosSettings(
+            chunk=self.batches.chunk, method=self.method, ema_decay=self.optimiser.ema_decay, steps=self.steps
+        )

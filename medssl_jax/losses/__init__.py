@@ -3,12 +3,19 @@
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from medssl_jax.losses.confidence import ExecutiveLosses, executive_losses, paradoxical_loss, switches
+    from medssl_jax.losses.confidence import (
+        ExecutiveLosses,
+        executive_losses,
+        gatekeeper_loss,
+        paradoxical_loss,
+        switches,
+    )
     from medssl_jax.losses.focal import posterior_behind, soft_target_focal_loss
 
 __all__ = [
     "ExecutiveLosses",
     "executive_losses",
+    "gatekeeper_loss",
     "paradoxical_loss",
     "posterior_behind",
     "soft_target_focal_loss",

@@ -60,6 +60,23 @@ def executive_losses(
     return ExecutiveLosses(hesitant, only_high_right.astype(confidence.dtype) * too_high)
 
 
+def gatekeeper_loss(
+    logits: Float[Array, "b k"], labels: Int[Array, " b"], *, right_weight: float
+) -> Float[Array, " b"]:
+    """`right_weight` CE where the class is right, (1 - `right_weight`) KL(p || uniform) where it is wrong.
+
+    A classifier that is tuned by it stays sure where it may be and admits where it is not (Gatekeeper, arXiv
+    2502.19335, whose alpha `right_weight` is). Being right is a constant of the step. Raises `ValueError` for other
+    shapes.
+    """
+    _check_shapes(logits, logits, labels)
+    log_probability = jax.nn.log_softmax(logits)
+    # Not by indexing: the gradient of that has no fixed order on a GPU.
+    cross_entropy = -(log_probability * jax.nn.one_hot(labels, logits.shape[-1])).sum(-1)
+    from_uniform = (jnp.exp(log_probability) * log_probability).sum(-1) + jnp.log(logits.shape[-1])
+    return jnp.where(logits.argmax(-1) == labels, right_weight * cross_entropy, (1 - right_weight) * from_uniform)
+
+
 def switches(
     low_probability: Float[Array, "b k"] | Float[np.ndarray, "b k"], c: float
 ) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:

@@ -108,12 +108,15 @@ class MethodSettings(Settings):
     ask_cost: float = within(WEIGHT)
     budget: float = within(number(0, 1, above=True))
     budget_rate: float = within(WEIGHT)
+    gatekeeper_share: float = within(number(0, 1, below=True))
+    gatekeeper_alpha: float = within(number(0, 1, above=True, below=True))
     baseline_decay: float = within(number(0, 1, below=True))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.expect("use_low", self.use_low or self.use_high, "True where method.use_high is False")
         self.expect("use_policy", not self.use_policy or (self.use_low and self.use_high), "False without both")
+        self.expect("gatekeeper_share", self.use_low or not self.gatekeeper_share, "0 where method.use_low is False")
         self.expect("join", self.use_low or self.join == "none", "none where method.use_low is False")
 
 

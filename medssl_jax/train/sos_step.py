@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from medssl_jax.losses.confidence import executive_losses, paradoxical_loss, switches
+from medssl_jax.losses.confidence import executive_losses, gatekeeper_loss, paradoxical_loss, switches
 from medssl_jax.models.sos_networks import MethodSettings, SosNetworks
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.train.rng import stream_key
@@ -29,6 +29,7 @@ class SosSettings:
     chunk: int
     method: MethodSettings
     ema_decay: float
+    steps: int  # of the whole training
 
 
 class Outputs(NamedTuple):
@@ -99,13 +100,16 @@ def run_networks(
 
 
 def classification_losses(
-    outputs: Outputs, labels: Int[Array, " b"], settings: SosSettings
+    outputs: Outputs, labels: Int[Array, " b"], settings: SosSettings, step: int | Int[Array, ""] = 0
 ) -> dict[str, Float[Array, " b"]]:
-    """Weighted losses of each slide by name: those of L_ce1, L_ce2, L_2 and L_3 that the method has."""
+    """Weighted losses of each slide by name: those of L_ce1, L_ce2, L_2 and L_3 that the method has.
+
+    L_ce1 gives way to Gatekeeper's loss at the `step` from which the method tunes its LRN.
+    """
     low, high = outputs.low_logits, outputs.high_logits
     weighted = {}
     if low is not None:
-        weighted["low"] = settings.method.low_weight, _cross_entropy(low, labels)
+        weighted["low"] = settings.method.low_weight, _low_loss(low, labels, settings, step)
     if high is not None:
         weighted["high"] = settings.method.high_weight, _cross_entropy(high, labels)
     if low is not None and high is not None:
@@ -228,7 +232,7 @@ def sos_step(
 
     def loss(params: Any) -> tuple[Float[Array, ""], tuple[StepMetrics, Any]]:
         outputs = run_networks(params, batch, networks, settings, sharding)
-        losses = classification_losses(outputs, labels, settings)
+        losses = classification_losses(outputs, labels, settings, state.step)
         metrics = output_metrics(outputs, labels, settings)
         extra = None
         if outputs.ask_logits is not None:
@@ -259,6 +263,16 @@ def output_metrics(outputs: Outputs, labels: Int[Array, " b"], settings: SosSett
             chosen = jnp.where(switched, outputs.high_logits.argmax(-1), outputs.low_logits.argmax(-1))
             metrics["accuracy_switched"] = _per_slide(jnp.equal(chosen, labels))
     return metrics
+
+
+def _low_loss(
+    logits: Float[Array, "b k"], labels: Int[Array, " b"], settings: SosSettings, step: int | Int[Array, ""]
+) -> Float[Array, " b"]:
+    cross_entropy, method = _cross_entropy(logits, labels), settings.method
+    if not method.gatekeeper_share:
+        return cross_entropy
+    tuned = gatekeeper_loss(logits, labels, right_weight=method.gatekeeper_alpha)
+    return jnp.where(step < round((1 - method.gatekeeper_share) * settings.steps), cross_entropy, tuned)
 
 
 def _cross_entropy(logits: Float[Array, "b k"], labels: Int[Array, " b"]) -> Float[Array, " b"]:

@@ -49,7 +49,7 @@ SENSIBLE = {
         *("augmentation.labelled", "mixup.across"),
         *("loss.negative_weight", "loss.positive_weight", "loss.box_weight", "loss.gamma"),
         *(f"method.{name}_weight" for name in ("low", "high", "paradoxical", "hesitant", "hurried", "policy")),
-        *("method.entropy_weight", "method.ask_cost", "method.budget_rate"),
+        *("method.entropy_weight", "method.ask_cost", "method.budget_rate", "method.gatekeeper_share"),
         *(f"optimiser.{name}" for name in ("warmup_share", "b1", "b2", "weight_decay", "ema_decay")),
         *(f"data.phantom.share_{name}" for name in ("without_nodules", "fine_only", "hazy", "hinted")),
         # Switches, of which 0 is one side.

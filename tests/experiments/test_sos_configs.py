@@ -17,6 +17,7 @@ METHODS = {
     "lks_multiscale": ({"low", "high"}, "high"),
     "lks_rdms": ({"low", "high", "policy"}, "policy"),
     "lks_cascade": ({"low", "high"}, "confidence"),
+    "lks_gatekeeper": ({"low", "high"}, "confidence"),
 }
 
 

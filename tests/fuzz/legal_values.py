@@ -114,6 +114,8 @@ LEGAL: dict[str, dict[str, Callable[[Any], bool]]] = {
         "method.ask_cost": within(0),
         "method.budget": within(0, 1, above=True),
         "method.budget_rate": within(0),
+        "method.gatekeeper_share": within(0, 1, below=True),
+        "method.gatekeeper_alpha": within(0, 1, above=True, below=True),
         "optimiser.accumulate": within(1),
         "inference.rule": ("confidence", "low", "high", "policy").__contains__,
         "inference.c": share,

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
-from medssl_jax.losses.confidence import executive_losses, paradoxical_loss, switches
+from medssl_jax.losses.confidence import executive_losses, gatekeeper_loss, paradoxical_loss, switches
 
 C, EPS = 0.90, 0.05
 # One slide a row, the true class is 0: LRN and HRN right; only the LRN; only the HRN; neither.
@@ -43,6 +44,26 @@ def test_the_equations_slide_by_slide_in_float64():
     found = paradoxical_loss(*arguments), *executive(*arguments)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert (expected.sum(1) > 0).all()
+
+
+def test_gatekeepers_loss_is_surprise_where_right_and_distance_from_uniform_where_wrong():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(200, 4), scale=2), rng.integers(0, 4, 200)
+    probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    right = probability.argmax(1) == labels
+    surprise = -np.log(probability[np.arange(200), labels])
+    expected = np.where(right, 0.2 * surprise, 0.8 * stats.entropy(probability, np.full((200, 4), 0.25), axis=1))
+    found = gatekeeper_loss(jnp.asarray(logits, jnp.float32), jnp.asarray(labels, jnp.int32), right_weight=0.2)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert 20 < right.sum() < 180
+
+
+def test_gatekeepers_loss_makes_sure_where_right_and_unsure_where_wrong():
+    """The slope of the first class's logit, which both slides get; only the first is of that class."""
+    logits = jnp.array([[2.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    slope = jax.grad(lambda z: gatekeeper_loss(z, jnp.array([0, 1, 2]), right_weight=0.5).sum())(logits)[:, 0]
+    assert slope[0] < 0 < slope[1]
+    assert abs(slope[2]) < 1e-6  # as unsure as can be
 
 
 def test_no_gradient_of_the_executive_losses_reaches_the_hrn():

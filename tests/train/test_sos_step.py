@@ -12,6 +12,7 @@ import pytest
 from experiments.configs import sos
 from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.slides import SlideLayout
+from medssl_jax.losses.confidence import gatekeeper_loss
 from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.sos_step import (
@@ -31,7 +32,7 @@ from medssl_jax.train.state import TrainState
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
 METHOD = settings_from(MethodSettings, sos.get_config().method)
-SETTINGS = SosSettings(chunk=0, method=METHOD, ema_decay=0.0)
+SETTINGS = SosSettings(chunk=0, method=METHOD, ema_decay=0.0, steps=8)
 
 
 def changed(*, chunk=0, **method):
@@ -196,6 +197,21 @@ def test_c_and_eps_are_not_looked_at_without_the_executive_losses():
     logits, labels = jnp.ones((2, 4)), jnp.zeros(2, jnp.int32)
     meaningless = changed(c=0.0, **CROSS_ENTROPY_ONLY)
     assert classification_losses(Outputs(logits, logits, None), labels, meaningless).keys() == {"low", "high"}
+
+
+def test_gatekeepers_loss_takes_the_place_of_the_lrns_in_the_last_steps():
+    """Of 8 steps the last quarter: the steps numbered 6 and 7."""
+    rng = np.random.default_rng(0)
+    low, high = jnp.asarray(rng.normal(size=(2, 6, 4)), jnp.float32)
+    labels = jnp.arange(6) % 4
+    settings = changed(gatekeeper_share=0.25, gatekeeper_alpha=0.125, low_weight=2.0)
+    losses = [classification_losses(Outputs(low, high, None), labels, settings, step) for step in (0, 5, 6, 7)]
+    plain = classification_losses(Outputs(low, high, None), labels, changed(low_weight=2.0))
+    tuned = 2 * gatekeeper_loss(low, labels, right_weight=0.125)
+    for each, expected in zip(losses, (plain["low"], plain["low"], tuned, tuned), strict=True):
+        np.testing.assert_allclose(each["low"], expected, rtol=1e-6)
+        np.testing.assert_array_equal(each["high"], plain["high"])
+    assert np.abs(tuned - plain["low"]).min() > 1e-3
 
 
 def test_a_step_is_gradient_descent_on_the_equations():
