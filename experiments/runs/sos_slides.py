@@ -3,11 +3,12 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool
+from ml_collections import ConfigDict
 
 from data_builders.lks.lks_files import SLIDES_OF_LKS
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
@@ -86,12 +87,22 @@ def open_slides(data: SlideDataSettings) -> LksSource:
 
 
 def phantom_of(data: SlideDataSettings) -> Any:
-    """The phantom in place of slides, cut as these are. Raises `InputError` for a field out of range."""
-    from medssl_jax.phantoms.slides.spec import LksPhantom
+    """The phantom in place of slides, cut as these are; `variant` among its fields is one of `VARIANTS`, or plain.
+
+    Raises `InputError` for a field out of range.
+    """
+    from medssl_jax.phantoms.slides.spec import VARIANTS
 
     assert data.phantom is not None
+    field, given = data.path_of("phantom"), data.phantom
+    variant = "plain"
+    if isinstance(given, Mapping | ConfigDict) and "variant" in given:
+        given = dict(given)
+        variant = given.pop("variant")
+        if variant not in VARIANTS:
+            raise InputError(f"config field {field}.variant is {variant}, expected {' or '.join(VARIANTS)}")
     cut = {"grid": data.grid, "patch_side": data.patch_side, "shrink": data.shrink}
-    return phantom_from(LksPhantom, data.phantom, field=data.path_of("phantom"), **cut)
+    return phantom_from(VARIANTS[variant], given, field=field, **cut)
 
 
 def needs_high_resolution(data: SlideDataSettings, names: Sequence[str]) -> Bool[np.ndarray, " slides"] | None:

@@ -9,10 +9,12 @@ phantom/<name>.json                  the truth about one slide; written last, so
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.phantoms import folder
+from medssl_jax.phantoms.slides.conditions import Conditions
 from medssl_jax.phantoms.slides.render import draw_slide, render_bands
 from medssl_jax.phantoms.slides.roster import PlannedSlide, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
@@ -40,6 +42,14 @@ class SlideTruth:
     edge_yx: tuple[float, float]  # where kidney, stomach muscle and mucosa meet: all tissues but the liver in one view
 
 
+@dataclasses.dataclass(frozen=True)
+class TellingTruth(SlideTruth):
+    """The truth about a slide of a telling phantom; `label` is its class, `rated` what the data set says it is."""
+
+    rated: str
+    conditions: Conditions
+
+
 def write_lks_phantom(
     spec: LksPhantom, directory: str | os.PathLike[str], *, workers: int = 1, progress: Progress = silent
 ) -> None:
@@ -52,7 +62,7 @@ def write_lks_phantom(
         KIND, spec, directory, slides, write_slide, _is_finished, workers=workers, progress=progress
     )
     for split, file in LABEL_FILES.items():
-        rows = [(f"{slide.name}.tif", slide.label) for slide in slides if slide.split == split]
+        rows = [(f"{slide.name}.tif", slide.rated) for slide in slides if slide.split == split]
         folder.write_csv(directory / file, [HEADER, *rows])
 
 
@@ -73,7 +83,7 @@ def write_slide(spec: LksPhantom, directory: Path, planned: PlannedSlide) -> Non
     with atomic_path(slide_path(directory, planned)) as temporary:
         write_tiff(temporary, render_bands(spec, planned, slide), slide.shape_yx, layout)
     edge_y, edge_x = slide.section.edge_yx
-    truth = SlideTruth(
+    known: dict[str, Any] = dict(
         name=planned.name,
         split=planned.split,
         label=planned.label,
@@ -85,7 +95,11 @@ def write_slide(spec: LksPhantom, directory: Path, planned: PlannedSlide) -> Non
         crop_yx=slide.grid.before_yx,
         edge_yx=(round(edge_y, 1), round(edge_x, 1)),
     )
-    folder.write_truth(directory, planned.name, truth)
+    if planned.conditions is None:
+        folder.write_truth(directory, planned.name, SlideTruth(**known))
+    else:
+        telling = TellingTruth(**known, rated=planned.rated, conditions=planned.conditions)
+        folder.write_truth(directory, planned.name, telling)
 
 
 def _is_finished(_: LksPhantom, directory: Path, slide: PlannedSlide) -> bool:

@@ -5,10 +5,14 @@ import importlib
 import jax
 import pytest
 
+from experiments.configs import phantom_sos, telling_sos
+from experiments.runs import sos_slides
 from experiments.runs.sos_config import SosConfig
+from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.selective import SelectiveClassifier
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES
+from medssl_jax.phantoms.slides.spec import LksPhantom, TellingPhantom
 
 METHODS = {
     "lks_sos": ({"low", "high"}, "confidence"),
@@ -38,6 +42,18 @@ def test_a_config_is_its_method(name):
     assert config.logging.save_every % config.logging.log_every == 0
     assert config.logging.save_every % config.optimiser.accumulate == 0
     assert f"--config=configs/{name}.py" in importlib.import_module(f"experiments.configs.{name}").__doc__
+
+
+def test_a_config_names_the_variant_of_its_phantom():
+    config = telling_sos.get_config()
+    settings = settings_from(SosConfig, config)
+    phantom = sos_slides.phantom_of(settings.data)
+    assert isinstance(phantom, TellingPhantom)
+    assert (phantom.test, phantom.side) == (3000, 256)
+    assert type(sos_slides.phantom_of(settings_from(SosConfig, phantom_sos.get_config()).data)) is LksPhantom
+    config.data.phantom.variant = "tell"
+    with pytest.raises(InputError, match=r"data\.phantom\.variant is tell, expected plain or telling"):
+        settings_from(SosConfig, config)
 
 
 def test_sos_multi_scale_and_the_cascade_have_the_same_parameters():

@@ -44,6 +44,7 @@ class SlideDrawing:
     parenchyma: Tissue  # of kidney and liver
     glands: Tissue  # of the mucosa: rows run outwards, columns along the stomach
     strokes: list[Stroke]
+    legibility: tuple[float, float] | None = None  # factors of the stain: of its box means, of the rest
 
     @property
     def shape_yx(self) -> tuple[int, int]:
@@ -76,6 +77,8 @@ class Painter:
         tissue *= gain
         if stain.any():
             stain *= gain
+            if slide.legibility is not None:
+                stain = _legible(stain, block, *slide.legibility)
             tissue += _without_box_mean(stain, block) if slide.fine_only else stain
         return tissue
 
@@ -167,6 +170,12 @@ def _repeated(tile: Float32[np.ndarray, "_ _"], y: Int[np.ndarray, " rows"], x: 
 
 def _at(tile: Tile, places: Places) -> Pixels:
     return tile[places[0] % tile.shape[0], places[1] % tile.shape[1]]
+
+
+def _legible(band: Band, block: int, low: float, fine: float) -> Band:
+    """`low` times what the low-resolution image has of it and `fine` times the rest."""
+    rest = _without_box_mean(band, block)
+    return np.float32(low) * (band - rest) + np.float32(fine) * rest
 
 
 def _without_box_mean(band: Band, block: int) -> Band:

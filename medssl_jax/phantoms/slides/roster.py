@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from medssl_jax.phantoms.slides.spec import LksPhantom
+from medssl_jax.phantoms.slides.conditions import Conditions, draw_conditions
+from medssl_jax.phantoms.slides.spec import LksPhantom, TellingPhantom
 
 # LKS's slides of each split, the classes in their order everywhere.
 LKS_SLIDES = {
@@ -16,7 +17,7 @@ LKS_SLIDES = {
 }
 NEGATIVE = "Neg"
 SPLITS = tuple(LKS_SLIDES)
-STREAMS = ("plan", "frame", "anatomy", "textures", "strokes", "imaging", "noise")
+STREAMS = ("plan", "frame", "anatomy", "textures", "strokes", "imaging", "noise", "conditions")
 STRENGTHS = (0.6, 1.4)  # of a positive serum
 
 
@@ -30,6 +31,12 @@ class PlannedSlide:
     fine_only: bool  # the class shows at full resolution alone
     hazy: bool
     strength: float
+    conditions: Conditions | None = None  # of a telling phantom
+
+    @property
+    def rated(self) -> str:
+        """The class that the data set gives it, which raters may have mistaken."""
+        return NEGATIVE if self.conditions is not None and self.conditions.flipped else self.label
 
     @property
     def name(self) -> str:
@@ -53,13 +60,18 @@ def slides_of(spec: LksPhantom, split: str) -> Iterator[PlannedSlide]:
         written[label] += 1
         rng = slide_generator(spec, split, number, "plan")
         by_chance, hinted, strength = rng.random() < spec.share_hazy, rng.random() < spec.share_hinted, rng.random()
+        conditions = None
+        if isinstance(spec, TellingPhantom):
+            of_conditions = slide_generator(spec, split, number, "conditions")
+            conditions = draw_conditions(spec, label != NEGATIVE, of_conditions)
         yield PlannedSlide(
             split=split,
             number=number,
             label=label,
             fine_only=fine_only,
-            hazy=bool(by_chance or (fine_only and hinted)),
+            hazy=bool(by_chance or (fine_only and hinted) or (conditions is not None and conditions.veiled)),
             strength=STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * strength,
+            conditions=conditions,
         )
 
 

@@ -64,3 +64,38 @@ class LksPhantom(PhantomSpec):
     def slide_layout(self) -> SlideLayout:
         """How the reader cuts these slides."""
         return SlideLayout(self.grid, self.patch_side, self.shrink)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TellingPhantom(LksPhantom):
+    """Slides that can tell whether a rule knows where the HRN helps: what each resolution shows varies by itself.
+
+    Every slide draws its conditions independently (`conditions.Conditions`), whatever its class or a method makes of
+    them. The slides are small, so that thousands can be made. The numbers are our choice. Raises InputError for a field
+    out of range.
+    """
+
+    grid: int = within(COUNT, 4)
+    patch_side: int = within(COUNT, 64)
+    shrink: int = within(whole(TELLING_SHRINK), 4)
+    share_fine_only: int | float = within(SHARE, 0.0)  # legibility takes its place
+    share_hazy: int | float = within(SHARE, 0.0)  # on top of the veil that tells of a bad focus
+
+    # Lowest and highest factor of the serum's light, as much of it as the low-resolution image shows, and of the rest.
+    legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.0, 1.0))
+    fine_legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.0, 1.0))
+    share_out_of_focus: int | float = within(SHARE, 0.2)
+    focus_blur: int | float = within(AMOUNT, 2.0)  # pixels more of blur where it is out of focus
+    focus_debris: int | float = within(AMOUNT, 3.0)  # so many times the debris there
+    # A veil, which both resolutions show, tells of the focus, with errors: on so many of the slides it lies where the
+    # focus is good, or does not where it is bad.
+    share_misleading: int | float = within(SHARE, 0.15)
+    share_weak: int | float = within(SHARE, 0.12)  # positive slides of a weak serum
+    weak_strength: int | float = within(AMOUNT, 0.25)  # of a weak serum, as a share of what it would be
+    share_flipped: int | float = within(SHARE, 0.3)  # of the weak ones: raters call them negative
+    share_lipofuscin: int | float = within(SHARE, 0.2)  # negative slides with granules as of AMA, at full resolution
+    lipofuscin: int | float = within(AMOUNT, 0.7)  # brightness of those granules, as a share of AMA's
+    share_placed: int | float = within(SHARE, 1.0)  # of what tells SMA-V from SMA-T: where it is, no longer what it is
+
+
+VARIANTS = {"plain": LksPhantom, "telling": TellingPhantom}

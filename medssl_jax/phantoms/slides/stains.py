@@ -8,6 +8,7 @@ round tubules and glands.
 import dataclasses
 
 from medssl_jax.phantoms.slides.roster import PlannedSlide
+from medssl_jax.phantoms.slides.spec import LksPhantom, TellingPhantom
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +37,23 @@ STAINS = {
     "SMA-T": Stain(muscle=32.0, spread=2.0, fibres=42.0, liver_share=0.1),
 }
 AUTOFLUORESCENCE = {"mount": 7.0, "kidney": 16.0, "liver": 13.0, "muscle": 20.0, "mucosa": 15.0}
+# Of the classes that a telling phantom has differ by place: where in the organs their stain is brightest.
+PLACES = {"SMA-V": "near", "SMA-T": "far"}  # from the neck
 # The share of its autofluorescence that a tissue's relief takes.
 RELIEF = {"kidney": 0.45, "liver": 0.2, "muscle": 0.3, "mucosa": 0.5}
 
 
-def stain_of(slide: PlannedSlide, brightness: float) -> Stain:
+def stain_of(spec: LksPhantom, slide: PlannedSlide) -> Stain:
     """The stain of a slide; a fine-only one has no large targets."""
-    stain = STAINS[slide.label]
-    factor = brightness * slide.strength
+    stain, factor = STAINS[slide.label], spec.stain * slide.strength
+    if isinstance(spec, TellingPhantom) and slide.conditions is not None:
+        if slide.label in PLACES:
+            stain = _towards_common(stain, spec.share_placed)
+        if slide.conditions.weak:
+            factor *= spec.weak_strength
+        if slide.conditions.lipofuscin:
+            stain = dataclasses.replace(STAINS["AMA"], spread=0.0)
+            factor *= spec.lipofuscin
     scaled = {
         field.name: getattr(stain, field.name) * factor
         for field in dataclasses.fields(stain)
@@ -52,3 +62,14 @@ def stain_of(slide: PlannedSlide, brightness: float) -> Stain:
     if slide.fine_only:
         scaled |= {"muscle": 0.0, "vessel_walls": 0.0, "spread": 0.0}
     return dataclasses.replace(stain, **scaled)
+
+
+def _towards_common(stain: Stain, share: float) -> Stain:
+    """So much of the way to what the classes that differ by place have in common, the mean of their stains."""
+    return Stain(
+        *(
+            (1 - share) * getattr(stain, field.name)
+            + share * sum(getattr(STAINS[label], field.name) for label in PLACES) / len(PLACES)
+            for field in dataclasses.fields(Stain)
+        )
+    )

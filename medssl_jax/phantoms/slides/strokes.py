@@ -30,6 +30,7 @@ class Stroke:
     brighten: float = 0.0
     rim: float = 0.0
     rim_width: float = 1.0
+    stained: bool = False  # the rim is the serum's light, not the tissue's own
 
     @property
     def reach(self) -> float:
@@ -42,8 +43,13 @@ class Stroke:
         return min(ends) - self.reach, max(ends) + self.reach
 
 
-def draw_vessels(section: Section, side: int, walls: float, rng: np.random.Generator) -> list[Stroke]:
-    """Vessels of kidney and liver: dark inside, their walls as bright as the serum makes them."""
+def draw_vessels(
+    section: Section, side: int, walls: float, rng: np.random.Generator, *, stained: bool = False
+) -> list[Stroke]:
+    """Vessels of kidney and liver: dark inside, their walls as bright as the serum makes them.
+
+    That light is part of the tissue's, unless told that it counts as `stained`.
+    """
     strokes = []
     for _ in range(VESSELS):
         angle, distance, direction = rng.uniform((0, 0, 0), (2 * np.pi, 1, np.pi))
@@ -55,7 +61,8 @@ def draw_vessels(section: Section, side: int, walls: float, rng: np.random.Gener
         if kept:
             end = (y + length * np.sin(direction), x + length * np.cos(direction))
             rim_width = max(1.1, 0.3 * radius)
-            strokes.append(Stroke((y, x), end, radius, darken=0.4, rim=walls, rim_width=rim_width))
+            vessel = Stroke((y, x), end, radius, darken=0.4, rim=walls, rim_width=rim_width, stained=stained)
+            strokes.append(vessel)
     return strokes
 
 
@@ -106,7 +113,8 @@ def paint_strokes(
         if stroke.brighten:
             tissue[window] += np.float32(stroke.brighten) * inside
         if stroke.rim:
-            tissue[window] += np.float32(stroke.rim) * np.exp(-((distance / np.float32(stroke.rim_width)) ** 2))
+            light = stain if stroke.stained else tissue
+            light[window] += np.float32(stroke.rim) * np.exp(-((distance / np.float32(stroke.rim_width)) ** 2))
 
 
 def _pixels(span: tuple[float, float], first: int, size: int) -> range:

@@ -1,0 +1,24 @@
+"""SOS on the telling phantom, small synthetic slides on which rules of switching can differ: not a result to quote yet.
+
+    python -m experiments.sos --config=configs/telling_sos.py --workdir=runs/telling_sos
+
+Hardware: two CPU cores. Time: not measured; making the slides takes about 6 minutes of one core. No accuracy is to be
+expected until the numbers of the phantom are fitted. Everything here is our choice (o): the paper has no phantom.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import phantom_sos
+
+
+def get_config(_: str = "") -> ConfigDict:
+    """The networks of the slide phantom on the slides of the other one, as many as LKS has to train on."""
+    config = phantom_sos.get_config()
+    data = config.data
+    data.grid = 4
+    data.patch_side = 64
+    data.shrink = 4
+    data.phantom = ConfigDict(dict(variant="telling", seed=1, train=479, test=3000, layouts=("tiles-none",)))
+    data.manual_dir = "data/telling_lks/LKS"
+    data.data_dir = "data/telling_lks/tfds"
+    return config
