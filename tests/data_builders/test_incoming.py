@@ -114,6 +114,18 @@ def test_a_list_of_paths_with_names(tmp_path, study):
         find_scans(tmp_path / "list.csv")
 
 
+def test_a_digest_is_of_the_content_and_not_of_the_place(tmp_path, write_series):
+    stored = np.zeros((8, 8, 8), np.int16)
+    write_series(tmp_path / "a" / "ct", stored=stored)
+    write_series(tmp_path / "b", stored=stored)
+    stored[3, 4, 5] = 1
+    write_series(tmp_path / "pixel", stored=stored)
+    write_series(tmp_path / "header", stored=np.zeros((8, 8, 8), np.int16), RescaleIntercept=-1000)
+    digests = [find_scans(tmp_path / name).scans[0].digest for name in ("a", "b", "pixel", "header")]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
 @pytest.mark.parametrize(
     ("fields", "is_taken"),
     [({}, True), ({"ImageOrientationPatient": [0, 1, 0, 0, 0, 1]}, True), ({"Modality": "PT"}, False)],

@@ -132,6 +132,9 @@ def test_broken_scans_are_told_and_the_others_kept(scans, tmp_path, capsys):
     for row in rows:
         with open(tmp_path / "out" / row.pop("name") / "detections.csv", newline="") as file:
             assert list(csv.DictReader(file)) == [row]
+    for name, spot in {"dicom": 1, "nifti": 2, "nrrd": 3, "meta": 4}.items():  # each has its own marks
+        (mark,) = content(tmp_path / "out" / name)["marks"]
+        np.testing.assert_allclose(mark["centre_voxel_zyx"], [spot] * 3, atol=0.3)
     page = (tmp_path / "out" / "detections.html").read_text()
     assert 'href="nifti/detections.html"' in page
     assert "torn.nii" in page
