@@ -53,6 +53,14 @@ class FocalMixConfig(DetectorRunSettings):
             not nobodys or patches.unlabelled_nodule_share == 0,
             "0 where split.unlabelled_extra is not 0",
         )
+        if patches.candidate_share:
+            burn_in, every = self.step_settings.ramp_start, self.logging.save_every
+            self.expect(
+                "patches.candidate_share",
+                patches.unlabelled_batch > 0 and burn_in > 0 and burn_in % every == 0,
+                f"0, or unlabelled patches that begin to count (ssl.ramp_start_share, at step {burn_in}) when a run is "
+                f"saved (logging.save_every, {every} steps)",
+            )
         self.expect(
             "ssl.teacher",
             self.ssl.teacher != EMA or self.optimiser.ema_decay > 0,

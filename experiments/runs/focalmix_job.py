@@ -14,14 +14,16 @@ from experiments.runs.guard import guard_lines
 from experiments.runs.scans import ScanDataSettings, all_metadata, findings_of, open_cache, prepared_scans
 from experiments.runs.validation import best_of, validation_of, write_validation
 from medssl_jax.core.atomic import write_text
+from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.core.settings import settings_from
+from medssl_jax.data.candidates import candidates_of
 from medssl_jax.data.crop_cache import CropCache
-from medssl_jax.data.pipeline import batch_rows, patch_batches
+from medssl_jax.data.pipeline import CandidatesFrom, batch_rows, patch_batches
 from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import Split, SplitSettings, as_json, draw_split
 from medssl_jax.imaging.luna16_csv import is_luna16, write_series_uids
-from medssl_jax.imaging.submission import Marks, write_submission
+from medssl_jax.imaging.submission import Marks, read_submission, write_submission
 from medssl_jax.inference.sliding import SlidingDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, score
@@ -123,7 +125,11 @@ def split_of(settings: SplitSettings, scans: Mapping[str, ScanMetadata]) -> Spli
 def train_focalmix(
     config: ml_collections.ConfigDict, cache: CropCache, split: Split, workdir: Path, watch: Watch = unwatched
 ) -> TrainState:
-    """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one."""
+    """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one.
+
+    Where unlabelled patches are drawn round candidates, the detector looks for these once the burn-in is done, and they
+    are kept as `candidates.csv`.
+    """
     settings = settings_from(FocalMixConfig, config)
     sharding = sharding_of(settings, jax.devices())
     if split.unlabelled:
@@ -133,32 +139,69 @@ def train_focalmix(
     if settings.validation.every:
         find = marker(settings, cache, split.validation)
         validation = validation_of(config, settings, cache, split, workdir, find)
-    warn = collapse_warning if settings.ssl.are_guessed else nothing_to_warn  # known labels do not collapse
-    patches, seed, logging = settings.patches, settings.seed, settings.logging
+    seed, logging = settings.seed, settings.logging
+    train_step = jitted_step(settings, sharding)
+
+    def train_to(steps: int, mined: CandidatesFrom | None = None) -> TrainState:
+        return Trainer(
+            init_state=functools.partial(jax.jit(settings.fresh_state), seed=np.uint32(seed)),
+            train_step=train_step,
+            batches=_batches(settings, cache, split, mined, sharding.host_rows),
+            sharding=sharding,
+            schedule=Schedule(steps, log_every=logging.log_every, save_every=logging.save_every),
+            checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=logging.keep_checkpoints),
+            # Known labels do not collapse.
+            records=Records(
+                workdir, config, warn=collapse_warning if settings.ssl.are_guessed else nothing_to_warn, watch=watch
+            ),
+            validation=validation,
+        ).train()
+
+    if not settings.patches.candidate_share:
+        return train_to(settings.steps)
+    burn_in, path = settings.step_settings.ramp_start, workdir / "candidates.csv"
+    if not path.exists():  # it is written once the burn-in is done, before any step that needs it
+        state = train_to(burn_in)
+        if state.step != burn_in:
+            raise InputError(
+                f"{path}: is not there, but the run is at step {state.step} and needs it from step {burn_in} on: put "
+                "it back, or begin in another folder"
+            )
+        find = marker(settings, cache, split.unlabelled, progress_bar("looking for candidates", "scans"))
+        marks = find(state)
+        if hosts.is_first():
+            write_submission(path, marks)
+        hosts.wait_for_all("looked for candidates")
+    candidates = candidates_of(
+        read_submission(path), lambda series_uid: cache.scan(series_uid).grid, most=settings.patches.candidates
+    )
+    return train_to(settings.steps, CandidatesFrom(candidates, burn_in))
+
+
+def _batches(
+    settings: FocalMixConfig,
+    cache: CropCache,
+    split: Split,
+    mined: CandidatesFrom | None,
+    host_rows: Callable[[int], range],
+) -> Batches:
+    patches, seed = settings.patches, settings.seed
     rows = patch_batches(
         cache,
         split.labelled,
         split.unlabelled,
         settings=patches,
         seed=seed,
+        mined=mined,
         keep_hidden_boxes=settings.ssl.judge_pseudo_labels or settings.ssl.targets == TRUTH,
-        host_rows=sharding.host_rows,
+        host_rows=host_rows,
     )
-    return Trainer(
-        init_state=functools.partial(jax.jit(settings.fresh_state), seed=np.uint32(seed)),
-        train_step=jitted_step(settings, sharding),
-        batches=Batches(
-            rows,
-            lambda position: batch_rows(split.labelled, split.unlabelled, position, settings=patches, seed=seed),
-            threads=patches.loader_threads,
-            fetched_ahead=2 * patches.loader_threads,
-        ),
-        sharding=sharding,
-        schedule=Schedule(settings.steps, log_every=logging.log_every, save_every=logging.save_every),
-        checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=logging.keep_checkpoints),
-        records=Records(workdir, config, warn=warn, watch=watch),
-        validation=validation,
-    ).train()
+    return Batches(
+        rows,
+        lambda position: batch_rows(split.labelled, split.unlabelled, position, settings=patches, seed=seed),
+        threads=patches.loader_threads,
+        fetched_ahead=2 * patches.loader_threads,
+    )
 
 
 def jitted_step(settings: FocalMixConfig, sharding: DataParallel = SINGLE_DEVICE) -> jax.stages.Wrapped:

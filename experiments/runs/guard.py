@@ -65,6 +65,10 @@ def guard_lines(settings: FocalMixConfig, labelled: Iterable[CachedScan], split:
         lines.append(f"about {holding:.1%} of the unlabelled patches hold a nodule, if their scans are as the labelled")
     steps, rate = unlabelled_shares(settings)
     lines.append(f"unlabelled patches count in {steps:.0%} of the steps and {rate:.0%} of the learning rate's sum")
+    if settings.patches.candidate_share:
+        begin = settings.step_settings.ramp_start
+        share = settings.patches.candidate_share
+        lines.append(f"from step {begin} on, {share:.0%} of the unlabelled patches lie round the detector's own marks")
     thresholds = {PSEUDO: {"0.5 (sharpening)": 0.5, "mixup.object_score": settings.mixup.object_score}}
     thresholds[SURE] = {
         name: getattr(settings.ssl, name.removeprefix("ssl."))

@@ -17,6 +17,7 @@ FIRM = {"ssl.sure_background_below": 0.2}  # by the focal loss a score of .2 sta
 COMBINATIONS = {
     "sure_teacher": ("sure targets of an EMA teacher", SURE),
     "firm": ("and background from .2 down", {**SURE, **FIRM}),
+    "firm_mined": ("background from .2 down, half round own marks", {**SURE, **FIRM, **CHANGES["mined"][1]}),
     "firm_augmented": ("and an augmented student", {**SURE, **FIRM, **AUGMENTED}),
     "firm_constant": ("background from .2 down, constant rate", {**SURE, **FIRM, **CONSTANT}),
     "firm_apart": ("background from .2 down, mixed apart", {**SURE, **FIRM, **CHANGES["apart"][1]}),

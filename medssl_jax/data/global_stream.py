@@ -39,6 +39,22 @@ def shuffled(items: Sequence[Any], seed: int) -> grain.MapDataset:
     return grain.MapDataset.source(_Shuffled(items, seed)).seed(seed)
 
 
+class _Then:
+    def __init__(self, before: grain.MapDataset, after: grain.MapDataset, place: int):
+        self._before, self._after, self._place = before, after, place
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, place: int) -> Any:
+        return (self._before if place < self._place else self._after)[place]
+
+
+def then(before: grain.MapDataset, after: grain.MapDataset, place: int) -> grain.MapDataset:
+    """One stream up to a place, from there on another, both without end and with the places that they have alone."""
+    return grain.MapDataset.source(_Then(before, after, place))
+
+
 class _HostRows:
     """The host's rows of all batches, one after the other; what each holds, its place in the whole stream decides."""
 

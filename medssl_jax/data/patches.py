@@ -26,6 +26,8 @@ class PatchSettings(Settings):
     max_objects: int = within(whole(1, 1024))
     nodule_share: float = within(SHARE)
     unlabelled_nodule_share: float = within(SHARE)
+    candidate_share: float = within(SHARE, default=0.0)
+    candidates: int = within(whole(1, 100), default=3)
     jitter: int = within(whole(0, LARGEST_SIDE))
     scale_range: tuple[float, float] = within(each(number(0.1, 10), least=2, most=2))
     symmetry_group: str = within(one_of(GROUPS))
@@ -75,15 +77,23 @@ def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSet
 
 
 def draw_unlabelled(
-    scan: CachedScan, rng: np.random.Generator, settings: PatchSettings, *, keep_boxes: bool = False
+    scan: CachedScan,
+    rng: np.random.Generator,
+    settings: PatchSettings,
+    *,
+    candidates_zyx: Float[np.ndarray, "n 3"] | None = None,
+    keep_boxes: bool = False,
 ) -> dict[str, Any]:
     """A patch anywhere in the lungs; no label of the scan is looked at, and none handed on unless told to.
 
-    But with `unlabelled_nodule_share` above 0, an oracle's, that share is drawn round hidden nodules.
+    Where there are candidates, voxels at which a nodule is suspected, `candidate_share` of the patches is drawn round
+    one of them. With `unlabelled_nodule_share` above 0, an oracle's, that share is drawn round hidden nodules.
     """
     share = settings.unlabelled_nodule_share
     if share and len(scan.boxes_zyxdhw_voxel) and rng.random() < share:
         place = _place_by_nodule(scan, rng, settings)
+    elif candidates_zyx is not None and len(candidates_zyx) and rng.random() < settings.candidate_share:
+        place = _off_centre(candidates_zyx[rng.integers(len(candidates_zyx))], rng, settings)
     else:
         place = _place_in_lungs(scan, rng)
     if not keep_boxes:
@@ -126,8 +136,13 @@ def scale_windows(
 
 
 def _place_by_nodule(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> Float[np.ndarray, " 3"]:
-    nodule = scan.boxes_zyxdhw_voxel[rng.integers(len(scan.boxes_zyxdhw_voxel)), :3]
-    return nodule + rng.uniform(-settings.jitter, settings.jitter, 3)
+    return _off_centre(scan.boxes_zyxdhw_voxel[rng.integers(len(scan.boxes_zyxdhw_voxel)), :3], rng, settings)
+
+
+def _off_centre(
+    centre_zyx: Float[np.ndarray, " 3"], rng: np.random.Generator, settings: PatchSettings
+) -> Float[np.ndarray, " 3"]:
+    return centre_zyx + rng.uniform(-settings.jitter, settings.jitter, 3)
 
 
 def _place_in_lungs(scan: CachedScan, rng: np.random.Generator) -> Float[np.ndarray, " 3"]:

@@ -6,16 +6,24 @@ the stream resumes anywhere at no cost.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 
+from medssl_jax.data.candidates import Candidates
 from medssl_jax.data.crop_cache import CachedScan, CropCache
-from medssl_jax.data.global_stream import batch_on_host, shuffled
+from medssl_jax.data.global_stream import batch_on_host, shuffled, then
 from medssl_jax.data.patches import PatchSettings, draw_labelled, draw_unlabelled
 
 Draw = Callable[[CachedScan, np.random.Generator, PatchSettings], dict[str, Any]]
+
+
+class CandidatesFrom(NamedTuple):
+    """Candidates in unlabelled scans, and the first batch whose patches are drawn round them."""
+
+    candidates: Candidates
+    batch: int
 
 
 def patch_batches(
@@ -25,26 +33,39 @@ def patch_batches(
     *,
     settings: PatchSettings,
     seed: int,
+    mined: CandidatesFrom | None = None,
     keep_hidden_boxes: bool = False,
     host_rows: Callable[[int], range] = range,
 ) -> grain.MapDataset:
     """Batch i holds `{"labelled": PatchBatch, "unlabelled": PatchBatch}`; without an unlabelled batch, only the first.
 
     Each stream goes through its scans in a new order every time round, one patch a scan. Of a batch of n rows, those
-    that `host_rows(n)` names are read. `keep_hidden_boxes` leaves the boxes on patches that count as unlabelled, so
-    that their targets can be judged.
+    that `host_rows(n)` names are read. Where candidates are `mined`, unlabelled patches are drawn round them too, from
+    their batch on. `keep_hidden_boxes` leaves the boxes on patches that count as unlabelled, so that their targets can
+    be judged.
     """
 
-    def stream(series_uids: Sequence[str], draw: Draw, batch: int, stream_seed: int) -> grain.MapDataset:
+    def patches(series_uids: Sequence[str], draw: Draw, stream_seed: int) -> grain.MapDataset:
         def cut(series_uid: str, rng: np.random.Generator) -> dict[str, Any]:
             return draw(cache.scan(series_uid), rng, settings)
 
-        return batch_on_host(shuffled(series_uids, stream_seed).random_map(cut), batch, host_rows(batch))
+        return shuffled(series_uids, stream_seed).random_map(cut)
 
-    streams = {"labelled": stream(labelled, draw_labelled, settings.labelled_batch, 2 * seed)}
+    def batches(rows: grain.MapDataset, batch: int) -> grain.MapDataset:
+        return batch_on_host(rows, batch, host_rows(batch))
+
+    streams = {"labelled": batches(patches(labelled, draw_labelled, 2 * seed), settings.labelled_batch)}
     if settings.unlabelled_batch:
         draw = functools.partial(draw_unlabelled, keep_boxes=keep_hidden_boxes)
-        streams["unlabelled"] = stream(unlabelled, draw, settings.unlabelled_batch, 2 * seed + 1)
+        rows = patches(unlabelled, draw, 2 * seed + 1)
+        if mined is not None:
+            candidates = mined.candidates
+
+            def draw_mined(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, Any]:
+                return draw(scan, rng, settings, candidates_zyx=candidates.get(scan.series_uid))
+
+            rows = then(rows, patches(unlabelled, draw_mined, 2 * seed + 1), mined.batch * settings.unlabelled_batch)
+        streams["unlabelled"] = batches(rows, settings.unlabelled_batch)
     zipped = grain.experimental.ZipMapDataset(list(streams.values()))
     return zipped.map(lambda batches: dict(zip(streams, batches, strict=True)))
 

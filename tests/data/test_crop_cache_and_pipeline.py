@@ -13,7 +13,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.data import crop_cache
 from medssl_jax.data.crop_cache import SCAN_FILES, CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
-from medssl_jax.data.pipeline import batch_rows, patch_batches
+from medssl_jax.data.pipeline import CandidatesFrom, batch_rows, patch_batches
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
@@ -358,6 +358,22 @@ def test_the_stream_resumes_where_it_was(cache):
     second = iter(batches(cache).to_iter_dataset())
     second.set_state(state)
     np.testing.assert_array_equal(flat(next(second)), expected)
+
+
+def test_candidates_change_unlabelled_patches_from_their_batch_on(cache):
+    settings = dataclasses.replace(SETTINGS, candidate_share=1.0, scale_range=(1.0, 1.0))
+    mined = CandidatesFrom({"1.2.2": np.array([[6.0, 6.0, 6.0]])}, 2)
+    plain, with_mined = (
+        patch_batches(cache, ["1.2.0", "1.2.1"], ["1.2.2", "1.2.3"], settings=settings, seed=3, mined=each)
+        for each in (None, mined)
+    )
+    for place in range(6):
+        names = batch_rows(["1.2.0", "1.2.1"], ["1.2.2", "1.2.3"], place, settings=settings, seed=3)["unlabelled"]
+        a, b = plain[place], with_mined[place]
+        np.testing.assert_array_equal(a["labelled"]["window_hu"], b["labelled"]["window_hu"])
+        for row, name in enumerate(names):
+            same = np.array_equal(a["unlabelled"]["window_hu"][row], b["unlabelled"]["window_hu"][row])
+            assert same == (place < 2 or name != "1.2.2")
 
 
 def test_a_supervised_stream_has_labelled_patches_only_and_the_same_ones(cache):

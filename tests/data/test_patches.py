@@ -143,6 +143,35 @@ def test_an_oracle_s_share_lies_round_hidden_nodules_and_hands_none_on():
     assert 0.35 < np.mean(near) < 0.7
 
 
+def test_a_share_of_the_patches_lies_round_candidates():
+    scan = bright_nodules((30.0, 36.0, 41.0, 9.0, 9.0, 9.0))
+    candidates = np.array([[20.0, 22.0, 24.0], [44.0, 45.0, 46.0]])
+    marked = np.zeros_like(scan.hu_zyx)  # each voxel tells where it came from
+    marked[tuple(candidates[0].astype(int))], marked[tuple(candidates[1].astype(int))] = 1, 2
+    scan = dataclasses.replace(scan, hu_zyx=marked)
+    settings = dataclasses.replace(SETTINGS, candidate_share=0.6, scale_range=(1.0, 1.0))
+    held = [
+        set(draw_unlabelled(scan, np.random.default_rng(seed), settings, candidates_zyx=candidates)["window_hu"].flat)
+        for seed in range(60)
+    ]
+    for number in (1, 2):
+        assert 0.2 < np.mean([number in values for values in held]) < 0.9
+    always = dataclasses.replace(settings, candidate_share=1.0)
+    for seed in range(20):
+        patch = draw_unlabelled(scan, np.random.default_rng(seed), always, candidates_zyx=candidates[:1])
+        assert 1 in patch["window_hu"]
+        assert not patch["valid"].any()
+
+
+def test_without_candidates_patches_are_drawn_as_ever():
+    scan = bright_nodules((30.0, 36.0, 41.0, 9.0, 9.0, 9.0))
+    settings = dataclasses.replace(SETTINGS, candidate_share=1.0)
+    plain = draw_unlabelled(scan, np.random.default_rng(0), SETTINGS)
+    for none in (None, np.zeros((0, 3))):
+        patch = draw_unlabelled(scan, np.random.default_rng(0), settings, candidates_zyx=none)
+        np.testing.assert_array_equal(patch["window_hu"], plain["window_hu"])
+
+
 def test_hidden_boxes_are_kept_where_pseudo_labels_are_to_be_judged():
     scan = bright_nodules((30.0, 36.0, 41.0, 59.0, 59.0, 59.0))
     kept, hidden = (

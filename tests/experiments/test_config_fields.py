@@ -36,6 +36,7 @@ SENSIBLE = {
         *(
             "patches.nodule_share",
             "patches.unlabelled_nodule_share",
+            "patches.candidate_share",
             "patches.jitter",
             "mixup.object_nms_iou",
             "inference.nms_iou",
@@ -125,6 +126,10 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
         (
             {"ssl.targets": "background"},
             "ssl.targets is background, expected another where split.unlabelled is not 0, since labelled data sets",
+        ),
+        (
+            {"patches.candidate_share": 0.5, "ssl.ramp_start_share": 0.3, "steps": 1000, "logging.save_every": 200},
+            r"patches.candidate_share is 0.5, expected 0, or unlabelled patches that begin to count \(ssl.ramp_start_",
         ),
         (
             {"patches.unlabelled_nodule_share": 0.5, "split.unlabelled_extra": 5},

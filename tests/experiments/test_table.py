@@ -154,7 +154,7 @@ def test_every_row_has_a_step_that_can_be_built():
     beside = (
         *("seed", "steps", "split.", "data.", "inference.", "score."),
         *("optimiser.learning_rate", "loss.negative_weight", "loss.positive_weight", "ssl.temperature", "ssl.weight"),
-        "patches.unlabelled_nodule_share",
+        *("patches.unlabelled_nodule_share", "patches.candidate"),
     )
     different = {}
     of_phantom = [(name, "phantom") for name in tables.table_names() if name != "network"]

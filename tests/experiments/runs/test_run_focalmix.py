@@ -8,6 +8,7 @@ import pytest
 from experiments.configs import phantom
 from experiments.runs import focalmix_job
 from experiments.runs.focalmix_config import FocalMixConfig
+from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.preparation import PreparedScan
@@ -18,6 +19,7 @@ from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.metrics.froc import score
 from medssl_jax.train.load_run import load_run
+from medssl_jax.train.tensor_hashes import tensor_hashes
 
 SHAPE = (40, 48, 56)
 
@@ -124,6 +126,52 @@ def test_supervised_training_finds_the_balls(cache, tmp_path):
     assert load_detector(tmp_path).step == int(state.step) == best
     marks = focalmix_job.marker(settings, cache, apart)(state)
     assert score(marks, truth_of(cache, apart), None, apart, bootstraps=1).cpm == of_step[best]
+
+
+TINY = {
+    **{"patches.side": 16, "patches.jitter": 4, "patches.labelled_batch": 1, "patches.unlabelled_batch": 1},
+    **{"model.features": (4, 4), "model.blocks": (1, 1), "model.pyramid_features": 8, "model.prior": 0.5},
+    **{"anchors.strides": (4,), "anchors.sides_mm": ((9.0,),), "ssl.views": 1, "mixup.object": False},
+    **{"steps": 4, "ssl.ramp_start_share": 0.5, "logging.log_every": 1, "logging.save_every": 2},
+    **{"patches.candidate_share": 1.0, "patches.candidates": 2},
+}
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill(*_):
+    raise Killed
+
+
+@pytest.mark.slow
+def test_patches_round_candidates_come_after_the_burn_in_however_often_a_run_is_killed(cache, tmp_path, monkeypatch):
+    split = Split(labelled=uids(0, 1), unlabelled=uids(2, 3), test=uids(14))
+    config = config_with(**TINY)
+
+    def train(folder, killed_at=None):
+        def watch(step, hashes):
+            if step == killed_at:
+                raise Killed
+
+        return focalmix_job.train_focalmix(config, cache, split, tmp_path / folder, watch)
+
+    whole = train("whole")
+    marks = (tmp_path / "whole" / "candidates.csv").read_text()
+    assert {line.split(",")[0] for line in marks.splitlines()[1:]} == {*uids(2, 3)}
+    with monkeypatch.context() as patch:
+        patch.setattr(focalmix_job, "find_marks", kill)
+        with pytest.raises(Killed):  # while it looks for candidates
+            train("killed")
+    with pytest.raises(Killed):
+        train("killed", killed_at=3)
+    again = train("killed")
+    assert (tmp_path / "killed" / "candidates.csv").read_text() == marks
+    assert tensor_hashes(again) == tensor_hashes(whole)
+    (tmp_path / "killed" / "candidates.csv").unlink()
+    with pytest.raises(InputError, match=r"candidates\.csv: is not there, but the run is at step 4 and"):
+        train("killed")
 
 
 @pytest.mark.slow
