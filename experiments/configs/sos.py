@@ -89,6 +89,7 @@ def get_config(_: str = "") -> ConfigDict:
     inference = config.inference = ConfigDict()
     inference.rule = "confidence"  # (p) SOS's switch; `low`, `high`: always that network; `policy`: RDMS's
     inference.c = method.get_oneway_ref("c")  # (o) follows method.c unless set; may be chosen again without training
+    inference.top_k = 0  # (o) patches of a slide that the HRN looks at, those that the LRN finds telling; 0: all
     inference.slide_batch = 4
     inference.patch_batch = 16
 

@@ -36,12 +36,14 @@ class SelectiveSettings(Settings):
     """The way through slides; `experiments/configs/sos.py` explains each field.
 
     `rule` is who decides: `low` and `high` always take that network's answer, `confidence` is SOS's switch at `c`,
-    `policy` is RDMS's.
+    `policy` is RDMS's. Above 0, `top_k` is how many patches of a slide the HRN looks at: those of the foreground that
+    speak most for the LRN's class.
     """
 
     section: ClassVar[str] = "inference"
     rule: str = within(one_of(RULES))
     c: float = within(SHARE)
+    top_k: int = within(whole(0))
     slide_batch: int = within(whole(1, LARGEST_BATCH))
     patch_batch: int = within(whole(1, LARGEST_BATCH))
 
@@ -146,17 +148,20 @@ class SelectiveClassifier:
         low = self._program("low")
         watch = _Stopwatch()
         images = _fill_up([passage.low_resolution for passage in read], self._settings.slide_batch)
-        probability, v, asks = jax.device_get(low(self._params, images))
+        probability, v, asks, relevance = jax.device_get(low(self._params, images))
         share = watch.seconds() / len(read)
         for index, passage in enumerate(read):
             passage.seconds["low_network"] = share
             passage.low_probability, passage.v = probability[index], v[index : index + 1]
             passage.asks = bool(asks[index])
+            if self._settings.top_k:
+                passage.looked_at = most_relevant(relevance[index], passage.foreground, self._settings.top_k)
         return read
 
     def _read(self, passage: "_Passage") -> None:
         # Where the HRN is always asked, one pass gives both what is shrunk and the patches.
-        if self._settings.rule == "high" and isinstance(passage.slide, BandedSlide):
+        one_pass = self._settings.rule == "high" and not self._settings.top_k
+        if one_pass and isinstance(passage.slide, BandedSlide):
             self._read_in_one_pass(passage, passage.slide)
             return
         watch = _Stopwatch()
@@ -209,12 +214,12 @@ class SelectiveClassifier:
     def _run_high(self, passage: "_Passage") -> tuple[Float[np.ndarray, " classes"], Float[np.ndarray, " patches"]]:
         """Probabilities and attention of the features of the foreground, made first unless they are there already."""
         if passage.features is None:
-            indices = np.flatnonzero(passage.foreground)
+            indices = np.flatnonzero(passage.foreground if passage.looked_at is None else passage.looked_at)
             patches = passage.slide.patches(indices.tolist())
             passage.features = self._encode(zip(indices, patches, strict=True), passage.seconds)
         high = self._program("high")
         watch = _Stopwatch()
-        mask = passage.foreground[None]
+        mask = (passage.foreground if passage.looked_at is None else passage.looked_at)[None]
         probability, attention = jax.device_get(high(self._params, passage.features, mask, passage.v))
         passage.seconds["high_network"] += watch.seconds()
         return probability[0], attention[0]
@@ -253,6 +258,7 @@ class _Passage:
     seconds: dict[str, float]
     low_resolution: Any = None
     foreground: Any = None
+    looked_at: Any = None  # of the foreground, where the HRN is not shown all of it
     low_probability: Any = None
     v: Any = None
     asks: bool = False
@@ -286,12 +292,27 @@ def check_networks(networks: SosNetworks, settings: SelectiveSettings) -> None:
         "confidence": {"low": networks.lrn, "high": networks.hrn},
         "policy": {"low": networks.lrn, "high": networks.hrn, "policy": networks.policy_network},
     }
+    if settings.top_k and networks.lrn is None:
+        raise InputError(
+            f"config field inference.top_k is {settings.top_k}, expected 0 where method.use_low is False: the LRN "
+            "chooses the patches"
+        )
     for name, network in needed[settings.rule].items():
         if network is None:
             raise InputError(
                 f"config field inference.rule is {settings.rule}, which needs the {name} network: "
                 f"set method.use_{name}, or choose another rule"
             )
+
+
+def most_relevant(
+    relevance: Float[np.ndarray, " patches"], foreground: Bool[np.ndarray, " patches"], count: int
+) -> Bool[np.ndarray, " patches"]:
+    """True for the `count` patches of the foreground, or all of it, of the largest relevance; of equals the first."""
+    order = np.argsort(-relevance, kind="stable")
+    chosen = np.zeros(len(foreground), bool)
+    chosen[order[foreground[order]][:count]] = True
+    return chosen
 
 
 def _fill_up(images: Sequence[UInt8[np.ndarray, "side side"]], count: int) -> UInt8[np.ndarray, "{count} side side"]:
@@ -309,7 +330,8 @@ def _needed_programs(networks: SosNetworks, rule: str) -> list[str]:
 def _compile(name: str, networks: SosNetworks, layout: SlideLayout, settings: SelectiveSettings) -> jax.stages.Compiled:
     match name:
         case "low":
-            return _compile_low(networks, settings.slide_batch, settings.rule == "policy")
+            grid = layout.grid if settings.top_k else 0
+            return _compile_low(networks, settings.slide_batch, settings.rule == "policy", grid)
         case "encode":
             return _compile_encode(networks, settings.patch_batch)
         case _:
@@ -318,11 +340,14 @@ def _compile(name: str, networks: SosNetworks, layout: SlideLayout, settings: Se
 
 # Compiled once, whatever c or which parameters are tried.
 @functools.lru_cache(KEPT_PROGRAMS)
-def _compile_low(networks: SosNetworks, slides: int, asks_policy: bool) -> jax.stages.Compiled:
-    def low(params: Any, images: Array) -> tuple[Array, Array, Array]:
+def _compile_low(networks: SosNetworks, slides: int, asks_policy: bool, grid: int) -> jax.stages.Compiled:
+    """With the relevance of `grid` x `grid` patches where `grid` is not 0."""
+
+    def low(params: Any, images: Array) -> tuple[Array, Array, Array, Array | None]:
         logits, v = networks.low(params, images)
         asks = networks.policy(params, images) > 0 if asks_policy else jnp.zeros(slides, bool)
-        return jax.nn.softmax(logits), v, asks
+        relevance = networks.relevance(params, images, grid) if grid else None
+        return jax.nn.softmax(logits), v, asks, relevance
 
     return _compiled(low, networks, jax.ShapeDtypeStruct((slides, networks.low_side, networks.low_side), jnp.uint8))
 

@@ -76,9 +76,13 @@ class ResNet2D(nn.Module):
     stem_block: int = 0
     normalise: bool = True
 
-    @nn.compact
     def __call__(self, x: Float[Array, "b y x c"]) -> Float[Array, "b features"]:
         """The mean of the last feature map over the image, float32; sides must be multiples of `stem_block`."""
+        return self.feature_map(x).mean((1, 2), dtype=jnp.float32)
+
+    @nn.compact
+    def feature_map(self, x: Float[Array, "b y x c"]) -> Float[Array, "b _y _x features"]:
+        """The last feature map."""
         if self.stem_block:
             x = nn.relu(Conv2D(self.features[0], use_bias=True, name="stem")(space_to_depth_2d(x, self.stem_block)))
         else:
@@ -87,7 +91,7 @@ class ResNet2D(nn.Module):
             for index in range(count):
                 stride = 2 if stage > 0 and index == 0 else 1
                 x = ResidualBlock2D(features, stride, self.normalise, name=f"stage{stage}_block{index}")(x)
-        return x.mean((1, 2), dtype=jnp.float32)
+        return x
 
 
 def space_to_depth_2d(x: Float[Array, "b y x c"], block: int) -> Float[Array, "b _y _x _c"]:

@@ -263,6 +263,22 @@ class SosNetworks:
         output: Any = self.lrn.apply({"params": params["low"]}, self._normalise(low_resolution))
         return output
 
+    def relevance(self, params: Any, low_resolution: UInt8[Array, "b s s"], grid: int) -> Float[Array, "b patches"]:
+        """How much each of `grid` x `grid` patches, row by row, speaks for the class that the LRN gives the slide.
+
+        Class activation mapping (Zhou et al., arXiv 1512.04150, equation 2) on the LRN's last feature map, linear
+        between its cells.
+        """
+        assert self.lrn is not None
+        images, own = self._normalise(low_resolution), params["low"]
+        backbone = self.lrn.backbone
+        features: Any = backbone.apply({"params": own["backbone"]}, images, method=backbone.feature_map)
+        maps = features.astype(jnp.float32) @ own["Dense_0"]["kernel"]
+        logits = maps.mean((1, 2)) + own["Dense_0"]["bias"]
+        of_class = jnp.take_along_axis(maps, logits.argmax(-1)[:, None, None, None], axis=-1)[..., 0]
+        patches = jax.image.resize(of_class, (len(of_class), grid, grid), "linear")
+        return patches.reshape(len(of_class), grid * grid)
+
     def encode(self, params: Any, patches: UInt8[Array, "n p p"]) -> Float[Array, "n d"]:
         """The HRN's feature of each patch, which depends on no other."""
         assert self.encoder is not None

@@ -43,7 +43,7 @@ SENSIBLE = {
             "inference.overlap",
         ),
         *("model.stem_features", "model.head_depth", "model.low_stem_block", "model.high_stem_block"),
-        *("model.intensity_mean", "model.intensity_deviation", "batches.chunk", "inference.c"),
+        *("model.intensity_mean", "model.intensity_deviation", "batches.chunk", "inference.c", "inference.top_k"),
         *("ssl.ramp_start_share", "ssl.ramp_share", "method.baseline_decay"),
         *("ssl.weight", "ssl.sure_positive_ratio", "ssl.sure_background_below"),
         *(f"augmentation.{name}" for name in ("intensity_scale", "intensity_shift", "blur", "noise", "cut_out")),

@@ -119,6 +119,7 @@ LEGAL: dict[str, dict[str, Callable[[Any], bool]]] = {
         "optimiser.accumulate": within(1),
         "inference.rule": ("confidence", "low", "high", "policy").__contains__,
         "inference.c": share,
+        "inference.top_k": within(0),
         "inference.slide_batch": within(1),
         "inference.patch_batch": within(1),
     },

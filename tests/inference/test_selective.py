@@ -17,11 +17,17 @@ from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
 from medssl_jax.imaging.slides import Slide, SlideLayout, TiffSlide, shrink_as_libvips
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference import selective
-from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SelectiveSettings
+from medssl_jax.inference.selective import (
+    HIGH_STAGES,
+    LOW_STAGES,
+    SelectiveClassifier,
+    SelectiveSettings,
+    most_relevant,
+)
 from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
-SETTINGS = SelectiveSettings(rule="confidence", c=0.5, slide_batch=3, patch_batch=5)
+SETTINGS = SelectiveSettings(rule="confidence", c=0.5, top_k=0, slide_batch=3, patch_batch=5)
 ALL_LOW, ALL_HIGH = {"c": 0.0}, {"c": 1.0}
 
 
@@ -287,6 +293,36 @@ def test_memory_is_that_of_all_that_the_rule_may_need(params, rule):
     list(asked(slides(2)))
     assert asked.peak_memory_bytes == before > 64 * 8 * 8
     assert before > classifier(params, patch_batch=64, rule="low").peak_memory_bytes
+
+
+def test_the_most_relevant_of_the_foreground_by_hand():
+    relevance = np.array([0.1, 0.9, 0.5, 0.5, -1.0])
+    foreground = np.array([True, False, True, True, True])
+    for count, expected in ((1, [2]), (2, [2, 3]), (3, [0, 2, 3]), (9, [0, 2, 3, 4])):
+        assert np.flatnonzero(most_relevant(relevance, foreground, count)).tolist() == expected
+
+
+def test_only_the_top_patches_are_decoded_and_all_of_them_are_as_before(params):
+    each = slides(3)
+    results = classify(params, each, top_k=2, **ALL_HIGH)
+    assert [slide.patches_read for slide in each] == [2, 2, 2]
+    for slide, result in zip(each, results, strict=True):
+        assert np.flatnonzero(result.attention).tolist() == sorted(slide.asked)
+        relevance = NETWORKS.relevance(params, jnp.asarray(slide.low_resolution()[None]), LAYOUT.grid)[0]
+        others = result.foreground.copy()
+        others[slide.asked] = False
+        assert relevance[jnp.array(slide.asked)].min() >= relevance[others].max()
+        assert result.foreground.sum() > 2
+    assert_same_results(classify(params, slides(3), top_k=16, **ALL_HIGH), classify(params, slides(3), **ALL_HIGH))
+
+
+def test_relevance_sums_to_the_logit_of_the_lrns_class(params):
+    """By the definition of class activation maps, where there is a cell for each patch: the stem's 4 pixels."""
+    image = jnp.asarray(PaintedSlide(1).low_resolution()[None])
+    logits = NETWORKS.low(params, image).logits[0]
+    relevance = NETWORKS.relevance(params, image, 4)[0]
+    bias = params["low"]["Dense_0"]["bias"][logits.argmax()]
+    assert float(relevance.mean() + bias) == pytest.approx(float(logits.max()), rel=1e-4)
 
 
 def test_rules_that_always_take_one_network(params):
