@@ -1,11 +1,11 @@
 """One finished run of a table as a small file: what names it, and all of its marks that a score goes by; no weights."""
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from medssl_jax.metrics.matching import Outcome
 from medssl_jax.metrics.over_draws import draw_scores
 
 FORMAT = 1
+BEYOND = 3  # a resample of few scans may have half the false positives a scan, hardly a third
 MARKS = ("series_uids", "nodules_per_scan", "entry_scan", "entry_is_hit", "entry_probability")
 
 
@@ -36,7 +37,7 @@ class Finished(NamedTuple):
     seconds: float | None
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class RunResult:
     """A finished run with what names it; `fields` are those of its config that tell in the result."""
 
@@ -98,7 +99,7 @@ def write_result(path: Path, table: str, run: Run, finished: Finished) -> None:
         "scans": len(outcome.series_uids),
         "nodules": int(outcome.nodules_per_scan.sum()),
         "counts": {name: value for name, value in vars(outcome).items() if name not in MARKS},
-        "marks": _packed(outcome),
+        "marks": _packed(_that_score(outcome, max(finished.fps_per_scan))),
     }
     write_text(path, json.dumps(content | {"sha256": _digest(content)}, indent=1) + "\n")
 
@@ -145,6 +146,14 @@ def read_results(folders: Iterable[Path]) -> list[RunResult]:
             raise InputError(f"{folder}: no such folder, expected one of results of tables")
         found += [read_result(path) for path in sorted(folder.glob("[!.]*.json"))]
     return found
+
+
+def _that_score(outcome: Outcome, most_fps: float) -> Outcome:
+    """The best marks, up to `BEYOND` times the largest rate of false positives: no resample of scans reads further."""
+    false_positives = np.cumsum(~outcome.entry_is_hit)
+    kept = int(np.searchsorted(false_positives, BEYOND * most_fps * len(outcome.series_uids), side="right"))
+    entries = ("entry_scan", "entry_is_hit", "entry_probability")
+    return dataclasses.replace(outcome, **{name: getattr(outcome, name)[:kept] for name in entries})
 
 
 def _packed(outcome: Outcome) -> str:
