@@ -13,7 +13,7 @@ from medssl_jax.metrics.switching import switch_scores
 from medssl_jax.report.slides.sos_summary import difference_line, switch_line, write_summary
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
-RULES = dict(zip(METHODS, ("low", "high", "high", "policy", "confidence", "confidence"), strict=True))
+RULES = dict(zip(METHODS, ("low", "high", "high", "policy", "confidence", "confidence", "confidence"), strict=True))
 NEEDS_HIGH = np.arange(40) < 10
 
 
@@ -83,8 +83,8 @@ def test_results_hold_each_seed(written, runs):
                 assert held["seconds"][kind]["high_part"] == (None if name == "Image-Level" else seconds.high)
                 assert held["seconds"][kind]["per_slide"] == pytest.approx(seconds.per_slide(run.low_share))
             assert held["total_accuracy"] == pytest.approx(run.right.mean())
-            assert (held["switch"] is None) == (name not in ("RDMS", "SOS", "Cascade"))
-            assert (held["c_by_validation"] is None) == (name not in ("SOS", "Cascade"))
+            assert (held["switch"] is None) == (name not in ("RDMS", "SOS", "Cascade", "Gatekeeper"))
+            assert (held["c_by_validation"] is None) == (name not in ("SOS", "Cascade", "Gatekeeper"))
         assert of_seed["methods"]["SOS"]["switch"]["sent"] == runs["SOS"][place].sent.sum()
         difference = of_seed["differences"][0]
         expected = runs["SOS"][place].right.mean() - runs["Image-Level"][place].right.mean()
@@ -105,7 +105,7 @@ def test_the_curves_are_those_of_the_seed_they_name(written, runs):
     folder, _, _ = written
     switch = json.loads((folder / "switch.json").read_text())
     assert switch["seed"] == 4
-    assert list(switch["swept"]) == ["SOS", "Cascade"]
+    assert list(switch["swept"]) == ["SOS", "Cascade", "Gatekeeper"]
     for kind, slides in (("curve", runs["SOS"][0].test), ("validation_curve", runs["SOS"][0].validation)):
         ends = [switch["swept"]["SOS"][kind]["accuracy"][place] for place in (0, -1)]
         assert ends == pytest.approx([(each.argmax(1) == slides.label).mean() for each in (slides.low, slides.high)])
