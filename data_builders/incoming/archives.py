@@ -28,6 +28,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
             with zipfile.ZipFile(archive) as opened:
                 _check(archive, opened, folder)
                 opened.extractall(folder)  # which takes .. and leading slashes out of names
+        # zipfile has NotImplementedError for a compression that it does not know.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
             raise InputError(f"{archive}: cannot be unpacked ({error}), expected a zip: copy it again") from None
         except OSError as error:

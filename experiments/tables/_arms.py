@@ -6,6 +6,8 @@ from typing import Any
 from experiments.runs.tables import Row
 from medssl_jax.report.nodules.froc_tables import PaperResult
 
+Changes = Mapping[str, tuple[str, Mapping[str, Any]]]  # by the name of the row: its label, and what it overrides
+
 SUPERVISED = {"split.unlabelled": 0, "patches.unlabelled_batch": 0}
 AVERAGED = {"optimiser.ema_decay": 0.99}  # weights, of the last hundred steps or so
 NO_MIXUP = {"mixup.image": False, "mixup.object": False}
@@ -19,6 +21,25 @@ def focalmix(labelled: int) -> Mapping[str, Any]:
 def supervised(labelled: int) -> Mapping[str, Any]:
     """The supervised baseline, with MixUp among the labelled patches; -1 for every training scan."""
     return {"split.labelled": labelled, **SUPERVISED}
+
+
+def changed(labelled: int, changes: Changes) -> tuple[Row, ...]:
+    """FocalMix with one change a row."""
+    return tuple(
+        Row(name=name, label=label, overrides={**focalmix(labelled), **change})
+        for name, (label, change) in changes.items()
+    )
+
+
+def changed_beside_supervised(labelled: int, changes: Changes) -> tuple[Row, ...]:
+    """Supervised training, the same with an average of the weights, FocalMix, and FocalMix with one change a row."""
+    few = supervised(labelled)
+    return (
+        Row(name="supervised", label="supervised", overrides=few),
+        Row(name="supervised_ema", label="supervised, averaged", overrides={**few, **AVERAGED}),
+        Row(name="focalmix", label="FocalMix", overrides=focalmix(labelled)),
+        *changed(labelled, changes),
+    )
 
 
 def supervised_beside_focalmix(labelled: int, *, paper: PaperResult | None = None) -> tuple[Row, Row, Row]:

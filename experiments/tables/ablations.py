@@ -5,14 +5,11 @@
 A further one is a line below. Where a data set's config has the value already, the row is FocalMix's run itself.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from experiments.runs.tables import Row, Table
-from experiments.tables._arms import NO_MIXUP, focalmix, supervised
+from experiments.tables._arms import NO_MIXUP, Changes, changed, focalmix, supervised
 
 LABELLED = {"luna16": 25, "phantom": 10, "real_crops": 10}
-CHANGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+CHANGES: Changes = {
     "no_mixup": ("no MixUp", NO_MIXUP),
     "image_mixup": ("image MixUp alone", {"mixup.object": False}),
     "object_mixup": ("object MixUp alone", {"mixup.image": False}),
@@ -38,10 +35,7 @@ def get_table(data: str) -> Table:
     rows = (
         Row(name="supervised", label="supervised", overrides=supervised(labelled)),
         Row(name="focalmix", label="FocalMix", overrides=focalmix(labelled)),
-        *(
-            Row(name=name, label=label, overrides={**focalmix(labelled), **change})
-            for name, (label, change) in CHANGES.items()
-        ),
+        *changed(labelled, CHANGES),
     )
     return Table(
         title=f"FocalMix with {labelled} labelled scans, changed part by part",

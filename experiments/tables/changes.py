@@ -6,11 +6,8 @@ Nothing here is the paper's; docs and configs say whose ideas these are. Setting
 the test's: --set=split.train_subsets=(0,1,2,3) --set=split.test_subsets=(4,) makes the table of such a choice.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from experiments.runs.tables import Row, Table
-from experiments.tables._arms import AVERAGED, focalmix, supervised
+from experiments.runs.tables import Table
+from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised
 
 LABELLED = 10
 STUDENT = {
@@ -22,7 +19,7 @@ STUDENT = {
 }
 # Saved when the burn-in ends, after 450 of 1,500 steps, where marks are looked for.
 MINED = {"patches.candidate_share": 0.5, "logging.log_every": 50, "logging.save_every": 150}
-CHANGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+CHANGES: Changes = {
     "apart": ("labelled and unlabelled patches mixed apart", {"mixup.across": False}),
     "own_normaliser": ("a divisor of the loss each", {"loss.normaliser": "own"}),
     "weight_0.25": ("unlabelled patches count a quarter", {"ssl.weight": 0.25}),
@@ -39,17 +36,10 @@ def get_table(data: str) -> Table | None:
     """Supervised training, the same with an average of the weights, FocalMix, and each change of it."""
     if data == "luna16":
         return None  # batches of its size are not those that the changes were written for
-    few = focalmix(LABELLED)
-    rows = (
-        Row(name="supervised", label="supervised", overrides=supervised(LABELLED)),
-        Row(name="supervised_ema", label="supervised, averaged", overrides={**supervised(LABELLED), **AVERAGED}),
-        Row(name="focalmix", label="FocalMix", overrides=few),
-        *(Row(name=name, label=label, overrides={**few, **change}) for name, (label, change) in CHANGES.items()),
-    )
-    changed = tuple((name, "focalmix") for name in CHANGES)
+    against_focalmix = tuple((name, "focalmix") for name in CHANGES)
     return Table(
         title=f"What each change of FocalMix is worth, {LABELLED} labelled",
-        rows=rows,
+        rows=changed_beside_supervised(LABELLED, CHANGES),
         draws=(0, 1, 2),
-        differences=(("focalmix", "supervised"), ("supervised_ema", "supervised"), *changed),
+        differences=(("focalmix", "supervised"), ("supervised_ema", "supervised"), *against_focalmix),
     )

@@ -6,15 +6,15 @@
 so that the choice is made on scans of the training subsets and never on the test's. Everything here is our choice (o).
 """
 
-from experiments.runs.tables import Row, Table
-from experiments.tables._arms import AVERAGED, focalmix, supervised
+from experiments.runs.tables import Table
+from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised
 from experiments.tables.changes import CHANGES, LABELLED
 
 SURE = {**CHANGES["sure"][1], **CHANGES["teacher"][1]}
 AUGMENTED = CHANGES["augmented"][1]
 CONSTANT = CHANGES["constant_rate"][1]
 FIRM = {"ssl.sure_background_below": 0.2}  # by the focal loss a score of .2 stands for few nodules
-COMBINATIONS = {
+COMBINATIONS: Changes = {
     "sure_teacher": ("sure targets of an EMA teacher", SURE),
     "firm": ("and background from .2 down", {**SURE, **FIRM}),
     "firm_mined": ("background from .2 down, half round own marks", {**SURE, **FIRM, **CHANGES["mined"][1]}),
@@ -26,6 +26,7 @@ COMBINATIONS = {
         "background from .2 down, three unlabelled for one",
         {**SURE, **FIRM, **CHANGES["more_unlabelled"][1]},
     ),
+    "truth": ("true labels", {**AVERAGED, "ssl.targets": "truth"}),
 }
 
 
@@ -33,17 +34,9 @@ def get_table(data: str) -> Table | None:
     """Supervised training with an average of the weights, and each combination."""
     if data == "luna16":
         return None  # batches of its size are not those that the changes were written for
-    few = focalmix(LABELLED)
-    rows = (
-        Row(name="supervised", label="supervised", overrides=supervised(LABELLED)),
-        Row(name="supervised_ema", label="supervised, averaged", overrides={**supervised(LABELLED), **AVERAGED}),
-        Row(name="focalmix", label="FocalMix", overrides=few),
-        *(Row(name=name, label=label, overrides={**few, **change}) for name, (label, change) in COMBINATIONS.items()),
-        Row(name="truth", label="true labels", overrides={**few, **AVERAGED, "ssl.targets": "truth"}),
-    )
     return Table(
         title=f"Changes of FocalMix put together, {LABELLED} labelled",
-        rows=rows,
+        rows=changed_beside_supervised(LABELLED, COMBINATIONS),
         draws=(0, 1, 2),
-        differences=tuple((name, "supervised_ema") for name in ("focalmix", *COMBINATIONS, "truth")),
+        differences=tuple((name, "supervised_ema") for name in ("focalmix", *COMBINATIONS)),
     )

@@ -7,10 +7,10 @@ None is a reproduction. Everything here is our choice (o).
 
 from experiments.configs._peers import DENSE_TEACHER, FIXMATCH, MEAN_TEACHER
 from experiments.runs.tables import Row, Table
-from experiments.tables._arms import NO_MIXUP, focalmix, supervised
+from experiments.tables._arms import NO_MIXUP, Changes, changed, focalmix, supervised
 
 LABELLED = {"luna16": 25, "phantom": 10, "real_crops": 10}
-PEERS = {
+PEERS: Changes = {
     "mean_teacher": ("Mean Teacher, nearly", MEAN_TEACHER),
     "fixmatch": ("FixMatch and STAC, nearly", FIXMATCH),
     "dense_teacher": ("Dense Teacher, nearly", DENSE_TEACHER),
@@ -19,7 +19,6 @@ PEERS = {
 
 def get_table(data: str) -> Table:
     """Supervised training without MixUp, which the peers have none of, and with it; FocalMix; the peers."""
-    few = focalmix(LABELLED[data])
     rows = (
         Row(
             name="baseline",
@@ -27,8 +26,8 @@ def get_table(data: str) -> Table:
             overrides={**supervised(LABELLED[data]), **NO_MIXUP},
         ),
         Row(name="supervised", label="supervised", overrides=supervised(LABELLED[data])),
-        Row(name="focalmix", label="FocalMix", overrides=few),
-        *(Row(name=name, label=label, overrides={**few, **change}) for name, (label, change) in PEERS.items()),
+        Row(name="focalmix", label="FocalMix", overrides=focalmix(LABELLED[data])),
+        *changed(LABELLED[data], PEERS),
     )
     return Table(
         title=f"FocalMix and other methods, {LABELLED[data]} labelled",

@@ -47,7 +47,7 @@ def start(folder, *flags):
 
 @pytest.mark.slow
 def test_the_second_start_compiles_nothing_and_gives_the_same_bits(tmp_path):
-    shutil.copy(Path(__file__).with_name("narrow_phantom.py"), tmp_path / "tiny.py")
+    shutil.copy(Path(__file__).with_name("small_phantom.py"), tmp_path / "tiny.py")
     asked, found = start(tmp_path, "--workdir=fresh")
     assert found < asked
     asked, found = start(tmp_path, "--workdir=again")

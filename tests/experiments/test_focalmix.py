@@ -20,7 +20,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.trained_detector import load_detector
 
-SMALL = Path(__file__).with_name("narrow_phantom.py")
+SMALL = Path(__file__).with_name("small_phantom.py")
 
 
 def command(*flags, config="configs/phantom.py"):
@@ -178,8 +178,8 @@ def test_scans_of_a_user(tmp_path):
     rows = (tmp_path / "phantom" / "annotations.csv").read_text().splitlines()
     (tmp_path / "labels.csv").write_text("\n".join(row for row in rows if not row.startswith(tuple(uids[10:]))))
     (tmp_path / "mine.py").write_text(
-        "import narrow_phantom\nfrom experiments.configs import own\n\n\ndef get_config(_=''):\n"
-        "    config = narrow_phantom.get_config()\n"
+        "import small_phantom\nfrom experiments.configs import own\n\n\ndef get_config(_=''):\n"
+        "    config = small_phantom.get_config()\n"
         "    mine = own.get_config()\n    del config.data.phantom\n    config.data.update(mine.data)\n"
         "    config.split.update(mine.split)\n    return config\n"
     )

@@ -16,7 +16,7 @@ from experiments.configs import phantom
 from medssl_jax.train.tensor_hashes import read_hashes
 
 SMALL = (
-    f"--config={Path(__file__).with_name('small_phantom.py')}",
+    f"--config={Path(__file__).with_name('small_phantom.py')}:phantom,wide",
     "--config.steps=24",
     "--config.logging.log_every=2",
     "--config.logging.save_every=4",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 FLAGS = (
-    f"--config={Path(__file__).with_name('narrow_phantom.py')}",
+    f"--config={Path(__file__).with_name('small_phantom.py')}",
     "--config.steps=12",
     "--config.logging.log_every=1",
     "--config.logging.save_every=1",

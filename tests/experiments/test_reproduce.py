@@ -184,7 +184,7 @@ def test_what_is_refused_at_once(tmp_path):
 
 @pytest.mark.slow
 def test_on_one_device_it_is_equal_and_what_was_tampered_with_is_named(tmp_path):
-    shutil.copy(Path(__file__).with_name("narrow_phantom.py"), tmp_path / "tiny.py")
+    shutil.copy(Path(__file__).with_name("small_phantom.py"), tmp_path / "tiny.py")
     done = start(tmp_path, "focalmix", *TINY_FOCALMIX, "--workdir=run", NPROC="3")
     assert done.returncode == 0, done.stderr
     # None of it is needed any more: it is in run.json, or made again.
@@ -218,7 +218,7 @@ def test_on_one_device_it_is_equal_and_what_was_tampered_with_is_named(tmp_path)
 
 @pytest.mark.slow
 def test_on_eight_devices_it_is_equal(tmp_path):
-    shutil.copy(Path(__file__).with_name("narrow_phantom.py"), tmp_path / "tiny.py")
+    shutil.copy(Path(__file__).with_name("small_phantom.py"), tmp_path / "tiny.py")
     batches = ("--config.patches.labelled_batch=8", "--config.patches.unlabelled_batch=8")
     done = start(tmp_path, "focalmix", *TINY_FOCALMIX, *batches, "--workdir=run", XLA_FLAGS=EIGHT)
     assert done.returncode == 0, done.stderr

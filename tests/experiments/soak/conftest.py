@@ -37,7 +37,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "focalmix": Command(
         (
-            f"--config={SMALL_PHANTOM}",
+            f"--config={SMALL_PHANTOM}:phantom,wide",
             "--config.steps=8",
             "--config.ssl.ramp_start_share=0.2",
             "--config.logging.log_every=2",
