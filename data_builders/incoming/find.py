@@ -7,7 +7,6 @@ column `path`, each of which is one of these.
 import contextlib
 import dataclasses
 from collections.abc import Collection, Hashable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,7 +131,7 @@ def find_scans(place: Path, *, without: Collection[Path] = ()) -> Incoming:
     names = result_names(
         [scan.name for scan in gathered.scans], [f"{scan.origin}\0{scan.series_uid}" for scan in gathered.scans]
     )
-    scans = tuple(replace(scan, name=name) for scan, name in zip(gathered.scans, names, strict=True))
+    scans = tuple(dataclasses.replace(scan, name=name) for scan, name in zip(gathered.scans, names, strict=True))
     if not scans and not gathered.refused:
         found = "; ".join(f"{told.origin}: {told.reason}" for told in gathered.left_out[:3]) or "nothing"
         raise InputError(f"{place}: no scan here, found {found}: expected {KINDS}")
@@ -168,7 +167,9 @@ def _gather_list(gathered: _Gathered, path: Path, without: Collection[Path]) -> 
             own.refused.append(Told(place, f"{path.name} row {row}: {error}"))
         for wish in filter(None, names):
             several = len(own.scans) > 1
-            own.scans = [replace(scan, name=f"{wish}-{scan.name}" if several else wish) for scan in own.scans]
+            own.scans = [
+                dataclasses.replace(scan, name=f"{wish}-{scan.name}" if several else wish) for scan in own.scans
+            ]
         gathered.add(own)
 
 

@@ -141,6 +141,7 @@ def train_focalmix(
         validation = validation_of(config, settings, cache, split, workdir, find)
     seed, logging = settings.seed, settings.logging
     train_step = jitted_step(settings, sharding)
+    warn = collapse_warning if settings.ssl.are_guessed else nothing_to_warn  # known labels do not collapse
 
     def train_to(steps: int, mined: CandidatesFrom | None = None) -> TrainState:
         return Trainer(
@@ -150,10 +151,7 @@ def train_focalmix(
             sharding=sharding,
             schedule=Schedule(steps, log_every=logging.log_every, save_every=logging.save_every),
             checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=logging.keep_checkpoints),
-            # Known labels do not collapse.
-            records=Records(
-                workdir, config, warn=collapse_warning if settings.ssl.are_guessed else nothing_to_warn, watch=watch
-            ),
+            records=Records(workdir, config, warn=warn, watch=watch),
             validation=validation,
         ).train()
 
