@@ -79,12 +79,23 @@ def test_writes_slides_and_studies_and_their_contact_sheets(tmp_path):
         "--workers=1",
         f"--contact_sheet={tmp_path / 'studies.png'}",
     ]
-    assert messages_of(slides, studies) == [None, None]
+    telling = [
+        "--kind=telling_lks",
+        f"--output={tmp_path / 'telling'}",
+        "--train=6",
+        "--test=1",
+        "--legibility=0.5,1",
+        "--workers=1",
+        f"--contact_sheet={tmp_path / 'telling.png'}",
+    ]
+    assert messages_of(slides, telling, studies) == [None, None, None]
+    of_telling = json.loads((tmp_path / "telling" / "spec.json").read_text())
+    assert (of_telling["legibility"], of_telling["grid"], of_telling["share_weak"]) == ([0.5, 1.0], 4, 0.12)
     assert len(list((tmp_path / "slides" / "Train").iterdir())) == 4
     spec = json.loads((tmp_path / "studies" / "spec.json").read_text())
     assert (spec["defects"], spec["layout"], spec["noise_hu"]) == ([], "idc", 40.0)
     assert len(list((tmp_path / "studies" / "nlst" / "100002").glob("*/CT_*"))) in (3, 4)
-    for name in ("slides", "studies"):
+    for name in ("slides", "telling", "studies"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -103,6 +114,7 @@ def test_bad_input_is_named(tmp_path):
         "margin": ["--kind=lks", "--margin=0.5,1"],
         "defects": ["--kind=nlst", "--defects=torn"],
         "--patients: belongs to --kind=nlst": ["--patients=3"],
+        "--legibility: belongs to --kind=telling_lks": ["--kind=lks", "--legibility=0,1"],
     }
     messages = messages_of(*([f"--output={tmp_path}", *arguments] for arguments in named.values()))
     for name, message in zip(named, messages, strict=True):

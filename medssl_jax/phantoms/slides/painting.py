@@ -147,12 +147,9 @@ class Painter:
 
 def _stained(slide: SlideDrawing, tissue: Tissue) -> Tile:
     stain = slide.stain
-    tile = (
-        np.float32(stain.spread) * (1 + tissue.relief)
-        + np.float32(stain.granules) * tissue.granules
-        + np.float32(stain.fibres) * tissue.fibres
-        + np.float32(stain.arterioles) * tissue.arterioles
-    )
+    tile = np.float32(stain.spread) * (1 + tissue.relief)
+    for name, target in tissue.targets.items():
+        tile += np.float32(getattr(stain, name)) * target
     if slide.fine_only:
         # Dark round every bright structure, so that what is left to take off each box is small and unseen.
         tile -= ndimage.gaussian_filter(tile, HALO * slide.grid.block, mode="wrap", truncate=3)

@@ -14,7 +14,7 @@ from medssl_jax.phantoms.slides.roster import PlannedSlide, slide_generator
 from medssl_jax.phantoms.slides.spec import LksPhantom, TellingPhantom
 from medssl_jax.phantoms.slides.stains import PLACES, stain_of
 from medssl_jax.phantoms.slides.strokes import draw_debris, draw_vessels
-from medssl_jax.phantoms.slides.textures import cell_pixels, draw_tissue
+from medssl_jax.phantoms.slides.textures import TARGETS, cell_pixels, draw_tissue
 from medssl_jax.phantoms.slides.tiff import Band
 
 BAND_PIXELS = 2**17  # small enough for a processor's cache
@@ -41,6 +41,7 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
     textures, strokes = stream("textures"), stream("strokes")
     cell = cell_pixels(spec.shrink)
     grain = 0.7 * (cell / 16) ** 0.5
+    targets = [name for name in TARGETS if getattr(stain, name)]
     return SlideDrawing(
         grid=grid,
         section=section,
@@ -48,8 +49,8 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
         stain=stain,
         fine_only=planned.fine_only,
         legibility=legibility,
-        parenchyma=draw_tissue(textures, (cell, cell), spec.side, microscope.blur, grain),
-        glands=draw_tissue(textures, (3 * cell, 2 * cell // 3), spec.side, microscope.blur, grain),
+        parenchyma=draw_tissue(textures, (cell, cell), spec.side, microscope.blur, grain, targets),
+        glands=draw_tissue(textures, (3 * cell, 2 * cell // 3), spec.side, microscope.blur, grain, targets),
         strokes=[
             *draw_vessels(section, spec.side, stain.vessel_walls, strokes, stained=legibility is not None),
             *draw_debris(section, spec.side, debris, strokes),

@@ -4,6 +4,7 @@ Lengths are pixels. Strokes are drawn in windows round themselves, so their cost
 """
 
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import Float32
@@ -119,7 +120,7 @@ def paint_strokes(
 
 def _pixels(span: tuple[float, float], first: int, size: int) -> range:
     """Those of `size` pixels, from the `first` on, that a span holds, counted from the first."""
-    start, stop = (int(np.clip(np.ceil(edge) - first, 0, size)) for edge in span)
+    start, stop = (min(max(math.ceil(edge) - first, 0), size) for edge in span)
     return range(start, stop)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.imaging.slides import Slide, open_slide
 from medssl_jax.phantoms.lks import SlideTruth, read_truth, slide_path
-from medssl_jax.phantoms.slides.roster import LKS_SLIDES, plan_slides
+from medssl_jax.phantoms.slides.roster import LKS_SLIDES, PlannedSlide, plan_slides
 from medssl_jax.phantoms.slides.spec import LksPhantom
 
 with epy.lazy_imports():
@@ -20,25 +20,52 @@ GAP_PIXELS, TITLE_PIXELS = 4, 16
 BRIGHTNESS = 3.0  # slides are very dark
 GREEN = np.array([0.25, 1.0, 0.35])
 BOX_COLOUR, TEXT_COLOUR = (255, 210, 0), (255, 255, 255)
+FINE_ONLY = "at full resolution alone"
+CONDITIONS = ("veiled", "out_of_focus", "weak", "lipofuscin")  # of a telling phantom's slide, each drawn by itself
 PIECE_LEFT_SHARE = 0.55  # of the piece, the stomach's wall; the rest is kidney
 
 Grey = UInt8[np.ndarray, "y x"]
 
 
 def write_slide_sheet(path: str | os.PathLike[str], spec: LksPhantom, directory: str | os.PathLike[str]) -> None:
-    """Draws the first slide of each class, and the first that shows its class at full resolution alone, as a PNG."""
-    columns = [_column(spec, directory, truth) for truth in _one_of_each(spec, directory)]
+    """Draws the first slide of each class and kind as a PNG.
+
+    The kinds are what shows at full resolution alone or, of a telling phantom, each condition that befalls a slide.
+    """
+    columns = [_column(spec, directory, slide) for slide in _one_of_each(spec)]
     with atomic_path(path) as temporary:
         Image.fromarray(np.concatenate(columns, axis=1)).save(temporary, format="PNG", optimize=True)
 
 
-def _one_of_each(spec: LksPhantom, directory: str | os.PathLike[str]) -> list[SlideTruth]:
-    kinds = [(label, fine_only) for fine_only in (False, True) for label in LKS_SLIDES["train"]]
-    first = {(slide.label, slide.fine_only): slide.name for slide in reversed(plan_slides(spec))}
-    return [read_truth(directory, first[kind]) for kind in kinds if kind in first]
+def _one_of_each(spec: LksPhantom) -> list[PlannedSlide]:
+    slides = plan_slides(spec)
+    kinds: dict[tuple[str, ...], PlannedSlide] = {}
+    for slide in slides:
+        befell = _conditions(slide)
+        # One condition at a time, of whatever class; what nothing befell, and what is fine only, of each class.
+        if len(befell) < 2:
+            kind = befell if slide.conditions is not None and befell else [slide.label, *befell]
+            kinds.setdefault(tuple(kind), slide)
+    order = [(label, *rest) for rest in ((), (FINE_ONLY,)) for label in LKS_SLIDES["train"]]
+    order += [(name.replace("_", " "),) for name in CONDITIONS]
+    return [kinds[kind] for kind in order if kind in kinds]
 
 
-def _column(spec: LksPhantom, directory: str | os.PathLike[str], truth: SlideTruth) -> UInt8[np.ndarray, "y x 3"]:
+def _conditions(slide: PlannedSlide) -> list[str]:
+    if slide.conditions is None:
+        return [FINE_ONLY] if slide.fine_only else []
+    return [name.replace("_", " ") for name in CONDITIONS if getattr(slide.conditions, name)]
+
+
+def _title(slide: PlannedSlide) -> str:
+    title = ", ".join([slide.label, *_conditions(slide)])
+    if slide.conditions is None:
+        return title
+    return f"{title}; low {slide.conditions.low:.2f} fine {slide.conditions.fine:.2f}"
+
+
+def _column(spec: LksPhantom, directory: str | os.PathLike[str], planned: PlannedSlide) -> UInt8[np.ndarray, "y x 3"]:
+    truth = read_truth(directory, planned.name)
     with open_slide(slide_path(directory, truth), spec.slide_layout) as slide:
         low = slide.low_resolution()
         (top, left), piece = _piece(slide, spec, truth)
@@ -50,7 +77,7 @@ def _column(spec: LksPhantom, directory: str | os.PathLike[str], truth: SlideTru
     scale = VIEW_PIXELS / spec.side
     x, y, size = left * scale, TITLE_PIXELS + top * scale, len(piece) * scale
     draw.rectangle((x, y, x + size, y + size), outline=BOX_COLOUR)
-    draw.text((2, 2), truth.label + (", at full resolution alone" if truth.fine_only else ""), fill=TEXT_COLOUR)
+    draw.text((2, 2), _title(planned), fill=TEXT_COLOUR)
     return np.asarray(column)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from medssl_jax.phantoms.slides.textures import CELL_PIXELS, cell_pixels, draw_cells, draw_tissue
+from medssl_jax.phantoms.slides.textures import CELL_PIXELS, TARGETS, cell_pixels, draw_cells, draw_tissue
 
 
 def test_cells_are_those_of_the_nearest_points_on_a_torus():
@@ -25,7 +25,7 @@ def test_cells_are_those_of_the_nearest_points_on_a_torus():
 
 def test_tiles_repeat_without_a_seam():
     tissue = draw_tissue(np.random.default_rng(1), (12, 12), 256, blur=0.6, grain=0.7)
-    for tile in (tissue.relief, tissue.granules, tissue.fibres, tissue.arterioles):
+    for tile in (tissue.relief, *tissue.targets.values()):
         for axis in range(2):
             steps = np.abs(tile - np.roll(tile, 1, axis)).mean(1 - axis)
             assert steps[0] <= 1.2 * steps[1:].max()
@@ -34,10 +34,25 @@ def test_tiles_repeat_without_a_seam():
 def test_relief_is_balanced_and_stains_are_not_negative():
     tissue = draw_tissue(np.random.default_rng(2), (16, 16), 512, blur=0.6, grain=0.7)
     assert tissue.relief.mean() == pytest.approx(0, abs=1e-4)
-    for tile in (tissue.granules, tissue.fibres, tissue.arterioles):
+    for tile in tissue.targets.values():
         assert tile.min() >= 0
         assert 0.01 < tile.mean() < 0.4
         assert 0.5 < tile.max() < 1.5
+
+
+def test_a_target_of_stain_is_the_same_whatever_else_is_drawn():
+    def draw(targets):
+        rng = np.random.default_rng(3)
+        return draw_tissue(rng, (12, 12), 168, 0.6, 0.7, targets), rng.random()
+
+    whole, after = draw(TARGETS)
+    assert list(whole.targets) == list(TARGETS)
+    for name in TARGETS:
+        alone, after_alone = draw([name])
+        assert list(alone.targets) == [name]
+        np.testing.assert_array_equal(alone.targets[name], whole.targets[name])
+        np.testing.assert_array_equal(alone.relief, whole.relief)
+        assert after_alone == after  # so that the next tissue is the same too
 
 
 def test_cells_grow_with_the_shrink_to_a_limit():
