@@ -59,3 +59,17 @@ def gatekeeper(config: ConfigDict) -> ConfigDict:
     config.method.name = sos_methods.GATEKEEPER
     config.method.gatekeeper_share = 0.25
     return config
+
+
+def deferral(config: ConfigDict) -> ConfigDict:
+    """Multi-Scale, its HRN asked where a head on v foretells that it gains (arXiv 2307.02764); not in the paper.
+
+    The head is fitted to the validation slides, which the networks do not see: there must be more of them.
+    """
+    config = multi_scale(config)
+    config.method.name = sos_methods.DEFERRAL
+    config.method.use_deferral = True
+    config.split.validation_share = 0.3
+    config.inference.rule = "deferral"
+    config.inference.deferral_budget = 0.06  # what the paper's SOS asks about
+    return config

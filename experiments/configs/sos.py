@@ -55,6 +55,7 @@ def get_config(_: str = "") -> ConfigDict:
     method.use_low = True  # (p)
     method.use_high = True  # (p)
     method.use_policy = False
+    method.use_deferral = False  # (o) a head on v, fitted to the validation slides, foretells what the HRN gains
     method.join = "add"  # (p) the residual connection; or `concat`, `none`
     method.stop_feature = False  # (o) True: the HRN's losses do not teach the LRN through its feature
     method.stop_paradoxical_low = False  # (o) True: L_2 teaches the HRN only
@@ -87,8 +88,10 @@ def get_config(_: str = "") -> ConfigDict:
     optimiser.accumulate = 4  # steps whose mean gradient makes one update
 
     inference = config.inference = ConfigDict()
-    inference.rule = "confidence"  # (p) SOS's switch; `low`, `high`: always that network; `policy`: RDMS's
+    inference.rule = "confidence"  # (p) SOS's switch; `low`, `high`: always that network; `policy`: RDMS's;
+    # `deferral`: the head's, where method.use_deferral
     inference.c = method.get_oneway_ref("c")  # (o) follows method.c unless set; may be chosen again without training
+    inference.deferral_budget = 1.0  # (o) share of slides that may be asked by `deferral`; 1: all that may gain
     inference.top_k = 0  # (o) patches of a slide that the HRN looks at, those that the LRN finds telling; 0: all
     inference.slide_batch = 4
     inference.patch_batch = 16

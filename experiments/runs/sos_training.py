@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jaxtyping import UInt8
@@ -23,6 +24,7 @@ from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics, appearance_of
 from medssl_jax.data.slide_batches import batch_rows, slide_batches
 from medssl_jax.inference.trained_classifier import TrainedClassifier, TrainingSlides
+from medssl_jax.models.deferral import fit_deferral
 from medssl_jax.models.pretrained import read_resnet18
 from medssl_jax.models.sos_networks import measure_intensities
 from medssl_jax.parallel.sharding import DataParallel, data_parallel
@@ -58,7 +60,7 @@ def train_method(
     names = {part: [source.names[index] for index in indices] for part, indices in dataclasses.asdict(split).items()}
     record_split(workdir, names | record)
     slides = measure_slides(source, split.train)
-    state = _train(config, settings, source, split.train, slides, workdir, watch)
+    state = _train(config, settings, source, split, slides, workdir, watch)
     method = TrainedClassifier(config.to_dict(), settings, int(state.step), state.params_to_evaluate, slides)
     return method, source, split
 
@@ -98,12 +100,12 @@ def _train(
     config: ml_collections.ConfigDict,
     settings: SosConfig,
     source: LksSource,
-    indices: Sequence[int],
+    split: SlideSplit,
     slides: TrainingSlides,
     workdir: Path,
     watch: Watch,
 ) -> TrainState:
-    sharding = sharding_of(settings, jax.devices())
+    sharding, indices = sharding_of(settings, jax.devices()), split.train
     train_step = sharding.jit_step(
         functools.partial(
             sos_step,
@@ -138,7 +140,32 @@ def _train(
             workdir / "checkpoints", config=config.to_dict() | {MEASURED: measured}, keep=logging.keep_checkpoints
         ),
         records=Records(workdir, config, watch=watch),
+        finish=functools.partial(
+            with_deferral, settings=settings, source=source, held_out=split.validation, slides=slides
+        )
+        if settings.method.use_deferral
+        else None,
     ).train()
+
+
+def with_deferral(
+    state: TrainState, *, settings: SosConfig, source: LksSource, held_out: Sequence[int], slides: TrainingSlides
+) -> TrainState:
+    """The trained state with the head of learned deferral, fitted to `held_out` slides, which were not trained on."""
+    method = TrainedClassifier({}, settings, int(state.step), state.params_to_evaluate, slides)
+    passing = map(source.slide, progress_bar("learning whom to ask", "slides")(held_out))
+    gains, features = [], []
+    for index, result in zip(held_out, method.classifier(rule="high")(passing), strict=True):
+        low, high, feature = result.low_probability, result.high_probability, result.feature
+        assert low is not None
+        assert high is not None
+        assert feature is not None
+        gains.append(int(high.argmax() == source.labels[index]) - int(low.argmax() == source.labels[index]))
+        features.append(feature)
+    fitted = fit_deferral(np.stack(features), np.array(gains))
+    head = {name: jnp.asarray(values) for name, values in fitted._asdict().items()}
+    ema = None if state.ema is None else state.ema | {"deferral": head}
+    return dataclasses.replace(state, params=state.params | {"deferral": head}, ema=ema)
 
 
 def sharding_of(settings: SosConfig, devices: Sequence[jax.Device]) -> DataParallel:

@@ -17,13 +17,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, one_of, whole, within
+from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, number, one_of, whole, within
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
 from medssl_jax.losses.confidence import switches
+from medssl_jax.models.deferral import asking_threshold
 from medssl_jax.models.sos_networks import SosNetworks
 
-RULES = ("low", "high", "confidence", "policy")
+RULES = ("low", "high", "confidence", "policy", "deferral")
 # What each network costs, in the order in which a slide goes through it.
 LOW_STAGES = ("low_resolution_read", "low_network")
 HIGH_STAGES = ("patch_read", "high_network")
@@ -36,13 +37,15 @@ class SelectiveSettings(Settings):
     """The way through slides; `experiments/configs/sos.py` explains each field.
 
     `rule` is who decides: `low` and `high` always take that network's answer, `confidence` is SOS's switch at `c`,
-    `policy` is RDMS's. Above 0, `top_k` is how many patches of a slide the HRN looks at: those of the foreground that
-    speak most for the LRN's class.
+    `policy` is RDMS's, `deferral` asks the HRN where a head on v foretells the largest gain, within `deferral_budget`
+    as a share of the slides. Above 0, `top_k` is how many patches of a slide the HRN looks at: those of the foreground
+    that speak most for the LRN's class.
     """
 
     section: ClassVar[str] = "inference"
     rule: str = within(one_of(RULES))
     c: float = within(SHARE)
+    deferral_budget: float = within(number(0, 1, above=True))
     top_k: int = within(whole(0))
     slide_batch: int = within(whole(1, LARGEST_BATCH))
     patch_batch: int = within(whole(1, LARGEST_BATCH))
@@ -54,13 +57,14 @@ class SlideResult(NamedTuple):
     `seconds` of the stages it went through: `low_resolution_read` begins with the opening of the file and ends with
     what is foreground, `low_network` is its share of the batch, with the policy's time, then `patch_read` and
     `high_network`. Where one pass gives everything, all of it but the opening is `patch_read`. Probabilities are those
-    of the networks that ran, `attention` is 0 on patches that were not looked at. A slide without `foreground` is
-    classified, and worth a warning.
+    of the networks that ran, `feature` is the LRN's v, `attention` is 0 on patches that were not looked at. A slide
+    without `foreground` is classified, and worth a warning.
     """
 
     name: str
     low_probability: Float[np.ndarray, " k"] | None
     high_probability: Float[np.ndarray, " k"] | None
+    feature: Float[np.ndarray, " d"] | None
     route: str
     label: int
     seconds: dict[str, float]
@@ -97,6 +101,12 @@ class SelectiveClassifier:
         self._background_threshold = background_threshold
         self._params = jax.device_put(params)
         self._programs: dict[str, jax.stages.Compiled] = {}
+        # What the policy's logit, or the gain foretold, must be above.
+        self._asking_threshold = (
+            asking_threshold(np.asarray(params["deferral"]["percentiles"]), settings.deferral_budget)
+            if settings.rule == "deferral"
+            else 0.0
+        )
 
     @property
     def slide_batch(self) -> int:
@@ -153,7 +163,7 @@ class SelectiveClassifier:
         for index, passage in enumerate(read):
             passage.seconds["low_network"] = share
             passage.low_probability, passage.v = probability[index], v[index : index + 1]
-            passage.asks = bool(asks[index])
+            passage.asks = bool(asks[index] > self._asking_threshold)
             if self._settings.top_k:
                 passage.looked_at = most_relevant(relevance[index], passage.foreground, self._settings.top_k)
         return read
@@ -195,6 +205,7 @@ class SelectiveClassifier:
             name=passage.slide.name,
             low_probability=passage.low_probability,
             high_probability=high_probability,
+            feature=None if passage.v is None else passage.v[0],
             route=route,
             label=int(deciding.argmax()),
             seconds=passage.seconds,
@@ -206,7 +217,7 @@ class SelectiveClassifier:
         match self._settings.rule:
             case "confidence":
                 return bool(switches(passage.low_probability[None], self._settings.c)[0])
-            case "policy":
+            case "policy" | "deferral":
                 return passage.asks
             case rule:
                 return rule == "high"
@@ -291,6 +302,7 @@ def check_networks(networks: SosNetworks, settings: SelectiveSettings) -> None:
         "high": {"high": networks.hrn},
         "confidence": {"low": networks.lrn, "high": networks.hrn},
         "policy": {"low": networks.lrn, "high": networks.hrn, "policy": networks.policy_network},
+        "deferral": {"low": networks.lrn, "high": networks.hrn, "deferral": networks.defers or None},
     }
     if settings.top_k and networks.lrn is None:
         raise InputError(
@@ -331,7 +343,7 @@ def _compile(name: str, networks: SosNetworks, layout: SlideLayout, settings: Se
     match name:
         case "low":
             grid = layout.grid if settings.top_k else 0
-            return _compile_low(networks, settings.slide_batch, settings.rule == "policy", grid)
+            return _compile_low(networks, settings.slide_batch, settings.rule, grid)
         case "encode":
             return _compile_encode(networks, settings.patch_batch)
         case _:
@@ -340,12 +352,18 @@ def _compile(name: str, networks: SosNetworks, layout: SlideLayout, settings: Se
 
 # Compiled once, whatever c or which parameters are tried.
 @functools.lru_cache(KEPT_PROGRAMS)
-def _compile_low(networks: SosNetworks, slides: int, asks_policy: bool, grid: int) -> jax.stages.Compiled:
-    """With the relevance of `grid` x `grid` patches where `grid` is not 0."""
+def _compile_low(networks: SosNetworks, slides: int, rule: str, grid: int) -> jax.stages.Compiled:
+    """With what `policy` and `deferral` ask by, and the relevance of `grid` x `grid` patches where `grid` is not 0."""
 
     def low(params: Any, images: Array) -> tuple[Array, Array, Array, Array | None]:
         logits, v = networks.low(params, images)
-        asks = networks.policy(params, images) > 0 if asks_policy else jnp.zeros(slides, bool)
+        match rule:
+            case "policy":
+                asks = networks.policy(params, images)
+            case "deferral":
+                asks = networks.foretold_gain(params, v)
+            case _:
+                asks = jnp.zeros(slides)
         relevance = networks.relevance(params, images, grid) if grid else None
         return jax.nn.softmax(logits), v, asks, relevance
 

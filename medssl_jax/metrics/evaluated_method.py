@@ -60,7 +60,7 @@ class EvaluatedMethod:
     @property
     def has_switch(self) -> bool:
         """True where the method decides slide by slide whether to ask the HRN."""
-        return self.rule in ("confidence", "policy")
+        return self.rule in ("confidence", "policy", "deferral")
 
     @property
     def has_c(self) -> bool:

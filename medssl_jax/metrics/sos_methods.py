@@ -10,5 +10,15 @@ RDMS = "RDMS"
 SOS = "SOS"
 CASCADE = "Cascade"
 GATEKEEPER = "Gatekeeper"
+DEFERRAL = "Deferral"
 
-METHODS = (IMAGE_LEVEL, PATCH_LEVEL, MULTI_SCALE, RDMS, SOS, CASCADE, GATEKEEPER)  # in the order of the tables
+METHODS = (
+    IMAGE_LEVEL,
+    PATCH_LEVEL,
+    MULTI_SCALE,
+    RDMS,
+    SOS,
+    CASCADE,
+    GATEKEEPER,
+    DEFERRAL,
+)  # in the order of the tables

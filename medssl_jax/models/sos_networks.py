@@ -26,6 +26,7 @@ from medssl_jax.core.settings import (
 )
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.metrics.sos_methods import METHODS
+from medssl_jax.models.deferral import PERCENTILES
 from medssl_jax.models.pretrained import BLOCKS, FEATURES
 from medssl_jax.models.resnet2d import ResNet2D
 from medssl_jax.models.target import DTYPES, computation_dtype
@@ -92,6 +93,7 @@ class MethodSettings(Settings):
     use_low: bool = within(SWITCH)
     use_high: bool = within(SWITCH)
     use_policy: bool = within(SWITCH)
+    use_deferral: bool = within(SWITCH)
     join: str = within(one_of(JOINS))
     stop_feature: bool = within(SWITCH)
     stop_paradoxical_low: bool = within(SWITCH)
@@ -116,6 +118,7 @@ class MethodSettings(Settings):
         super().__post_init__()
         self.expect("use_low", self.use_low or self.use_high, "True where method.use_high is False")
         self.expect("use_policy", not self.use_policy or (self.use_low and self.use_high), "False without both")
+        self.expect("use_deferral", not self.use_deferral or (self.use_low and self.use_high), "False without both")
         self.expect("gatekeeper_share", self.use_low or not self.gatekeeper_share, "0 where method.use_low is False")
         self.expect("join", self.use_low or self.join == "none", "none where method.use_low is False")
 
@@ -215,6 +218,8 @@ class Policy(nn.Module):
 class SosNetworks:
     """The networks that a method has, as pure functions of `params`, a dict with the keys `low`, `high`, `policy`.
 
+    Where the method `defers`, `params` also has `deferral`, the fields of a `DeferralHead`: 0 until training ends.
+
     Images are uint8 grey levels; the same constants normalise all of them, so that brightness is kept. Backbones
     compute in `dtype`; their features, and all that is made of them, are float32.
     """
@@ -228,6 +233,7 @@ class SosNetworks:
     encoder: ResNet2D | None
     hrn: Hrn | None
     policy_network: Policy | None
+    defers: bool = False
 
     def init(self, key: Array) -> dict[str, Any]:
         """Fresh parameters."""
@@ -246,6 +252,10 @@ class SosNetworks:
             }
         if self.policy_network is not None:
             params["policy"] = _init(self.policy_network, keys["policy"], image)
+        if self.defers:
+            assert self.lrn is not None
+            kernel, bias = jnp.zeros(self.lrn.backbone.features[-1]), jnp.zeros(())
+            params["deferral"] = {"kernel": kernel, "bias": bias, "percentiles": jnp.zeros(PERCENTILES)}
         return params
 
     def with_backbone(self, params: Any, backbone: Any) -> dict[str, Any]:
@@ -299,6 +309,11 @@ class SosNetworks:
         logits: Any = self.policy_network.apply({"params": params["policy"]}, self._normalise(low_resolution))
         return logits
 
+    def foretold_gain(self, params: Any, v: Float[Array, "b d"]) -> Float[Array, " b"]:
+        """What asking the HRN is foretold to gain: the expectation of 1[HRN right] - 1[LRN right]."""
+        gain: Any = v @ params["deferral"]["kernel"] + params["deferral"]["bias"]
+        return gain
+
     def _normalise(self, grey_levels: UInt8[Array, "*n"]) -> Float[Array, "*n 1"]:
         scale = 1 / (255 * self.intensities.deviation)
         normalised = grey_levels.astype(jnp.float32) * scale - self.intensities.mean / self.intensities.deviation
@@ -340,6 +355,7 @@ def make_networks(
         encoder=high if method.use_high else None,
         hrn=Hrn(classes, model.low_features[-1], model.attention_features, method.join) if method.use_high else None,
         policy_network=Policy(policy) if method.use_policy else None,
+        defers=method.use_deferral,
     )
 
 

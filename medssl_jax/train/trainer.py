@@ -68,6 +68,7 @@ class Trainer:
     checkpoints: Checkpoints
     records: Records
     stop: Stop = preemption_notice
+    finish: Callable[[TrainState], TrainState] | None = None  # of the last state, before it is logged and saved
     validation: Validation | None = None  # due only at steps that are logged and saved
 
     def train(self) -> TrainState:
@@ -103,6 +104,8 @@ class Trainer:
                     state, metrics = compiled(state, batch)
                     step += 1
                     pending.append(metrics)
+                    if step == steps and self.finish is not None:
+                        state = self.sharding.replicate(self.finish(self.sharding.host_local(state)))
                     stopping = must_stop(step) and step < steps
                     if stopping or self.schedule.logs(step):
                         pending = jax.device_get(pending)

@@ -56,7 +56,7 @@ SENSIBLE = {
         # Switches, of which 0 is one side.
         *("data.allow_absent", "data.mask_lungs", "model.remat", "ssl.judge_pseudo_labels"),
         *("mixup.image", "mixup.object", "batches.symmetries", "method.stop_feature", "method.stop_paradoxical_low"),
-        "method.use_policy",
+        *("method.use_policy", "method.use_deferral"),
     },
     "1000000000": {"seed", "split.seed", "data.phantom.seed", "steps", "logging.save_every"}
     | {"optimiser.clip_norm", "mixup.object_score"},  # no clip; no pseudo-label is an object

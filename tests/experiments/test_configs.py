@@ -70,9 +70,9 @@ def test_settings_of_sos_are_sound(name):
 
 
 @pytest.mark.parametrize("size", ["lks", "phantom"])
-def test_the_methods_are_those_of_the_paper_the_cascade_and_gatekeeper(size):
+def test_the_methods_are_those_of_the_paper_the_cascade_gatekeeper_and_deferral(size):
     names = {config.method.name for name, config in SOS.items() if name.startswith(size)}
-    assert names == {"Image-Level", "Patch-Level", "Multi-Scale", "RDMS", "SOS", "Cascade", "Gatekeeper"}
+    assert names == {"Image-Level", "Patch-Level", "Multi-Scale", "RDMS", "SOS", "Cascade", "Gatekeeper", "Deferral"}
 
 
 def test_phantom_methods_see_the_same_slides_of_every_class():

@@ -3,6 +3,7 @@
 import importlib
 
 import jax
+import numpy as np
 import pytest
 
 from experiments.configs import phantom_sos, telling_sos
@@ -22,6 +23,7 @@ METHODS = {
     "lks_rdms": ({"low", "high", "policy"}, "policy"),
     "lks_cascade": ({"low", "high"}, "confidence"),
     "lks_gatekeeper": ({"low", "high"}, "confidence"),
+    "lks_deferral": ({"low", "high", "deferral"}, "deferral"),
 }
 
 
@@ -38,7 +40,8 @@ def test_a_config_is_its_method(name):
     assert params.keys() == present
     assert config.inference.rule == rule
     settings = settings_from(SosConfig, config)
-    SelectiveClassifier(networks, {}, settings.data.layout, settings.inference, background_threshold=1.0)
+    never = {"deferral": {"percentiles": np.zeros(101)}}
+    SelectiveClassifier(networks, never, settings.data.layout, settings.inference, background_threshold=1.0)
     assert config.logging.save_every % config.logging.log_every == 0
     assert config.logging.save_every % config.optimiser.accumulate == 0
     assert f"--config=configs/{name}.py" in importlib.import_module(f"experiments.configs.{name}").__doc__

@@ -27,7 +27,7 @@ from medssl_jax.inference.selective import (
 from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
-SETTINGS = SelectiveSettings(rule="confidence", c=0.5, top_k=0, slide_batch=3, patch_batch=5)
+SETTINGS = SelectiveSettings(rule="confidence", c=0.5, deferral_budget=1.0, top_k=0, slide_batch=3, patch_batch=5)
 ALL_LOW, ALL_HIGH = {"c": 0.0}, {"c": 1.0}
 
 
@@ -366,11 +366,33 @@ def test_the_policy_decides_for_each_slide():
     assert set(expected) == {"high", "low"}
 
 
+@pytest.mark.parametrize(("budget", "asked"), [(0.1, 1), (0.25, 2), (0.4, 3), (1.0, 5)])
+def test_deferral_asks_where_most_is_gained_within_its_budget_and_never_for_a_loss(budget, asked):
+    networks = networks_of(use_deferral=True)
+    params, each = drawn(networks), slides()
+    images = np.stack([slide.low_resolution() for slide in each])
+    products = np.asarray(networks.low(params, jnp.asarray(images)).feature @ params["deferral"]["kernel"])
+    order = np.argsort(-products)
+    nothing = products[order[4:6]].mean()  # five of seven gain
+    gain = products - nothing
+    params["deferral"]["bias"] = -jnp.asarray(nothing)
+    params["deferral"]["percentiles"] = jnp.asarray(np.quantile(gain, np.linspace(0, 1, 101)), jnp.float32)
+    results = classify(params, each, networks, rule="deferral", deferral_budget=budget)
+    sent = [place for place, result in enumerate(results) if result.route == "high"]
+    assert sent == sorted(order[:asked].tolist())
+    features = np.stack([result.feature for result in results])
+    np.testing.assert_allclose(features @ params["deferral"]["kernel"] + params["deferral"]["bias"], gain, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rule": "best"}, r"inference\.rule is best, expected one of low, high, confidence, policy"),
+        ({"rule": "best"}, r"inference\.rule is best, expected one of low, high, confidence, policy, deferral"),
         ({"rule": "policy"}, r"inference\.rule is policy, which needs the policy network: set method\.use_policy"),
+        (
+            {"rule": "deferral"},
+            r"inference\.rule is deferral, which needs the deferral network: set method\.use_deferral",
+        ),
         ({"c": 1.5}, r"inference\.c is 1\.5, expected 0 or more, at most 1"),
         ({"patch_batch": 0}, r"inference\.patch_batch is 0, expected 1 or more"),
     ],

@@ -102,6 +102,7 @@ def test_the_connection_to_the_lrn(join):
         ({"use_high": False}, {"low"}),
         ({"use_low": False, "join": "none"}, {"high"}),
         ({"use_policy": True}, {"low", "high", "policy"}),
+        ({"use_deferral": True}, {"low", "high", "deferral"}),
     ],
 )
 def test_a_method_has_the_parameters_of_its_networks(method, present):

@@ -45,7 +45,7 @@ def slide_result():
         label = int((low if high is None else high).argmax())
         return SlideResult(
             **dict(name=name, low_probability=low, high_probability=high, route=route, label=label),
-            **dict(seconds=seconds, attention=attention, foreground=foreground),
+            **dict(seconds=seconds, attention=attention, foreground=foreground, feature=None),
         )
 
     return make

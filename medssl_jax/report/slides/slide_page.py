@@ -39,6 +39,8 @@ RULES = {
     "confidence": "the low-resolution network (LRN) gives the class where its largest probability is above c = {c:g}, "
     "else the high-resolution network (HRN)",
     "policy": "a policy network chooses between the low-resolution network (LRN) and the high-resolution network (HRN)",
+    "deferral": "a head on the feature of the low-resolution network (LRN) asks the high-resolution network (HRN) "
+    "where that is foretold to gain most",
 }
 STAGE_NAMES = dict(zip(STAGES, ("low-resolution image", "LRN", "patches", "HRN"), strict=True))
 LEGEND = (

@@ -20,12 +20,14 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.trained_classifier import load_slide_classifier
 from medssl_jax.inference.trained_detector import load_detector
+from medssl_jax.models.deferral import fit_deferral
 from medssl_jax.models.sos_networks import measure_intensities
 from medssl_jax.report.slides.sos_summary import write_summary
 from medssl_jax.train.metric_writer import MetricsWriter
 from medssl_jax.train.run_record import read_run_record
 
 STEPS = 4
+NETWORKS_SAY = ("low_probability", "high_probability")
 
 
 def small_config(folder, **changes):
@@ -150,6 +152,28 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(trained, folder, monkey
         np.testing.assert_array_equal(one, other)
 
 
+def test_whom_to_ask_is_learnt_last_from_slides_that_were_not_trained_on(folder):
+    """The head is that of the validation slides; everything else is trained as without it; one file has it all."""
+    plain = small_config(folder, **{"split.validation_share": 0.3, "inference.c": 0.3, "steps": 2})
+    config = plain.copy_and_resolve_references()
+    config.method.use_deferral, config.inference.rule = True, "deferral"
+    method, source, split = sos_training.train_method(config, folder / "deferral")
+    untouched, _, _ = sos_training.train_method(plain, folder / "no_deferral")
+    head = method.params.pop("deferral")
+    for one, other in zip(jax.tree.leaves(method.params), jax.tree.leaves(untouched.params), strict=True):
+        np.testing.assert_array_equal(one, other)
+    results = list(untouched.classifier(rule="high")(map(source.slide, split.validation)))
+    label = np.array([source.labels[index] for index in split.validation])
+    right = [np.array([getattr(each, name).argmax() for each in results]) == label for name in NETWORKS_SAY]
+    feature = np.stack([each.feature for each in results])
+    expected = fit_deferral(feature, right[1].astype(int) - right[0])
+    for name, values in expected._asdict().items():
+        np.testing.assert_allclose(head[name], values, rtol=1e-5, atol=1e-7)
+    assert not set(split.validation) & set(split.train)
+    loaded = load_slide_classifier(folder / "deferral")
+    np.testing.assert_array_equal(loaded.params["deferral"]["percentiles"], head["percentiles"])
+
+
 def test_a_loaded_method_is_the_trained_one(trained, folder):
     method, _, _ = trained
     loaded = load_slide_classifier(folder / "run")
@@ -256,7 +280,7 @@ def test_a_run_of_another_method_is_refused(folder, trained, tmp_path):
         ({"method.c": 0.97}, "method.c is 0.97"),
         ({"method.c": 0.2}, "method.c is 0.2, expected more than 1/4"),
         ({"steps": 0}, "steps is 0"),
-        ({"inference.rule": "both"}, "inference.rule is both, expected one of low, high, confidence, policy"),
+        ({"inference.rule": "both"}, "inference.rule is both, expected one of low, high, confidence, policy, deferral"),
         ({"data.shrink": 7}, "shrink"),
         ({"method.use_low": False, "method.use_high": False}, "method.use_low"),
         ({"logging.save_every": 3}, "logging.save_every is 3"),

@@ -98,6 +98,7 @@ def test_overview_counts_class_and_route(slide_report, page_of):
         ("high", "Switch the high-resolution network (HRN) gives the class Settled"),
         ("confidence", "largest probability is above c = 0.85, else the high-resolution network (HRN)"),
         ("policy", "a policy network chooses"),
+        ("deferral", "asks the high-resolution network (HRN) where that is foretold to gain most"),
     ],
 )
 def test_every_rule_has_words(slide_report, rule, words, page_of):

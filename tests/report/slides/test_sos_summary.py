@@ -13,7 +13,9 @@ from medssl_jax.metrics.switching import switch_scores
 from medssl_jax.report.slides.sos_summary import difference_line, switch_line, write_summary
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
-RULES = dict(zip(METHODS, ("low", "high", "high", "policy", "confidence", "confidence", "confidence"), strict=True))
+RULES = dict(
+    zip(METHODS, ("low", "high", "high", "policy", "confidence", "confidence", "confidence", "deferral"), strict=True)
+)
 NEEDS_HIGH = np.arange(40) < 10
 
 
@@ -83,7 +85,7 @@ def test_results_hold_each_seed(written, runs):
                 assert held["seconds"][kind]["high_part"] == (None if name == "Image-Level" else seconds.high)
                 assert held["seconds"][kind]["per_slide"] == pytest.approx(seconds.per_slide(run.low_share))
             assert held["total_accuracy"] == pytest.approx(run.right.mean())
-            assert (held["switch"] is None) == (name not in ("RDMS", "SOS", "Cascade", "Gatekeeper"))
+            assert (held["switch"] is None) == (name not in ("RDMS", "SOS", "Cascade", "Gatekeeper", "Deferral"))
             assert (held["c_by_validation"] is None) == (name not in ("SOS", "Cascade", "Gatekeeper"))
         assert of_seed["methods"]["SOS"]["switch"]["sent"] == runs["SOS"][place].sent.sum()
         difference = of_seed["differences"][0]
