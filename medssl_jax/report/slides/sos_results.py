@@ -16,6 +16,7 @@ from medssl_jax.metrics.sos_comparison import (
     has_raw_seconds,
     scores_of_switch,
 )
+from medssl_jax.metrics.switch_worth import areas, gains, settled_risk
 from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.json_report import single_precision
 
@@ -31,6 +32,8 @@ def evaluation_as_json(
         "classes": classes,
         "methods": scores,
         "timed_on": "raw" if has_raw_seconds(runs) else "prepared",
+        "areas": areas(runs),
+        "gains": gains(runs),
         "differences": accuracy_differences(runs),
         "seeds": [_seed(of_seed, needs_high) for of_seed in zip(*runs.values(), strict=True)],
         "slides": {name: [_slides(each, classes) for each in evaluations] for name, evaluations in runs.items()},
@@ -53,6 +56,7 @@ def _run(each: EvaluatedMethod, needs_high: Truth) -> dict[str, Any]:
         "seconds": {"raw": _seconds(each.raw_seconds, each), "prepared": _seconds(each.prepared_seconds, each)},
         "switch": scores_of_switch([each], needs_high),
         "c_by_validation": choice_of_c(each),
+        "settled_risk": settled_risk(each),
         "peak_memory_bytes": each.peak_memory_bytes,
     }
 

@@ -13,6 +13,7 @@ from medssl_jax.metrics.sos_comparison import (
     choice_of_c,
     scores_of_switch,
 )
+from medssl_jax.metrics.switch_worth import SettledRisk, Worth, areas, gains, settled_risk
 from medssl_jax.metrics.switching import SwitchScores
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.json_report import write_json
@@ -36,7 +37,14 @@ def write_summary(
     write_json(folder / "switch.json", curves)
     write_json(folder / "results.json", evaluation_as_json(runs, scores, classes, needs_high))
     tables = both_tables(runs, scores, classes, is_lks=is_lks, markdown=markdown)
-    lines = [*_switches(runs, needs_high), *map(difference_line, accuracy_differences(runs)), *_choices_of_c(runs)]
+    lines = [
+        *(worth_line(each, "area under accuracy against LP") for each in areas(runs)),
+        *(worth_line(each, "TA") for each in gains(runs)),
+        *_switches(runs, needs_high),
+        *map(difference_line, accuracy_differences(runs)),
+        *_choices_of_c(runs),
+        *_promises(runs),
+    ]
     return "\n\n".join([tables, *timing_tables(runs, markdown=markdown), *lines])
 
 
@@ -57,6 +65,31 @@ def difference_line(difference: Difference) -> str:
     at = "" if low_share is None else f" at {name_a}'s LP (LP {low_share:.3f})"
     value, low, high = (100 * end for end in accuracy)
     return f"{name_a} - {name_b}{at}: TA {value:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
+
+
+def worth_line(worth: Worth, what: str) -> str:
+    """A figure in hundredths, its interval over slides and trainings, and whether it is apart from 0."""
+    name, value = worth
+    low, high = (100 * end for end in value.crossed)
+    trainings = f", over {value.draws} trainings" if value.draws > 1 else ", over slides alone"
+    told = ": not shown" if value.holds_0 else ""
+    return f"{name}: {what} {100 * value.mean:.2f} (95 % interval {low:.2f} to {high:.2f}{trainings}){told}"
+
+
+def promise_line(name: str, seed: int, promise: SettledRisk) -> str:
+    """What may be promised of a c, in a sentence."""
+    return (
+        f"{name}, seed {seed}: at c = {promise.c:g} the LRN settles {promise.settled} validation slides, "
+        f"{promise.wrong} of them wrongly: with {100 * promise.confidence:g} % confidence it is wrong on at most "
+        f"{100 * promise.at_most:.1f} % of those it settles, if c was not chosen on these"
+    )
+
+
+def _promises(runs: Runs) -> Iterator[str]:
+    for name, evaluations in runs.items():
+        for each in evaluations:
+            if promise := settled_risk(each):
+                yield promise_line(name, each.seed, promise)
 
 
 def _switches(runs: Runs, needs_high: Truth) -> Iterator[str]:

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from medssl_jax.metrics.classification import Estimate
+from medssl_jax.metrics.froc import Interval
 from medssl_jax.metrics.method_scores import scores_of_methods
+from medssl_jax.metrics.over_draws import OverDraws
 from medssl_jax.metrics.sos_comparison import Difference
 from medssl_jax.metrics.sos_methods import METHODS
+from medssl_jax.metrics.switch_worth import Worth
 from medssl_jax.metrics.switching import switch_scores
-from medssl_jax.report.slides.sos_summary import difference_line, switch_line, write_summary
+from medssl_jax.report.slides.sos_summary import difference_line, switch_line, worth_line, write_summary
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")
 RULES = dict(
@@ -101,6 +104,32 @@ def test_lines_name_their_seed_and_the_lp_reached(written, runs):
             assert text.count(f"{name}, seed {seed}: validation would choose c = ") == 1
     share = np.mean([run.low_share for run in runs["SOS"]])
     assert f"SOS - Cascade at SOS's LP (LP {share:.3f}): TA " in text
+
+
+def test_areas_gains_and_promises_are_told_and_kept(written, runs):
+    _, text, results = written
+    assert [each["name"] for each in results["areas"]] == [
+        *("SOS", "Cascade", "Gatekeeper", "SOS - Cascade", "SOS - Gatekeeper"),
+    ]
+    area = results["areas"][0]["value"]
+    assert f"SOS: area under accuracy against LP {100 * area['mean']:.2f} (95 % interval " in text
+    training, switching = (each["value"]["mean"] for each in results["gains"])
+    right = {name: np.mean([each.right for each in runs[name]]) for name in ("SOS", "Image-Level")}
+    assert training + switching == pytest.approx(right["SOS"] - right["Image-Level"])
+    assert text.count(", over 2 trainings)") == 5 + 2
+    promise = results["seeds"][0]["methods"]["SOS"]["settled_risk"]
+    assert f"SOS, seed 4: at c = 0.5 the LRN settles {promise['settled']} validation slides" in text
+    assert results["seeds"][0]["methods"]["RDMS"]["settled_risk"] is None
+
+
+def test_a_worth_whose_interval_holds_0_is_not_shown():
+    def line(mean, low, high):
+        return worth_line(Worth("SOS - Cascade", OverDraws(mean, 1, Interval(low, high), None, 0.1)), "TA")
+
+    assert line(0.01, -0.02, 0.04) == (
+        "SOS - Cascade: TA 1.00 (95 % interval -2.00 to 4.00, over slides alone): not shown"
+    )
+    assert line(0.03, 0.02, 0.04).endswith("over slides alone)")
 
 
 def test_the_curves_are_those_of_the_seed_they_name(written, runs):
