@@ -93,6 +93,7 @@ def get_config(_: str = "") -> ConfigDict:
     inference.c = method.get_oneway_ref("c")  # (o) follows method.c unless set; may be chosen again without training
     inference.deferral_budget = 1.0  # (o) share of slides that may be asked by `deferral`; 1: all that may gain
     inference.top_k = 0  # (o) patches of a slide that the HRN looks at, those that the LRN finds telling; 0: all
+    inference.top_k_tried = ()  # (o) other top_k whose accuracy is told beside, all from one look at the slides
     inference.slide_batch = 4
     inference.patch_batch = 16
 

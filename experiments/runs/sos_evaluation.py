@@ -61,6 +61,7 @@ def evaluate(
             peak_memory_bytes=classifiers[name].peak_memory_bytes,
             slide_batch=method.settings.inference.slide_batch,
             patch_batch=method.settings.inference.patch_batch,
+            high_by_top_k=high_by_top_k(method, source, split.test, progress),
         )
         for name, method in methods.items()
     }
@@ -125,6 +126,18 @@ def both_networks(
         for name, results in by_name.items()
     }
     return {name: said[first_with[id(method.params)]] for name, method in methods.items()}
+
+
+def high_by_top_k(
+    method: TrainedClassifier[SosConfig], source: LksSource, indices: Sequence[int], progress: Progress = silent
+) -> dict[int, Float[np.ndarray, "slides classes"]]:
+    """The HRN's probabilities with each of `inference.top_k_tried` patches, from one look at the slides."""
+    counts = method.settings.inference.top_k_tried
+    if not counts or not indices:
+        return {}
+    passing = map(source.slide, progress(indices))
+    said = np.stack(list(method.classifier(rule="high", top_k=1).high_by_top_k(passing, counts)), axis=1)
+    return dict(zip(counts, said, strict=True))
 
 
 def _stacked(rows: Sequence[Float[np.ndarray, " classes"] | None]) -> Float[np.ndarray, "slides classes"] | None:

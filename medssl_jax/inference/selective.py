@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, number, one_of, whole, within
+from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, each, number, one_of, whole, within
 from medssl_jax.data.foreground import foreground_patches
 from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
 from medssl_jax.losses.confidence import switches
@@ -39,7 +39,7 @@ class SelectiveSettings(Settings):
     `rule` is who decides: `low` and `high` always take that network's answer, `confidence` is SOS's switch at `c`,
     `policy` is RDMS's, `deferral` asks the HRN where a head on v foretells the largest gain, within `deferral_budget`
     as a share of the slides. Above 0, `top_k` is how many patches of a slide the HRN looks at: those of the foreground
-    that speak most for the LRN's class.
+    that speak most for the LRN's class. An evaluation tells what the HRN would say of the `top_k_tried` too.
     """
 
     section: ClassVar[str] = "inference"
@@ -47,6 +47,7 @@ class SelectiveSettings(Settings):
     c: float = within(SHARE)
     deferral_budget: float = within(number(0, 1, above=True))
     top_k: int = within(whole(0))
+    top_k_tried: tuple[int, ...] = within(each(whole(1), least=0))
     slide_batch: int = within(whole(1, LARGEST_BATCH))
     patch_batch: int = within(whole(1, LARGEST_BATCH))
 
@@ -143,6 +144,30 @@ class SelectiveClassifier:
                 for passage in batch:
                     passage.slide.close()
 
+    def high_by_top_k(
+        self, slides: Iterable[Slide], counts: Sequence[int]
+    ) -> Iterator[Float[np.ndarray, "counts classes"]]:
+        """The HRN's probabilities of each slide if it looked at each of `counts` patches, the most relevant ones.
+
+        Every patch of the foreground is read and encoded once, whatever the counts are. The classifier must have a
+        `top_k`. Raises `InputError` at the first slide that cannot be read.
+        """
+        assert self._settings.top_k, "else the LRN does not tell which patches are relevant"
+        high = self._program("high")
+        passages = _begin_each(slides)
+        while batch := list(itertools.islice(passages, self._settings.slide_batch)):
+            try:
+                for passage in self._run_low(batch, refuse):
+                    indices = np.flatnonzero(passage.foreground)
+                    patches = passage.slide.patches(indices.tolist())
+                    features = self._encode(zip(indices, patches, strict=True), passage.seconds)
+                    masks = [most_relevant(passage.relevance, passage.foreground, count) for count in counts]
+                    said = [high(self._params, features, mask[None], passage.v)[0] for mask in masks]
+                    yield np.concatenate(jax.device_get(said))
+            finally:
+                for passage in batch:
+                    passage.slide.close()
+
     def _run_low(self, batch: list["_Passage"], on_error: Callable[[Slide, InputError], None]) -> list["_Passage"]:
         """Reads low-resolution images, runs the LRN and the policy on all at once, returns those that could be read."""
         read = []
@@ -165,7 +190,8 @@ class SelectiveClassifier:
             passage.low_probability, passage.v = probability[index], v[index : index + 1]
             passage.asks = bool(asks[index] > self._asking_threshold)
             if self._settings.top_k:
-                passage.looked_at = most_relevant(relevance[index], passage.foreground, self._settings.top_k)
+                passage.relevance = relevance[index]
+                passage.looked_at = most_relevant(passage.relevance, passage.foreground, self._settings.top_k)
         return read
 
     def _read(self, passage: "_Passage") -> None:
@@ -272,6 +298,7 @@ class _Passage:
     looked_at: Any = None  # of the foreground, where the HRN is not shown all of it
     low_probability: Any = None
     v: Any = None
+    relevance: Any = None  # of each patch, where only the most relevant are looked at
     asks: bool = False
     features: Any = None
 
@@ -304,6 +331,11 @@ def check_networks(networks: SosNetworks, settings: SelectiveSettings) -> None:
         "policy": {"low": networks.lrn, "high": networks.hrn, "policy": networks.policy_network},
         "deferral": {"low": networks.lrn, "high": networks.hrn, "deferral": networks.defers or None},
     }
+    if settings.top_k_tried and (networks.lrn is None or networks.hrn is None):
+        raise InputError(
+            f"config field inference.top_k_tried is {settings.top_k_tried}, expected () without both networks: the LRN "
+            "chooses patches for the HRN"
+        )
     if settings.top_k and networks.lrn is None:
         raise InputError(
             f"config field inference.top_k is {settings.top_k}, expected 0 where method.use_low is False: the LRN "

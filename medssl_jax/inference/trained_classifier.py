@@ -120,11 +120,13 @@ class TrainedClassifier(Generic[Run]):
         own = dataclasses.replace(self.settings, inference=settings.inference, method=method)
         return dataclasses.replace(self, settings=own)
 
-    def classifier(self, *, rule: str | None = None) -> SelectiveClassifier:
-        """The method on slides, by another rule than its own where one is given."""
+    def classifier(self, *, rule: str | None = None, top_k: int | None = None) -> SelectiveClassifier:
+        """The method on slides, by another rule or number of patches than its own where one is given."""
         inference, data = self.settings.inference, self.settings.data
         if rule is not None:
             inference = dataclasses.replace(inference, rule=rule)
+        if top_k is not None:
+            inference = dataclasses.replace(inference, top_k=top_k)
         return SelectiveClassifier(
             *(self.networks, self.params, data.layout, inference), background_threshold=data.background_threshold
         )

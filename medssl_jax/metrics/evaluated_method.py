@@ -1,6 +1,7 @@
 """The record of an evaluated method of SOS's table: its probabilities and classes of slides, and its cost."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -28,7 +29,8 @@ class EvaluatedMethod:
     """One method, trained with one seed, on the test slides; `rule` says who decides in it.
 
     `raw_seconds` is None where the slides as downloaded are gone. `peak_memory_bytes` is the compiler's account of the
-    largest compiled program, which has `slide_batch` slides or `patch_batch` patches.
+    largest compiled program, which has `slide_batch` slides or `patch_batch` patches. `high_by_top_k` are the HRN's
+    probabilities of test slides if it looks at so many patches, for those numbers that were tried.
     """
 
     name: str
@@ -46,6 +48,7 @@ class EvaluatedMethod:
     peak_memory_bytes: int
     slide_batch: int
     patch_batch: int
+    high_by_top_k: Mapping[int, Float[np.ndarray, "slides classes"]] = dataclasses.field(default_factory=dict)
 
     @property
     def low_share(self) -> float:
@@ -66,3 +69,10 @@ class EvaluatedMethod:
     def has_c(self) -> bool:
         """True where the switch has a threshold c."""
         return self.rule == "confidence"
+
+    def right_by_top_k(self) -> dict[int, Bool[np.ndarray, " slides"]]:
+        """True for slides that are given their class by the same decisions with so many patches, by their number."""
+        return {
+            count: np.where(self.sent, high.argmax(axis=1), self.test.both()[0].argmax(axis=1)) == self.test.label
+            for count, high in self.high_by_top_k.items()
+        }

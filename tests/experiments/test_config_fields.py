@@ -60,7 +60,8 @@ SENSIBLE = {
     },
     "1000000000": {"seed", "split.seed", "data.phantom.seed", "steps", "logging.save_every"}
     | {"optimiser.clip_norm", "mixup.object_score"},  # no clip; no pseudo-label is an object
-    "(1,)": {"split.train_subsets", "split.test_subsets", "score.fps_per_scan"},
+    "()": {"inference.top_k_tried"},
+    "(1,)": {"inference.top_k_tried", "split.train_subsets", "split.test_subsets", "score.fps_per_scan"},
     "": {"model.pretrained"},
 }
 FOLDERS = {"data.manual_dir", "data.data_dir", "data.cache_dir"}  # of any name

@@ -121,6 +121,7 @@ LEGAL: dict[str, dict[str, Callable[[Any], bool]]] = {
         "inference.c": share,
         "inference.deferral_budget": within(0, 1, above=True),
         "inference.top_k": within(0),
+        "inference.top_k_tried": each_within(1, least=0),
         "inference.slide_batch": within(1),
         "inference.patch_batch": within(1),
     },

@@ -27,7 +27,9 @@ from medssl_jax.inference.selective import (
 from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
-SETTINGS = SelectiveSettings(rule="confidence", c=0.5, deferral_budget=1.0, top_k=0, slide_batch=3, patch_batch=5)
+SETTINGS = SelectiveSettings(
+    rule="confidence", c=0.5, deferral_budget=1.0, top_k=0, top_k_tried=(), slide_batch=3, patch_batch=5
+)
 ALL_LOW, ALL_HIGH = {"c": 0.0}, {"c": 1.0}
 
 
@@ -344,6 +346,20 @@ def test_one_pass_over_a_tiff_is_enough_where_the_hrn_is_always_asked(params, ti
     assert len(decoded) > 2 * len(tiffs) * 4
     assert all(result.seconds.keys() == {*LOW_STAGES, *HIGH_STAGES} for result in one_pass)
     assert_same_results(one_pass, two_passes)
+
+
+def test_one_look_tells_what_any_number_of_patches_would_give(params):
+    counts = (1, 3, 16)
+    looks = slides(4)
+    said = list(classifier(params, rule="high", top_k=1).high_by_top_k(iter(looks), counts))
+    assert [slide.asked for slide in looks] == [np.flatnonzero(slide.pixels.any((1, 2))).tolist() for slide in looks]
+    assert all(slide.closed for slide in looks)
+    for place, count in enumerate(counts):
+        alone = classify(params, slides(4), rule="high", top_k=count)
+        np.testing.assert_allclose(
+            [each[place] for each in said], [result.high_probability for result in alone], rtol=1e-5
+        )
+    assert not np.allclose(said[0][0], said[0][2], rtol=1e-3)
 
 
 def test_patch_level_needs_no_lrn():

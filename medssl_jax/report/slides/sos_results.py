@@ -57,6 +57,7 @@ def _run(each: EvaluatedMethod, needs_high: Truth) -> dict[str, Any]:
         "switch": scores_of_switch([each], needs_high),
         "c_by_validation": choice_of_c(each),
         "settled_risk": settled_risk(each),
+        "total_accuracy_by_top_k": {count: float(right.mean()) for count, right in each.right_by_top_k().items()},
         "peak_memory_bytes": each.peak_memory_bytes,
     }
 

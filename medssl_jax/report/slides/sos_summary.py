@@ -44,6 +44,7 @@ def write_summary(
         *map(difference_line, accuracy_differences(runs)),
         *_choices_of_c(runs),
         *_promises(runs),
+        *_by_top_k(runs),
     ]
     return "\n\n".join([tables, *timing_tables(runs, markdown=markdown), *lines])
 
@@ -90,6 +91,14 @@ def _promises(runs: Runs) -> Iterator[str]:
         for each in evaluations:
             if promise := settled_risk(each):
                 yield promise_line(name, each.seed, promise)
+
+
+def _by_top_k(runs: Runs) -> Iterator[str]:
+    for name, evaluations in runs.items():
+        for each in evaluations:
+            told = [f"{count}: {100 * right.mean():.2f}" for count, right in each.right_by_top_k().items()]
+            if told:
+                yield f"{name}, seed {each.seed}: TA by the number of patches that the HRN looks at: {', '.join(told)}"
 
 
 def _switches(runs: Runs, needs_high: Truth) -> Iterator[str]:

@@ -125,6 +125,21 @@ def test_networks_that_methods_share_are_asked_once(methods, source, monkeypatch
         np.testing.assert_allclose(said[name].low, jax.nn.softmax(logits), rtol=1e-4)
 
 
+def test_accuracy_by_the_number_of_patches_has_the_decisions_of_the_method(methods, source):
+    tried = (1, 16)
+    settings = methods["SOS"].settings
+    inference = dataclasses.replace(settings.inference, top_k_tried=tried)
+    sos = dataclasses.replace(methods["SOS"], settings=dataclasses.replace(settings, inference=inference))
+    evaluated = evaluate({"SOS": sos}, source, SPLIT)["SOS"]
+    assert tuple(evaluated.high_by_top_k) == tried
+    np.testing.assert_allclose(evaluated.high_by_top_k[16], evaluated.test.high, rtol=1e-4)  # all of them
+    right = evaluated.right_by_top_k()
+    np.testing.assert_array_equal(right[16], evaluated.right)
+    few = np.where(evaluated.sent, evaluated.high_by_top_k[1].argmax(1), evaluated.predicted)
+    np.testing.assert_array_equal(right[1], few == evaluated.test.label)
+    assert evaluate({"SOS": methods["SOS"]}, source, SPLIT)["SOS"].high_by_top_k == {}
+
+
 def test_no_validation_slide_is_no_error(methods, source):
     said = both_networks(methods, source, ())
     assert said["SOS"].low is None

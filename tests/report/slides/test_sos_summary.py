@@ -1,5 +1,6 @@
 """The tables agree with each other and with results.json, over any seeds; what was not there is not claimed."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -120,6 +121,17 @@ def test_areas_gains_and_promises_are_told_and_kept(written, runs):
     promise = results["seeds"][0]["methods"]["SOS"]["settled_risk"]
     assert f"SOS, seed 4: at c = 0.5 the LRN settles {promise['settled']} validation slides" in text
     assert results["seeds"][0]["methods"]["RDMS"]["settled_risk"] is None
+
+
+def test_accuracy_by_patches_is_told_where_it_was_tried(evaluation, tmp_path):
+    made = evaluation("SOS", c=0.99)
+    made = dataclasses.replace(made, high_by_top_k={2: made.test.low, 5: made.test.high})
+    text = write_summary(tmp_path, {"SOS": [made]}, CLASSES, is_lks=False)
+    few, all_of_them = 100 * (made.test.low.argmax(1) == made.test.label).mean(), 100 * made.right.mean()
+    assert few != all_of_them
+    assert f"SOS, seed 0: TA by the number of patches that the HRN looks at: 2: {few:.2f}, 5: {all_of_them:.2f}" in text
+    kept = json.loads((tmp_path / "results.json").read_text())["seeds"][0]["methods"]["SOS"]["total_accuracy_by_top_k"]
+    assert kept == pytest.approx({"2": few / 100, "5": all_of_them / 100})
 
 
 def test_a_worth_whose_interval_holds_0_is_not_shown():
