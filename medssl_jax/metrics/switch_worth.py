@@ -93,7 +93,7 @@ def gains(runs: Runs) -> list[Worth]:
     if not {SOS, IMAGE_LEVEL} <= runs.keys():
         return []
     sos, image_level = runs[SOS], runs[IMAGE_LEVEL]
-    own = [each.test.both()[0].argmax(axis=1) == each.test.label for each in sos]
+    own = [each.test.low.argmax(axis=1) == each.test.label for each in sos if each.test.low is not None]
     switched, alone = ([each.right for each in evaluations] for evaluations in (sos, image_level))
     scores = [_accuracies(sos, right) for right in (own, switched, alone)]
     return [
