@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logit
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from medssl_jax.detection import symmetries
 from medssl_jax.detection.anchors import AnchorGrid
@@ -35,11 +35,25 @@ def sure_targets(
     those below `background_below` get 0; any other keeps its probability, from which nothing is learnt where the
     student agrees. Dense Teacher (arXiv 2207.02541) also ranks anchors instead of trusting a score.
     """
-    ranked = jnp.sort(probability.reshape(-1), descending=True)
     count = jnp.round(positives).astype(jnp.int32)
-    last = ranked[jnp.clip(count - 1, 0, ranked.size - 1)]
+    last = _ranked(probability, jnp.clip(count, 1, probability.size))
     is_up = (probability >= jnp.maximum(last, positive_from)) & (count > 0)
     return jnp.where(is_up, 1, jnp.where(probability < background_below, 0, probability)), is_up
+
+
+def _ranked(values: Float[Array, "*n"], rank: Int[Array, ""]) -> Float[Array, ""]:
+    """The value of that rank, 1 for the largest, among values of 0 or more.
+
+    Found bit by bit, as such floats are ordered like the integers of the same bits: devices that share the values tell
+    each other 31 counts, where a sort would bring all the values to each of them.
+    """
+    bits = jax.lax.bitcast_convert_type(values, jnp.int32)
+
+    def settle_bit(place: Int[Array, ""], found: Int[Array, ""]) -> Int[Array, ""]:
+        with_bit = found | (1 << (30 - place))
+        return jnp.where((bits >= with_bit).sum() >= rank, with_bit, found)
+
+    return jax.lax.bitcast_convert_type(jax.lax.fori_loop(0, 31, settle_bit, jnp.int32(0)), jnp.float32)
 
 
 def average_views(

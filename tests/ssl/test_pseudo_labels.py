@@ -1,5 +1,10 @@
 """Sharpening by hand, and averaging over views with a detector whose answer is known."""
 
+import os
+import subprocess
+import sys
+import textwrap
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +47,40 @@ def test_sure_targets_by_hand(positives, expected):
     falling = np.array([0, 3, 1, 2])
     np.testing.assert_allclose(np.ravel(targets)[falling], expected)
     np.testing.assert_array_equal(np.ravel(is_up)[falling], np.array(expected) == 1)
+
+
+@pytest.mark.parametrize("positives", [1.0, 2.6, 17.0, 59.0, 200.0])
+@pytest.mark.parametrize("decimals", [1, 7], ids=["many are equal", "all differ"])
+def test_as_many_become_nodules_as_a_sort_would_pick(positives, decimals):
+    probability = np.random.default_rng(1).random((3, 20)).round(decimals).astype(np.float32)
+    last = np.sort(probability, axis=None)[::-1][: round(positives)][-1]
+    targets, is_up = sure_targets(jnp.asarray(probability), jnp.array(positives), positive_from=0.0, background_below=0.0)
+    np.testing.assert_array_equal(is_up, probability >= last)
+    np.testing.assert_array_equal(targets, np.where(probability >= last, 1, probability))
+
+
+def test_devices_tell_each_other_counts_and_not_their_anchors():
+    program = """
+        import jax, jax.numpy as jnp
+        from jax.sharding import NamedSharding, PartitionSpec as P
+        from medssl_jax.plan.collectives import read_collectives
+        from medssl_jax.plan.hlo import read_program
+        from medssl_jax.ssl.pseudo_labels import sure_targets
+
+        def targets(probability, positives):
+            return sure_targets(probability, positives, positive_from=0.5, background_below=0.1)
+
+        rows = NamedSharding(jax.make_mesh((4,), ("a",)), P("a"))
+        shapes = jax.ShapeDtypeStruct((8, 1000), jnp.float32, sharding=rows), jax.ShapeDtypeStruct((), jnp.float32)
+        text = jax.jit(targets).lower(*shapes).compile().as_text()
+        print(max(collective.stored_bytes for collective in read_collectives(read_program(text), 4)))
+    """
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, env=os.environ | flags
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) <= 8
 
 
 def test_sharpening_by_hand():
