@@ -6,8 +6,8 @@
 so that the choice is made on scans of the training subsets and never on the test's. Everything here is our choice (o).
 """
 
-from experiments.runs.tables import Table
-from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised
+from experiments.runs.tables import Row, Table
+from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised, supervised
 from experiments.tables.changes import CHANGES, LABELLED
 
 MINED = CHANGES["mined"][1]
@@ -36,12 +36,17 @@ COMBINATIONS: Changes = {
 
 
 def get_table(data: str) -> Table | None:
-    """Supervised training with an average of the weights, and each combination."""
+    """Supervised training with an average of the weights, at a falling and at a constant rate; each combination."""
     if data == "luna16":
         return None  # batches of its size are not those that the changes were written for
+    steady = Row(
+        name="supervised_steady",
+        label="supervised, averaged, constant rate",
+        overrides={**supervised(LABELLED), **AVERAGED, **CHANGES["constant_rate"][1]},
+    )
     return Table(
         title=f"Changes of FocalMix put together, {LABELLED} labelled",
-        rows=changed_beside_supervised(LABELLED, COMBINATIONS),
+        rows=(*changed_beside_supervised(LABELLED, COMBINATIONS), steady),
         draws=(0, 1, 2),
-        differences=tuple((name, "supervised_ema") for name in ("focalmix", *COMBINATIONS)),
+        differences=tuple((name, "supervised_ema") for name in (steady.name, "focalmix", *COMBINATIONS)),
     )
