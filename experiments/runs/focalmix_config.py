@@ -54,12 +54,11 @@ class FocalMixConfig(DetectorRunSettings):
             "0 where split.unlabelled_extra is not 0",
         )
         if patches.candidate_share:
-            burn_in, every = self.step_settings.ramp_start, self.logging.save_every
+            burn_in = self.step_settings.ramp_start
             self.expect(
                 "patches.candidate_share",
-                patches.unlabelled_batch > 0 and burn_in > 0 and burn_in % every == 0,
-                f"0, or unlabelled patches that begin to count (ssl.ramp_start_share, at step {burn_in}) when a run is "
-                f"saved (logging.save_every, {every} steps)",
+                patches.unlabelled_batch > 0 and burn_in > 0,
+                f"0, or unlabelled patches that begin to count later than at step {burn_in} (ssl.ramp_start_share)",
             )
         self.expect(
             "ssl.teacher",

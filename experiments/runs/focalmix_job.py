@@ -140,6 +140,7 @@ def train_focalmix(
         find = marker(settings, cache, split.validation)
         validation = validation_of(config, settings, cache, split, workdir, find)
     seed, logging = settings.seed, settings.logging
+    burn_in = settings.step_settings.ramp_start if settings.patches.candidate_share else None
     train_step = jitted_step(settings, sharding)
     warn = collapse_warning if settings.ssl.are_guessed else nothing_to_warn  # known labels do not collapse
 
@@ -149,15 +150,15 @@ def train_focalmix(
             train_step=train_step,
             batches=_batches(settings, cache, split, mined, sharding.host_rows),
             sharding=sharding,
-            schedule=Schedule(steps, log_every=logging.log_every, save_every=logging.save_every),
+            schedule=Schedule(steps, log_every=logging.log_every, save_every=logging.save_every, turn=burn_in),
             checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=logging.keep_checkpoints),
             records=Records(workdir, config, warn=warn, watch=watch),
             validation=validation,
         ).train()
 
-    if not settings.patches.candidate_share:
+    if burn_in is None:
         return train_to(settings.steps)
-    burn_in, path = settings.step_settings.ramp_start, workdir / "candidates.csv"
+    path = workdir / "candidates.csv"
     if not path.exists():  # it is written once the burn-in is done, before any step that needs it
         state = train_to(burn_in)
         if state.step != burn_in:

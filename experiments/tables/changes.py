@@ -17,15 +17,13 @@ STUDENT = {
     "augmentation.noise": 0.05,
     "augmentation.cut_out": 0.3,
 }
-# Saved when the burn-in ends, after 450 of 1,500 steps, where marks are looked for.
-MINED = {"patches.candidate_share": 0.5, "logging.log_every": 50, "logging.save_every": 150}
 CHANGES: Changes = {
     "apart": ("labelled and unlabelled patches mixed apart", {"mixup.across": False}),
     "own_normaliser": ("a divisor of the loss each", {"loss.normaliser": "own"}),
     "weight_0.25": ("unlabelled patches count a quarter", {"ssl.weight": 0.25}),
     "sure": ("targets only where sure", {"ssl.targets": "sure"}),
     "teacher": ("EMA teacher", {"ssl.teacher": "ema", **AVERAGED}),
-    "mined": ("half round the detector's own marks", MINED),
+    "mined": ("half round the detector's own marks", {"patches.candidate_share": 0.5}),
     "constant_rate": ("constant learning rate", {"optimiser.schedule": "constant"}),
     "augmented": ("augmented student", STUDENT),
     "more_unlabelled": ("three unlabelled patches for a labelled one", {"patches.unlabelled_batch": 12}),

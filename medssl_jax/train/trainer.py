@@ -23,19 +23,23 @@ from medssl_jax.train.validation import OpenValidation, Validation
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """The number of steps of a run, and those that are logged and saved; the last one always is both."""
+    """The number of steps of a run, and those that are logged and saved.
+
+    The last one always is both, and so is `turn`, a step after which the run is no longer what it was.
+    """
 
     steps: int
     log_every: int
     save_every: int
+    turn: int | None = None
 
     def logs(self, step: int) -> bool:
         """True for a step whose metrics are fetched and written."""
-        return step % self.log_every == 0 or step == self.steps
+        return step % self.log_every == 0 or step in (self.steps, self.turn)
 
     def saves(self, step: int) -> bool:
         """True for a step after which the run is saved."""
-        return step % self.save_every == 0 or step == self.steps
+        return step % self.save_every == 0 or step in (self.steps, self.turn)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -132,7 +132,7 @@ TINY = {
     **{"patches.side": 16, "patches.jitter": 4, "patches.labelled_batch": 1, "patches.unlabelled_batch": 1},
     **{"model.features": (4, 4), "model.blocks": (1, 1), "model.pyramid_features": 8, "model.prior": 0.5},
     **{"anchors.strides": (4,), "anchors.sides_mm": ((9.0,),), "ssl.views": 1, "mixup.object": False},
-    **{"steps": 4, "ssl.ramp_start_share": 0.5, "logging.log_every": 1, "logging.save_every": 2},
+    **{"steps": 4, "ssl.ramp_start_share": 0.5, "logging.log_every": 3, "logging.save_every": 3},
     **{"patches.candidate_share": 1.0, "patches.candidates": 2},
 }
 
