@@ -78,10 +78,15 @@ def get_config(_: str = "") -> ConfigDict:
     ssl.judge_pseudo_labels = False  # logs how right they are where scans have labels after all; changes nothing else
     ssl.ramp_share = 0.15  # (o) share of the steps in which their weight grows to ssl.weight
     ssl.weight = 1.0  # (o) of an unlabelled patch beside a labelled one
-    ssl.targets = "pseudo"  # (p); (o): `sure`: as below; `background`: scans known to hold none; `truth`: an oracle
+    ssl.targets = (
+        "pseudo"  # (p); (o): `sure`, `marks`: as below; `background`: scans known to have none; `truth`: oracle
+    )
     ssl.sure_positive_ratio = 0.5  # (o) anchors that become 1 an unlabelled patch, over the positives a labelled one
     ssl.sure_positive_from = 0.3  # (o) and only from this probability
     ssl.sure_background_below = 0.05  # (o) below it anchors become 0; those between keep their probability
+    ssl.marks_found_share = 0.6  # (o) `marks`: of the nodules expected, the best marks that are taken for nodules
+    ssl.marks_doubtful_share = 2.0  # (o) and those up to here are not learnt from; every other place is background
+    ssl.searches = 1  # (o) for marks and candidates: when the burn-in ends, and evenly from there
     ssl.teacher = "student"  # (f); `ema` (o): the average of the weights makes the targets
 
     mixup = config.mixup = ConfigDict()

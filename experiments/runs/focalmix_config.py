@@ -8,6 +8,7 @@ from medssl_jax.inference.trained_detector import DetectorRunSettings
 from medssl_jax.train.focalmix_settings import (
     BACKGROUND,
     EMA,
+    MARKS,
     TRUTH,
     AugmentationSettings,
     FocalMixSettings,
@@ -29,6 +30,14 @@ class FocalMixConfig(DetectorRunSettings):
     mixup: MixUpSettings
     augmentation: AugmentationSettings
     validation: ValidationSettings
+
+    @property
+    def search_steps(self) -> tuple[int, ...]:
+        """The steps after which unlabelled scans are searched: the burn-in's last, then evenly; none unless told to."""
+        if not self.patches.candidate_share and self.ssl.targets != MARKS:
+            return ()
+        burn_in = self.step_settings.ramp_start
+        return tuple(burn_in + turn * (self.steps - burn_in) // self.ssl.searches for turn in range(self.ssl.searches))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,13 +62,16 @@ class FocalMixConfig(DetectorRunSettings):
             not nobodys or patches.unlabelled_nodule_share == 0,
             "0 where split.unlabelled_extra is not 0",
         )
-        if patches.candidate_share:
-            burn_in = self.step_settings.ramp_start
-            self.expect(
-                "patches.candidate_share",
-                patches.unlabelled_batch > 0 and burn_in > 0,
-                f"0, or unlabelled patches that begin to count later than at step {burn_in} (ssl.ramp_start_share)",
-            )
+        burn_in = self.step_settings.ramp_start
+        can_search = patches.unlabelled_batch > 0 and burn_in > 0
+        later = f"unlabelled patches that begin to count later than at step {burn_in} (ssl.ramp_start_share)"
+        self.expect("patches.candidate_share", patches.candidate_share == 0 or can_search, f"0, or {later}")
+        self.expect("ssl.targets", self.ssl.targets != MARKS or can_search, f"another, or {later}")
+        self.expect(
+            "ssl.searches",
+            self.ssl.searches == 1 or self.search_steps == tuple(sorted({*self.search_steps})),
+            f"at most the {self.steps - burn_in} steps after the burn-in",
+        )
         self.expect(
             "ssl.teacher",
             self.ssl.teacher != EMA or self.optimiser.ema_decay > 0,

@@ -12,18 +12,18 @@ import numpy as np
 from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.guard import guard_lines
 from experiments.runs.scans import ScanDataSettings, all_metadata, findings_of, open_cache, prepared_scans
+from experiments.runs.searches import searched
 from experiments.runs.validation import best_of, validation_of, write_validation
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.candidates import candidates_of
 from medssl_jax.data.crop_cache import CropCache
-from medssl_jax.data.pipeline import CandidatesFrom, batch_rows, patch_batches
+from medssl_jax.data.pipeline import Searched, batch_rows, patch_batches
 from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import Split, SplitSettings, as_json, draw_split
 from medssl_jax.imaging.luna16_csv import is_luna16, write_series_uids
-from medssl_jax.imaging.submission import Marks, read_submission, write_submission
+from medssl_jax.imaging.submission import Marks, read_marks, write_marks, write_submission
 from medssl_jax.inference.sliding import SlidingDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, score
@@ -33,7 +33,7 @@ from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.froc_tables import paper_results, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.focalmix_settings import TRUTH
+from medssl_jax.train.focalmix_settings import MARKS, TRUTH
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
 from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.records import Records, Watch, nothing_to_warn, unwatched
@@ -127,8 +127,7 @@ def train_focalmix(
 ) -> TrainState:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if there is one.
 
-    Where unlabelled patches are drawn round candidates, the detector looks for these once the burn-in is done, and they
-    are kept as `candidates.csv`.
+    Where the unlabelled scans are searched on the way, what a search found is kept as `marks_STEP.csv`.
     """
     settings = settings_from(FocalMixConfig, config)
     sharding = sharding_of(settings, jax.devices())
@@ -140,48 +139,45 @@ def train_focalmix(
         find = marker(settings, cache, split.validation)
         validation = validation_of(config, settings, cache, split, workdir, find)
     seed, logging = settings.seed, settings.logging
-    burn_in = settings.step_settings.ramp_start if settings.patches.candidate_share else None
     train_step = jitted_step(settings, sharding)
     warn = collapse_warning if settings.ssl.are_guessed else nothing_to_warn  # known labels do not collapse
+    turns = settings.search_steps
 
-    def train_to(steps: int, mined: CandidatesFrom | None = None) -> TrainState:
+    def train_to(steps: int, searches: Sequence[Searched]) -> TrainState:
         return Trainer(
             init_state=functools.partial(jax.jit(settings.fresh_state), seed=np.uint32(seed)),
             train_step=train_step,
-            batches=_batches(settings, cache, split, mined, sharding.host_rows),
+            batches=_batches(settings, cache, split, searches, sharding.host_rows),
             sharding=sharding,
-            schedule=Schedule(steps, log_every=logging.log_every, save_every=logging.save_every, turn=burn_in),
+            schedule=Schedule(steps, log_every=logging.log_every, save_every=logging.save_every, turns=turns),
             checkpoints=Checkpoints(workdir / "checkpoints", config=config.to_dict(), keep=logging.keep_checkpoints),
             records=Records(workdir, config, warn=warn, watch=watch),
             validation=validation,
         ).train()
 
-    if burn_in is None:
-        return train_to(settings.steps)
-    path = workdir / "candidates.csv"
-    if not path.exists():  # it is written once the burn-in is done, before any step that needs it
-        state = train_to(burn_in)
-        if state.step != burn_in:
-            raise InputError(
-                f"{path}: is not there, but the run is at step {state.step} and needs it from step {burn_in} on: put "
-                "it back, or begin in another folder"
-            )
-        find = marker(settings, cache, split.unlabelled, progress_bar("looking for candidates", "scans"))
-        marks = find(state)
-        if hosts.is_first():
-            write_submission(path, marks)
-        hosts.wait_for_all("looked for candidates")
-    candidates = candidates_of(
-        read_submission(path), lambda series_uid: cache.scan(series_uid).grid, most=settings.patches.candidates
-    )
-    return train_to(settings.steps, CandidatesFrom(candidates, burn_in))
+    searches: list[Searched] = []
+    for turn in turns:
+        path = workdir / f"marks_{turn}.csv"
+        if not path.exists():  # it is written once the run is there, before any step that needs it
+            state = train_to(turn, searches)
+            if state.step != turn:
+                raise InputError(
+                    f"{path}: is not there, but the run is at step {state.step} and needs it from step {turn} on: put "
+                    "it back, or begin in another folder"
+                )
+            marks = marker(settings, cache, split.unlabelled, progress_bar("searching", "scans"))(state)
+            if hosts.is_first():
+                write_marks(path, marks)
+            hosts.wait_for_all("searched")
+        searches.append(searched(settings, cache, split, turn, read_marks(path)))
+    return train_to(settings.steps, searches)
 
 
 def _batches(
     settings: FocalMixConfig,
     cache: CropCache,
     split: Split,
-    mined: CandidatesFrom | None,
+    searches: Sequence[Searched],
     host_rows: Callable[[int], range],
 ) -> Batches:
     patches, seed = settings.patches, settings.seed
@@ -191,8 +187,9 @@ def _batches(
         split.unlabelled,
         settings=patches,
         seed=seed,
-        mined=mined,
+        searches=searches,
         keep_hidden_boxes=settings.ssl.judge_pseudo_labels or settings.ssl.targets == TRUTH,
+        with_pseudo_boxes=settings.ssl.targets == MARKS,
         host_rows=host_rows,
     )
     return Batches(
@@ -224,7 +221,12 @@ def abstract_training(
     """All that training on `devices` would compile: sharding, step, and the shapes of state and global batch."""
     sharding, patches = sharding_of(settings, devices), settings.patches
     sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
-    batch = {name: patches.abstract_batch(size) for name, size in sizes.items() if size}
+    doubtful = {"unlabelled": settings.ssl.targets == MARKS}
+    batch = {
+        name: patches.abstract_batch(size, with_doubtful=doubtful.get(name, False))
+        for name, size in sizes.items()
+        if size
+    }
     state = jax.eval_shape(settings.fresh_state)
     return sharding, jitted_step(settings, sharding), *sharding.abstract(state, batch)
 

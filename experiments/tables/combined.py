@@ -17,12 +17,16 @@ STEADY = {**TEACHER, **CHANGES["constant_rate"][1]}  # the average is what is ev
 SURE = {**CHANGES["sure"][1], **TEACHER}
 FIRM = {**SURE, "ssl.sure_background_below": 0.2}  # by the focal loss a score of .2 stands for few nodules
 STRICT = {**SURE, "ssl.sure_positive_from": 0.6, "ssl.sure_positive_ratio": 0.4, "ssl.sure_background_below": 0.4}
+MARKED = {**AVERAGED, **CHANGES["constant_rate"][1], **MINED, "ssl.targets": "marks"}
 COMBINATIONS: Changes = {
     "mined": ("half round own marks", MINED),
     "steady": ("EMA teacher, constant rate", STEADY),
     "steady_mined": ("EMA teacher, constant rate, half round own marks", {**STEADY, **MINED}),
     "steady_mined_augmented": ("and an augmented student", {**STEADY, **MINED, **AUGMENTED}),
     "strict_mined": ("sure and strict, constant rate, half round own marks", {**STRICT, **STEADY, **MINED}),
+    "marks": ("marks for labels, constant rate, half round them", MARKED),
+    "marks_rounds": ("and searched three times", {**MARKED, "ssl.searches": 3}),
+    "marks_augmented": ("and an augmented student", {**MARKED, "ssl.searches": 3, **AUGMENTED}),
     "sure_teacher": ("sure targets of an EMA teacher", SURE),
     "firm": ("and background from .2 down", FIRM),
     "firm_mined": ("background from .2 down, half round own marks", {**FIRM, **MINED}),

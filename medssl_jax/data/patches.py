@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int16
 from medssl_jax.core.settings import LARGEST_BATCH, LARGEST_SIDE, SHARE, Settings, each, number, one_of, whole, within
 from medssl_jax.data.crop_cache import OUTSIDE_HU, CachedScan
 from medssl_jax.data.preparation import HU_RANGE
+from medssl_jax.data.pseudo_boxes import PseudoBoxes
 from medssl_jax.detection.symmetries import GROUPS
 
 
@@ -49,24 +50,30 @@ class PatchSettings(Settings):
         """Side of the window that is read: what the strongest shrinking still fills the patch with."""
         return math.ceil(self.side / self.scale_range[0])
 
-    def abstract_batch(self, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def abstract_batch(self, rows: int, *, with_doubtful: bool = False) -> dict[str, jax.ShapeDtypeStruct]:
         """The shapes of a batch."""
         shape = jax.ShapeDtypeStruct
+        doubtful = {"doubtful": shape((rows, self.max_objects), jnp.bool_)} if with_doubtful else {}
         return {
             "window_hu": shape((rows, *(self.window,) * 3), jnp.int16),
             "scale": shape((rows,), jnp.float32),
             "boxes_zyxdhw": shape((rows, self.max_objects, 6), jnp.float32),
             "valid": shape((rows, self.max_objects), jnp.bool_),
+            **doubtful,
         }
 
 
 class PatchBatch(TypedDict):
-    """Windows of scans with the boxes as they lie in the scaled patch; rows that are not `valid` are padding."""
+    """Windows of scans with the boxes as they lie in the scaled patch; rows that are not `valid` are padding.
+
+    Where boxes are a detector's own, some are `doubtful` instead: they may hold a nodule.
+    """
 
     window_hu: Int16[Array, "b w w w"]
     scale: Float[Array, " b"]
     boxes_zyxdhw: Float[Array, "b m 6"]
     valid: Bool[Array, "b m"]
+    doubtful: NotRequired[Bool[Array, "b m"]]
 
 
 def draw_labelled(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, Any]:
@@ -83,8 +90,11 @@ def draw_unlabelled(
     *,
     candidates_zyx: Float[np.ndarray, "n 3"] | None = None,
     keep_boxes: bool = False,
+    pseudo_boxes: PseudoBoxes | None = None,
 ) -> dict[str, Any]:
     """A patch anywhere in the lungs; no label of the scan is looked at, and none handed on unless told to.
+
+    `pseudo_boxes` take the place of labels: the patch then says which of its boxes are doubtful.
 
     Where there are candidates, voxels at which a nodule is suspected, `candidate_share` of the patches is drawn round
     one of them. With `unlabelled_nodule_share` above 0, an oracle's, that share is drawn round hidden nodules.
@@ -96,6 +106,9 @@ def draw_unlabelled(
         place = _off_centre(candidates_zyx[rng.integers(len(candidates_zyx))], rng, settings)
     else:
         place = _place_in_lungs(scan, rng)
+    if pseudo_boxes is not None:
+        scan = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.concatenate(pseudo_boxes))
+        return _cut(scan, place, rng, settings, found=len(pseudo_boxes.found_zyxdhw))
     if not keep_boxes:
         scan = dataclasses.replace(scan, boxes_zyxdhw_voxel=np.zeros((0, 6), np.float32))
     return _cut(scan, place, rng, settings)
@@ -151,7 +164,12 @@ def _place_in_lungs(scan: CachedScan, rng: np.random.Generator) -> Float[np.ndar
 
 
 def _cut(
-    scan: CachedScan, centre_zyx: Float[np.ndarray, " 3"], rng: np.random.Generator, settings: PatchSettings
+    scan: CachedScan,
+    centre_zyx: Float[np.ndarray, " 3"],
+    rng: np.random.Generator,
+    settings: PatchSettings,
+    *,
+    found: int | None = None,
 ) -> dict[str, Any]:
     window = settings.window
     start = np.round(centre_zyx - (window - 1) / 2).astype(int)
@@ -170,9 +188,15 @@ def _cut(
     kept = [index for index in order if touches[index]][: settings.max_objects]
     padded = np.zeros((settings.max_objects, 6), np.float32)
     padded[: len(kept)] = boxes[kept]
+    valid = np.arange(settings.max_objects) < len(kept)
+    known = {"valid": valid}
+    if found is not None:  # the boxes after the first `found` are doubtful
+        doubtful = np.zeros(settings.max_objects, bool)
+        doubtful[: len(kept)] = np.array(kept, int) >= found
+        known = {"valid": valid & ~doubtful, "doubtful": doubtful}
     return {
         "window_hu": np.ascontiguousarray(voxels),
         "scale": np.float32(scale),
         "boxes_zyxdhw": padded,
-        "valid": np.arange(settings.max_objects) < len(kept),
+        **known,
     }

@@ -5,7 +5,7 @@ the stream resumes anywhere at no cost.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import grain
@@ -15,15 +15,17 @@ from medssl_jax.data.candidates import Candidates
 from medssl_jax.data.crop_cache import CachedScan, CropCache
 from medssl_jax.data.global_stream import batch_on_host, shuffled, then
 from medssl_jax.data.patches import PatchSettings, draw_labelled, draw_unlabelled
+from medssl_jax.data.pseudo_boxes import NO_BOXES, PseudoBoxes
 
 Draw = Callable[[CachedScan, np.random.Generator, PatchSettings], dict[str, Any]]
 
 
-class CandidatesFrom(NamedTuple):
-    """Candidates in unlabelled scans, and the first batch whose patches are drawn round them."""
+class Searched(NamedTuple):
+    """What a search of the unlabelled scans has found, and the first batch that knows of it."""
 
-    candidates: Candidates
     batch: int
+    candidates: Candidates
+    pseudo_boxes: Mapping[str, PseudoBoxes]
 
 
 def patch_batches(
@@ -33,16 +35,17 @@ def patch_batches(
     *,
     settings: PatchSettings,
     seed: int,
-    mined: CandidatesFrom | None = None,
+    searches: Sequence[Searched] = (),
     keep_hidden_boxes: bool = False,
+    with_pseudo_boxes: bool = False,
     host_rows: Callable[[int], range] = range,
 ) -> grain.MapDataset:
     """Batch i holds `{"labelled": PatchBatch, "unlabelled": PatchBatch}`; without an unlabelled batch, only the first.
 
     Each stream goes through its scans in a new order every time round, one patch a scan. Of a batch of n rows, those
-    that `host_rows(n)` names are read. Where candidates are `mined`, unlabelled patches are drawn round them too, from
-    their batch on. `keep_hidden_boxes` leaves the boxes on patches that count as unlabelled, so that their targets can
-    be judged.
+    that `host_rows(n)` names are read. Unlabelled patches are drawn round candidates of the newest of `searches` too, and
+    `with_pseudo_boxes` come with its boxes for theirs; before the first search there are none.
+    `keep_hidden_boxes` leaves the boxes on patches that count as unlabelled, so that their targets can be judged.
     """
 
     def patches(series_uids: Sequence[str], draw: Draw, stream_seed: int) -> grain.MapDataset:
@@ -57,17 +60,27 @@ def patch_batches(
     streams = {"labelled": batches(patches(labelled, draw_labelled, 2 * seed), settings.labelled_batch)}
     if settings.unlabelled_batch:
         draw = functools.partial(draw_unlabelled, keep_boxes=keep_hidden_boxes)
+        if with_pseudo_boxes:
+            draw = functools.partial(draw, pseudo_boxes=NO_BOXES)
         rows = patches(unlabelled, draw, 2 * seed + 1)
-        if mined is not None:
-            candidates = mined.candidates
-
-            def draw_mined(scan: CachedScan, rng: np.random.Generator, settings: PatchSettings) -> dict[str, Any]:
-                return draw(scan, rng, settings, candidates_zyx=candidates.get(scan.series_uid))
-
-            rows = then(rows, patches(unlabelled, draw_mined, 2 * seed + 1), mined.batch * settings.unlabelled_batch)
+        for search in searches:
+            drawn_since = functools.partial(_draw_searched, draw, search, with_pseudo_boxes)
+            rows = then(rows, patches(unlabelled, drawn_since, 2 * seed + 1), search.batch * settings.unlabelled_batch)
         streams["unlabelled"] = batches(rows, settings.unlabelled_batch)
     zipped = grain.experimental.ZipMapDataset(list(streams.values()))
     return zipped.map(lambda batches: dict(zip(streams, batches, strict=True)))
+
+
+def _draw_searched(
+    draw: Callable[..., dict[str, Any]],
+    search: Searched,
+    with_pseudo_boxes: bool,
+    scan: CachedScan,
+    rng: np.random.Generator,
+    settings: PatchSettings,
+) -> dict[str, Any]:
+    known = {"pseudo_boxes": search.pseudo_boxes.get(scan.series_uid, NO_BOXES)} if with_pseudo_boxes else {}
+    return draw(scan, rng, settings, candidates_zyx=search.candidates.get(scan.series_uid), **known)
 
 
 def batch_rows(

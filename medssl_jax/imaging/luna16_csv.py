@@ -125,8 +125,8 @@ def read_points(
     known_series: Collection[str] | None = None,
     *,
     once: str = "",
-) -> tuple[tuple[str, ...], Float[np.ndarray, "n 4"]]:
-    """The series of each row and its four numbers; `columns` are that of the series, then those of the numbers.
+) -> tuple[tuple[str, ...], Float[np.ndarray, "n columns"]]:
+    """The series of each row and its numbers; `columns` are that of the series, then those of the numbers.
 
     Raises InputError at the first bad cell, at a series outside `known_series` where that is given, and, where `once`
     calls it something, at a point that is there twice.
@@ -148,4 +148,4 @@ def read_points(
             check_new(path, row, once, (uid, *numbers), row_of)
         series_uids.append(uid)
         table.append(numbers)
-    return tuple(series_uids), np.array(table, np.float64).reshape(-1, 4)
+    return tuple(series_uids), np.array(table, np.float64).reshape(-1, len(columns) - 1)

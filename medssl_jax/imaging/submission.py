@@ -16,6 +16,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS, read_points
 
 SUBMISSION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "probability")
+MARK_COLUMNS = (*SUBMISSION_COLUMNS, "diameter_mm")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,20 @@ def write_submission(path: str | os.PathLike[str], marks: Marks) -> None:
     numbers = np.column_stack([marks.centre_xyz_mm, marks.probability]).astype(np.float64).tolist()
     rows = ((uid, *row) for uid, row in zip(marks.series_uid, numbers, strict=True))
     write_text(path, csv_text([SUBMISSION_COLUMNS, *rows]))
+
+
+def write_marks(path: str | os.PathLike[str], marks: Marks) -> None:
+    """Writes a submission with the diameters of the marks as a further column, which `read_submission` passes over."""
+    assert marks.diameter_mm is not None
+    numbers = np.column_stack([marks.centre_xyz_mm, marks.probability, marks.diameter_mm]).astype(np.float64).tolist()
+    rows = ((uid, *row) for uid, row in zip(marks.series_uid, numbers, strict=True))
+    write_text(path, csv_text([MARK_COLUMNS, *rows]))
+
+
+def read_marks(path: str | os.PathLike[str]) -> Marks:
+    """Reads what `write_marks` wrote. Raises InputError at the first bad cell and at a mark that is there twice."""
+    series_uid, table = read_points(path, MARK_COLUMNS, once="the same mark")
+    return Marks(series_uid, table[:, :3].copy(), table[:, 3].copy(), table[:, 4].copy())
 
 
 def read_submission(path: str | os.PathLike[str], *, known_series: Collection[str] | None = None) -> Marks:

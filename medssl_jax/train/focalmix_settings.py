@@ -9,7 +9,7 @@ from medssl_jax.detection.symmetries import GROUPS
 from medssl_jax.models.detector import AnchorSettings
 
 COMMON, OWN = "common", "own"  # who shares a divisor of the loss
-PSEUDO, SURE, TRUTH, BACKGROUND = "pseudo", "sure", "truth", "background"  # targets of unlabelled patches
+PSEUDO, SURE, MARKS, TRUTH, BACKGROUND = "pseudo", "sure", "marks", "truth", "background"  # of unlabelled patches
 STUDENT, EMA = "student", "ema"  # who makes them
 
 
@@ -37,16 +37,19 @@ class SslSettings(Settings):
     ramp_start_share: float = within(SHARE)
     ramp_share: float = within(SHARE)
     weight: float = within(WEIGHT)
-    targets: str = within(one_of((PSEUDO, SURE, TRUTH, BACKGROUND)))
+    targets: str = within(one_of((PSEUDO, SURE, MARKS, TRUTH, BACKGROUND)))
     sure_positive_ratio: float = within(WEIGHT)
     sure_positive_from: float = within(SHARE)
     sure_background_below: float = within(SHARE)
+    marks_found_share: float = within(WEIGHT, default=0.6)
+    marks_doubtful_share: float = within(WEIGHT, default=2.0)
+    searches: int = within(whole(1, 100), default=1)
     teacher: str = within(one_of((STUDENT, EMA)))
     judge_pseudo_labels: bool = within(SWITCH)
 
     @property
     def are_guessed(self) -> bool:
-        """True where targets are predicted, not known."""
+        """True where each step predicts its targets; else its batch has them."""
         return self.targets in (PSEUDO, SURE)
 
     def __post_init__(self) -> None:
@@ -57,6 +60,11 @@ class SslSettings(Settings):
             "sure_background_below",
             self.sure_background_below <= self.sure_positive_from,
             f"at most ssl.sure_positive_from, {self.sure_positive_from}",
+        )
+        self.expect(
+            "marks_doubtful_share",
+            self.marks_doubtful_share >= self.marks_found_share,
+            f"at least ssl.marks_found_share, {self.marks_found_share}",
         )
         self.expect("views_at_once", self.views % self.views_at_once == 0, f"a divisor of ssl.views, {self.views}")
 

@@ -24,7 +24,7 @@ from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel
 from medssl_jax.ssl.augmentation import augment
 from medssl_jax.ssl.mixup import draw_image_mix, draw_object_mix, mix_images, mix_objects
 from medssl_jax.ssl.pseudo_labels import average_views, sharpen, sure_targets
-from medssl_jax.train.focalmix_settings import EMA, OWN, SURE, FocalMixSettings
+from medssl_jax.train.focalmix_settings import EMA, MARKS, OWN, SURE, FocalMixSettings
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.step_metrics import StepMetrics, of_step
@@ -47,7 +47,7 @@ class Patches(NamedTuple):
 
 
 def label_patches(batch: PatchBatch, grid: AnchorGrid, settings: FocalMixSettings) -> Patches:
-    """Patches of annotated scans, with 0/1 targets from their boxes."""
+    """Patches of annotated scans, with 0/1 targets from their boxes; what doubtful boxes touch is ignored."""
     anchors = jnp.asarray(grid.boxes_zyxdhw())
 
     def assign(boxes: Float[Array, "m 6"], valid: Bool[Array, " m"]) -> AnchorTargets:
@@ -63,6 +63,10 @@ def label_patches(batch: PatchBatch, grid: AnchorGrid, settings: FocalMixSetting
     voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
     everything = jnp.ones(len(voxels))
     targets = jax.vmap(assign)(batch["boxes_zyxdhw"], batch["valid"])
+    if "doubtful" in batch:
+        touched = jax.vmap(assign)(batch["boxes_zyxdhw"], batch["doubtful"])
+        in_doubt = (touched.ignored | (touched.probability == 1)) & (targets.probability == 0)
+        targets = targets._replace(ignored=targets.ignored | in_doubt)
     return Patches(voxels, targets, everything > 0, everything, batch["boxes_zyxdhw"], batch["valid"])
 
 
@@ -105,10 +109,10 @@ def pseudo_label_patches(
 
 
 def known_patches(batch: PatchBatch, weight: Float[Array, ""], grid: AnchorGrid, settings: FocalMixSettings) -> Patches:
-    """Patches that count as unlabelled and whose labels are known all the same.
+    """Patches that count as unlabelled and whose batch has their boxes.
 
-    Either they were hidden (`ssl.targets` is `truth`): an oracle, the bound of all pseudo-labels. Or their scans hold
-    no nodule (`background`), so there are none. As from pseudo-labels, no box is learnt from them.
+    Either these are the detector's own (`ssl.targets` is `marks`). Or they were hidden (`truth`): an oracle, the bound
+    of all pseudo-labels. Or their scans hold no nodule (`background`), so there are none. No box is regressed to.
     """
     patches = label_patches(batch, grid, settings)
     return patches._replace(labelled=~patches.labelled, weight=weight * patches.weight)
@@ -313,7 +317,7 @@ def focalmix_step(
                 sharding,
                 labelled_rate=_as_weights(labelled.targets.probability == 1).sum() / len(labelled.voxels),
             )
-        if settings.ssl.judge_pseudo_labels:
+        if settings.ssl.judge_pseudo_labels and settings.ssl.targets != MARKS:  # marks are judged where they are made
             judged = pseudo_label_metrics(unlabelled, label_patches(batch["unlabelled"], grid, settings).targets)
     if settings.augmentation.is_on:
         key = stream_key(state.seed, "augmentation", state.step)

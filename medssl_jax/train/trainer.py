@@ -25,21 +25,21 @@ from medssl_jax.train.validation import OpenValidation, Validation
 class Schedule:
     """The number of steps of a run, and those that are logged and saved.
 
-    The last one always is both, and so is `turn`, a step after which the run is no longer what it was.
+    The last one always is both, and so are `turns`, after which the run is no longer what it was.
     """
 
     steps: int
     log_every: int
     save_every: int
-    turn: int | None = None
+    turns: tuple[int, ...] = ()
 
     def logs(self, step: int) -> bool:
         """True for a step whose metrics are fetched and written."""
-        return step % self.log_every == 0 or step in (self.steps, self.turn)
+        return step % self.log_every == 0 or step in (self.steps, *self.turns)
 
     def saves(self, step: int) -> bool:
         """True for a step after which the run is saved."""
-        return step % self.save_every == 0 or step in (self.steps, self.turn)
+        return step % self.save_every == 0 or step in (self.steps, *self.turns)
 
 
 @dataclasses.dataclass(frozen=True)

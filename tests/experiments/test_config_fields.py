@@ -130,7 +130,7 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
         ),
         (
             {"patches.candidate_share": 0.5, "ssl.ramp_start_share": 0.0},
-            "patches.candidate_share is 0.5, expected 0, or unlabelled patches that begin to count later than at step 0",
+            "patches.candidate_share is 0.5, expected 0, or unlabelled patches that begin to count later than at step",
         ),
         (
             {"patches.unlabelled_nodule_share": 0.5, "split.unlabelled_extra": 5},

@@ -54,7 +54,9 @@ def test_sure_targets_by_hand(positives, expected):
 def test_as_many_become_nodules_as_a_sort_would_pick(positives, decimals):
     probability = np.random.default_rng(1).random((3, 20)).round(decimals).astype(np.float32)
     last = np.sort(probability, axis=None)[::-1][: round(positives)][-1]
-    targets, is_up = sure_targets(jnp.asarray(probability), jnp.array(positives), positive_from=0.0, background_below=0.0)
+    targets, is_up = sure_targets(
+        jnp.asarray(probability), jnp.array(positives), positive_from=0.0, background_below=0.0
+    )
     np.testing.assert_array_equal(is_up, probability >= last)
     np.testing.assert_array_equal(targets, np.where(probability >= last, 1, probability))
 
