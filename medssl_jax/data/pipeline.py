@@ -43,8 +43,8 @@ def patch_batches(
     """Batch i holds `{"labelled": PatchBatch, "unlabelled": PatchBatch}`; without an unlabelled batch, only the first.
 
     Each stream goes through its scans in a new order every time round, one patch a scan. Of a batch of n rows, those
-    that `host_rows(n)` names are read. Unlabelled patches are drawn round candidates of the newest of `searches` too, and
-    `with_pseudo_boxes` come with its boxes for theirs; before the first search there are none.
+    that `host_rows(n)` names are read. Unlabelled patches are drawn round candidates of the newest of `searches`, too;
+    `with_pseudo_boxes` they come with its boxes for theirs, and before the first search with none.
     `keep_hidden_boxes` leaves the boxes on patches that count as unlabelled, so that their targets can be judged.
     """
 

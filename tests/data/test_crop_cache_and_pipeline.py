@@ -13,8 +13,9 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.data import crop_cache
 from medssl_jax.data.crop_cache import SCAN_FILES, CropCache, build_crop_cache
 from medssl_jax.data.patches import PatchSettings
-from medssl_jax.data.pipeline import CandidatesFrom, batch_rows, patch_batches
+from medssl_jax.data.pipeline import Searched, batch_rows, patch_batches
 from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.data.pseudo_boxes import PseudoBoxes
 from medssl_jax.data.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
 
@@ -362,10 +363,10 @@ def test_the_stream_resumes_where_it_was(cache):
 
 def test_candidates_change_unlabelled_patches_from_their_batch_on(cache):
     settings = dataclasses.replace(SETTINGS, candidate_share=1.0, scale_range=(1.0, 1.0))
-    mined = CandidatesFrom({"1.2.2": np.array([[6.0, 6.0, 6.0]])}, 2)
+    search = Searched(2, {"1.2.2": np.array([[6.0, 6.0, 6.0]])}, {})
     plain, with_mined = (
-        patch_batches(cache, ["1.2.0", "1.2.1"], ["1.2.2", "1.2.3"], settings=settings, seed=3, mined=each)
-        for each in (None, mined)
+        patch_batches(cache, ["1.2.0", "1.2.1"], ["1.2.2", "1.2.3"], settings=settings, seed=3, searches=each)
+        for each in ((), (search,))
     )
     for place in range(6):
         names = batch_rows(["1.2.0", "1.2.1"], ["1.2.2", "1.2.3"], place, settings=settings, seed=3)["unlabelled"]
@@ -374,6 +375,39 @@ def test_candidates_change_unlabelled_patches_from_their_batch_on(cache):
         for row, name in enumerate(names):
             same = np.array_equal(a["unlabelled"]["window_hu"][row], b["unlabelled"]["window_hu"][row])
             assert same == (place < 2 or name != "1.2.2")
+
+
+def test_boxes_of_the_newest_search_stand_for_labels(cache):
+    settings = dataclasses.replace(SETTINGS, unlabelled_batch=2)
+    box, nobody = np.array([[6.0, 6.0, 6.0, 5.0, 5.0, 5.0]]), np.zeros((0, 6))
+    searches = (
+        Searched(1, {}, {"1.2.2": PseudoBoxes(box, nobody)}),
+        Searched(3, {}, {"1.2.2": PseudoBoxes(nobody, box), "1.2.3": PseudoBoxes(box, nobody)}),
+    )
+    stream = patch_batches(
+        cache,
+        ["1.2.0"],
+        ["1.2.2", "1.2.3"],
+        settings=settings,
+        seed=3,
+        searches=searches,
+        keep_hidden_boxes=True,
+        with_pseudo_boxes=True,
+    )
+    seen = {}
+    for place in range(9):
+        names = batch_rows(["1.2.0"], ["1.2.2", "1.2.3"], place, settings=settings, seed=3)["unlabelled"]
+        rows = stream[place]["unlabelled"]
+        assert "doubtful" not in stream[place]["labelled"]
+        for name, valid, doubtful in zip(names, rows["valid"], rows["doubtful"], strict=True):
+            before = seen.setdefault((name, 0 if place < 1 else 1 if place < 3 else 2), set())
+            before |= {("found", int(valid.sum())), ("doubtful", int(doubtful.sum()))}
+    nothing = {("found", 0), ("doubtful", 0)}
+    assert seen["1.2.2", 0] == seen["1.2.3", 0] == seen["1.2.3", 1] == nothing
+    assert seen["1.2.2", 1] <= nothing | {("found", 1)}
+    assert seen["1.2.2", 2] <= nothing | {("doubtful", 1)}
+    assert seen["1.2.3", 2] <= nothing | {("found", 1)}
+    assert {("found", 1), ("doubtful", 1)} <= set().union(*seen.values())
 
 
 def test_a_supervised_stream_has_labelled_patches_only_and_the_same_ones(cache):

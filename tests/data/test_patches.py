@@ -16,6 +16,7 @@ from medssl_jax.data.patches import (
     normalise_hu,
     scale_windows,
 )
+from medssl_jax.data.pseudo_boxes import PseudoBoxes
 from medssl_jax.imaging.geometry import Grid
 
 SETTINGS = PatchSettings(
@@ -161,6 +162,25 @@ def test_a_share_of_the_patches_lies_round_candidates():
         patch = draw_unlabelled(scan, np.random.default_rng(seed), always, candidates_zyx=candidates[:1])
         assert 1 in patch["window_hu"]
         assert not patch["valid"].any()
+
+
+def test_a_detector_s_boxes_stand_for_labels_and_doubtful_ones_are_told_apart():
+    place = np.array([30.0, 36.0, 41.0])
+    scan = bright_nodules((*place, 9.0, 9.0, 9.0))
+    settings = dataclasses.replace(SETTINGS, candidate_share=1.0, jitter=0, scale_range=(1.0, 1.0))
+    found, doubtful = ([[*(place + shift), 5.0, 5.0, 5.0]] for shift in (2, -2))
+    boxes = PseudoBoxes(np.array(found), np.array(doubtful))
+    plain, patch = (
+        draw_unlabelled(scan, np.random.default_rng(2), settings, candidates_zyx=place[None], pseudo_boxes=each)
+        for each in (None, boxes)
+    )
+    np.testing.assert_array_equal(plain["window_hu"], patch["window_hu"])
+    assert "doubtful" not in plain
+    assert (patch["valid"].sum(), patch["doubtful"].sum()) == (1, 1)
+    centres = patch["boxes_zyxdhw"][:, :3] - 15.5
+    (of_found,), (of_doubtful,) = centres[patch["valid"]], centres[patch["doubtful"]]
+    np.testing.assert_allclose(of_found, -of_doubtful, atol=1.01)
+    np.testing.assert_allclose(np.abs(of_found), 2, atol=1.01)
 
 
 def test_without_candidates_patches_are_drawn_as_ever():

@@ -45,7 +45,7 @@ SENSIBLE = {
         *("model.stem_features", "model.head_depth", "model.low_stem_block", "model.high_stem_block"),
         *("model.intensity_mean", "model.intensity_deviation", "batches.chunk", "inference.c", "inference.top_k"),
         *("ssl.ramp_start_share", "ssl.ramp_share", "method.baseline_decay"),
-        *("ssl.weight", "ssl.sure_positive_ratio", "ssl.sure_background_below"),
+        *("ssl.weight", "ssl.sure_positive_ratio", "ssl.sure_background_below", "ssl.marks_found_share"),
         *(f"augmentation.{name}" for name in ("intensity_scale", "intensity_shift", "blur", "noise", "cut_out")),
         *("augmentation.labelled", "mixup.across"),
         *("loss.negative_weight", "loss.positive_weight", "loss.box_weight", "loss.gamma"),
@@ -133,6 +133,18 @@ def test_a_value_without_sense_is_refused_by_name(monkeypatch, name, field):
             "patches.candidate_share is 0.5, expected 0, or unlabelled patches that begin to count later than at step",
         ),
         (
+            {"ssl.targets": "marks", "ssl.ramp_start_share": 0.0},
+            "ssl.targets is marks, expected another, or unlabelled patches that begin to count later than at step 0",
+        ),
+        (
+            {"ssl.targets": "marks", "ssl.ramp_start_share": 0.5, "steps": 10, "ssl.searches": 9},
+            "ssl.searches is 9, expected at most the 5 steps after the burn-in",
+        ),
+        (
+            {"ssl.marks_found_share": 3.0},
+            "ssl.marks_doubtful_share is 2.0, expected at least ssl.marks_found_share, 3.0",
+        ),
+        (
             {"patches.unlabelled_nodule_share": 0.5, "split.unlabelled_extra": 5},
             "patches.unlabelled_nodule_share is 0.5, expected 0 where split.unlabelled_extra is not 0",
         ),
@@ -217,7 +229,10 @@ def test_a_field_too_many_is_named_with_the_nearest(name, section):
 
 @pytest.mark.parametrize(("name", "section"), SECTIONS)
 def test_a_field_too_few_is_named(name, section):
-    of_older_runs = {"sos": {"dtype"}, "focalmix": {"candidate_share", "candidates"}}  # which have not these
+    of_older_runs = {
+        "sos": {"dtype"},
+        "focalmix": {"candidate_share", "candidates", "marks_found_share", "marks_doubtful_share", "searches"},
+    }  # which have not these
     optional = {"phantom", "options", "extra"} | of_older_runs[name]
     config = full_config(name)
     given = section_of(config, section)

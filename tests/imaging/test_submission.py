@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.imaging.submission import Marks, read_submission, write_submission
+from medssl_jax.imaging.submission import Marks, read_marks, read_submission, write_marks, write_submission
 
 HEADER = "seriesuid,coordX,coordY,coordZ,probability"
 
@@ -18,6 +18,20 @@ def test_reading_back_gives_the_same_bits(tmp_path):
     np.testing.assert_array_equal(back.centre_xyz_mm, marks.centre_xyz_mm)
     np.testing.assert_array_equal(back.probability, marks.probability)
     assert back.diameter_mm is None
+
+
+def test_marks_keep_their_diameters_and_are_a_submission(tmp_path):
+    rng = np.random.default_rng(0)
+    marks = Marks(tuple("abcdefg"), rng.normal(0, 100, (7, 3)), rng.uniform(size=7), rng.uniform(3, 30, 7))
+    path = tmp_path / "marks.csv"
+    write_marks(path, marks)
+    back = read_marks(path)
+    for name in ("series_uid", "centre_xyz_mm", "probability", "diameter_mm"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(marks, name))
+    np.testing.assert_array_equal(read_submission(path).centre_xyz_mm, marks.centre_xyz_mm)
+    write_submission(path, marks)
+    with pytest.raises(InputError, match="diameter_mm"):
+        read_marks(path)
 
 
 def test_writes_luna16_s_five_columns(tmp_path, marks):

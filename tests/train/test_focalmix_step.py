@@ -196,6 +196,34 @@ def assert_same(a, b, **tolerance):
         np.testing.assert_allclose(left, right, **({"rtol": 1e-5, "atol": 1e-6} | tolerance))
 
 
+def test_nothing_is_learnt_where_a_box_is_doubtful():
+    known = batch(0)
+    nobody = jnp.zeros_like(known["valid"])
+    plain, none = label(known), label(known | {"valid": nobody})
+    in_doubt = label(known | {"valid": nobody, "doubtful": known["valid"]})
+    assert_same(label(known | {"doubtful": nobody}), plain)
+    np.testing.assert_array_equal(in_doubt.targets.probability, none.targets.probability)
+    touched = plain.targets.ignored | (plain.targets.probability == 1)
+    assert touched.any()
+    np.testing.assert_array_equal(in_doubt.targets.ignored, touched)
+    assert not in_doubt.box_valid.any()
+    both = label(known | {"doubtful": known["valid"]})  # a nodule beside a doubtful one stays a nodule
+    np.testing.assert_array_equal(both.targets.probability, plain.targets.probability)
+    np.testing.assert_array_equal(both.targets.ignored, plain.targets.ignored)
+
+
+def test_marks_stand_for_hidden_labels():
+    """Boxes of the batch are targets either way; no view is predicted, and none is judged by itself."""
+    marked = BATCHES | {"unlabelled": batch(1) | {"doubtful": jnp.zeros((3, 3), bool)}}
+    of_marks, metrics = step(marked, **{"ssl.targets": "marks", "ssl.judge_pseudo_labels": True})
+    of_truth, judged = step(
+        BATCHES | {"unlabelled": batch(1)}, **{"ssl.targets": "truth", "ssl.judge_pseudo_labels": True}
+    )
+    assert_same(of_marks, of_truth)
+    assert "pseudo_label_precision" in judged
+    assert not [name for name in metrics if name.startswith("pseudo_label_")]
+
+
 def test_without_unlabelled_patches_and_mixing_it_is_the_supervised_step():
     labelled = batch(0)
     state, metrics = step({"labelled": labelled})

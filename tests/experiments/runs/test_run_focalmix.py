@@ -132,8 +132,8 @@ TINY = {
     **{"patches.side": 16, "patches.jitter": 4, "patches.labelled_batch": 1, "patches.unlabelled_batch": 1},
     **{"model.features": (4, 4), "model.blocks": (1, 1), "model.pyramid_features": 8, "model.prior": 0.5},
     **{"anchors.strides": (4,), "anchors.sides_mm": ((9.0,),), "ssl.views": 1, "mixup.object": False},
-    **{"steps": 4, "ssl.ramp_start_share": 0.5, "logging.log_every": 3, "logging.save_every": 3},
-    **{"patches.candidate_share": 1.0, "patches.candidates": 2},
+    **{"steps": 6, "ssl.ramp_start_share": 1 / 3, "logging.log_every": 3, "logging.save_every": 3},
+    **{"patches.candidate_share": 1.0, "patches.candidates": 2, "ssl.searches": 2},
 }
 
 
@@ -146,9 +146,10 @@ def kill(*_):
 
 
 @pytest.mark.slow
-def test_patches_round_candidates_come_after_the_burn_in_however_often_a_run_is_killed(cache, tmp_path, monkeypatch):
+@pytest.mark.parametrize("targets", ["pseudo", "marks"])
+def test_what_a_search_finds_is_learnt_however_often_a_run_is_killed(targets, cache, tmp_path, monkeypatch, capsys):
     split = Split(labelled=uids(0, 1), unlabelled=uids(2, 3), test=uids(14))
-    config = config_with(**TINY)
+    config = config_with(**TINY, **{"ssl.targets": targets})
 
     def train(folder, killed_at=None):
         def watch(step, hashes):
@@ -158,19 +159,24 @@ def test_patches_round_candidates_come_after_the_burn_in_however_often_a_run_is_
         return focalmix_job.train_focalmix(config, cache, split, tmp_path / folder, watch)
 
     whole = train("whole")
-    marks = (tmp_path / "whole" / "candidates.csv").read_text()
-    assert {line.split(",")[0] for line in marks.splitlines()[1:]} == {*uids(2, 3)}
+    said = capsys.readouterr().out
+    assert ("from step 2 on: " in said) == ("hidden nodules" in said) == (targets == "marks")
+    marks = {path.name: path.read_text() for path in (tmp_path / "whole").glob("marks_*.csv")}
+    assert sorted(marks) == ["marks_2.csv", "marks_4.csv"]
+    assert {line.split(",")[0] for line in marks["marks_2.csv"].splitlines()[1:]} == {*uids(2, 3)}
     with monkeypatch.context() as patch:
         patch.setattr(focalmix_job, "find_marks", kill)
-        with pytest.raises(Killed):  # while it looks for candidates
+        with pytest.raises(Killed):  # while it searches
             train("killed")
     with pytest.raises(Killed):
         train("killed", killed_at=3)
+    with pytest.raises(Killed):
+        train("killed", killed_at=6)
     again = train("killed")
-    assert (tmp_path / "killed" / "candidates.csv").read_text() == marks
+    assert {path.name: path.read_text() for path in (tmp_path / "killed").glob("marks_*.csv")} == marks
     assert tensor_hashes(again) == tensor_hashes(whole)
-    (tmp_path / "killed" / "candidates.csv").unlink()
-    with pytest.raises(InputError, match=r"candidates\.csv: is not there, but the run is at step 4 and"):
+    (tmp_path / "killed" / "marks_4.csv").unlink()
+    with pytest.raises(InputError, match=r"marks_4\.csv: is not there, but the run is at step 6 and needs it from"):
         train("killed")
 
 
