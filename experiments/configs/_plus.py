@@ -1,6 +1,7 @@
-"""`focalmix_plus`: three changes of FocalMix, chosen together on crops of real nodules that were no test's.
+"""`focalmix_plus`: FocalMix's labelled and unlabelled patches and its MixUp, with other labels for the unlabelled ones.
 
-Nothing here is the paper's (o). docs/science.md has what each is worth, and what was tried beside them.
+Nothing here is the paper's (o). The changes were chosen together on crops of real nodules that were no test's;
+docs/science.md has what was tried beside them, and what each is worth.
 """
 
 from collections.abc import Mapping
@@ -10,17 +11,20 @@ from typing import Any
 def plus(steps: int) -> Mapping[str, Any]:
     """The changes for a run of `steps`.
 
-    - An average of the weights makes the targets, and is what is evaluated: guesses of one step are noisy.
-    - The learning rate does not fall, since the average does what a falling rate would: under FocalMix's cosine most of
-      the rate is spent before unlabelled patches count.
-    - Half of the unlabelled patches lie round what the detector suspects when its burn-in, a third of the run, ends:
-      hidden nodules are rare in patches drawn anywhere.
+    - Marks are the labels. When the burn-in ends, and twice after, the detector searches the unlabelled scans; of all
+      its marks the best count as nodules, as many as are sure to be among them by what labelled scans hold, the next
+      ones are not learnt from, and every other place is background. FocalMix asks each patch alone, where a place of
+      middling score beside a nodule looks like one without.
+    - Half of the unlabelled patches lie round such marks: hidden nodules are rare in patches drawn anywhere.
+    - The learning rate does not fall, and an average of the weights is evaluated instead, which does what a falling
+      rate would: under FocalMix's cosine most of the rate is spent before unlabelled patches count.
     """
     return {
-        "optimiser.ema_decay": 1 - 15 / steps,  # weights of a fifteenth of the run: .99 for 1,500 steps
-        "ssl.teacher": "ema",
-        "optimiser.schedule": "constant",
+        "ssl.targets": "marks",
+        "ssl.searches": 3,
         "ssl.ramp_start_share": 0.3,
         "ssl.ramp_share": 0.2,
         "patches.candidate_share": 0.5,
+        "optimiser.schedule": "constant",
+        "optimiser.ema_decay": 1 - 15 / steps,  # weights of a fifteenth of the run: .99 for 1,500 steps
     }

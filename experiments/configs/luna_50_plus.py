@@ -3,8 +3,8 @@
     python -m experiments.focalmix --config=configs/luna_50_plus.py --workdir=runs/luna_50_plus
 
 Hardware: meant for one GPU of 80 GB. Time: not measured, LUNA16 could not be fetched where this was written; 9,000
-steps train on labels alone, then 400 scans are searched once. Expected: nothing is promised on whole scans; the changes
-were chosen on crops (docs/science.md). All of them are our choice (o).
+steps train on labels alone, then 400 scans are searched, and twice again. Expected: nothing is promised on whole scans;
+the changes were chosen on crops (docs/science.md). All of them are our choice (o).
 """
 
 from ml_collections import ConfigDict

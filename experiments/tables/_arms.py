@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.configs._plus import plus
 from experiments.runs.tables import Row
 from medssl_jax.report.nodules.froc_tables import PaperResult
 
 Changes = Mapping[str, tuple[str, Mapping[str, Any]]]  # by the name of the row: its label, and what it overrides
 
+STEPS = {"luna16": 30_000, "phantom": 1500, "real_crops": 1500}  # of their configs, which a test holds
 SUPERVISED = {"split.unlabelled": 0, "patches.unlabelled_batch": 0}
 AVERAGED = {"optimiser.ema_decay": 0.99}  # weights, of the last hundred steps or so
 NO_MIXUP = {"mixup.image": False, "mixup.object": False}
@@ -16,6 +18,17 @@ NO_MIXUP = {"mixup.image": False, "mixup.object": False}
 def focalmix(labelled: int) -> Mapping[str, Any]:
     """FocalMix as the config has it."""
     return {"split.labelled": labelled}
+
+
+def focalmix_plus(labelled: int, data: str) -> Mapping[str, Any]:
+    """FocalMix with the changes of `configs/_plus.py`, for runs as long as those of the data set's config."""
+    return {**focalmix(labelled), **plus(STEPS[data])}
+
+
+def supervised_steady(labelled: int, data: str) -> Mapping[str, Any]:
+    """The supervised baseline with the optimiser of `focalmix_plus`: a constant rate, an average evaluated."""
+    optimiser = {field: value for field, value in plus(STEPS[data]).items() if field.startswith("optimiser.")}
+    return {**supervised(labelled), **optimiser}
 
 
 def supervised(labelled: int) -> Mapping[str, Any]:

@@ -7,22 +7,22 @@ so that the choice is made on scans of the training subsets and never on the tes
 """
 
 from experiments.runs.tables import Row, Table
-from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised, supervised
+from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised, supervised_steady
 from experiments.tables.changes import CHANGES, LABELLED
 
 MINED = CHANGES["mined"][1]
 AUGMENTED = CHANGES["augmented"][1]
 TEACHER = CHANGES["teacher"][1]
-STEADY = {**TEACHER, **CHANGES["constant_rate"][1]}  # the average is what is evaluated, so the rate need not fall
+STEADY = {**AVERAGED, **CHANGES["constant_rate"][1]}  # the average does what a falling rate would
 SURE = {**CHANGES["sure"][1], **TEACHER}
 FIRM = {**SURE, "ssl.sure_background_below": 0.2}  # by the focal loss a score of .2 stands for few nodules
 STRICT = {**SURE, "ssl.sure_positive_from": 0.6, "ssl.sure_positive_ratio": 0.4, "ssl.sure_background_below": 0.4}
-MARKED = {**AVERAGED, **CHANGES["constant_rate"][1], **MINED, "ssl.targets": "marks"}
+MARKED = {**STEADY, **MINED, "ssl.targets": "marks"}
 COMBINATIONS: Changes = {
     "mined": ("half round own marks", MINED),
-    "steady": ("EMA teacher, constant rate", STEADY),
-    "steady_mined": ("EMA teacher, constant rate, half round own marks", {**STEADY, **MINED}),
-    "steady_mined_augmented": ("and an augmented student", {**STEADY, **MINED, **AUGMENTED}),
+    "steady": ("EMA teacher, constant rate", {**TEACHER, **STEADY}),
+    "steady_mined": ("EMA teacher, constant rate, half round own marks", {**TEACHER, **STEADY, **MINED}),
+    "steady_mined_augmented": ("and an augmented student", {**TEACHER, **STEADY, **MINED, **AUGMENTED}),
     "strict_mined": ("sure and strict, constant rate, half round own marks", {**STRICT, **STEADY, **MINED}),
     "marks": ("marks for labels, constant rate, half round them", MARKED),
     "marks_rounds": ("and searched three times", {**MARKED, "ssl.searches": 3}),
@@ -46,7 +46,7 @@ def get_table(data: str) -> Table | None:
     steady = Row(
         name="supervised_steady",
         label="supervised, averaged, constant rate",
-        overrides={**supervised(LABELLED), **AVERAGED, **CHANGES["constant_rate"][1]},
+        overrides=supervised_steady(LABELLED, data),
     )
     return Table(
         title=f"Changes of FocalMix put together, {LABELLED} labelled",

@@ -98,7 +98,7 @@ def test_two_processes_share_a_table_of_which_a_third_was_killed(tmp_path, chang
     assert len(made) == 4 - len(finished)
     assert len(set(made)) == len(made)
     markdown = (tmp_path / "tables" / "gain_phantom.md").read_text()
-    assert "- runs: 4 of 35" in markdown
+    assert "- runs: 4 of 55" in markdown
     assert "10 labelled, FocalMix - 10 labelled, supervised" in markdown
     assert all(markdown in output for output, _ in said)
     numbers = json.loads((tmp_path / "tables" / "gain_phantom.json").read_text())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from experiments.command import load_config
 from experiments.configs import focalmix, phantom_table
 from experiments.runs.tables import (
     DATA_SETS,
@@ -13,6 +14,7 @@ from experiments.runs.tables import (
     table_names,
     telling_fields,
 )
+from experiments.tables._arms import STEPS
 from medssl_jax.core.errors import InputError
 
 OF_SOME_DATA = {
@@ -57,6 +59,21 @@ def test_arms_that_are_set_against_each_other_differ_in_nothing_else():
     assert changed("supervised_10", "focalmix_10") == unlabelled
     assert changed("supervised_compute_10", "focalmix_10") == unlabelled | {"steps"}
     assert changed("supervised_10", "all") == {"split.labelled"}
+    optimiser = {"optimiser.schedule", "optimiser.ema_decay"}
+    assert changed("supervised_10", "supervised_steady_10") == optimiser
+    others = {"ssl.targets", "ssl.searches", "patches.candidate_share"}
+    assert changed("focalmix_10", "focalmix_plus_10") == optimiser | others
+    assert changed("supervised_steady_10", "focalmix_plus_10") == unlabelled | others
+
+
+@pytest.mark.parametrize("data", DATA_SETS)
+def test_changes_that_go_by_the_steps_know_how_many_there_are(data):
+    assert STEPS[data] == load_config(DATA_SETS[data].config).steps
+
+
+def test_focalmix_plus_of_the_table_is_that_of_its_config():
+    (run,) = runs_of(load_table("gain", "luna16"), "luna16", rows=["focalmix_plus_25"], draws=[0])
+    assert run.fields == telling_fields(load_config("configs/luna_25_plus.py"))
 
 
 @pytest.mark.parametrize("peer", ["mean_teacher", "fixmatch", "dense_teacher"])
@@ -73,7 +90,7 @@ def test_equal_computation_counts_passes_of_patches():
     runs = {run.row: run.config for run in runs_of(load_table("gain", "phantom"), "phantom", draws=[0])}
     few, more, method = (runs[name] for name in ("supervised_10", "supervised_compute_10", "focalmix_10"))
     assert (forward_passes(few), forward_passes(method)) == (12, 40)
-    for known in ("truth", "background"):  # predict no view
+    for known in ("truth", "background", "marks"):  # predict no view
         method.ssl.targets = known
         assert forward_passes(method) == 24
     method.ssl.targets = "pseudo"
