@@ -24,7 +24,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"command"}))
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"command", "entry"}))
 def test_help_and_the_parsing_of_flags_need_no_heavy_library(name):
     done = subprocess.run(
         [sys.executable, "-c", HELP, f"experiments.{name}"], capture_output=True, text=True, check=True
