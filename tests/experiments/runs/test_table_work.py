@@ -174,7 +174,7 @@ def test_the_table_says_what_it_stands_on(table, tmp_path, finished):
     for line in (
         "- data: phantom (synthetic scans, not LUNA16)",
         "- test scans: 3 with 20 nodules",
-        "- runs: 9 of 21",
+        "- runs: 9 of 33",
         "- machine: 1 x a processor, 2 threads",
         "- commit: 012345678",
         "*10 labelled, FocalMix: commits fffffffff+",
@@ -183,7 +183,7 @@ def test_the_table_says_what_it_stands_on(table, tmp_path, finished):
     assert "| 10 labelled, FocalMix* - 10 labelled, supervised " in text
     assert "paper:" not in text
     assert report_page(report, figure=b"").count("<td>not shown</td>") == text.count("| not shown |") == 1
-    assert report_json(report)["facts"]["runs"] == "9 of 21"
+    assert report_json(report)["facts"]["runs"] == "9 of 33"
     paths = write_report(tmp_path, "gain_phantom", table, report)
     assert [path.name for path in paths] == [f"gain_phantom.{ending}" for ending in ("md", "html", "json", "png")]
     assert paths[3].read_bytes().startswith(b"\x89PNG")
