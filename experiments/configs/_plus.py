@@ -11,9 +11,9 @@ from typing import Any
 def plus(steps: int) -> Mapping[str, Any]:
     """The changes for a run of `steps`.
 
-    - Marks are the labels. When the burn-in ends, and twice after, the detector searches the unlabelled scans; of all
-      its marks the best count as nodules, as many as are sure to be among them by what labelled scans hold, the next
-      ones are not learnt from, and every other place is background. FocalMix asks each patch alone, where a place of
+    - Marks are the labels. When the burn-in ends, and twice after, the detector searches the unlabelled scans. If these
+      hold as many nodules as labelled ones do, the best marks count as nodules, .6 of that number; those up to twice
+      that number are not learnt from; every other place is background. FocalMix asks each patch alone, where a place of
       middling score beside a nodule looks like one without.
     - Half of the unlabelled patches lie round such marks: hidden nodules are rare in patches drawn anywhere.
     - The learning rate does not fall, and an average of the weights is evaluated instead, which does what a falling

@@ -220,13 +220,10 @@ def abstract_training(
 ) -> tuple[DataParallel, jax.stages.Wrapped, Any, Any]:
     """All that training on `devices` would compile: sharding, step, and the shapes of state and global batch."""
     sharding, patches = sharding_of(settings, devices), settings.patches
-    sizes = {"labelled": patches.labelled_batch, "unlabelled": patches.unlabelled_batch}
-    doubtful = {"unlabelled": settings.ssl.targets == MARKS}
-    batch = {
-        name: patches.abstract_batch(size, with_doubtful=doubtful.get(name, False))
-        for name, size in sizes.items()
-        if size
-    }
+    batch = {"labelled": patches.abstract_batch(patches.labelled_batch)}
+    if patches.unlabelled_batch:
+        with_doubtful = settings.ssl.targets == MARKS
+        batch["unlabelled"] = patches.abstract_batch(patches.unlabelled_batch, with_doubtful=with_doubtful)
     state = jax.eval_shape(settings.fresh_state)
     return sharding, jitted_step(settings, sharding), *sharding.abstract(state, batch)
 

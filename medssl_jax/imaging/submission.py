@@ -4,7 +4,7 @@ World coordinates in mm, x y z. A probability may be any finite score: only its 
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,17 +52,13 @@ def write_submission(path: str | os.PathLike[str], marks: Marks) -> None:
 
     Diameters are left out: the format has no column for them.
     """
-    numbers = np.column_stack([marks.centre_xyz_mm, marks.probability]).astype(np.float64).tolist()
-    rows = ((uid, *row) for uid, row in zip(marks.series_uid, numbers, strict=True))
-    write_text(path, csv_text([SUBMISSION_COLUMNS, *rows]))
+    _write(path, marks, SUBMISSION_COLUMNS, marks.centre_xyz_mm, marks.probability)
 
 
 def write_marks(path: str | os.PathLike[str], marks: Marks) -> None:
     """Writes a submission with the diameters of the marks as a further column, which `read_submission` passes over."""
     assert marks.diameter_mm is not None
-    numbers = np.column_stack([marks.centre_xyz_mm, marks.probability, marks.diameter_mm]).astype(np.float64).tolist()
-    rows = ((uid, *row) for uid, row in zip(marks.series_uid, numbers, strict=True))
-    write_text(path, csv_text([MARK_COLUMNS, *rows]))
+    _write(path, marks, MARK_COLUMNS, marks.centre_xyz_mm, marks.probability, marks.diameter_mm)
 
 
 def read_marks(path: str | os.PathLike[str]) -> Marks:
@@ -79,3 +75,9 @@ def read_submission(path: str | os.PathLike[str], *, known_series: Collection[st
     """
     series_uid, table = read_points(path, SUBMISSION_COLUMNS, known_series, once="the same mark")
     return Marks(series_uid, table[:, :3].copy(), table[:, 3].copy())
+
+
+def _write(path: str | os.PathLike[str], marks: Marks, columns: Sequence[str], *numbers: np.ndarray) -> None:
+    table = np.column_stack(numbers).astype(np.float64).tolist()
+    rows = ((uid, *row) for uid, row in zip(marks.series_uid, table, strict=True))
+    write_text(path, csv_text([columns, *rows]))

@@ -73,7 +73,7 @@ def test_changes_that_go_by_the_steps_know_how_many_there_are(data):
 
 def test_focalmix_plus_of_the_table_is_that_of_its_config():
     (run,) = runs_of(load_table("gain", "luna16"), "luna16", rows=["focalmix_plus_25"], draws=[0])
-    assert run.fields == telling_fields(load_config("configs/luna_25_plus.py"))
+    assert run.fields == telling_fields(load_config("configs/luna_plus.py:25"))
 
 
 @pytest.mark.parametrize("peer", ["mean_teacher", "fixmatch", "dense_teacher"])
