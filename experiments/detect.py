@@ -17,7 +17,7 @@ from medssl_jax.core.atomic import writable_directory
 
 with epy.lazy_imports():
     from data_builders.incoming import names
-    from experiments.runs import detect_folder
+    from experiments.runs import detect_folder, threshold
     from medssl_jax.inference import demonstration
     from medssl_jax.report.nodules import results
     from medssl_jax.train import weights
@@ -47,11 +47,18 @@ LUNGS = flags.DEFINE_string(
     None,
     "a lung mask of the one scan, a file as for --input; without it the lungs are segmented from the scan",
 )
+FP_PER_SCAN = flags.DEFINE_float(
+    "fp_per_scan",
+    None,
+    "the page and the files for viewers show the marks from the score on at which the detector had so many false "
+    "positives a scan on its validation scans: 0.125, 0.25, 0.5, 1, 2, 4 or 8; 1 unless given, where it knows it; "
+    "detections.csv and detections.json hold all that its config lets through (inference.score_threshold and "
+    "inference.marks)",
+)
 MIN_PROBABILITY = flags.DEFINE_float(
     "min_probability",
-    0.3,
-    "the page and the files for viewers show the marks of this probability or more; detections.csv and "
-    "detections.json hold all that the detector's config lets through (inference.score_threshold and inference.marks)",
+    None,
+    "in place of --fp_per_scan, the score itself; 0.3 where neither is given and the detector has no operating points",
     lower_bound=0,
     upper_bound=1,
 )
@@ -59,20 +66,25 @@ SHARD = flags.DEFINE_string(
     "shard", "1/1", "K/N: the K-th of N parts of the scans, for job arrays, whose jobs have the same --output"
 )
 COMPILATION_CACHE = command.define_compilation_cache_flag()
-flags.register_validator(MIN_PROBABILITY, lambda value: not math.isnan(value), "expected a number from 0 to 1")
+flags.register_validator(
+    MIN_PROBABILITY, lambda value: value is None or not math.isnan(value), "expected a number from 0 to 1"
+)
 
 
 def main(argv: Sequence[str]) -> None:
     """Searches what was given, writes results and prints what was found."""
     del argv
-    choice = results.Choice(results.check_formats(FORMATS.value), MIN_PROBABILITY.value)
+    formats = results.check_formats(FORMATS.value)
+    asked = threshold.AskedThreshold(FP_PER_SCAN.value, MIN_PROBABILITY.value)
     shard = names.parse_shard(SHARD.value)
     output = writable_directory(OUTPUT.value)
     checkpoint = CHECKPOINT.value or str(demonstration.DETECTOR)
     weights.expect_weights(Path(checkpoint))  # the detector is loaded after the scan was looked at
     command.start_devices(keep_programs=COMPILATION_CACHE.value)
     lungs = None if LUNGS.value is None else Path(LUNGS.value)
-    detect_folder.detect_into(output, checkpoint, Path(INPUT.value), lungs=lungs, choice=choice, shard=shard)
+    detect_folder.detect_into(
+        *(output, checkpoint, Path(INPUT.value)), lungs=lungs, formats=formats, threshold=asked, shard=shard
+    )
 
 
 if __name__ == "__main__":

@@ -103,5 +103,7 @@ def search_scans(
                 detector=DetectorCard(run, detector.step, detector.config, detector.about),
                 marks=marks,
                 source=scan.source,
+                experience=detector.experience,
+                is_cut=len(marks) >= detector.config["inference"]["marks"],
             )
             yield Searched(found, report, scan.scan)

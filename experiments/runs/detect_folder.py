@@ -5,6 +5,7 @@ made of those; shards of a job array share the folder.
 """
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,13 @@ from typing import Any
 from data_builders.incoming.find import Incoming, IncomingScan, Told, find_scans
 from data_builders.incoming.names import in_shard
 from experiments.runs.detect import Failed, Searched, search_scans
+from experiments.runs.threshold import AskedThreshold
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.inference.trained_detector import TrainedDetector, load_detector
 from medssl_jax.report.nodules import scan_folders
-from medssl_jax.report.nodules.results import Choice, write_results
+from medssl_jax.report.nodules.results import Choice, of_dicom, write_results
 from medssl_jax.report.nodules.scan_report import counted, summary
 from medssl_jax.report.nodules.scans_report import ScansReport, write_scans_report
 from medssl_jax.report.provenance import RESEARCH_USE
@@ -27,22 +29,30 @@ from medssl_jax.train.load_run import run_name
 
 
 def detect_into(
-    output: Path, checkpoint: str, place: Path, *, lungs: Path | None, choice: Choice, shard: tuple[int, int]
+    output: Path,
+    checkpoint: str,
+    place: Path,
+    *,
+    lungs: Path | None,
+    formats: tuple[str, ...],
+    threshold: AskedThreshold,
+    shard: tuple[int, int],
 ) -> None:
     """Searches the scans at `place` that fall to the shard, writes their results and prints what was found.
 
     Raises:
-      InputError: see `find_scans` and `load_detector`; scans that could not be searched, once all others have been.
+      InputError: see `find_scans`, `load_detector` and `AskedThreshold`; scans that could not be searched, once all
+        others have been.
     """
     if place.is_dir() and place.resolve() == output.resolve():
         raise InputError(f"{output}: is the input as well: choose a folder of its own, or results are taken for scans")
     with ThreadPoolExecutor(max_workers=1) as beside:
-        loading = beside.submit(load_detector, checkpoint)
+        loading = beside.submit(_load, checkpoint, threshold)
         incoming = find_scans(place, without=(output,))
         for told in incoming.left_out:
             print(f"left out {told.origin}: {told.reason}", file=sys.stderr)
         own = _of_shard(incoming, shard)
-        work = _Work(output, loading.result, run_name(checkpoint), choice)
+        work = _Work(output, loading.result, run_name(checkpoint), formats, threshold)
         if len(incoming.scans) + len(incoming.refused) > 1:
             if lungs is not None:
                 raise InputError(
@@ -57,6 +67,12 @@ def detect_into(
             print("nothing to do: the scan falls to another shard")
 
 
+def _load(checkpoint: str, threshold: AskedThreshold) -> TrainedDetector:
+    detector = load_detector(checkpoint)
+    threshold.of(detector.experience.points)  # refused before a scan is searched
+    return detector
+
+
 @dataclasses.dataclass(frozen=True)
 class _Work:
     """Where results go, what finds them, and which are wanted."""
@@ -64,7 +80,13 @@ class _Work:
     output: Path
     load: Callable[[], TrainedDetector]
     run: str
-    choice: Choice
+    formats: tuple[str, ...]
+    threshold: AskedThreshold
+
+    @functools.cached_property
+    def choice(self) -> Choice:
+        """What is written of a DICOM series, once the detector is there."""
+        return Choice(self.formats, self.threshold.of(self.load().experience.points))
 
     def made_from(self, scan: IncomingScan) -> Mapping[str, Any]:
         """All that results depend on: a scan is searched again where any of it changed."""
@@ -81,7 +103,7 @@ class _Work:
 
     def search(self, scans: Sequence[IncomingScan], **options: Any) -> Iterator[Searched | Failed]:
         """Searches scans, with what is wanted of them."""
-        return search_scans(self.load, scans, run=self.run, with_headers=bool(self.choice.of_dicom), **options)
+        return search_scans(self.load, scans, run=self.run, with_headers=bool(of_dicom(self.formats)), **options)
 
     def folder(self, scan: IncomingScan) -> Path:
         """Of a scan's results, where there are several scans."""
@@ -94,9 +116,9 @@ class _Work:
 
 def _detect_one(work: _Work, found: IncomingScan, lungs: Path | None) -> None:
     progress = progress_bar("detecting", "batches")
-    if work.choice_for(found) != work.choice:
+    if found.series_uid is None and of_dicom(work.formats):
         raise InputError(
-            f"--formats: {','.join(work.choice.of_dicom)} refers to DICOM slices, and {found.origin} is no DICOM "
+            f"--formats: {','.join(of_dicom(work.formats))} refers to DICOM slices, and {found.origin} is no DICOM "
             "series: leave it out"
         )
     (searched,) = work.search([found], lungs_path=lungs, progress=progress)
@@ -113,7 +135,7 @@ def _detect_several(work: _Work, incoming: Incoming, own: Incoming) -> None:
     done = len(own.scans) - len(waiting)
     print(f"{len(own.scans)} of {len(incoming.scans)} scans, {done} of them done before", flush=True)
     if others := sum(work.choice_for(scan) != work.choice for scan in own.scans):
-        formats = ",".join(work.choice.of_dicom)
+        formats = ",".join(of_dicom(work.formats))
         print(f"{others} of them are no DICOM series: no {formats} is written of these", file=sys.stderr)
     failed = list(own.refused)
     for place, searched in enumerate(work.search(waiting), start=1):
@@ -127,6 +149,8 @@ def _detect_several(work: _Work, incoming: Incoming, own: Incoming) -> None:
     with exclusive(work.output, "writing the results of all scans in"):
         report = _whole(work, incoming)
         written = write_scans_report(work.output, report, choice=work.choice)
+    for told in report.told:
+        print(told)
     print(f"written: a folder for each scan, and {', '.join(written)} of all of them, in {work.output}")
     if report.waiting:
         print(f"still to do, by other shards: {len(report.waiting)} scans")

@@ -13,7 +13,7 @@ from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.guard import guard_lines
 from experiments.runs.scans import ScanDataSettings, all_metadata, findings_of, open_cache, prepared_scans
 from experiments.runs.searches import searched
-from experiments.runs.validation import best_of, validation_of, write_validation
+from experiments.runs.validation import best_of, validation_of, write_operating_points, write_validation
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, progress_bar, silent
@@ -48,7 +48,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
 
     Below `workdir`: `config.json`, `split.json`, `run.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
     `hashes.jsonl`, `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`; with validation,
-    `best/` and `validation.json`, which says what was scored.
+    `best/`, `validation.json`, which says what was scored, `operating_points.json` and `reliability.png`.
 
     Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config, that another run
     is in or that cannot be written.
@@ -76,6 +76,9 @@ def _train_and_score(
             state = best.state
         if hosts.is_first():
             write_validation(workdir, best, scored_step=int(state.step))
+        on_validation = marker(settings, cache, split.validation, progress_bar("finding thresholds", "scans"))(state)
+        if hosts.is_first():
+            write_operating_points(settings, cache, split, workdir, on_validation, step=int(state.step))
     marks = marker(settings, cache, split.test, progress_bar("detecting", "scans"))(state)
     rates = settings.score.fps_per_scan
     result = score(marks, annotations, excluded, split.test, fps_per_scan=rates, bootstraps=settings.logging.bootstraps)

@@ -20,6 +20,7 @@ from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, Slidin
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
+from medssl_jax.train.experience import NOTHING_KNOWN, Experience
 from medssl_jax.train.optimiser import OptimiserSettings, make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run_settings import RunSettings
@@ -80,7 +81,8 @@ class DetectorRunSettings(RunSettings, excerpt=True):
 class TrainedDetector:
     """Finds nodules in scans. `config` is what it was trained by, for `step` steps, `about` what its users are told.
 
-    Where `mask_lungs`, it learned on scans that are masked outside the lungs, and is shown them so.
+    Where `mask_lungs`, it learned on scans that are masked outside the lungs, and is shown them so. `experience` is
+    what is known of the scans that it was trained and validated on.
     """
 
     config: Mapping[str, Any]
@@ -89,12 +91,13 @@ class TrainedDetector:
     sliding: Callable[..., ScanDetections]
     mask_lungs: bool
     about: str = ""
+    experience: Experience = NOTHING_KNOWN
 
     @functools.cached_property
     def sha256(self) -> str:
         """Names the detector by all that its results depend on: config, step, parameters, what is told of it."""
-        told = json.dumps([self.config, self.step, self.about, tensor_hashes(self.params)], sort_keys=True, default=str)
-        return hashlib.sha256(told.encode()).hexdigest()
+        told = [self.config, self.step, self.about, self.experience.as_json(), tensor_hashes(self.params)]
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
     def __call__(self, scan: PreparedScan, *, progress: Progress = silent) -> Marks:
         """Marks in world mm (x, y, z of LPS), best first: all that the config's `inference` lets through."""
@@ -116,4 +119,5 @@ def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
     inference = dataclasses.replace(settings.inference, window_batch=rows)
     sliding = dataclasses.replace(settings, inference=inference).sliding_detector(local)
     params, mask_lungs = local.replicate(weights.params), settings.data.mask_lungs
-    return TrainedDetector(weights.config, weights.step, params, sliding, mask_lungs, weights.about)
+    about, experience = weights.about, weights.experience
+    return TrainedDetector(weights.config, weights.step, params, sliding, mask_lungs, about, experience)

@@ -21,6 +21,14 @@ with epy.lazy_api_imports(globals()):
         sensitivities,
     )
     from medssl_jax.metrics.matching import Outcome, match
+    from medssl_jax.metrics.operating_points import (
+        Calibration,
+        OperatingPoint,
+        OperatingPoints,
+        calibrate,
+        expected_calibration_error,
+        operating_points,
+    )
     from medssl_jax.metrics.over_draws import (
         DrawScores,
         OverDraws,
@@ -47,6 +55,7 @@ with epy.lazy_api_imports(globals()):
     )
 
 __all__ = [
+    "Calibration",
     "ClassScores",
     "Curve",
     "DrawScores",
@@ -54,16 +63,20 @@ __all__ = [
     "FrocResult",
     "Interval",
     "MeanSeconds",
+    "OperatingPoint",
+    "OperatingPoints",
     "Outcome",
     "OverDraws",
     "Recovered",
     "SwitchCurve",
     "SwitchScores",
     "accuracy_of_counts",
+    "calibrate",
     "class_scores",
     "confusion_matrix",
     "draw_counts",
     "draw_scores",
+    "expected_calibration_error",
     "holm",
     "interval_95",
     "joined",
@@ -71,6 +84,7 @@ __all__ = [
     "match",
     "mean_over_runs",
     "mean_seconds",
+    "operating_points",
     "over_draws",
     "paired_accuracy_difference",
     "recovered_share",

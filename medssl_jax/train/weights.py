@@ -1,7 +1,8 @@
 """Trained weights without what training needs beside them: from a run's checkpoints, or from one file to hand on.
 
 The file is in safetensors' format: parameters named as in the network, `/` between levels; in its metadata, under
-`medssl_jax`, the config, the step and what was measured of the data as JSON, with a SHA-256 of all the file holds.
+`medssl_jax`, the config, the step, what was measured of the data and what is known of its use as JSON, with a SHA-256
+of all the file holds.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from safetensors.numpy import save_file
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
+from medssl_jax.train.experience import NOTHING_KNOWN, Experience, experience_of
 from medssl_jax.train.load_run import Config, folder_of_best, folder_of_checkpoints, load_run, settings_and_state
 
 SUFFIX = ".safetensors"
@@ -31,7 +33,8 @@ ENTRY = "medssl_jax"  # the only one: several would be written in any order
 class TrainedWeights(Generic[Config]):
     """What a training ended in: its config, as it was given and as it is read, what was measured, the parameters.
 
-    `about` is what whoever uses them is to be told, in a line; the weights of a run have nothing to tell.
+    `about` is what whoever uses them is to be told, in a line; the weights of a run have nothing to tell. `experience`
+    is what the run knows of scans that it was trained and validated on.
     """
 
     config: Mapping[str, Any]
@@ -40,6 +43,7 @@ class TrainedWeights(Generic[Config]):
     step: int
     params: Any
     about: str = ""
+    experience: Experience = NOTHING_KNOWN
 
 
 def is_weights_file(checkpoint: Path) -> bool:
@@ -68,7 +72,9 @@ def load_weights(checkpoint: str | os.PathLike[str], kind: type[Config]) -> Trai
     run = load_run(path, kind)
     if run.settings.scores_best:
         run = load_run(folder_of_best(path), kind)
-    return TrainedWeights(run.config, run.settings, run.measured, int(run.state.step), run.state.params_to_evaluate)
+    step, params = int(run.state.step), run.state.params_to_evaluate
+    experience = experience_of(folder_of_checkpoints(path).absolute().parent, step)
+    return TrainedWeights(run.config, run.settings, run.measured, step, params, experience=experience)
 
 
 def write_weights(path: str | os.PathLike[str], weights: TrainedWeights[Any]) -> None:
@@ -76,7 +82,7 @@ def write_weights(path: str | os.PathLike[str], weights: TrainedWeights[Any]) ->
     named = traverse_util.flatten_dict(weights.params, sep="/")
     arrays = {name: np.asarray(array) for name, array in sorted(named.items())}
     told = {"config": _without_folders(weights.config), "measured": weights.measured, "step": weights.step}
-    told["about"] = weights.about
+    told |= {"about": weights.about, **weights.experience.as_json()}
     entry = json.dumps(told | {"sha256": _sha256(arrays, told)}, sort_keys=True)
     with atomic_path(path) as unfinished:
         save_file(arrays, unfinished, {ENTRY: entry})
@@ -105,7 +111,8 @@ def _read(path: Path, kind: type[Config]) -> TrainedWeights[Config]:
     if shapes != {name: (array.shape, array.dtype) for name, array in expected.items()}:
         raise InputError(f"{path}: its parameters are not those of its config: use the version that wrote it")
     params = traverse_util.unflatten_dict(jax.device_put(arrays, jax.local_devices()[0]), sep="/")
-    return TrainedWeights(config, settings, measured, told["step"], params, told["about"])
+    about, experience = told["about"], Experience.from_json(told)
+    return TrainedWeights(config, settings, measured, told["step"], params, about, experience)
 
 
 def _without_folders(value: Any) -> Any:

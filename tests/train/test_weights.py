@@ -14,6 +14,8 @@ from safetensors.numpy import save_file
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import TEXT, settings_from, whole, within
+from medssl_jax.metrics.operating_points import Calibration, OperatingPoint, OperatingPoints
+from medssl_jax.train.experience import Experience, experience_of, hash_of_series
 from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.state import TrainState
 from medssl_jax.train.weights import TrainedWeights, load_weights, write_weights
@@ -54,6 +56,34 @@ def test_it_names_no_folder_of_the_machine(tmp_path):
     path = written(tmp_path)
     assert b"/a/b" not in path.read_bytes()
     assert load_weights(path, SmallConfig).config == CONFIG | {"folder": "crops"}
+
+
+def test_what_is_known_of_scans_comes_along_and_lists_none(tmp_path):
+    point = OperatingPoint(1.0, 0.625, 0.75, 0.5)
+    points = OperatingPoints("LUNA16", 5, 4, 8, (point,), Calibration(1.5, -0.25, 0.2, 0.1))
+    known = Experience(points, (hash_of_series("1.2.3"),))
+    path, settings = tmp_path / "small.safetensors", settings_from(SmallConfig, CONFIG)
+    write_weights(path, TrainedWeights(CONFIG, settings, {"inputs": 2}, 5, PARAMS, ABOUT, known))
+    read = load_weights(path, SmallConfig).experience
+    assert read == known
+    assert (read.has_seen("1.2.3"), read.has_seen("1.2.4")) == (True, False)
+    assert b"1.2.3" not in path.read_bytes()
+    assert load_weights(written(tmp_path), SmallConfig).experience == Experience()
+
+
+def test_a_run_knows_its_scans_and_the_points_of_its_step(tmp_path):
+    points = OperatingPoints("LUNA16", 5, 4, 8, (OperatingPoint(1.0, 0.625, 0.75, 0.5),), None)
+    (tmp_path / "operating_points.json").write_text(json.dumps(points.as_json()))
+    parts = {"labelled": ["a"], "unlabelled": ["b"], "validation": ["c"], "test": ["d"], "left_out": ["e"]}
+    (tmp_path / "split.json").write_text(json.dumps(parts))
+    known = experience_of(tmp_path, 5)
+    assert known.points == points
+    assert [known.has_seen(uid) for uid in "abcde"] == [True, True, True, False, False]
+    assert experience_of(tmp_path, 4).points is None  # those of another state
+    assert experience_of(tmp_path / "absent", 5) == Experience()
+    (tmp_path / "operating_points.json").write_text('{"points": 3}')
+    with pytest.raises(InputError, match=r"operating_points\.json: not what a run wrote"):
+        experience_of(tmp_path, 5)
 
 
 def test_equal_weights_are_equal_files(tmp_path):

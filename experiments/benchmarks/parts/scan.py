@@ -86,7 +86,9 @@ class _Way:
         card = DetectorCard("benchmark", detector.step, detector.config)
         report = ScanReport(path.name, None, volume.series_uid, True, volume.grid, card, marks)
         self._timed("write", lambda: self._write(report))
-        self._timed("page", lambda: write_text(self._folder / "page.html", scan_page(report, scan, min_probability=0)))
+        self._timed(
+            "page", lambda: write_text(self._folder / "page.html", scan_page(report, scan, min_probability=0.0))
+        )
         return scan, detector
 
     def _timed(self, part: str, function: Callable[[], Any]) -> Any:
@@ -97,8 +99,8 @@ class _Way:
         return result
 
     def _write(self, report: ScanReport) -> None:
-        write_detections_csv(self._folder / "detections.csv", report)
-        write_json(self._folder / "detections.json", detections_as_json(report))
+        write_detections_csv(self._folder / "detections.csv", report, min_probability=0.0)
+        write_json(self._folder / "detections.json", detections_as_json(report, min_probability=0.0))
 
 
 def _phantom(folder: Path, chest_mm: tuple[float, ...]) -> Path:

@@ -45,14 +45,14 @@ class Choice:
         """The names of the files."""
         return tuple(FILE_OF_FORMAT[each] for each in self.formats)
 
-    @property
-    def of_dicom(self) -> tuple[str, ...]:
-        """The formats that only a DICOM series has."""
-        return tuple(each for each in self.formats if each in OF_DICOM)
-
     def possible(self, *, is_dicom: bool) -> "Choice":
         """The choice without what a scan that is no DICOM series cannot have."""
         return self if is_dicom else Choice(tuple(x for x in self.formats if x not in OF_DICOM), self.min_probability)
+
+
+def of_dicom(formats: Sequence[str]) -> tuple[str, ...]:
+    """Those that only a DICOM series has."""
+    return tuple(each for each in formats if each in OF_DICOM)
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
@@ -81,12 +81,13 @@ def write_results(
     for each in choice.formats:
         if each != ALWAYS:
             _WRITERS[each](folder / FILE_OF_FORMAT[each], detections, scan, choice.min_probability)
-    write_json(folder / FILE_OF_FORMAT[ALWAYS], detections_as_json(detections) | {"made_from": made_from})
+    content = detections_as_json(detections, min_probability=choice.min_probability)
+    write_json(folder / FILE_OF_FORMAT[ALWAYS], content | {"made_from": made_from})
     return choice.files
 
 
 def _csv(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
-    write_detections_csv(path, detections)
+    write_detections_csv(path, detections, min_probability=min_probability)
 
 
 def _html(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:

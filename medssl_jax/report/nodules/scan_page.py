@@ -50,7 +50,7 @@ def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: fl
     return page.fill_page(
         TEMPLATE,
         title=f"Marks in {html.escape(detections.input_name)}",
-        notices=page.notices(_warnings(detections)),
+        notices=page.notices(_warnings(detections) + detections.told(min_probability)),
         facts=_facts(detections),
         overview=_overview(scan, boxes),
         table=_counted(detections, len(shown), min_probability) + _table(detections, shown),

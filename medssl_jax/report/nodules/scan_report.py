@@ -5,6 +5,7 @@ World coordinates are x, y, z in mm (DICOM LPS).
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,12 @@ from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.report.json_report import single_precision
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
+from medssl_jax.train.experience import NOTHING_KNOWN, Experience
 
-DETECTION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "diameter_mm", "probability")
+DETECTION_COLUMNS = (
+    *("seriesuid", *COORDINATE_COLUMNS, "diameter_mm", "probability", "calibrated_probability"),
+    *("threshold", "sensitivity", "fps_per_scan", "validation_scans", "list_is_cut"),
+)
 READER_PACKAGES = ("simpleitk",)
 
 
@@ -47,7 +52,8 @@ class ScanReport:
 
     `input_name` and `lungs_name` (None: segmented from the scan) are names without folders; `grid` is that of the scan
     as read; `is_phantom_scan` says that the scan itself is synthetic. `source` are the DICOM instances that it was read
-    from, None where it is no DICOM series.
+    from, None where it is no DICOM series. `experience` is what the detector knows of scans; `is_cut` says that the
+    list is as long as its config lets it be, so that there may be more.
     """
 
     input_name: str
@@ -58,6 +64,8 @@ class ScanReport:
     detector: DetectorCard
     marks: Marks
     source: SeriesReference | None = None
+    experience: Experience = NOTHING_KNOWN
+    is_cut: bool = False
 
     @property
     def diameter_mm(self) -> Float[np.ndarray, " n"]:
@@ -79,26 +87,68 @@ class ScanReport:
         """The instance of that slice; None where the scan is no DICOM series."""
         return None if self.source is None else self.source.instances[self.slice_of(k)]
 
+    @property
+    def calibrated_probability(self) -> Float[np.ndarray, " n"] | None:
+        """The probability that each mark is on a nodule; None where the detector's scores were not calibrated."""
+        points = self.experience.points
+        if points is None or points.calibration is None:
+            return None
+        return points.calibration(self.marks.probability)
+
+    def told(self, min_probability: float) -> list[str]:
+        """What is known of marks from this score on, whether the list was cut, whether the scan was trained on."""
+        points = self.experience.points
+        if points is None:
+            known = f"This detector has no operating points: what it finds from a score of {min_probability:g} on, and "
+            known += "how many false positives that costs, was not measured on validation scans."
+        else:
+            known = points.told(min_probability)
+        told = [known]
+        if self.is_cut:
+            told.append(
+                f"The list was cut at {len(self.marks)} marks, as many as the detector's config lets through "
+                "(inference.marks): there may be more, of lower scores."
+            )
+        if self.experience.has_seen(self.series_uid):
+            told.append("The detector was trained or validated on this very scan: its marks here say little.")
+        return told
+
     def count_from(self, min_probability: float) -> int:
         """The number of marks of at least `min_probability`; they are the first ones."""
         return int((self.marks.probability >= min_probability).sum())
 
 
-def write_detections_csv(path: str | os.PathLike[str], detections: ScanReport) -> None:
+def write_detections_csv(path: str | os.PathLike[str], detections: ScanReport, *, min_probability: float) -> None:
     """Writes one line a mark; LUNA16's five columns are among them, so it is a submission for this scan as well."""
-    marks = detections.marks
-    # 9 digits tell any two float32 apart, so the order of probabilities stays.
-    rows = (
-        (uid, *(f"{mm:.4f}" for mm in centre), f"{diameter:.3f}", f"{probability:.9g}")
-        for uid, centre, diameter, probability in zip(
-            marks.series_uid, marks.centre_xyz_mm, detections.diameter_mm, marks.probability, strict=True
-        )
-    )
+    rows = detection_rows(detections_as_json(detections, min_probability=min_probability))
     write_text(path, csv_text([DETECTION_COLUMNS, *rows]))
 
 
-def detections_as_json(detections: ScanReport) -> dict[str, Any]:
+def detection_rows(result: Mapping[str, Any]) -> list[Sequence[object]]:
+    """The lines of the CSV, without their header, from what `detections_as_json` gave."""
+    threshold = result["threshold"]
+    of_all = [threshold[name] for name in ("probability", "sensitivity", "fps_per_scan", "validation_scans")]
+    return [
+        (
+            result["series_uid"],
+            *(f"{mm:.4f}" for mm in mark["centre_xyz_mm"]),
+            f"{mark['diameter_mm']:.3f}",
+            # 9 digits tell any two float32 apart, so the order of probabilities stays.
+            *map(_in_digits, (mark["probability"], mark["calibrated_probability"], *of_all)),
+            "yes" if result["list_is_cut"] else "no",
+        )
+        for mark in result["marks"]
+    ]
+
+
+def _in_digits(value: int | float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def detections_as_json(detections: ScanReport, *, min_probability: float) -> dict[str, Any]:
     """The marks with the scan, the detector and the software they come from; names of files, no folders.
+
+    `threshold` is the score from which other files show them, with what is known of it.
 
     Of a DICOM series also what viewers know it by: the study, the frame of reference, and of each mark the instance
     whose slice is nearest to its centre.
@@ -114,16 +164,34 @@ def detections_as_json(detections: ScanReport) -> dict[str, Any]:
         "lungs": detections.lungs_name or "segmented from the scan",
         "detector": detections.detector.as_json(),
         "versions": versions(READER_PACKAGES),
+        "threshold": _threshold(detections, min_probability),
+        "told": detections.told(min_probability),
+        "list_is_cut": detections.is_cut,
+        "was_trained_on": detections.experience.has_seen(detections.series_uid) if detections.experience.seen else None,
         "marks": [_mark(detections, k) for k in range(len(detections.marks))],
     }
 
 
+def _threshold(detections: ScanReport, min_probability: float) -> dict[str, Any]:
+    points = detections.experience.points
+    point = None if points is None else points.at_threshold(min_probability)
+    return {
+        "probability": min_probability,
+        "sensitivity": None if point is None else point.sensitivity,
+        "fps_per_scan": None if point is None else point.measured_fps_per_scan,
+        "validation_scans": None if points is None else points.scans,
+        "validation_data": None if points is None else points.data,
+    }
+
+
 def _mark(detections: ScanReport, k: int) -> dict[str, Any]:
+    calibrated = detections.calibrated_probability
     instance = detections.instance_of(k)
     return {
         "centre_xyz_mm": [round(mm, 4) for mm in detections.marks.centre_xyz_mm[k].tolist()],
         "diameter_mm": round(float(detections.diameter_mm[k]), 3),
         "probability": single_precision(float(detections.marks.probability[k])),
+        "calibrated_probability": None if calibrated is None else single_precision(float(calibrated[k])),
         "centre_voxel_zyx": [round(index, 3) for index in detections.centre_voxel_zyx[k].tolist()],
         "sop_instance_uid": None if instance is None else instance.sop_instance_uid,
         "instance_number": None if instance is None else instance.number,
@@ -145,4 +213,4 @@ def summary(detections: ScanReport, *, min_probability: float) -> str:
     ]
     if detections.detector.trained_on_phantom and not detections.is_phantom_scan:
         lines.append("a detector trained on synthetic scans only: its marks say nothing about a patient")
-    return "\n".join([*lines, *detections.detector.told, RESEARCH_USE])
+    return "\n".join([*lines, *detections.detector.told, *detections.told(min_probability), RESEARCH_USE])

@@ -11,7 +11,7 @@ from medssl_jax.core.csv_files import csv_text
 from medssl_jax.report import page
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.nodules.results import FILE_OF_FORMAT, Choice
-from medssl_jax.report.nodules.scan_report import DETECTION_COLUMNS
+from medssl_jax.report.nodules.scan_report import DETECTION_COLUMNS, detection_rows
 from medssl_jax.report.provenance import RESEARCH_USE
 
 TEMPLATE = Path(__file__).with_name("scans_page.html")
@@ -24,6 +24,11 @@ class ScansReport:
     results: Mapping[str, Mapping[str, Any]]
     failed: Mapping[str, str]
     waiting: Sequence[str]
+
+    @property
+    def told(self) -> list[str]:
+        """What is to be told of any of the scans, once."""
+        return list(dict.fromkeys(line for result in self.results.values() for line in result["told"]))
 
 
 def write_scans_report(output: Path, report: ScansReport, *, choice: Choice) -> tuple[str, ...]:
@@ -38,17 +43,7 @@ def write_scans_report(output: Path, report: ScansReport, *, choice: Choice) -> 
 
 def scans_csv(report: ScansReport) -> str:
     """One line a mark, as in a scan's own CSV, behind the name of the scan's results."""
-    rows = (
-        (
-            name,
-            result["series_uid"],
-            *(f"{mm:.4f}" for mm in mark["centre_xyz_mm"]),
-            f"{mark['diameter_mm']:.3f}",
-            f"{mark['probability']:.9g}",
-        )
-        for name, result in report.results.items()
-        for mark in result["marks"]
-    )
+    rows = ((name, *row) for name, result in report.results.items() for row in detection_rows(result))
     return csv_text([("name", *DETECTION_COLUMNS), *rows])
 
 
@@ -62,6 +57,7 @@ def scans_as_json(report: ScansReport) -> dict[str, Any]:
                 **{field: result[field] for field in ("input", "series_uid", "study_instance_uid")},
                 "marks": len(result["marks"]),
                 "best_probability": _best(result),
+                **{field: result[field] for field in ("threshold", "list_is_cut", "was_trained_on")},
             }
             for name, result in report.results.items()
         ],
@@ -96,7 +92,7 @@ def scans_page(report: ScansReport, *, min_probability: float) -> str:
     return page.fill_page(
         TEMPLATE,
         title=f"Marks in {page.count(len(report.results), 'scan', 'scans')}",
-        notices=page.notices(()),
+        notices=page.notices(report.told),
         facts=page.fact_list({name: str(number) for name, number in facts.items()}),
         tables="\n".join(sections),
         footer=f"{page.software()}.",

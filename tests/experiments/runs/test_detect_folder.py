@@ -14,6 +14,7 @@ from data_builders.incoming.find import find_scans
 from experiments.runs import detect, detect_folder
 from experiments.runs.detect import search_scans
 from experiments.runs.detect_folder import detect_into
+from experiments.runs.threshold import AskedThreshold
 from medssl_jax.core.errors import InputError
 from medssl_jax.data import preparation
 from medssl_jax.imaging.geometry import Grid
@@ -82,7 +83,10 @@ def run(scans, output, detector=None, *, choice=CHOICE, shard=(1, 1), lungs=None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detect_folder, "load_detector", load)
         try:
-            detect_into(output, "runs/luna", scans, lungs=lungs, choice=choice, shard=shard)
+            asked = AskedThreshold(min_probability=choice.min_probability)
+            detect_into(
+                *(output, "runs/luna", scans), lungs=lungs, formats=choice.formats, threshold=asked, shard=shard
+            )
         except InputError as error:
             return len(searched), str(error)
     return len(searched), ""
@@ -111,6 +115,15 @@ def test_the_same_scan_in_every_format_has_the_same_marks(tmp_path, write_series
         # 2 mm voxel 5, 4, 3 from the origin, at a voxel of 1 mm on one of its sides.
         np.testing.assert_allclose(searched.report.marks.centre_xyz_mm, [[0.0, -12.0, -94.0]], atol=0.6)
         np.testing.assert_allclose(searched.report.marks.centre_xyz_mm, found[0].report.marks.centre_xyz_mm, atol=0.1)
+
+
+@pytest.mark.parametrize(("longest", "is_cut"), [(1, True), (2, False)])
+def test_a_list_as_long_as_the_config_allows_was_cut(tmp_path, longest, is_cut):
+    write_metaimage(tmp_path / "b.mhd", volume())
+    detector = detector_of()
+    detector.config["inference"]["marks"] = longest
+    (searched,) = search_scans(lambda: detector, find_scans(tmp_path).scans, run="run")
+    assert searched.report.is_cut == is_cut
 
 
 def test_broken_scans_are_told_and_the_others_kept(scans, tmp_path, capsys):

@@ -187,8 +187,8 @@ def test_no_series_uid_is_a_path(tmp_path, monkeypatch, series_uid):
     found = IncomingScan("scan", "scan.mhd", tmp_path / "subset0" / "scan.mhd", "digest")
     ((_, detections, scan),) = search_scans(lambda: loaded_detector(brightest_voxels), [found], run="run")
     assert not detections.is_phantom_scan
-    write_detections_csv(tmp_path / "detections.csv", detections)
-    write_json(tmp_path / "detections.json", detections_as_json(detections))
+    write_detections_csv(tmp_path / "detections.csv", detections, min_probability=0.3)
+    write_json(tmp_path / "detections.json", detections_as_json(detections, min_probability=0.3))
     write_text(tmp_path / "detections.html", scan_page(detections, scan, min_probability=0.3))
     if series_uid:
         told = series_uid.replace("\0", r"\x00")  # tables hold no NUL

@@ -8,18 +8,21 @@ import pytest
 from experiments.configs import phantom
 from experiments.runs import focalmix_job
 from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.validation import write_operating_points
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.crop_cache import build_crop_cache
 from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.data.scan_metadata import ScanMetadata
-from medssl_jax.data.splits import Split
+from medssl_jax.data.splits import Split, as_json
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.luna16_csv import Findings
+from medssl_jax.imaging.submission import Marks
 from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.metrics.froc import score
 from medssl_jax.train.load_run import load_run
 from medssl_jax.train.tensor_hashes import tensor_hashes
+from medssl_jax.train.workdir import record_split
 
 SHAPE = (40, 48, 56)
 
@@ -125,7 +128,19 @@ def test_supervised_training_finds_the_balls(cache, tmp_path):
     state = load_run(tmp_path / "best", FocalMixConfig).state
     assert load_detector(tmp_path).step == int(state.step) == best
     marks = focalmix_job.marker(settings, cache, apart)(state)
-    assert score(marks, truth_of(cache, apart), None, apart, bootstraps=1).cpm == of_step[best]
+    truth = truth_of(cache, apart)
+    assert score(marks, truth, None, apart, bootstraps=1).cpm == of_step[best]
+    record_split(tmp_path, as_json(split))
+    write_operating_points(settings, cache, split, tmp_path, marks, step=best)
+    points = load_detector(tmp_path).experience.points
+    assert (points.step, points.scans, points.nodules) == (best, len(apart), len(truth))
+    for point in points.points:  # the marks of that score and above, scored anew
+        kept = [k for k, score_of in enumerate(marks.probability) if score_of >= point.threshold]
+        rows = Marks(tuple(marks.series_uid[k] for k in kept), marks.centre_xyz_mm[kept], marks.probability[kept])
+        found = score(rows, truth, None, apart, bootstraps=1)
+        assert found.true_positives / found.nodules == point.sensitivity
+        assert found.false_positives / len(apart) == point.measured_fps_per_scan <= point.fps_per_scan
+    assert load_detector(tmp_path).experience.has_seen(apart[0])
 
 
 TINY = {

@@ -9,6 +9,7 @@ import pytest
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.submission import Marks, read_submission
+from medssl_jax.metrics.operating_points import Calibration, OperatingPoint, OperatingPoints
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.nodules.scan_report import (
     DETECTION_COLUMNS,
@@ -18,6 +19,7 @@ from medssl_jax.report.nodules.scan_report import (
     summary,
     write_detections_csv,
 )
+from medssl_jax.train.experience import Experience, hash_of_series
 
 # A quarter turned grid: index x runs to the back, y to the right.
 GRID = Grid((50, 60, 70), (2.5, 0.8, 0.7), (10.0, 20.0, -300.0), (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
@@ -54,7 +56,7 @@ def detections(count=3, **changes):
 
 def test_csv_is_a_submission_with_diameters(tmp_path):
     found = detections()
-    write_detections_csv(tmp_path / "detections.csv", found)
+    write_detections_csv(tmp_path / "detections.csv", found, min_probability=0.3)
     with open(tmp_path / "detections.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == DETECTION_COLUMNS
@@ -65,14 +67,14 @@ def test_csv_is_a_submission_with_diameters(tmp_path):
 
 
 def test_no_mark_is_a_header_and_an_empty_list(tmp_path):
-    write_detections_csv(tmp_path / "d.csv", detections(0))
-    write_json(tmp_path / "d.json", detections_as_json(detections(0)))
+    write_detections_csv(tmp_path / "d.csv", detections(0), min_probability=0.3)
+    write_json(tmp_path / "d.json", detections_as_json(detections(0), min_probability=0.3))
     assert (tmp_path / "d.csv").read_text() == ",".join(DETECTION_COLUMNS) + "\n"
     assert json.loads((tmp_path / "d.json").read_text())["marks"] == []
 
 
 def test_json_says_where_a_mark_lies_in_the_scan_as_read(tmp_path):
-    write_json(tmp_path / "d.json", detections_as_json(detections()))
+    write_json(tmp_path / "d.json", detections_as_json(detections(), min_probability=0.3))
     written = json.loads((tmp_path / "d.json").read_text())
     assert written["marks"][0]["centre_xyz_mm"] == [72.287, 76.9, -190.459]
     assert written["marks"][1]["centre_voxel_zyx"] == [0, 0, 0]
@@ -103,6 +105,44 @@ def test_training_scans_in_words(labelled, unlabelled, phantom, data_set, words)
     assert DetectorCard("run", 1, config(labelled, unlabelled, phantom, data_set)).trained_on == words
 
 
+def known(calibration=None):
+    points = (OperatingPoint(1.0, 0.5, 0.75, 0.5),)
+    return Experience(OperatingPoints("LUNA16", 600, 4, 8, points, calibration), (hash_of_series("1.2.3"),))
+
+
+def test_what_a_threshold_is_worth_is_told_everywhere(tmp_path):
+    found = detections(experience=known(calibration=Calibration(2.0, -1.0, 0.2, 0.1)), is_cut=True, series_uid="1.2.4")
+    sentence = (
+        "At this threshold, 0.5, this detector had sensitivity 0.75 and 0.5 false positives a scan on 4 validation "
+        "scans of LUNA16 (8 nodules)."
+    )
+    written = detections_as_json(found, min_probability=0.5)
+    assert sentence in written["told"]
+    assert sentence in summary(found, min_probability=0.5).splitlines()
+    assert any("was cut at 3 marks" in line for line in written["told"])
+    assert (written["list_is_cut"], written["was_trained_on"]) == (True, False)
+    write_detections_csv(tmp_path / "d.csv", found, min_probability=0.5)
+    with open(tmp_path / "d.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = [(row["threshold"], row["sensitivity"], row["fps_per_scan"], row["validation_scans"]) for row in rows]
+    assert told == [("0.5", "0.75", "0.5", "4")] * 3
+    assert {row["list_is_cut"] for row in rows} == {"yes"}
+    # Odds of 9 to 1, squared and divided by e.
+    assert float(rows[0]["calibrated_probability"]) == pytest.approx(81 / (81 + np.e), abs=1e-6)
+    assert float(rows[2]["calibrated_probability"]) == pytest.approx(1 / (1 + np.e), abs=1e-6)
+
+
+def test_what_is_not_known_is_not_claimed():
+    between = detections(experience=known())
+    assert "was not measured" in between.told(0.4)[0]
+    assert any("trained or validated on this very scan" in line for line in between.told(0.4))
+    (only,) = detections().told(0.3)
+    assert only.startswith("This detector has no operating points")
+    written = detections_as_json(detections(), min_probability=0.3)
+    assert (written["was_trained_on"], written["threshold"]["sensitivity"]) == (None, None)
+    assert {mark["calibrated_probability"] for mark in written["marks"]} == {None}
+
+
 def test_summary_counts_and_warns_of_a_phantom_on_a_real_scan():
     lines = summary(detections(), min_probability=0.6).splitlines()
     assert lines[0] == "scan.mhd: 3 marks, 1 of probability 0.6 or more"
@@ -121,4 +161,4 @@ def test_what_came_with_the_weights_is_told():
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"absent/detections\.csv: cannot be written"):
-        write_detections_csv(tmp_path / "absent" / "detections.csv", detections())
+        write_detections_csv(tmp_path / "absent" / "detections.csv", detections(), min_probability=0.3)

@@ -1,0 +1,45 @@
+"""The threshold that was asked for, or the detector's own, or one line."""
+
+import pytest
+
+from experiments.runs.threshold import AskedThreshold
+from medssl_jax.core.errors import InputError
+from medssl_jax.metrics.operating_points import OperatingPoint, OperatingPoints
+
+POINTS = OperatingPoints(
+    "LUNA16", 1, 4, 8, (OperatingPoint(0.5, 0.8, 0.5, 0.5), OperatingPoint(1.0, 0.6, 0.7, 1.0)), None
+)
+NONE_REACHED = OperatingPoints("LUNA16", 1, 4, 8, (), None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "points", "threshold"),
+    [
+        ({}, POINTS, 0.6),
+        ({}, None, 0.3),
+        ({}, NONE_REACHED, 0.3),
+        ({"fps_per_scan": 0.5}, POINTS, 0.8),
+        ({"min_probability": 0.0}, POINTS, 0.0),
+        ({"min_probability": 0.25}, None, 0.25),
+    ],
+)
+def test_what_is_taken(asked, points, threshold):
+    assert AskedThreshold(**asked).of(points) == threshold
+
+
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        (None, "--fp_per_scan=2: this detector has no operating points"),
+        (POINTS, "--fp_per_scan=2: this detector knows 0.5, 1: take one"),
+        (NONE_REACHED, "knows no rate"),
+    ],
+)
+def test_a_rate_that_is_not_known_is_refused(points, told):
+    with pytest.raises(InputError, match=told):
+        AskedThreshold(fps_per_scan=2.0).of(points)
+
+
+def test_both_are_refused():
+    with pytest.raises(InputError, match="--fp_per_scan and --min_probability: found both"):
+        AskedThreshold(fps_per_scan=1.0, min_probability=0.5)
