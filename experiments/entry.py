@@ -6,8 +6,16 @@ import importlib.metadata
 import runpy
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+from experiments import completion
 
 BAD_INPUT_STATUS = 2
+OURS = ("experiments", "medssl_jax", "data_builders")
+OPTIONS = (
+    "  --version     the version of medssl_jax",
+    '  --completion  what a shell evaluates to complete commands and flags: eval "$(medssl --completion)"',
+)
 STARTS = "command.run(main)"  # stands in a module that is a command
 
 
@@ -20,22 +28,34 @@ def commands() -> dict[str, str]:
 def main() -> None:
     """Runs the command that is named first as `python -m` would; its own flags follow.
 
-    A name that no command has is told in one line, with exit status 2.
+    A name that no command has, and a package that is not installed, are told in one line, with exit status 2.
     """
     name, *_ = [*sys.argv[1:], ""]
     known = commands()
     if name.replace("_", "-") in known:
         del sys.argv[1]
-        runpy.run_module(f"experiments.{name.replace('-', '_')}", run_name="__main__", alter_sys=True)
+        try:
+            runpy.run_module(f"experiments.{name.replace('-', '_')}", run_name="__main__", alter_sys=True)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing in OURS:
+                raise
+            _fail(f"medssl {name}: {missing} is not installed: install medssl_jax again, with all that it needs")
     elif name in ("--version", "-version"):
         print(f"medssl_jax {importlib.metadata.version('medssl-jax')}")
+    elif name in ("--completion", "-completion"):
+        print(completion.script(known, Path(__file__).parent / "configs"), end="")
     elif name in ("--help", "-help", "-h"):
         print(_help(known))
     else:
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(known)}"
-        print(f"error: medssl {name}: no such command; {hint}", file=sys.stderr)
-        sys.exit(BAD_INPUT_STATUS)
+        _fail(f"medssl {name}: no such command; {hint}")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(BAD_INPUT_STATUS)
 
 
 def _purpose(text: str) -> str:
@@ -47,4 +67,4 @@ def _purpose(text: str) -> str:
 def _help(known: dict[str, str]) -> str:
     width = max(map(len, known))
     lines = [f"  {name:{width}}  {purpose}" for name, purpose in known.items()]
-    return "\n".join(["medssl COMMAND --FLAG=VALUE; medssl COMMAND --help tells its flags.", "", *lines])
+    return "\n".join(["medssl COMMAND --FLAG=VALUE; medssl COMMAND --help tells its flags.", "", *lines, "", *OPTIONS])

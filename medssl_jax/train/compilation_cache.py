@@ -6,7 +6,6 @@ compiler goes by names the folder, so that no program of another processor, thre
 
 import hashlib
 import json
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import jax
 
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.user_cache import programs_folder
 from medssl_jax.train.environment import compiled_for
 
 # Settings of JAX.
@@ -36,7 +36,7 @@ def keep_programs() -> None:
         return
     name = hashlib.sha256(json.dumps(compiled_for(), sort_keys=True).encode()).hexdigest()[:16]
     try:
-        programs = _user_cache() / "medssl_jax" / "programs"
+        programs = programs_folder()
         folder = writable_directory(programs / name)
     except (InputError, RuntimeError) as error:
         print(f"warning: compiled programs are not kept for the next start: {error}", file=sys.stderr, flush=True)
@@ -64,9 +64,3 @@ def make_room(folder: Path, max_bytes: int) -> None:
         with suppress(OSError):
             path.unlink()
         total -= size
-
-
-def _user_cache() -> Path:
-    """Raises `RuntimeError` where the user has no home."""
-    told = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return told if told.is_absolute() else Path.home() / ".cache"

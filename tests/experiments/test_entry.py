@@ -11,12 +11,12 @@ import pytest
 from experiments import entry
 
 ROOT = Path(__file__).parents[2]
+SCRIPT = "import sys; sys.argv[0] = 'medssl'; from experiments.entry import main; sys.exit(main())"
 
 
 def run(*arguments):
     """As the installed script does."""
-    script = "import sys; sys.argv[0] = 'medssl'; from experiments.entry import main; sys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -55,7 +55,7 @@ def test_the_module_runs_under_its_own_name_so_that_processes_it_spawns_find_it(
 
 def test_help_names_every_command_and_nothing_else():
     status, out, _ = run("--help")
-    names = [line.split()[0] for line in out.splitlines()[2:]]
+    names = [line.split()[0] for line in out.splitlines()[2:-3]]
     modules = sorted(
         path.stem.replace("_", "-")
         for path in (ROOT / "experiments").glob("*.py")
@@ -77,3 +77,52 @@ def test_no_such_command(given, hint):
     assert (status, out) == (2, "")
     assert hint in error
     assert len(error.splitlines()) == 1
+
+
+def completed(*words):
+    """What bash offers for the last of the words, as its Tab key asks for it."""
+    script = f"""
+        medssl() {{ {sys.executable} -c "{SCRIPT}" "$@"; }}
+        eval "$(medssl --completion)"
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        _medssl
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return [line for line in done.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["medssl", "ev"], ["evaluate "]),
+        (["medssl", "check"], ["check-data "]),
+        (["medssl", "e"], ["evaluate ", "export "]),
+        (["medssl", "evaluate", "--sub"], ["--submission="]),
+        (["medssl", "check-data", "--allow"], ["--allow_absent "]),
+        (["medssl", "evaluate", "--h"], ["--help "]),
+        (["medssl", "evaluate", "--submission", "=", "a"], []),  # left to the shell, which knows files
+        (["medssl", "focalmix", "--config", "=", "configs/phantom_n"], ["configs/phantom_nlst.py "]),
+        (["medssl", "focalmix", "--config=configs/phantom_n"], ["--config=configs/phantom_nlst.py "]),
+        (["medssl", "focalmix", "--config", "="], None),
+    ],
+)
+def test_bash_completes(words, offered):
+    if offered is None:
+        every = completed(*words)
+        assert "configs/own.py " in every
+        assert not [name for name in every if "_plus" in name.split("/")[1][:5]]  # parts of configs are none
+    else:
+        assert completed(*words) == offered
+
+
+def test_a_package_that_is_missing_is_one_line():
+    script = (
+        "import sys; sys.modules['absl'] = None; sys.argv = ['medssl', 'evaluate', '--help']\n"
+        "from experiments.entry import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: medssl evaluate: absl is not installed: install medssl_jax again")

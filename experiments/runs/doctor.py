@@ -1,0 +1,218 @@
+"""What can be said of an installation before anything is run: each finding with the line that mends it.
+
+JAX is looked at from a process of its own, which may crash or hang without taking this one with it. All limits are our
+choice.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from medssl_jax.core.atomic import writable_directory
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.requirements import Unmet, installed_version, requirements_of, unmet
+from medssl_jax.core.user_cache import programs_folder
+
+PACKAGE = "medssl-jax"
+# What each extra is for; `test` and `peers` are for who works on the project.
+EXTRAS = {
+    "gpu": "training and detection on NVIDIA GPUs",
+    "tpu": "training on TPUs, and experiments.plan",
+    "beam": "experiments.prepare on Apache Beam",
+    "dicom": "experiments.detect --formats=sr,seg",
+}
+# Of JAX's own extras, each with the package that is there where the extra was asked for.
+PLUGINS = {"cuda12": "jax-cuda12-plugin", "cuda13": "jax-cuda13-plugin", "tpu": "libtpu"}
+# What a driver leaves where an accelerator is, the extra of JAX that uses it, and what JAX calls the device.
+ACCELERATORS = (
+    ("an NVIDIA GPU", ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg"), "cuda12", "gpu"),
+    ("a TPU", ("/dev/accel0",), "tpu", "tpu"),
+)
+LEAST_FREE_BYTES = 2 * 10**9
+MODEST_FREE_BYTES = 20 * 10**9
+PROBE_SECONDS = 180
+PROBE = """
+import json
+from medssl_jax.plan.topology import answer_for_absent_tpu
+answer_for_absent_tpu()
+import jax
+from medssl_jax.parallel.device_memory import memory_bytes
+ones = jax.numpy.ones
+convolution = lambda: jax.lax.conv(ones((1, 1, 4, 4, 4)), ones((1, 1, 3, 3, 3)), (1, 1, 1), "VALID").sum()
+devices = [(each.platform, each.device_kind, memory_bytes(each)) for each in jax.local_devices()]
+print(json.dumps({"devices": devices, "sum": float(jax.jit(convolution)())}))
+"""
+RIGHT_SUM = 216  # 8 places of 27 products
+
+
+class Finding(NamedTuple):
+    """What was found of a subject; `mend` is what to do about it, empty where nothing is to be done."""
+
+    subject: str
+    found: str
+    mend: str = ""
+    blocks: bool = False
+
+
+def findings(folder: Path | None = None) -> Iterator[Finding]:
+    """Everything there is to say, for work in `folder`, the working directory unless given."""
+    folder = folder or Path.cwd()
+    yield _system()
+    yield from _packages()
+    yield from _plugins()
+    yield from _devices()
+    yield from _extras()
+    yield _disk("disk", folder, "change to a folder on another disk, or give --workdir and --output there")
+    yield _disk("temporary files", Path(tempfile.gettempdir()), "set TMPDIR to a folder on another disk")
+    yield _locks(folder)
+    yield _programs()
+
+
+def as_text(finding: Finding) -> str:
+    """A line, and one more where there is something to do: `!` must be, `-` may be done."""
+    mark = "!" if finding.blocks else "-" if finding.mend else " "
+    lines = [f"{mark} {finding.subject:16}{finding.found}"]
+    return "\n".join([*lines, f"{'':18}-> {finding.mend}"] if finding.mend else lines)
+
+
+def _system() -> Finding:
+    found = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
+    found = f"{PACKAGE} {importlib.metadata.version(PACKAGE)} on {found}"
+    if sys.platform.startswith(("linux", "darwin")):
+        return Finding("system", found)
+    return Finding("system", found, "use Linux or macOS; on Windows, a Linux in WSL 2 (wsl --install)", blocks=True)
+
+
+def _packages() -> Iterator[Finding]:
+    needed = requirements_of(PACKAGE)
+    wrong = [*unmet(needed)]
+    yield Finding("packages", f"{len(needed)} are needed, {len(wrong) or 'none'} absent or in another version")
+    for each in wrong:
+        yield Finding(each.requirement, _found(each), _pip_install([each.requirement]), blocks=True)
+
+
+def _plugins() -> Iterator[Finding]:
+    """An accelerator's package of another version than JAX's is refused by JAX, or crashes."""
+    for extra, plugin in PLUGINS.items():
+        asked = requirements_of("jax", extra)
+        if installed_version(plugin) and (wrong := [*unmet(asked)]):
+            told = "; ".join(f"{each.requirement}, {_found(each)}" for each in wrong)
+            yield Finding("plugin of JAX", f"JAX {_jax()} asks for {told}", _pip_install(r.requirement for r in wrong))
+
+
+def _devices() -> Iterator[Finding]:
+    try:
+        told = _probe()
+    except (subprocess.SubprocessError, ValueError) as error:
+        yield Finding("devices", f"JAX cannot compute: {_reason(error)}", _mended_jax(f"jax=={_jax()}"), blocks=True)
+        return
+    kinds = [tuple(each) for each in told["devices"]]
+    for platform_name, kind, memory in sorted({*kinds}):
+        count = kinds.count((platform_name, kind, memory))
+        cores = f" of {os.cpu_count()} cores" if platform_name == "cpu" else ""
+        yield Finding("devices", f"{count} x {platform_name} ({kind}){cores}, {memory / 2**30:.1f} GiB of memory")
+    if told["sum"] != RIGHT_SUM:
+        yield Finding(
+            "devices", f"a convolution gives {told['sum']}, not {RIGHT_SUM}", "update the driver", blocks=True
+        )
+    for name, signs, extra, platform_name in ACCELERATORS:
+        if any(Path(sign).exists() for sign in signs) and platform_name not in {each[0] for each in kinds}:
+            asked = os.environ.get("JAX_PLATFORMS")
+            mend = (
+                f"unset JAX_PLATFORMS, which asks for {asked}" if asked else _pip_install([f"jax[{extra}]=={_jax()}"])
+            )
+            yield Finding("devices", f"{name} is here, but JAX does not use it", mend)
+    if {each[0] for each in kinds} == {"cpu"}:
+        yield Finding("", "no accelerator: the phantoms and small jobs run, LUNA16 is too large")
+
+
+def _mended_jax(requirement: str) -> str:
+    """A wish that cannot be granted is given up before anything is installed."""
+    asked = os.environ.get("JAX_PLATFORMS")
+    return f"unset JAX_PLATFORMS, which asks for {asked}" if asked else _pip_install([requirement])
+
+
+def _extras() -> Iterator[Finding]:
+    known = importlib.metadata.metadata(PACKAGE).get_all("Provides-Extra") or ()
+    for extra, purpose in EXTRAS.items():
+        if extra not in known:
+            mend = "pip install -c constraints.txt -e . in the clone"
+            yield Finding(f"extra {extra}", "is not known to this installation, which is older than its code", mend)
+            continue
+        wrong = [*unmet(requirements_of(PACKAGE, extra))]
+        if not wrong:
+            yield Finding(f"extra {extra}", f"is there, for {purpose}")
+            continue
+        asked = [str(each).partition(";")[0] for each in requirements_of(PACKAGE, extra)]
+        # Another JAX than the one that all the rest was installed with is not to come along.
+        pinned = [f"{each}=={_jax()}" if each.startswith("jax[") else each for each in asked]
+        yield Finding(f"extra {extra}", f"is not there, for {purpose}", _pip_install(pinned))
+
+
+def _disk(subject: str, folder: Path, elsewhere: str) -> Finding:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB free in {folder}"
+    if free < LEAST_FREE_BYTES:
+        return Finding(subject, found, f"free {(LEAST_FREE_BYTES - free) / 1e9:.1f} GB, or {elsewhere}", blocks=True)
+    if free < MODEST_FREE_BYTES:
+        return Finding(subject, found, f"enough for phantoms; for data sets {elsewhere}")
+    return Finding(subject, found)
+
+
+def _locks(folder: Path) -> Finding:
+    try:
+        with tempfile.TemporaryDirectory(dir=writable_directory(folder)) as place:
+            from medssl_jax.core.locks import alone  # not on Windows
+
+            with alone(Path(place), "trying"):
+                pass
+    except (InputError, ImportError, OSError) as error:
+        mend = "change to a folder that you can write to, on a file system with locks"
+        return Finding("folder", str(error).partition(": choose")[0], mend, blocks=True)
+    return Finding("folder", f"{folder} can be written, and locked against a second run")
+
+
+def _programs() -> Finding:
+    told = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    try:
+        programs = writable_directory(told or programs_folder())
+    except (InputError, RuntimeError) as error:
+        return Finding("programs", f"not kept: {error}", "set XDG_CACHE_HOME to a folder that you can write to")
+    held = sum(path.stat().st_size for path in programs.rglob("*") if path.is_file())
+    return Finding("programs", f"{held / 1e6:.0f} MB compiled ones in {programs}, which may be deleted")
+
+
+def _probe() -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, timeout=PROBE_SECONDS
+    )
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = [line for line in error.stderr.splitlines() if line.strip()]
+        return lines[-1] if lines else f"it ended with status {error.returncode}"
+    return "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else str(error)
+
+
+def _found(wrong: Unmet) -> str:
+    return "not installed" if wrong.found is None else f"found {wrong.found}"
+
+
+def _jax() -> str:
+    return importlib.metadata.version("jax")
+
+
+def _pip_install(requirements: Iterable[str]) -> str:
+    return shlex.join(["pip", "install", *requirements])
