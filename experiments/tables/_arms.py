@@ -20,14 +20,14 @@ def focalmix(labelled: int) -> Mapping[str, Any]:
     return {"split.labelled": labelled}
 
 
-def focalmix_plus(labelled: int, data: str) -> Mapping[str, Any]:
-    """FocalMix with the changes of `configs/_plus.py`, for runs as long as those of the data set's config."""
-    return {**focalmix(labelled), **plus(STEPS[data])}
+def focalmix_plus(labelled: int, steps: int) -> Mapping[str, Any]:
+    """FocalMix with the changes of `configs/_plus.py`, for runs of `steps`, which the config or a row says."""
+    return {**focalmix(labelled), **plus(steps)}
 
 
-def supervised_steady(labelled: int, data: str) -> Mapping[str, Any]:
+def supervised_steady(labelled: int, steps: int) -> Mapping[str, Any]:
     """The supervised baseline with the optimiser of `focalmix_plus`: a constant rate, an average evaluated."""
-    optimiser = {field: value for field, value in plus(STEPS[data]).items() if field.startswith("optimiser.")}
+    optimiser = {field: value for field, value in plus(steps).items() if field.startswith("optimiser.")}
     return {**supervised(labelled), **optimiser}
 
 

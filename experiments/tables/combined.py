@@ -7,7 +7,7 @@ so that the choice is made on scans of the training subsets and never on the tes
 """
 
 from experiments.runs.tables import Row, Table
-from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised, supervised_steady
+from experiments.tables._arms import AVERAGED, STEPS, Changes, changed_beside_supervised, supervised_steady
 from experiments.tables.changes import CHANGES, LABELLED
 
 MINED = CHANGES["mined"][1]
@@ -46,7 +46,7 @@ def get_table(data: str) -> Table | None:
     steady = Row(
         name="supervised_steady",
         label="supervised, averaged, constant rate",
-        overrides=supervised_steady(LABELLED, data),
+        overrides=supervised_steady(LABELLED, STEPS[data]),
     )
     return Table(
         title=f"Changes of FocalMix put together, {LABELLED} labelled",

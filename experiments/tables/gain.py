@@ -8,7 +8,7 @@ Everything here is our choice (o): the paper has neither fewer than 25 labelled 
 """
 
 from experiments.runs.tables import Row, Table
-from experiments.tables._arms import focalmix_plus, supervised, supervised_beside_focalmix, supervised_steady
+from experiments.tables._arms import STEPS, focalmix_plus, supervised, supervised_beside_focalmix, supervised_steady
 
 
 def get_table(data: str) -> Table:
@@ -19,12 +19,12 @@ def get_table(data: str) -> Table:
         steady = Row(
             name=f"supervised_steady_{labelled}",
             label=f"{labelled} labelled, supervised, constant rate and averaged",
-            overrides=supervised_steady(labelled, data),
+            overrides=supervised_steady(labelled, STEPS[data]),
         )
         plus = Row(
             name=f"focalmix_plus_{labelled}",
             label=f"{labelled} labelled, focalmix_plus",
-            overrides=focalmix_plus(labelled, data),
+            overrides=focalmix_plus(labelled, STEPS[data]),
         )
         rows += [few, more, steady, method, plus]
         differences += [(method.name, few.name), (method.name, more.name)]
