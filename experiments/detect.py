@@ -1,8 +1,8 @@
 """Finds nodules in CT scans: python -m experiments.detect --checkpoint=WORKDIR --input=SCANS --output=DIR.
 
-Of one scan, writes detections.csv, detections.json and detections.html, a page with slices through each mark; of
-several, these for each in a folder of its own, and for all together. --formats adds what viewers read. What was done
-before is not done again. Research software, not a medical device.
+Of one scan, writes detections.csv, detections.json and detections.html, a page to scroll through; of several, these for
+each in a folder of its own, and for all together. --formats adds what viewers read. What was done before is not done
+again. Research software, not a medical device.
 """
 
 import math

@@ -15,19 +15,18 @@ from medssl_jax.data.preparation import PreparedScan, prepare_scan
 from medssl_jax.data.scan_files import ScanFiles
 from medssl_jax.imaging.dicom.references import SeriesReference, read_reference
 from medssl_jax.imaging.dicom.series import read_series
-from medssl_jax.imaging.geometry import Grid
-from medssl_jax.imaging.volumes import read_slices, read_volume
+from medssl_jax.imaging.volumes import Volume, read_slices, read_volume
 from medssl_jax.inference.trained_detector import TrainedDetector
 from medssl_jax.phantoms.folder import lies_in_phantom
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
 
 
 class Searched(NamedTuple):
-    """A scan with its marks, and as the detector saw it."""
+    """A scan with its marks, and as it was read."""
 
     found: IncomingScan
     report: ScanReport
-    scan: PreparedScan
+    volume: Volume
 
 
 class Failed(NamedTuple):
@@ -39,10 +38,10 @@ class Failed(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReadScan:
-    """A scan that was read: as the detector will see it, and what the report tells of its file."""
+    """A scan that was read: as the detector will see it, and what the page shows of it."""
 
     scan: PreparedScan
-    grid: Grid
+    volume: Volume
     is_phantom: bool
     source: SeriesReference | None
 
@@ -60,7 +59,7 @@ def read_scan(found: IncomingScan, lungs_path: Path | None = None, *, with_heade
             series = read_series(path, found.series_uid)
             volume, source = read_slices(series), read_reference(series, with_headers=with_headers)
         scan = prepare_scan(ScanFiles(volume.series_uid, path, lungs_path=lungs_path), volume)
-        return ReadScan(scan, volume.grid, lies_in_phantom(path, volume.series_uid), source)
+        return ReadScan(scan, volume, lies_in_phantom(path, volume.series_uid), source)
 
 
 def search_scans(
@@ -99,11 +98,11 @@ def search_scans(
                 lungs_name=None if lungs_path is None else printable(lungs_path.name),
                 series_uid=scan.scan.series_uid,
                 is_phantom_scan=scan.is_phantom,
-                grid=scan.grid,
+                grid=scan.volume.grid,
                 detector=DetectorCard(run, detector.step, detector.config, detector.about),
                 marks=marks,
                 source=scan.source,
                 experience=detector.experience,
                 is_cut=len(marks) >= detector.config["inference"]["marks"],
             )
-            yield Searched(found, report, scan.scan)
+            yield Searched(found, report, scan.volume)

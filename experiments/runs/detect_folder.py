@@ -125,7 +125,7 @@ def _detect_one(work: _Work, found: IncomingScan, lungs: Path | None) -> None:
     if isinstance(searched, Failed):
         raise InputError(_line(Told(found.origin, searched.reason)))
     made_from = {**work.made_from(found), "lungs": searched.report.lungs_name}
-    written = write_results(work.output, searched.report, searched.scan, choice=work.choice, made_from=made_from)
+    written = write_results(work.output, searched.report, searched.volume, choice=work.choice, made_from=made_from)
     print(summary(searched.report, min_probability=work.choice.min_probability))
     print(f"written: {', '.join(written)} in {work.output}")
 
@@ -168,10 +168,12 @@ def _written(work: _Work, searched: Searched | Failed) -> tuple[str, str]:
     """Writes the results of a scan; what is told of it, and what is wrong with it, if anything."""
     if isinstance(searched, Failed):
         return "failed", searched.reason
-    found, report, scan = searched
+    found, report, volume = searched
     choice = work.choice_for(found)
     try:
-        scan_folders.write_scan_folder(work.folder(found), report, scan, choice=choice, made_from=work.made_from(found))
+        scan_folders.write_scan_folder(
+            work.folder(found), report, volume, choice=choice, made_from=work.made_from(found)
+        )
     except InputError as error:  # such as headers that no report can be made of; a full disk stops what comes next
         return "failed", str(error)
     return counted(report, min_probability=choice.min_probability), ""

@@ -6,7 +6,8 @@ import numpy as np
 from etils import epy
 from jaxtyping import Float, Float32, Num
 
-from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.volumes import Volume
 
 with epy.lazy_imports():
     import SimpleITK as sitk
@@ -59,6 +60,14 @@ def resample_nearest(array_zyx: Num[np.ndarray, "z y x"], grid: Grid, onto: Grid
         values = values.take(nearest, axis, mode="clip")
         np.moveaxis(values, axis, 0)[is_outside] = 0
     return values
+
+
+def upright_volume(volume: Volume) -> Volume:
+    """The same voxels on `upright_grid`: no value changes, and a scan and its flipped twin give the same array."""
+    grid = upright_grid(volume.grid)
+    if grid == volume.grid:
+        return volume
+    return Volume(resample_nearest(volume.array_zyx, volume.grid, grid), grid, volume.series_uid)
 
 
 def to_image(array_zyx: Num[np.ndarray, "z y x"], grid: Grid) -> "sitk.Image":

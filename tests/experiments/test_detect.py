@@ -10,7 +10,7 @@ import pytest
 
 from data_builders.incoming.find import find_scans
 from experiments.configs import phantom
-from experiments.runs.detect import search_scans
+from experiments.runs.detect import read_scan, search_scans
 from experiments.runs.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
@@ -101,7 +101,8 @@ def test_a_probability_that_is_no_number_is_one_line(scan_and_mask, tmp_path):
 
 @pytest.mark.parametrize("name", ["lidc_idri_0003", "right_lung.mha"])
 def test_marks_in_real_scans_lie_in_them(shared_data, loaded, name):
-    ((_, detections, scan),) = search_scans(lambda: loaded, find_scans(shared_data / "ct" / name).scans, run="run")
+    ((found, detections, _),) = search_scans(lambda: loaded, find_scans(shared_data / "ct" / name).scans, run="run")
+    scan = read_scan(found).scan
     assert len(detections.marks) == 6
     voxels = world_xyz_mm_to_voxel_zyx(detections.marks.centre_xyz_mm, read_volume(shared_data / "ct" / name).grid)
     assert ((voxels > -0.5) & (voxels < np.array(detections.grid.size_zyx) - 0.5)).all()

@@ -87,7 +87,7 @@ class _Way:
         report = ScanReport(path.name, None, volume.series_uid, True, volume.grid, card, marks)
         self._timed("write", lambda: self._write(report))
         self._timed(
-            "page", lambda: write_text(self._folder / "page.html", scan_page(report, scan, min_probability=0.0))
+            "page", lambda: write_text(self._folder / "page.html", scan_page(report, volume, min_probability=0.0))
         )
         return scan, detector
 

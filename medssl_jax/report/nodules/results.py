@@ -8,9 +8,8 @@ from typing import Any
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import brief
-from medssl_jax.data.preparation import PreparedScan
 from medssl_jax.imaging.dicom.headers import quiet
-from medssl_jax.imaging.volumes import write_nifti
+from medssl_jax.imaging.volumes import Volume, write_nifti
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.nodules.formats import dicom_coding, dicom_seg, dicom_sr
 from medssl_jax.report.nodules.formats.label_map import label_map
@@ -30,7 +29,7 @@ FILE_OF_FORMAT = {
     "seg": "detections.seg.dcm",
 }
 OF_DICOM = ("sr", "seg")  # which refer to the slices of a series
-Write = Callable[[Path, ScanReport, PreparedScan, float], None]
+Write = Callable[[Path, ScanReport, Volume, float], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,44 +68,44 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def write_results(
-    folder: Path, detections: ScanReport, scan: PreparedScan, *, choice: Choice, made_from: Mapping[str, Any]
+    folder: Path, detections: ScanReport, volume: Volume, *, choice: Choice, made_from: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Writes a file for each format of the `choice` and returns their names.
 
-    `scan` is the scan as the detector saw it. The JSON, written last, holds what the results were `made_from`.
+    `volume` is the scan as it was read. The JSON, written last, holds what the results were `made_from`.
 
     Raises:
       InputError: a file cannot be written.
     """
     for each in choice.formats:
         if each != ALWAYS:
-            _WRITERS[each](folder / FILE_OF_FORMAT[each], detections, scan, choice.min_probability)
+            _WRITERS[each](folder / FILE_OF_FORMAT[each], detections, volume, choice.min_probability)
     content = detections_as_json(detections, min_probability=choice.min_probability)
     write_json(folder / FILE_OF_FORMAT[ALWAYS], content | {"made_from": made_from})
     return choice.files
 
 
-def _csv(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
+def _csv(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
     write_detections_csv(path, detections, min_probability=min_probability)
 
 
-def _html(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
-    write_text(path, scan_page(detections, scan, min_probability=min_probability))
+def _html(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
+    write_text(path, scan_page(detections, volume, min_probability=min_probability))
 
 
-def _mrk(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
+def _mrk(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
     write_json(path, markups_as_json(detections, min_probability=min_probability))
 
 
-def _labelmap(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
+def _labelmap(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
     write_nifti(path, label_map(detections, min_probability=min_probability))
 
 
-def _sr(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
+def _sr(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
     _write_dicom(path, detections, dicom_sr.structured_report, min_probability)
 
 
-def _seg(path: Path, detections: ScanReport, scan: PreparedScan, min_probability: float) -> None:
+def _seg(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
     _write_dicom(path, detections, dicom_seg.segmentation, min_probability)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from medssl_jax.core.atomic import atomic_folder
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.nodules.results import ALWAYS, FILE_OF_FORMAT, Choice, write_results
 from medssl_jax.report.nodules.scan_report import ScanReport
@@ -23,14 +23,14 @@ OURS = {*FILE_OF_FORMAT.values(), FAILURE}
 
 
 def write_scan_folder(
-    folder: Path, detections: ScanReport, scan: PreparedScan, *, choice: Choice, made_from: Mapping[str, Any]
+    folder: Path, detections: ScanReport, volume: Volume, *, choice: Choice, made_from: Mapping[str, Any]
 ) -> None:
     """Writes the results of one scan, in place of what the folder held of it.
 
     Raises `InputError` where it cannot be written or holds anything that is no result.
     """
     with _replaced(folder) as new:
-        write_results(new, detections, scan, choice=choice, made_from=made_from)
+        write_results(new, detections, volume, choice=choice, made_from=made_from)
 
 
 def write_failure(folder: Path, reason: str, *, made_from: Mapping[str, Any]) -> None:

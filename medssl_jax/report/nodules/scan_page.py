@@ -1,28 +1,33 @@
-"""One HTML page about one scan: its metadata, the places of its marks, and slices through each of them.
+"""One HTML page about one scan: its slices, which one scrolls, with its marks, and a table of these.
 
-`scan_page.html` and `scan_page_style.html` are its own; `page.py` says what all pages have in common.
-World coordinates are x, y, z in mm (DICOM LPS).
+`scan_page.html`, `scan_page_style.html` and the scripts in `viewer` are its own; `page.py` says what all pages have in
+common. World coordinates are x, y, z in mm (DICOM LPS).
 """
 
 import html
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.imaging.geometry import Grid, upright_grid, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.geometry import Grid, upright_grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.lesion_size import LesionSize, lesion_size
+from medssl_jax.imaging.resampling import upright_volume
+from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report import page
+from medssl_jax.report.nodules.page_voxels import CODES, HU_OF_CODES, native_patches, whole_stack
 from medssl_jax.report.nodules.scan_report import ScanReport
-from medssl_jax.report.nodules.views import Frame, View, draw_projection, draw_slice, frame_round
+from medssl_jax.report.nodules.views import LUNG_WINDOW_HU, SOFT_TISSUE_WINDOW_HU, View
 
 TEMPLATE = Path(__file__).with_name("scan_page.html")
-REACH_MM = 40  # of a slice on each side of a mark
-REACH_DIAMETERS = 1.25
-PIXELS_PER_MM = 3
-NUMBERED_MARKS = 20  # in the overview; more would hide the picture, so the rest are boxes only
-THIN_MM = 60  # pictures of a scan of a few slices have no room for letters and numbers
+SCRIPTS = tuple(Path(__file__).parent / "viewer" / name for name in ("voxels.js", "planes.js", "controls.js"))
+LONGEST_UID_SHOWN = 24  # characters; longer ones are not read by anybody
+UID = re.compile(r"\d+(?:\.\d+){3,}")
+LEAST_FRAME_MM = 100.0  # lower pictures have no room for letters and scale
+AXIAL_ENLARGED = 1.5  # beside the other two
 STRAIGHT = "x to the patient's left, y to the back, z to the head"
 STRAIGHT_DEGREES = 0.5
 PHANTOM_DETECTOR = (
@@ -31,32 +36,78 @@ PHANTOM_DETECTOR = (
 )
 PHANTOM_SCAN = "This scan is synthetic (a phantom), not a patient: nothing here is a result on real data."
 LEGEND = (
-    "Each through the centre of its mark, in lung window (width 1500, level -600 HU). Yellow: the mark's box; blue, "
-    "dashed: other marks that the slice cuts; grey-blue: beyond the scan. Letters: A front, H head, R the patient's "
-    "right."
+    'Boxes are marks, from score 0<span class="ramp" aria-hidden="true"></span>to 1, the best on top. Scroll by the '
+    "wheel, by the sliders, or by the arrow and page keys after a click; a click brings the other planes to the point. "
+    "Keys: N and P next and previous mark, L and S windows, + and &minus; zoom. A front, H head, R the patient's right."
+)
+MEASURED = (
+    "Diameters (longest and across, in the axial plane), volume and mean HU are measured roughly, by density round the "
+    "mark: vessels and pleura that touch it count."
 )
 WORLD = f"World coordinates are DICOM LPS: {STRAIGHT}."
 EMPTY = "That does not mean that the scan is free of nodules."
-BoxZyxdhw = Float[np.ndarray, "6"]  # in voxels of the prepared scan
-BoxesZyxdhw = Float[np.ndarray, "n 6"]
 SIDES = (("patient's left", "patient's right"), ("back", "front"), ("head", "feet"))
-FROM_WHERE = {View.AXIAL: "from below", View.CORONAL: "from the front", View.SAGITTAL: "from the left"}
+TIMES = " \N{MULTIPLICATION SIGN} "
 
 
-def scan_page(detections: ScanReport, scan: PreparedScan, *, min_probability: float) -> str:
-    """The page, with the marks of at least `min_probability`, each in three slices of the prepared scan."""
-    shown = [k for k, probability in enumerate(detections.marks.probability) if probability >= min_probability]
-    boxes = _boxes_zyxdhw(detections, scan.grid)[shown]
+def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float) -> str:
+    """The page with the scan as it was read, `volume`; the marks of at least `min_probability` are shown at first."""
+    upright = upright_volume(volume)
+    grid = upright.grid
+    places = world_xyz_mm_to_voxel_zyx(detections.marks.centre_xyz_mm, grid)
+    sizes = [
+        lesion_size(upright.array_zyx, grid.spacing_zyx_mm, place, float(diameter_mm))
+        for place, diameter_mm in zip(places, detections.diameter_mm, strict=True)
+    ]
+    shown = detections.count_from(min_probability)
+    slice_axis, slices = _slices_of(volume.grid, grid)
+    stack = whole_stack(upright, slice_axis)
+    patches = native_patches(upright, places[:shown]) if max(stack.reduction_zyx) > 1 else []
+    data = {
+        "size": grid.size_zyx,
+        "spacing": grid.spacing_zyx_mm,
+        "frame": (_frame_zyx_mm(grid) / grid.spacing_zyx_mm).tolist(),
+        "threshold": min_probability,
+        "codes": CODES,
+        "hu_of_codes": HU_OF_CODES,
+        "windows_hu": {"lung": LUNG_WINDOW_HU, "soft": SOFT_TISSUE_WINDOW_HU},
+        "slice_axis": slice_axis,
+        "instance_numbers": _instance_numbers(detections, slices),
+        "marks": [
+            # Voxel i reaches from i to i + 1 in the page's pictures.
+            {"number": k + 1, "score": float(score), "place": (place + 0.5).tolist(), "diameter_mm": float(diameter_mm)}
+            for k, (score, place, diameter_mm) in enumerate(
+                zip(detections.marks.probability, places, detections.diameter_mm, strict=True)
+            )
+        ],
+        "stack": stack.as_json(),
+        "patches": [patch.as_json() for patch in patches],
+    }
     return page.fill_page(
         TEMPLATE,
-        title=f"Marks in {html.escape(detections.input_name)}",
+        scripts=SCRIPTS,
+        title=f"Marks in {html.escape(name_for_people(detections))}",
         notices=page.notices(_warnings(detections) + detections.told(min_probability)),
+        threshold=f"{min_probability:.2f}",
+        proportions=_proportions(grid),
+        planes="\n".join(_plane(view, grid) for view in View),
+        legend=" ".join([LEGEND, *_resolution(stack.reduction_zyx, len(patches), shown)]),
+        table=_counted(detections, shown, min_probability) + _table(detections, sizes, shown),
         facts=_facts(detections),
-        overview=_overview(scan, boxes),
-        table=_counted(detections, len(shown), min_probability) + _table(detections, shown),
-        marks=_marks(detections, shown, boxes, scan),
+        data=page.json_element("scan", data),
         footer=f"{WORLD} Every mark is in detections.csv and detections.json beside this page. {page.software()}.",
     )
+
+
+def name_for_people(detections: ScanReport) -> str:
+    """What a scan is called in a title: a DICOM series by description and date, others by file, long UIDs shortened."""
+    source, name = detections.source, UID.sub(_shortened, detections.input_name)
+    return name if source is None else ", ".join(filter(None, (source.description or name, source.date)))
+
+
+def _shortened(uid: re.Match[str]) -> str:
+    text = uid[0]
+    return text if len(text) <= LONGEST_UID_SHOWN else f"{text[:5]}\N{HORIZONTAL ELLIPSIS}{text[-6:]}"
 
 
 def _warnings(detections: ScanReport) -> list[str]:
@@ -93,126 +144,102 @@ def direction_in_words(grid: Grid) -> str:
     return ", ".join(words) + (f"; tilted by {tilt:.1f}°" if tilt > STRAIGHT_DEGREES else "")
 
 
-def _overview(scan: PreparedScan, boxes: BoxesZyxdhw) -> str:
-    figures = []
-    for view in View:
-        frame = Frame(view, scan.hu.shape)
-        alt = f"The whole scan seen {FROM_WHERE[view]}, {frame.width_mm} by {frame.height_mm} mm, "
-        alt += f"with {page.count(len(boxes), 'numbered box', 'numbered boxes')}; {_hanging(view)}."
-        overlays = [_box(frame, box, "box") for box in boxes]
-        if not _is_thin(frame):
-            overlays += [_number(frame, box, k) for k, box in enumerate(boxes[:NUMBERED_MARKS], 1)]
-        picture = page.png_data_uri(draw_projection(scan.hu, frame))
-        figures.append(_figure(frame, picture, alt, overlays, f"Seen {FROM_WHERE[view]}", bar_mm=50))
-    text = "Mean density along each direction, as an X-ray shows it."
-    return f'<p class="quiet">{text}</p>\n<div class="views scan">\n' + "\n".join(figures) + "\n</div>"
+def _slices_of(grid: Grid, upright: Grid) -> tuple[int, list[int]]:
+    """The axis of the upright scan along which the slices follow each other, and in which order, as they were read."""
+    steps = world_xyz_mm_to_voxel_zyx(voxel_zyx_to_world_xyz_mm(np.vstack([np.zeros(3), np.eye(3)]), upright), grid)
+    along = (steps[1:] - steps[0])[:, 0]
+    axis = int(np.abs(along).argmax())
+    slices = np.rint(steps[0, 0] + along[axis] * np.arange(upright.size_zyx[axis])).astype(int)
+    return axis, slices.tolist()
+
+
+def _instance_numbers(detections: ScanReport, slices: Iterable[int]) -> list[int | None]:
+    source = detections.source
+    return [] if source is None else [source.instances[k].number for k in slices]
+
+
+def _frame_zyx_mm(grid: Grid) -> Float[np.ndarray, "3"]:
+    """What a picture shows of each axis: of a scan of a few slices also some of what is not there."""
+    return np.maximum(np.array(grid.size_zyx) * grid.spacing_zyx_mm, LEAST_FRAME_MM)
+
+
+def _proportions(grid: Grid) -> str:
+    widths = [_frame_zyx_mm(grid)[view.columns_axis] for view in View]
+    widths[0] *= AXIAL_ENLARGED
+    columns = [f"minmax(0, {width:.0f}fr)" for width in widths]
+    return f"--columns: {' '.join(columns)}; --two-columns: {' '.join(columns[1:])}"
+
+
+def _plane(view: View, grid: Grid) -> str:
+    _, upper, left = view.value
+    name = view.name.lower()
+    height, width = _frame_zyx_mm(grid)[[view.rows_axis, view.columns_axis]]
+    above, on_left = {"A": "front", "H": "head"}[upper], {"A": "front", "R": "the patient's right"}[left]
+    slices = grid.size_zyx[view.axis]
+    label = f"{name.capitalize()} slice, {above} above, {on_left} on the left"
+    return f"""<figure id="{name}">
+<div class="frame" style="aspect-ratio:{width:.1f}/{height:.1f}">
+<canvas role="img" aria-label="{label}"></canvas>
+<span class="edge upper" aria-hidden="true">{upper}</span>
+<span class="edge left" aria-hidden="true">{left}</span>
+<span class="scale" aria-hidden="true"></span>
+</div>
+<figcaption><label>{name.capitalize()} <input type="range" id="{name}-slice" min="1" max="{slices}"></label>
+<output></output></figcaption>
+</figure>"""
+
+
+def _resolution(reduction_zyx: tuple[int, int, int], patches: int, shown: int) -> list[str]:
+    factor = max(reduction_zyx)
+    if factor == 1:
+        return []
+    told = f"Slices are at 1/{factor} of their resolution, 15 mm round the marks that were shown at first at all of it"
+    return [f"{told}." if patches == shown else f"{told}: of the best {patches}, for size."]
 
 
 def _counted(detections: ScanReport, shown: int, min_probability: float) -> str:
     total = len(detections.marks)
     if total == 0:
         return f"<p>The detector made no mark. {EMPTY}</p>\n"
-    if shown == 0:
-        counted = f"No mark reaches a probability of {min_probability:g}; {total} below it stand in detections.csv."
-        return f"<p>{counted} {EMPTY}</p>\n"
-    if shown == total:
-        return f"<p>{page.count(total, 'mark.', 'marks, best first.')}</p>\n"
-    rest = f"the other {total - shown} are in detections.csv"
-    return f"<p>{shown} of {total} marks, best first: a probability of {min_probability:g} or more; {rest}.</p>\n"
+    reach = "reaches" if shown < 2 else "reach"
+    counted = f"{shown or 'None'} of {page.count(total, 'mark', 'marks')} {reach} a score of {min_probability:g}"
+    rest = "" if shown == total else " The slider of the score shows the others."
+    return f"<p>{counted}.{'' if shown else f' {EMPTY}'}{rest}</p>\n"
 
 
-def _table(detections: ScanReport, shown: Sequence[int]) -> str:
-    if not shown:
+def _table(detections: ScanReport, sizes: list[LesionSize | None], shown: int) -> str:
+    if not len(detections.marks):
         return ""
-    rows = (
-        page.row(
-            f'<a href="#mark-{number}">{number}</a>',
-            f"{detections.marks.probability[k]:.3f}",
-            f"{detections.diameter_mm[k]:.1f}",
-            _listed(detections.marks.centre_xyz_mm[k]),
-            _voxel(detections, k),
-        )
-        for number, k in enumerate(shown, 1)
-    )
-    columns = ("Mark", "Probability", "Diameter (mm)", "World x, y, z (mm, LPS)", "Voxel x, y, z (from 0)")
-    return page.scrolled(page.table(columns, rows), name="Table of marks")
+    calibrated = detections.calibrated_probability
+    is_dicom = detections.source is not None
+    columns = ["Mark", "Score", *(["Calibrated"] if calibrated is not None else [])]
+    columns += ["DICOM instance"] if is_dicom else []
+    columns += ["Diameter (mm)", "Measured (mm)", "Volume (mm³)", "Mean HU"]
+    columns += ["World x, y, z (mm, LPS)", "Voxel x, y, z (from 0)"]
+    rows = []
+    for k, size in enumerate(sizes):
+        instance = detections.instance_of(k)
+        cells = [f"{detections.marks.probability[k]:.3f}"]
+        cells += [f"{calibrated[k]:.3f}"] if calibrated is not None else []
+        cells += [_or_dash(instance.number, "d")] if instance is not None else []
+        cells += [f"{detections.diameter_mm[k]:.1f}", *_size_cells(size)]
+        cells += [_listed(detections.marks.centre_xyz_mm[k]), _voxel(detections, k)]
+        button = f'<button type="button" data-mark="{k + 1}" aria-label="Show mark {k + 1}">{k + 1}</button>'
+        hidden = "" if k < shown else " hidden"
+        cells_html = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr id="row-{k + 1}"{hidden}><th scope="row">{button}</th>{cells_html}</tr>')
+    measured = f'<p class="quiet">{MEASURED}</p>\n'
+    return measured + page.scrolled(page.table(columns, rows), name="Table of marks")
 
 
-def _marks(detections: ScanReport, shown: Sequence[int], boxes: BoxesZyxdhw, scan: PreparedScan) -> str:
-    if not shown:
-        return ""
-    articles = []
-    for number, k in enumerate(shown, 1):
-        facts = (
-            f"Probability {detections.marks.probability[k]:.3f}, diameter {detections.diameter_mm[k]:.1f} mm, "
-            f"centre at x, y, z = {_listed(detections.marks.centre_xyz_mm[k])} mm, voxel {_voxel(detections, k)}"
-        )
-        figures = "\n".join(_slice_figure(view, number, boxes, scan) for view in View)
-        head = f"<h3>Mark {number}</h3>\n<p>{facts}</p>"
-        articles.append(f'<article id="mark-{number}">\n{head}\n<div class="views">\n{figures}\n</div>\n</article>')
-    return page.section("Slices", f'<p class="quiet">{LEGEND}</p>', *articles)
+def _size_cells(size: LesionSize | None) -> list[str]:
+    if size is None:
+        return ["-"] * 3
+    return [f"{size.long_mm:.1f}{TIMES}{size.short_mm:.1f}", f"{size.volume_mm3:.0f}", f"{size.mean_hu:.0f}"]
 
 
-def _slice_figure(view: View, number: int, boxes: BoxesZyxdhw, scan: PreparedScan) -> str:
-    box = boxes[number - 1]
-    index = round(float(box[view.axis]))
-    frame = frame_round(view, box[:3], max(REACH_MM, round(REACH_DIAMETERS * float(box[3:].max()))))
-    others = [other for k, other in enumerate(boxes, 1) if k != number and _cuts(other, view.axis, index)]
-    overlays = [*(_box(frame, other, "box other") for other in others), _box(frame, box, "box")]
-    name = view.name.capitalize()
-    alt = f"{name} slice through mark {number} in lung window, {frame.width_mm} by {frame.height_mm} mm, "
-    alt += f"with a box of {box[3:].mean():.0f} mm round its centre; {_hanging(view)}."
-    picture = page.png_data_uri(draw_slice(scan.hu, frame, index, pixels_per_mm=PIXELS_PER_MM))
-    return _figure(frame, picture, alt, overlays, name, bar_mm=10)
-
-
-def _figure(frame: Frame, picture: str, alt: str, overlays: Sequence[str], caption: str, *, bar_mm: int) -> str:
-    _, upper, left = frame.view.value
-    width, height = frame.width_mm, frame.height_mm
-    parts = [f'<img src="{picture}" alt="{html.escape(alt)}" width="{width}" height="{height}">', *overlays]
-    if not _is_thin(frame):
-        bar = f'style="width:{100 * bar_mm / width:.3f}%"'
-        parts.append(f'<span class="edge upper" aria-hidden="true">{upper}</span>')
-        parts.append(f'<span class="edge left" aria-hidden="true">{left}</span>')
-        parts.append(f'<span class="scale" {bar} aria-hidden="true">{bar_mm} mm</span>')
-    # Figures in a row share its width by their own, which gives them one scale.
-    return (
-        f'<figure style="flex:{width} 1 0">\n<div class="frame" style="aspect-ratio:{width}/{height}">\n'
-        + "\n".join(parts)
-        + f"\n</div>\n<figcaption>{caption}</figcaption>\n</figure>"
-    )
-
-
-def _number(frame: Frame, box: BoxZyxdhw, number: int) -> str:
-    left, top, width, height = frame.rectangle(box)
-    place = f"left:{100 * (left + width) / frame.width_mm:.3f}%;top:{100 * (top + height) / frame.height_mm:.3f}%"
-    return f'<a class="number" href="#mark-{number}" aria-label="Mark {number}" style="{place}">{number}</a>'
-
-
-def _box(frame: Frame, box: BoxZyxdhw, kind: str) -> str:
-    rectangle = frame.rectangle(box)
-    left, width = (100 * mm / frame.width_mm for mm in (rectangle.left, rectangle.width))
-    top, height = (100 * mm / frame.height_mm for mm in (rectangle.top, rectangle.height))
-    place = f"left:{left:.3f}%;top:{top:.3f}%;width:{width:.3f}%;height:{height:.3f}%"
-    return f'<span class="{kind}" style="{place}" aria-hidden="true"></span>'
-
-
-def _boxes_zyxdhw(detections: ScanReport, grid: Grid) -> BoxesZyxdhw:
-    centres = world_xyz_mm_to_voxel_zyx(detections.marks.centre_xyz_mm, grid)
-    return np.hstack([centres, np.repeat(detections.diameter_mm[:, None], 3, 1)])
-
-
-def _is_thin(frame: Frame) -> bool:
-    return min(frame.width_mm, frame.height_mm) < THIN_MM
-
-
-def _cuts(box: BoxZyxdhw, axis: int, index: int) -> bool:
-    return bool(abs(box[axis] - index) <= box[3 + axis] / 2)
-
-
-def _hanging(view: View) -> str:
-    above, left = {"A": "front", "H": "head"}[view.value[1]], {"A": "front", "R": "the patient's right"}[view.value[2]]
-    return f"{above} above, {left} on the left"
+def _or_dash(value: Any, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"
 
 
 def _voxel(detections: ScanReport, k: int) -> str:
@@ -224,4 +251,4 @@ def _listed(centre_xyz_mm: Float[np.ndarray, "3"]) -> str:
 
 
 def _by(numbers: Iterable[int | float], form: str) -> str:
-    return " \N{MULTIPLICATION SIGN} ".join(f"{number:{form}}" for number in numbers)
+    return TIMES.join(f"{number:{form}}" for number in numbers)

@@ -17,7 +17,7 @@ with epy.lazy_imports():
     from PIL import Image
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)  # width 1500, level -600
-PROJECTION_WINDOW_HU = (-1000.0, 200.0)
+SOFT_TISSUE_WINDOW_HU = (-160.0, 240.0)  # width 400, level 40
 
 
 class View(enum.Enum):
@@ -99,12 +99,6 @@ def draw_slice(
     axis = frame.view.axis
     plane = np.take(hu_zyx, int(np.clip(index, 0, hu_zyx.shape[axis] - 1)), axis)
     return _draw(plane.astype(np.float32), frame, LUNG_WINDOW_HU, pixels_per_mm)
-
-
-def draw_projection(hu_zyx: Int16[np.ndarray, "z y x"], frame: Frame) -> UInt8[np.ndarray, "height width 2"]:
-    """The mean HU along the view's axis, much as an X-ray shows it, as grey and opacity."""
-    # Air round the body would count like lung and wash the picture out.
-    return _draw(hu_zyx.mean(frame.view.axis, dtype=np.float32), frame, PROJECTION_WINDOW_HU, 1)
 
 
 def windowed(hu: Float[np.ndarray, "*shape"], window_hu: tuple[float, float]) -> Float[np.ndarray, "*shape"]:

@@ -185,11 +185,11 @@ def test_no_series_uid_is_a_path(tmp_path, monkeypatch, series_uid):
     (tmp_path / "phantom").mkdir()
     (tmp_path / "phantom" / "scan.json").write_text("{}")
     found = IncomingScan("scan", "scan.mhd", tmp_path / "subset0" / "scan.mhd", "digest")
-    ((_, detections, scan),) = search_scans(lambda: loaded_detector(brightest_voxels), [found], run="run")
+    ((_, detections, volume),) = search_scans(lambda: loaded_detector(brightest_voxels), [found], run="run")
     assert not detections.is_phantom_scan
     write_detections_csv(tmp_path / "detections.csv", detections, min_probability=0.3)
     write_json(tmp_path / "detections.json", detections_as_json(detections, min_probability=0.3))
-    write_text(tmp_path / "detections.html", scan_page(detections, scan, min_probability=0.3))
+    write_text(tmp_path / "detections.html", scan_page(detections, volume, min_probability=0.3))
     if series_uid:
         told = series_uid.replace("\0", r"\x00")  # tables hold no NUL
         assert set(read_submission(tmp_path / "detections.csv").series_uid) == {told}

@@ -1,21 +1,28 @@
-"""The page as a reader of HTML finds it: its figures, its words, nothing from outside; and the real nodule in it."""
+"""The page as a reader of HTML finds it: its marks, words and voxels, nothing from outside; the real nodule in it."""
+
+import base64
+import hashlib
+import json
+import re
+from html import unescape
 
 import numpy as np
 import pytest
 
-from medssl_jax.data.preparation import prepare_volume
+from medssl_jax.imaging.dicom.references import Instance, SeriesReference
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.imaging.volumes import Volume, read_volume
-from medssl_jax.report.nodules.scan_page import direction_in_words, scan_page
+from medssl_jax.metrics.operating_points import Calibration, OperatingPoints
+from medssl_jax.report.nodules import page_voxels
+from medssl_jax.report.nodules.page_voxels import codes_of
+from medssl_jax.report.nodules.scan_page import TIMES, direction_in_words, scan_page
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
+from medssl_jax.train.experience import Experience
 
-# LUNA16, annotations.csv, series 1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264
+UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264"
+# LUNA16, annotations.csv, that series
 NODULE_XYZ_MM, NODULE_DIAMETER_MM = np.array([72.287, 76.900, -190.459]), 21.45
-
-
-def slices_of(page, number):
-    return [image for image in page.images if f"through mark {number} " in image["alt"]]
 
 
 def chest(direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)):
@@ -51,63 +58,158 @@ def found_in(volume, centres_xyz_mm, probabilities, diameters_mm, *, phantom=Tru
     )
 
 
-def prepared(volume):
-    lungs = Volume(np.ones_like(volume.array_zyx, np.uint8), volume.grid, volume.series_uid)
-    return prepare_volume(volume, lungs, np.zeros((0, 3)), np.zeros(0), lung_dilation_mm=0.0)
+def data_in(html):
+    """What the page's script reads."""
+    return json.loads(re.search(r'<script type="application/json" id="scan">(.*?)</script>', html, re.S)[1])
 
 
 @pytest.fixture(scope="module")
-def page_of(read_page):
+def made():
+    """Makes the text of a page."""
+
     def make(volume, *found, min_probability=0.3, **changes):
-        detections = found_in(volume, *found, **changes)
-        return read_page(scan_page(detections, prepared(volume), min_probability=min_probability))
+        return scan_page(found_in(volume, *found, **changes), volume, min_probability=min_probability)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def page_of(read_page, made):
+    return lambda *of, **options: read_page(made(*of, **options))
 
 
 THREE = ([[0, 0, 20], [10, -20, 30], [20, 5, 12]], [0.9, 0.5, 0.2], [10, 6, 8])
 
 
-def test_one_figure_of_each_view_for_each_shown_mark_and_no_other(page_of):
-    page = page_of(chest(), *THREE)
-    assert len(page.images) == 3 + 2 * 3
-    for number in (1, 2):
-        assert [image["alt"].split()[0] for image in slices_of(page, number)] == ["Axial", "Coronal", "Sagittal"]
-    assert slices_of(page, 3) == []
-    assert "2 of 3 marks" in page.text
-    assert "0.900" in page.text
-    assert "0.200" not in page.text
+def rows_of(html):
+    return re.findall(r'<tr id="row-(\d+)"( hidden)?>(.*?)</tr>', html, re.S)
 
 
-def test_it_reads_offline_and_every_link_leads_somewhere(page_of):
-    page = page_of(chest(), *THREE, min_probability=0.0)
-    assert all(image["alt"].endswith(".") for image in page.images)
-    assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
-    assert {link.removeprefix("#") for link in page.links} == set(page.ids) == {"mark-1", "mark-2", "mark-3"}
+def test_every_mark_has_a_row_and_those_below_the_threshold_wait(made):
+    html = made(chest(), *THREE)
+    assert [(number, bool(hidden)) for number, hidden, _ in rows_of(html)] == [("1", False), ("2", False), ("3", True)]
+    assert "2 of 3 marks reach a score of 0.3" in html
+    data = data_in(html)
+    assert data["threshold"] == 0.3
+    assert [(mark["number"], mark["score"]) for mark in data["marks"]] == [(1, 0.9), (2, 0.5), (3, 0.2)]
 
 
-def test_pictures_are_in_proportion(page_of, picture):
-    for image in page_of(chest(), *THREE).images:
-        height, width = picture(image).shape[:2]
-        assert width / height == pytest.approx(int(image["width"]) / int(image["height"]))
-    # 72 x 1.25 by 60 x 1.5 by 16 x 2.5 mm, seen from below, from the front and from the left.
-    sizes = [(int(image["width"]), int(image["height"])) for image in page_of(chest(), *THREE).images[:3]]
-    assert sizes == [(90, 90), (90, 40), (90, 40)]
+def test_it_reads_offline_and_runs_its_own_script_alone(made, read_page):
+    html = made(chest(), *THREE, input_name="</script><script>alert(1)</script>", about="$script <!--")
+    page = read_page(html)
+    assert page.addresses == []
+    assert not re.search(r"https?://", html)
+    (script,) = re.findall(r'<script type="module">(.*?)</script>', html, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in html
+    assert html.count("<script") == 2
 
 
-def test_a_turned_scan_and_its_twin_give_the_same_pictures_and_places(page_of, picture):
-    straight = page_of(chest(), *THREE)
-    turned = page_of(chest((-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)), *THREE)
-    assert len(straight.images) == len(turned.images) == 9
-    for one, other in zip(straight.images, turned.images, strict=True):
-        assert one["alt"] == other["alt"]
-        np.testing.assert_array_equal(picture(one), picture(other))
-    assert "x to the patient's left, y to the back" in straight.text
-    assert "x to the patient's right, y to the front" in turned.text
-    for words in (straight.text, turned.text):
-        assert "0.0, 0.0, 20.0" in words
-    assert "32, 33, 5" in straight.text
-    assert "39, 26, 5" in turned.text
+def test_marks_lie_on_the_voxels_that_they_mark(made, levels_of):
+    """In the page's own coordinates voxel i reaches from i to i + 1."""
+    volume = chest()
+    volume.array_zyx[:] = -900
+    volume.array_zyx[9, 20, 33] = 400
+    centre = voxel_zyx_to_world_xyz_mm(np.array([[9.0, 20, 33]]), volume.grid)
+    data = data_in(made(volume, centre, [0.9], [5]))
+    assert data["size"] == [16, 60, 72]
+    assert data["marks"][0]["place"] == pytest.approx([9.5, 20.5, 33.5])
+    levels = levels_of(data["stack"])
+    assert np.unravel_index(levels.argmax(), levels.shape) == (9, 20, 33)
+
+
+def test_of_a_large_scan_shown_marks_keep_all_resolution(made, levels_of, monkeypatch):
+    monkeypatch.setattr(page_voxels, "NATIVE_VOXELS", 1000)
+    volume = chest()
+    data = data_in(made(volume, *THREE))
+    assert data["stack"]["reduction_zyx"] == [1, 2, 2]
+    assert len(data["patches"]) == 2
+    for mark, patch in zip(data["marks"], data["patches"], strict=False):
+        assert patch["reduction_zyx"] == [1, 1, 1]
+        low, size = np.array(patch["low_zyx"]), np.array(patch["size_zyx"])
+        assert (low <= mark["place"]).all()
+        assert (low + size >= mark["place"]).all()
+        part = volume.array_zyx[tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))]
+        assert np.corrcoef(levels_of(patch).ravel(), codes_of(part).ravel())[0, 1] > 0.95
+
+
+def test_a_turned_scan_and_its_twin_give_the_same_page_but_for_what_is_read(made):
+    straight = made(chest(), *THREE)
+    turned = made(chest((-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)), *THREE)
+    assert data_in(straight) == data_in(turned)
+    assert "x to the patient's left, y to the back" in unescape(straight)
+    assert "x to the patient's right, y to the front" in unescape(turned)
+    for html, voxel in ((straight, "32, 33, 5"), (turned, "39, 26, 5")):
+        assert "0.0, 0.0, 20.0" in html
+        assert voxel in html
+
+
+def dicom(numbers, **changes):
+    return SeriesReference("1.2", "1.3", tuple(Instance(f"1.4.{n}", n) for n in numbers), **changes)
+
+
+def test_slices_have_the_numbers_of_their_instances_from_the_feet_up(made):
+    """Read from the head down, the first slice is the last of the page."""
+    volume = chest()
+    grid = Grid(
+        volume.grid.size_zyx, volume.grid.spacing_zyx_mm, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    )
+    found = ([[0, 0, -2.5 * 4]], [0.9], [5])
+    html = made(Volume(volume.array_zyx, grid, "1.2.3"), *found, source=dicom(range(101, 117)))
+    data = data_in(html)
+    assert data["slice_axis"] == 0
+    assert data["instance_numbers"] == [*range(116, 100, -1)]
+    assert data["instance_numbers"][int(data["marks"][0]["place"][0])] == 105
+    assert "<td>105</td>" in html
+
+
+def test_slices_that_follow_each_other_to_the_left_are_sagittal(made):
+    grid = Grid((16, 60, 72), (2.5, 1.5, 1.25), (0.0, 0.0, 0.0), tuple(np.eye(3)[[2, 0, 1]].ravel().tolist()))
+    data = data_in(made(Volume(chest().array_zyx, grid, "1"), [], [], [], source=dicom(range(16))))
+    assert (data["slice_axis"], data["size"]) == (2, [60, 72, 16])
+    assert data["instance_numbers"] == [*range(16)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({}, "Marks in scan.mhd"),
+        ({"input_name": f"subset9/{UID}.mhd"}, "Marks in subset9/1.3.6…003264.mhd"),
+        (
+            {"source": dicom([1] * 16, description="LUNG 1.0 B60f", date="2000-01-31")},
+            "Marks in LUNG 1.0 B60f, 2000-01-31",
+        ),
+        ({"source": dicom([1] * 16, date="2000-01-31"), "input_name": UID}, "Marks in 1.3.6…003264, 2000-01-31"),
+        ({"source": dicom([1] * 16)}, "Marks in scan.mhd"),
+    ],
+)
+def test_a_title_is_for_people(made, changes, title):
+    html = made(chest(), *THREE, **changes)
+    assert f"<title>{title}</title>" in html
+    assert f"<h1>{title}</h1>" in html
+
+
+def test_a_mark_has_two_diameters_a_volume_and_a_density_or_a_dash(made):
+    volume = chest()
+    volume.array_zyx[:] = -850
+    z, y, x = (index * mm for index, mm in zip(np.indices((16, 60, 72)), volume.grid.spacing_zyx_mm, strict=True))
+    inside = (z - 20) ** 2 / 36 + (y - 45) ** 2 / 81 + (x - 45) ** 2 / 36 < 1
+    volume.array_zyx[inside] = 30
+    centre = np.array([45.0, 45, 20]) + volume.grid.origin_xyz_mm
+    html = made(volume, [centre, centre - 30], [0.9, 0.8], [14, 5])
+    ball, lung = (re.findall("<td>(.*?)</td>", row)[2:5] for _, _, row in rows_of(html))
+    long, short = map(float, ball[0].split(TIMES))
+    assert (long, short) == (pytest.approx(18, rel=0.05), pytest.approx(12, rel=0.08))
+    assert float(ball[1]) == pytest.approx(inside.sum() * 2.5 * 1.5 * 1.25, abs=1)
+    assert ball[2] == "30"
+    assert lung == ["-", "-", "-"]
+
+
+def test_a_calibrated_score_is_shown(made):
+    points = OperatingPoints("LUNA16", 600, 4, 8, (), Calibration(1.0, 0.0, 0.2, 0.1))
+    html = made(chest(), *THREE, experience=Experience(points, ()))
+    assert "Calibrated" in html
+    assert re.findall("<td>(.*?)</td>", rows_of(html)[0][2])[:2] == ["0.900", "0.900"]
 
 
 def test_what_it_is_not_is_said(page_of):
@@ -120,27 +222,19 @@ def test_what_it_is_not_is_said(page_of):
     assert "A demonstration <of crops>" in page_of(chest(), *THREE, about="A demonstration <of crops>").text
 
 
-@pytest.mark.parametrize(("found", "words"), [(([], [], []), "made no mark"), (THREE, "No mark reaches")])
+@pytest.mark.parametrize(
+    ("found", "words"), [(([], [], []), "made no mark"), (THREE, "None of 3 marks reaches a score of 0.95")]
+)
 def test_no_mark_is_no_all_clear(found, words, page_of):
     page = page_of(chest(), *found, min_probability=0.95)
     assert words in page.text
     assert "does not mean that the scan is free of nodules" in page.text
-    assert len(page.images) == 3
 
 
 def test_names_cannot_break_the_page(page_of):
     name = '<script>alert("1")</script> & $footer.mhd'
     page = page_of(chest(), *THREE, input_name=name, lungs_name="<b>")
     assert name in page.text
-
-
-def test_many_marks_leave_the_overview_readable(page_of):
-    volume = chest()
-    places = np.random.default_rng(1).uniform((-30, -40, 10), (30, 30, 40), (30, 3))
-    page = page_of(volume, places, np.linspace(0.9, 0.5, 30), np.full(30, 5.0))
-    assert len(page.images) == 3 + 90
-    overview_links = page.links[: page.links.index("#mark-1", 1)]
-    assert len(overview_links) == 20
 
 
 def test_a_tilt_is_told():
@@ -151,18 +245,28 @@ def test_a_tilt_is_told():
     assert direction_in_words(Grid((1, 1, 1), (1.0, 1.0, 1.0))) == head_first
 
 
-def test_the_real_nodule_lies_bright_in_the_middle_of_its_slices(shared_data, page_of, picture):
+def test_the_real_nodule_lies_dense_in_its_patch(shared_data, made, levels_of):
     volume = read_volume(shared_data / "ct" / "lidc_idri_0003")
-    page = page_of(volume, [NODULE_XYZ_MM], [0.9], [NODULE_DIAMETER_MM])
-    assert "72.3, 76.9, -190.5" in page.text
-    assert "367, 350, 5" in page.text
-    for image in slices_of(page, 1):
-        grey, opacity = np.moveaxis(picture(image, "LA").astype(float), -1, 0)
-        middle = grey.shape[0] // 2
-        millimetre = grey.shape[0] / int(image["width"])
-        distance_mm = np.hypot(*(np.indices(grey.shape) - middle)) / millimetre
-        inside = distance_mm < 0.3 * NODULE_DIAMETER_MM
-        shell = (distance_mm > 0.7 * NODULE_DIAMETER_MM) & (distance_mm < NODULE_DIAMETER_MM) & (opacity > 0)
-        assert opacity[middle, middle] == 255
-        assert np.median(grey[inside]) > 200
-        assert np.median(grey[shell]) < 120
+    html = made(volume, [NODULE_XYZ_MM], [0.9], [NODULE_DIAMETER_MM])
+    assert "72.3, 76.9, -190.5" in html
+    assert "367, 350, 5" in html
+    data = data_in(html)
+    levels = levels_of(data["stack"])
+    place, spacing = np.array(data["marks"][0]["place"]), np.array(data["spacing"])
+    apart_mm = [(np.arange(n) + 0.5 - at) * mm for n, at, mm in zip(levels.shape, place, spacing, strict=True)]
+    distance_mm = np.sqrt(sum(np.square(each) for each in np.meshgrid(*apart_mm, indexing="ij")))
+    inside = distance_mm < 0.3 * NODULE_DIAMETER_MM
+    shell = (distance_mm > 0.7 * NODULE_DIAMETER_MM) & (distance_mm < NODULE_DIAMETER_MM)
+    assert np.median(levels[inside]) > codes_of(np.array([-100]))
+    assert np.median(levels[shell]) < codes_of(np.array([-700]))
+    long, short = map(float, re.findall("<td>(.*?)</td>", rows_of(html)[0][2])[2].split(TIMES))
+    assert short < NODULE_DIAMETER_MM < long
+    assert (long + short) / 2 == pytest.approx(NODULE_DIAMETER_MM, rel=0.1)
+
+
+def test_a_whole_real_chest_is_three_megabytes_at_most(shared_data, made):
+    (path,) = (shared_data / "real" / "scans").glob("subset9/*.mhd")
+    volume = read_volume(path)
+    html = made(volume, [NODULE_XYZ_MM], [0.9], [NODULE_DIAMETER_MM])
+    assert len(html.encode()) < 3e6
+    assert data_in(html)["stack"]["size_zyx"] == [137, 139, 211]
