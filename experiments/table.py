@@ -21,7 +21,6 @@ from medssl_jax.core.errors import InputError
 
 with epy.lazy_imports():
     from experiments.runs import table_report, table_work, tables
-    from medssl_jax.report.nodules import draws_report
 
 _NAME = flags.DEFINE_string("name", None, "The table: a file of experiments/tables.", required=True)
 _DATA = flags.DEFINE_string("data", None, "The scans: luna16, phantom or real_crops.", required=True)
@@ -59,8 +58,9 @@ def main(_: Sequence[str]) -> None:
     whole = tables.runs_of(table, _DATA.value, draws=shown, changes=_SET.value)
     state = table_work.standing(whole, table_work.results_known(workdir, others))
     report = table_report.table_report(table, _DATA.value, state, changes=_SET.value)
-    paths = table_report.write_report(workdir, f"{_NAME.value}_{_DATA.value}", table, report)
-    print(f"\n{draws_report.report_markdown(report)}\nwritten to {', '.join(map(str, paths))}")
+    printed = tables.DATA_SETS[_DATA.value].job.printed(table, report)
+    paths = table_report.write_report(workdir, f"{_NAME.value}_{_DATA.value}", printed)
+    print(f"\n{printed.markdown}\nwritten to {', '.join(map(str, paths))}")
     if failed:
         told = "; ".join(f"{run.row}, draw {run.draw}: {message}" for run, message in failed)
         raise InputError(f"{len(failed)} of {len(runs)} runs failed: {told}")

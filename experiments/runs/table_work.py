@@ -4,6 +4,7 @@ A run is taken by locking its folder, so that one process makes it, and another 
 dies. What is finished is a file in `results`; how far an unfinished run has come is in its own folder.
 """
 
+import functools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -13,17 +14,12 @@ from typing import NamedTuple
 import jax
 import ml_collections
 
-from data_builders.scan_source import ScanSource
-from experiments.runs import focalmix_job
-from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.scans import prepared_scans
+from experiments.runs.table_job import TableJob
 from experiments.runs.table_results import Finished, RunResult, read_result, read_results, result_path, write_result
 from experiments.runs.tables import Run
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import if_free
-from medssl_jax.core.settings import settings_from
-from medssl_jax.imaging.luna16_csv import is_luna16
 from medssl_jax.train.run_record import FILE_NAME, read_run_record
 
 Job = Callable[[ml_collections.ConfigDict, Path], Finished]
@@ -82,22 +78,23 @@ def make_runs(
 ) -> list[tuple[Run, str]]:
     """Makes the runs that are left, in order, and waits for those that other processes are making.
 
-    Each below `workdir/runs`, its result in `workdir/results`; a run whose result is there, or in the folders `others`,
-    is not made. Returns the runs that `InputError` ended, with its message; the others are made all the same.
+    Each below `workdir/runs`, in the folder of its training, its result in `workdir/results`; a run whose result is
+    there, or in the folders `others`, is not made. Returns the runs that `InputError` ended, with its message; the
+    others are made all the same.
     """
     writable_directory(workdir / "results")
-    job, failed, told_of_waiting = job or focalmix_run, dict[str, str](), False
+    failed, told_of_waiting = dict[str, str](), False
     while left := [run for run in standing(runs, results_known(workdir, others)).left if run.key not in failed]:
         made = False
         for run in left:
-            folder, path = writable_directory(workdir / "runs" / run.key), result_path(workdir, run, table)
+            folder, path = writable_directory(workdir / "runs" / run.training), result_path(workdir, run, table)
             with if_free(folder) as is_ours:
                 # While this process was at another run, a second one may have begun and finished this.
                 if not is_ours or _is_finished(run, workdir):
                     continue
                 made = True
                 try:
-                    _make(job, run, folder / "run", path, table)
+                    _make(run, folder / "run", path, table, job or functools.partial(finished_run, run.job))
                 except InputError as error:
                     failed[run.key] = str(error)
                     print(f"{run.row}, draw {run.draw}: failed: {error}", flush=True)
@@ -109,34 +106,28 @@ def make_runs(
     return [(run, failed[run.key]) for run in runs if run.key in failed]
 
 
-def focalmix_run(config: ml_collections.ConfigDict, workdir: Path) -> Finished:
-    """Trains and scores as `experiments.focalmix` does, in a folder that `experiments.reproduce` takes."""
+def finished_run(job: TableJob, config: ml_collections.ConfigDict, workdir: Path) -> Finished:
+    """Does what the `job` of a table does, in a folder that `experiments.reproduce` takes."""
     is_resumed, start = any((workdir / "checkpoints").glob("[0-9]*")), time.monotonic()
-    result = focalmix_job.run(config, workdir)
+    scored = job.run(config, workdir)
     seconds = time.monotonic() - start
     jax.clear_caches()  # what other rows compile would add up
     split = json.loads((workdir / "split.json").read_text())
     return Finished(
-        outcome=result.outcome,
-        fps_per_scan=result.fps_per_scan,
+        scored=scored,
         split={name: len(part) if isinstance(part, list) else part for name, part in split.items()},
         environments=tuple(session.environment for session in read_run_record(workdir / FILE_NAME).sessions),
-        is_luna16=any(is_luna16(source.metadata) for source in _prepared(config)),
         seconds=None if is_resumed else seconds,
     )
 
 
 def prepare_data(runs: Sequence[Run]) -> None:
-    """Prepares the scans of all runs. Raises `InputError`, before anything is trained, where they are not there."""
-    for config in {json.dumps(run.config.data.to_dict(), sort_keys=True): run.config for run in runs}.values():
-        _prepared(config)
+    """Prepares the data of all runs. Raises `InputError`, before anything is trained, where they are not there."""
+    for run in {json.dumps(run.config.data.to_dict(), sort_keys=True): run for run in runs}.values():
+        run.job.prepare(run.config)
 
 
-def _prepared(config: ml_collections.ConfigDict) -> tuple[ScanSource, ...]:
-    return prepared_scans(settings_from(FocalMixConfig, config).data)
-
-
-def _make(job: Job, run: Run, folder: Path, path: Path, table: str) -> None:
+def _make(run: Run, folder: Path, path: Path, table: str, job: Job) -> None:
     start = time.monotonic()
     print(f"\n{run.row}, draw {run.draw}: {folder}", flush=True)
     write_result(path, table, run, job(run.config, folder))

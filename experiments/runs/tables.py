@@ -7,19 +7,18 @@ import functools
 import hashlib
 import json
 import runpy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
 from flax.traverse_util import flatten_dict
 
 from experiments import command
-from experiments.configs import focalmix
-from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix_table import FOCALMIX, LUNA16
+from experiments.runs.table_job import TableJob
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import fate_of, settings_from
 from medssl_jax.report.nodules.froc_tables import PaperResult
-from medssl_jax.train.focalmix_settings import PSEUDO, SURE
 
 FOLDER = command.EXPERIMENTS / "tables"
 # These change what is shown, where data lies or how fast it comes, and nothing of a result.
@@ -27,22 +26,21 @@ NOT_TELLING = (
     *("logging.", "data.manual_dir", "data.data_dir", "data.cache_dir", "data.workers", "data.extra.manual_dir"),
     *("patches.loader_threads", "ssl.judge_pseudo_labels"),
 )
-# A gradient takes about as long as three passes forwards.
-PASSES_OF_A_GRADIENT = 3
 
 
 class DataSet(NamedTuple):
-    """What a table can be made of: in words, and the config that its rows are changes of."""
+    """What a table can be made of: in words, the config that its rows are changes of, and what its runs do."""
 
     about: str
     config: str
+    job: TableJob
 
 
 DATA_SETS = {
-    "luna16": DataSet("LUNA16", "configs/focalmix.py"),
-    "phantom": DataSet("phantom (synthetic scans, not LUNA16)", "configs/phantom_table.py"),
+    "luna16": DataSet(LUNA16, "configs/focalmix.py", FOCALMIX),
+    "phantom": DataSet("phantom (synthetic scans, not LUNA16)", "configs/phantom_table.py", FOCALMIX),
     "real_crops": DataSet(
-        "crops of real nodules, each a scan: never to be set beside whole scans", "configs/real_crops.py"
+        "crops of real nodules, each a scan: never to be set beside whole scans", "configs/real_crops.py", FOCALMIX
     ),
 }
 
@@ -93,6 +91,11 @@ class Table:
     x_name: str = ""
     cited: Mapping[str, PaperResult] = dataclasses.field(default_factory=dict)
 
+    @property
+    def lines(self) -> tuple[Row | Joined, ...]:
+        """The rows, then what is joined of them."""
+        return (*self.rows, *self.joined)
+
     def row(self, name: str) -> Row:
         """The row of a name. Raises `InputError` where there is none."""
         for row in self.rows:
@@ -121,6 +124,18 @@ class Run:
         """Names the run by all that tells in its result."""
         return telling_sha256(self.data, self.fields)[:16]
 
+    @functools.cached_property
+    def training(self) -> str:
+        """Names what it is trained by: runs that differ in what is done after it share one."""
+        after = self.job.after_training
+        trained = {field: value for field, value in self.fields.items() if not (after and field.startswith(after))}
+        return telling_sha256(self.data, trained)[:16]
+
+    @property
+    def job(self) -> TableJob:
+        """What it does."""
+        return DATA_SETS[self.data].job
+
 
 def table_names() -> list[str]:
     """The names of all tables."""
@@ -135,9 +150,11 @@ def load_table(name: str, data: str) -> Table:
         raise InputError(f"--name={name}: no such table; {hint}")
     if data not in DATA_SETS:
         raise InputError(f"--data={data}: expected one of {', '.join(DATA_SETS)}")
-    table = runpy.run_path(str(FOLDER / f"{name}.py"))["get_table"](data)
+    declared = runpy.run_path(str(FOLDER / f"{name}.py"))
+    is_of_it = declared["COMMAND"] == DATA_SETS[data].job.command
+    table = declared["get_table"](data) if is_of_it else None
     if table is None:
-        raise InputError(f"--name={name} --data={data}: there is no such table on these scans, expected other --data")
+        raise InputError(f"--name={name} --data={data}: there is no such table on these data, expected other --data")
     assert isinstance(table, Table)
     return table
 
@@ -175,33 +192,25 @@ def telling_sha256(data: str, fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([data, fields], sort_keys=True).encode()).hexdigest()
 
 
-def means_the_same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """True where a result of `stored` fields answers for `wanted` ones.
+def means_the_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], job: TableJob) -> bool:
+    """True where a result of `stored` fields answers for `wanted` ones, of runs of a `job`.
 
-    A field that is younger than the result had no other value than the one of `configs/focalmix.py`: a new field's
+    A field that is younger than the result had no other value than the one of the job's parent config: a new field's
     default is what the code did before.
     """
-    defaults, missing = _default_fields(), object()
+    defaults, missing = _default_fields(job.parent), object()
     return stored.keys() <= wanted.keys() and all(
         value == stored.get(field, defaults.get(field, missing)) for field, value in wanted.items()
     )
 
 
-def forward_passes(config: ml_collections.ConfigDict) -> int:
-    """What a training step computes, in passes of one patch forwards through the network."""
-    patches = config.patches
-    trained = PASSES_OF_A_GRADIENT * (patches.labelled_batch + patches.unlabelled_batch)
-    views = config.ssl.views if config.ssl.targets in (PSEUDO, SURE) else 0
-    return trained + views * patches.unlabelled_batch
-
-
 @functools.cache
-def _default_fields() -> dict[str, Any]:
-    return telling_fields(focalmix.get_config())
+def _default_fields(parent: Callable[[], ml_collections.ConfigDict]) -> dict[str, Any]:
+    return telling_fields(parent())
 
 
 def _config_of(table: Table, row: Row, draw: int, data: str, changes: Sequence[str]) -> ml_collections.ConfigDict:
-    config = command.load_config(row.config or DATA_SETS[data].config)
+    config, job = command.load_config(row.config or DATA_SETS[data].config), DATA_SETS[data].job
     try:
         for change in changes:
             field, _, text = change.partition("=")
@@ -211,8 +220,9 @@ def _config_of(table: Table, row: Row, draw: int, data: str, changes: Sequence[s
         config.seed = config.split.seed = draw
         if row.compute_of is not None:
             whole = _config_of(table, table.row(row.compute_of), draw, data, changes)
-            config.steps = round(whole.steps * forward_passes(whole) / forward_passes(config))
-        settings_from(FocalMixConfig, config)
+            assert job.passes is not None, "these runs have no measure of computation"
+            config.steps = round(whole.steps * job.passes(whole) / job.passes(config))
+        settings_from(job.kind, config)
     except InputError as error:
         raise InputError(f"row {row.name}: {error}") from None
     return config

@@ -8,6 +8,7 @@ A further one is a line below. Where a data set's config has the value already, 
 from experiments.runs.tables import Row, Table
 from experiments.tables._arms import NO_MIXUP, Changes, changed, focalmix, supervised
 
+COMMAND = "experiments.focalmix"
 LABELLED = {"luna16": 25, "phantom": 10, "real_crops": 10}
 CHANGES: Changes = {
     "no_mixup": ("no MixUp", NO_MIXUP),

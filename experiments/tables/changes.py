@@ -9,6 +9,7 @@ the test's: --set=split.train_subsets=(0,1,2,3) --set=split.test_subsets=(4,) ma
 from experiments.runs.tables import Table
 from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised
 
+COMMAND = "experiments.focalmix"
 LABELLED = 10
 STUDENT = {
     "augmentation.intensity_scale": 0.2,

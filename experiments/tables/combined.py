@@ -10,6 +10,7 @@ from experiments.runs.tables import Row, Table
 from experiments.tables._arms import AVERAGED, STEPS, Changes, changed_beside_supervised, supervised_steady
 from experiments.tables.changes import CHANGES, LABELLED
 
+COMMAND = "experiments.focalmix"
 MINED = CHANGES["mined"][1]
 AUGMENTED = CHANGES["augmented"][1]
 TEACHER = CHANGES["teacher"][1]

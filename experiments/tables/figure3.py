@@ -9,6 +9,7 @@ Hardware, LUNA16: meant for one GPU of 80 GB; time not measured.
 from experiments.runs.tables import Row, Table
 from experiments.tables._arms import focalmix, supervised
 
+COMMAND = "experiments.focalmix"
 LABELLED_AND_STEP = {"luna16": (100, 100), "phantom": (20, 40)}
 
 

@@ -10,6 +10,8 @@ Everything here is our choice (o): the paper has neither fewer than 25 labelled 
 from experiments.runs.tables import Row, Table
 from experiments.tables._arms import STEPS, focalmix_plus, supervised, supervised_beside_focalmix, supervised_steady
 
+COMMAND = "experiments.focalmix"
+
 
 def get_table(data: str) -> Table:
     """Few labels supervised, for as long and for as much computation, with FocalMix and focalmix_plus; all labels."""

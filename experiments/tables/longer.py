@@ -9,6 +9,7 @@ that has not converged flatters whatever is set against it. Everything here is o
 from experiments.runs.tables import Row, Table
 from experiments.tables._arms import focalmix_plus, supervised, supervised_steady
 
+COMMAND = "experiments.focalmix"
 LABELLED = 10
 STEPS = 5000
 

@@ -8,6 +8,7 @@ Everything here is our choice (o).
 from experiments.runs.tables import Row, Table
 from experiments.tables._arms import focalmix, supervised
 
+COMMAND = "experiments.focalmix"
 LABELLED = 10
 LARGE = "configs/real_crops_luna_network.py"
 

@@ -10,6 +10,7 @@ Hardware, LUNA16: meant for one GPU of 80 GB; time not measured.
 from experiments.runs.tables import Row, Table
 from experiments.tables._arms import supervised
 
+COMMAND = "experiments.focalmix"
 CONFIGS = {
     "luna16": ("configs/luna_full.py", "configs/luna_full_nlst.py"),
     "phantom": ("configs/phantom.py", "configs/phantom_nlst.py"),

@@ -9,6 +9,7 @@ No box is learnt from unlabelled patches, as from pseudo-labels. Everything here
 from experiments.runs.tables import Row, Table
 from experiments.tables._arms import focalmix, supervised
 
+COMMAND = "experiments.focalmix"
 LABELLED = 10
 TRUTH = {"ssl.targets": "truth"}
 CENTRED = {"patches.unlabelled_nodule_share": 0.7}  # as labelled patches

@@ -9,6 +9,7 @@ from experiments.configs._peers import DENSE_TEACHER, FIXMATCH, MEAN_TEACHER
 from experiments.runs.tables import Row, Table
 from experiments.tables._arms import NO_MIXUP, Changes, changed, focalmix, supervised
 
+COMMAND = "experiments.focalmix"
 LABELLED = {"luna16": 25, "phantom": 10, "real_crops": 10}
 PEERS: Changes = {
     "mean_teacher": ("Mean Teacher, nearly", MEAN_TEACHER),

@@ -11,6 +11,7 @@ from experiments.runs.tables import Row, Table
 from experiments.tables._arms import NO_MIXUP, supervised, supervised_beside_focalmix
 from medssl_jax.report.nodules.froc_tables import PAPER_TABLE_1
 
+COMMAND = "experiments.focalmix"
 LABELLED = {"luna16": (25, 50, 100), "phantom": (5, 10, 20)}
 
 

@@ -10,6 +10,7 @@ from experiments.runs.tables import Joined, Row, Table
 from experiments.tables._arms import NO_MIXUP, supervised
 from medssl_jax.report.nodules.froc_tables import PaperResult
 
+COMMAND = "experiments.focalmix"
 FOLDS = range(10)
 # Wang et al., Table 2: CPM over the ten folds.
 OTHERS = {"DeepLung": 0.842, "DeepSEED": 0.862, "S4ND": 0.897, "3D FPN": 0.919}

@@ -1,5 +1,6 @@
 """The style of all figures: colours, marks, quiet axes, and how they are written."""
 
+import io
 import os
 from typing import TYPE_CHECKING
 
@@ -32,3 +33,10 @@ def write_figure(path: str | os.PathLike[str], figure: "Figure") -> None:
     """Writes the figure; the extension of `path` chooses the format."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
+
+
+def png_of(figure: "Figure") -> bytes:
+    """The figure as the bytes of a PNG, for a page and a file alike."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()

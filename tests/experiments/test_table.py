@@ -125,7 +125,9 @@ def test_a_table_of_luna16_is_made_of_a_phantom_in_its_place(tmp_path, monkeypat
     from experiments.runs import table_report, table_work, tables
     from experiments.runs.tables import DataSet
 
-    monkeypatch.setitem(tables.DATA_SETS, "luna16", DataSet("LUNA16", "configs/phantom.py"))
+    monkeypatch.setitem(
+        tables.DATA_SETS, "luna16", DataSet("LUNA16", "configs/phantom.py", tables.DATA_SETS["luna16"].job)
+    )
     whole = tables.load_table("table2", "luna16")
     given = [f"{field}={value}" for field, value in changes.items()]
     runs = tables.runs_of(whole, "luna16", rows=["split", "split_mixup"], changes=given)
@@ -137,7 +139,7 @@ def test_a_table_of_luna16_is_made_of_a_phantom_in_its_place(tmp_path, monkeypat
     assert [row.name for row in report.numbers.rows] == ["split", "split_mixup"]
     (claim,) = report.numbers.claims
     assert claim.difference.draws == 1
-    table_report.write_report(tmp_path, "table2", whole, report)
+    table_report.write_report(tmp_path, "table2", tables.DATA_SETS["luna16"].job.printed(whole, report))
     assert {path.suffix for path in tmp_path.glob("table2.*")} == {".md", ".html", ".json", ".png"}
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from experiments.runs.focalmix_table import Detections
 from experiments.runs.table_results import Finished
 from medssl_jax.metrics.matching import Outcome
 
@@ -18,27 +19,26 @@ ENVIRONMENT = {
 def finished():
     """Makes what a config's run comes to: FocalMix finds more nodules than supervised training, seeds differ."""
 
-    def make(config, *, scans=("1.2.3", "1.2.4", "1.2.5"), seconds=36.0, **code):
+    def make(config, *, scans=("1.2.3", "1.2.4", "1.2.5"), seconds=36.0, is_luna16=False, **code):
         rng = np.random.default_rng(config.seed)
         nodules = 20
         found = nodules // 2 + int(rng.integers(3)) + 6 * (config.patches.unlabelled_batch > 0)
         entries = found + 5
         falling = -np.sort(-rng.random(entries).astype(np.float32)).astype(np.float64)
+        outcome = Outcome(
+            series_uids=tuple(scans),
+            nodules_per_scan=np.array([nodules, *[0] * (len(scans) - 1)]),
+            entry_scan=rng.integers(0, len(scans), entries),
+            entry_is_hit=np.arange(entries) < found,
+            entry_probability=falling,
+            candidates_after_cap=entries,
+            ignored_on_excluded=2,
+            ignored_double_detections=1,
+        )
         return Finished(
-            outcome=Outcome(
-                series_uids=tuple(scans),
-                nodules_per_scan=np.array([nodules, *[0] * (len(scans) - 1)]),
-                entry_scan=rng.integers(0, len(scans), entries),
-                entry_is_hit=np.arange(entries) < found,
-                entry_probability=falling,
-                candidates_after_cap=entries,
-                ignored_on_excluded=2,
-                ignored_double_detections=1,
-            ),
-            fps_per_scan=(0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
+            scored=Detections(outcome, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), is_luna16=is_luna16),
             split={"labelled": config.split.labelled, "data_fingerprint": "f"},
             environments=(ENVIRONMENT | {"code": ENVIRONMENT["code"] | code},),
-            is_luna16=False,
             seconds=seconds,
         )
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from experiments.runs.focalmix_table import Detections
 from experiments.runs.table_results import read_result, read_results, result_path, write_result
 from experiments.runs.tables import load_table, runs_of
 from medssl_jax.core.errors import InputError
@@ -29,12 +30,12 @@ def test_what_was_written_is_read(run, path, finished):
     result = read_result(path)
     assert (result.table, result.data, result.row, result.draw) == ("gain", "phantom", "focalmix_10", 1)
     assert result.answers_for(run)
-    for name, value in vars(then.outcome).items():
-        np.testing.assert_array_equal(getattr(result.finished.outcome, name), value, err_msg=name)
-    assert result.finished.fps_per_scan == then.fps_per_scan
+    for name, value in vars(then.scored.outcome).items():
+        np.testing.assert_array_equal(getattr(result.finished.scored.outcome, name), value, err_msg=name)
+    assert result.finished.scored.fps_per_scan == then.scored.fps_per_scan
     assert (result.finished.seconds, result.finished.split) == (36.0, then.split)
     content = json.loads(path.read_text())
-    assert content["cpm"] == pytest.approx(draw_scores([then.outcome]).of_draw[0])
+    assert content["cpm"] == pytest.approx(draw_scores([then.scored.outcome]).of_draw[0])
     assert (result.commits, result.machine) == (("012345678",), "1 x a processor, 2 threads")
 
 
@@ -51,15 +52,15 @@ def test_marks_beyond_every_rate_are_left_out_and_change_no_resample(run, path, 
     scans, marks = 60, 6000
     then = finished(run.config, scans=tuple(map(str, range(scans))))
     outcome = dataclasses.replace(
-        then.outcome,
+        then.scored.outcome,
         nodules_per_scan=np.full(scans, 2),
         entry_scan=rng.integers(0, scans, marks),
         entry_is_hit=np.isin(np.arange(marks), rng.choice(marks, 100, replace=False)),
         entry_probability=-np.sort(-rng.random(marks).astype(np.float32)).astype(float),
     )
     rates = (0.25, 1.0, 4.0)
-    write_result(path, "gain", run, then._replace(outcome=outcome, fps_per_scan=rates))
-    kept = read_result(path).finished.outcome
+    write_result(path, "gain", run, then._replace(scored=Detections(outcome, rates, is_luna16=False)))
+    kept = read_result(path).finished.scored.outcome
     assert (~kept.entry_is_hit).sum() == 3 * 4 * scans
     assert kept.candidates_after_cap == outcome.candidates_after_cap
     whole, part = (draw_scores([each], fps_per_scan=rates, bootstraps=2000) for each in (outcome, kept))
@@ -71,14 +72,13 @@ def test_a_thousand_scans_with_all_their_marks_take_less_than_a_megabyte(run, pa
     then = finished(run.config, scans=[f"1.3.6.1.4.1.14519.5.2.1.6279.6001.{number:030d}" for number in range(888)])
     rng = np.random.default_rng(0)
     marks = 50_000
-    then = then._replace(
-        outcome=dataclasses.replace(
-            then.outcome,
-            entry_scan=rng.integers(0, 888, marks),
-            entry_is_hit=rng.random(marks) < 0.02,
-            entry_probability=-np.sort(-rng.random(marks).astype(np.float32)).astype(float),
-        )
+    outcome = dataclasses.replace(
+        then.scored.outcome,
+        entry_scan=rng.integers(0, 888, marks),
+        entry_is_hit=rng.random(marks) < 0.02,
+        entry_probability=-np.sort(-rng.random(marks).astype(np.float32)).astype(float),
     )
+    then = then._replace(scored=then.scored._replace(outcome=outcome))
     write_result(path, "gain", run, then)
     assert path.stat().st_size < 250_000
     write_result(path, "gain", run, finished(run.config))

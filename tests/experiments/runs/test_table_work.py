@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from experiments.runs.focalmix_table import printed_detections
 from experiments.runs.table_report import table_report, write_report
 from experiments.runs.table_results import read_results, result_path, write_result
 from experiments.runs.table_work import make_runs, results_known, standing
@@ -184,7 +185,7 @@ def test_the_table_says_what_it_stands_on(table, tmp_path, finished):
     assert "paper:" not in text
     assert report_page(report, figure=b"").count("<td>not shown</td>") == text.count("| not shown |") == 1
     assert report_json(report)["facts"]["runs"] == "9 of 33"
-    paths = write_report(tmp_path, "gain_phantom", table, report)
+    paths = write_report(tmp_path, "gain_phantom", printed_detections(table, report))
     assert [path.name for path in paths] == [f"gain_phantom.{ending}" for ending in ("md", "html", "json", "png")]
     assert paths[3].read_bytes().startswith(b"\x89PNG")
 
@@ -196,7 +197,7 @@ def test_the_papers_figures_stand_beside_its_own_data_alone(tmp_path, finished):
     def texts(is_luna16, changes=()):
         (tmp_path / "results").mkdir(exist_ok=True)
         for run in runs:
-            result = finished(run.config)._replace(is_luna16=is_luna16)
+            result = finished(run.config, is_luna16=is_luna16)
             write_result(result_path(tmp_path, run, "table1"), "table1", run, result)
         state = standing(runs, results_known(tmp_path))
         return report_markdown(table_report(table, "luna16", state, changes=changes, bootstraps=20))
@@ -231,7 +232,8 @@ def test_folds_are_scored_as_one_list(tmp_path, finished):
 
 def test_scores_at_other_rates_are_not_set_beside_each_other(runs, table, tmp_path, finished):
     made(table, tmp_path, finished, runs[:1])
-    other = finished(runs[1].config)._replace(fps_per_scan=(1.0,))
+    other = finished(runs[1].config)
+    other = other._replace(scored=other.scored._replace(fps_per_scan=(1.0,)))
     write_result(result_path(tmp_path, runs[1], "gain"), "gain", runs[1], other)
     with pytest.raises(InputError, match="expected one choice in a table"):
         table_report(table, "phantom", standing(runs, results_known(tmp_path)))

@@ -4,10 +4,10 @@ import pytest
 
 from experiments.command import load_config
 from experiments.configs import focalmix, phantom_table
+from experiments.runs.focalmix_table import FOCALMIX, forward_passes
 from experiments.runs.tables import (
     DATA_SETS,
     Run,
-    forward_passes,
     load_table,
     means_the_same,
     runs_of,
@@ -141,7 +141,7 @@ def test_what_is_not_there_is_named():
         load_table("gain", "moon")
     for name, of_data in OF_SOME_DATA.items():
         for data in DATA_SETS.keys() - {*of_data}:
-            with pytest.raises(InputError, match="there is no such table on these scans, expected other --data"):
+            with pytest.raises(InputError, match="there is no such table on these data, expected other --data"):
                 load_table(name, data)
     with pytest.raises(InputError, match="row 'x': not in the table, expected one of supervised_10, "):
         runs_of(load_table("gain", "phantom"), "phantom", rows=["x"])
@@ -162,12 +162,12 @@ def test_folders_threads_and_logs_do_not_name_a_run():
 
 def test_a_result_older_than_a_field_had_its_default():
     wanted = telling_fields(phantom_table.get_config())
-    assert means_the_same(wanted, wanted)
+    assert means_the_same(wanted, wanted, FOCALMIX)
     default = telling_fields(focalmix.get_config())
     young, changed = "ssl.views", "steps"
     assert wanted[young] == default[young]
     assert wanted[changed] != default[changed]
-    assert means_the_same({name: value for name, value in wanted.items() if name != young}, wanted)
-    assert not means_the_same({name: value for name, value in wanted.items() if name != changed}, wanted)
-    assert not means_the_same(wanted | {young: 2}, wanted)
-    assert not means_the_same(wanted | {"ssl.was_removed": 2}, wanted)
+    assert means_the_same({name: value for name, value in wanted.items() if name != young}, wanted, FOCALMIX)
+    assert not means_the_same({name: value for name, value in wanted.items() if name != changed}, wanted, FOCALMIX)
+    assert not means_the_same(wanted | {young: 2}, wanted, FOCALMIX)
+    assert not means_the_same(wanted | {"ssl.was_removed": 2}, wanted, FOCALMIX)
