@@ -23,7 +23,7 @@ with epy.lazy_imports():
     from experiments.runs import table_report, table_work, tables
 
 _NAME = flags.DEFINE_string("name", None, "The table: a file of experiments/tables.", required=True)
-_DATA = flags.DEFINE_string("data", None, "The scans: luna16, phantom or real_crops.", required=True)
+_DATA = flags.DEFINE_string("data", None, "The scans or slides: luna16, phantom, real_crops, lks, ...", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for runs, results and the table.", required=True)
 _ROWS = flags.DEFINE_list("rows", None, "Makes these rows only, by name; all of them if none are given.")
 _DRAWS = flags.DEFINE_list("draws", None, "Makes these draws only, such as 0,1; those of the table if none are given.")

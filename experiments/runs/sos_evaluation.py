@@ -62,6 +62,7 @@ def evaluate(
             slide_batch=method.settings.inference.slide_batch,
             patch_batch=method.settings.inference.patch_batch,
             high_by_top_k=high_by_top_k(method, source, split.test, progress),
+            asking=_asking(by_name[name]),
         )
         for name, method in methods.items()
     }
@@ -143,6 +144,11 @@ def high_by_top_k(
 def _stacked(rows: Sequence[Float[np.ndarray, " classes"] | None]) -> Float[np.ndarray, "slides classes"] | None:
     given = [row for row in rows if row is not None]
     return np.stack(given) if given else None
+
+
+def _asking(results: Sequence[SlideResult]) -> Float[np.ndarray, " slides"] | None:
+    given = [result.asking for result in results if result.asking is not None]
+    return np.array(given) if given else None
 
 
 def _sent(results: Sequence[SlideResult]) -> Bool[np.ndarray, " slides"]:

@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict
 
 from experiments import command
 from experiments.runs.focalmix_table import FOCALMIX, LUNA16
+from experiments.runs.sos_table import LKS, SOS
 from experiments.runs.table_job import TableJob
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import fate_of, settings_from
@@ -24,7 +25,7 @@ FOLDER = command.EXPERIMENTS / "tables"
 # These change what is shown, where data lies or how fast it comes, and nothing of a result.
 NOT_TELLING = (
     *("logging.", "data.manual_dir", "data.data_dir", "data.cache_dir", "data.workers", "data.extra.manual_dir"),
-    *("patches.loader_threads", "ssl.judge_pseudo_labels"),
+    *("patches.loader_threads", "batches.loader_threads", "ssl.judge_pseudo_labels"),
 )
 
 
@@ -42,6 +43,9 @@ DATA_SETS = {
     "real_crops": DataSet(
         "crops of real nodules, each a scan: never to be set beside whole scans", "configs/real_crops.py", FOCALMIX
     ),
+    "lks": DataSet(LKS, "configs/sos.py", SOS),
+    "slide_phantom": DataSet("phantom (synthetic slides, not LKS)", "configs/phantom_sos.py", SOS),
+    "telling_phantom": DataSet("telling phantom (synthetic slides, not LKS)", "configs/telling_sos.py", SOS),
 }
 
 
@@ -77,8 +81,9 @@ class Table:
     """Rows, the draws of each, and what is said of them.
 
     A draw is the seed of a run and of its split. `differences` are pairs of a row and the one it is set against, of
-    which Holm's adjustment is over all; `shares` few labels, a method, all labels. `plot` is `froc`, `rows` or `sweep`,
-    whose axis is `x_name`; `cited` are the paper's figures that no row stands beside.
+    which Holm's adjustment is over all; `shares` few labels, a method, all labels; `gains` a method of SOS's kind and
+    the low-resolution network trained alone. `plot` is `froc`, `rows` or `sweep`, whose axis is `x_name`, of scans;
+    slides have one plot. `cited` are the paper's figures that no row stands beside.
     """
 
     title: str
@@ -87,6 +92,7 @@ class Table:
     joined: tuple[Joined, ...] = ()
     differences: tuple[tuple[str, str], ...] = ()
     shares: tuple[tuple[str, str, str], ...] = ()
+    gains: tuple[tuple[str, str], ...] = ()
     plot: str = "rows"
     x_name: str = ""
     cited: Mapping[str, PaperResult] = dataclasses.field(default_factory=dict)

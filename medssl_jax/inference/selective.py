@@ -59,7 +59,8 @@ class SlideResult(NamedTuple):
     what is foreground, `low_network` is its share of the batch, with the policy's time, then `patch_read` and
     `high_network`. Where one pass gives everything, all of it but the opening is `patch_read`. Probabilities are those
     of the networks that ran, `feature` is the LRN's v, `attention` is 0 on patches that were not looked at. A slide
-    without `foreground` is classified, and worth a warning.
+    without `foreground` is classified, and worth a warning. `asking` is what the rules `policy` and `deferral` ask by:
+    the policy's logit, the gain foretold.
     """
 
     name: str
@@ -71,6 +72,7 @@ class SlideResult(NamedTuple):
     seconds: dict[str, float]
     attention: Float[np.ndarray, " patches"] | None
     foreground: Bool[np.ndarray, " patches"]
+    asking: float | None = None
 
 
 def refuse(slide: Slide, error: InputError) -> None:
@@ -188,7 +190,9 @@ class SelectiveClassifier:
         for index, passage in enumerate(read):
             passage.seconds["low_network"] = share
             passage.low_probability, passage.v = probability[index], v[index : index + 1]
-            passage.asks = bool(asks[index] > self._asking_threshold)
+            if self._settings.rule in ("policy", "deferral"):
+                passage.asking = float(asks[index])
+                passage.asks = bool(asks[index] > self._asking_threshold)
             if self._settings.top_k:
                 passage.relevance = relevance[index]
                 passage.looked_at = most_relevant(passage.relevance, passage.foreground, self._settings.top_k)
@@ -237,6 +241,7 @@ class SelectiveClassifier:
             seconds=passage.seconds,
             attention=attention,
             foreground=passage.foreground,
+            asking=passage.asking,
         )
 
     def _goes_high(self, passage: "_Passage") -> bool:
@@ -299,6 +304,7 @@ class _Passage:
     low_probability: Any = None
     v: Any = None
     relevance: Any = None  # of each patch, where only the most relevant are looked at
+    asking: float | None = None
     asks: bool = False
     features: Any = None
 

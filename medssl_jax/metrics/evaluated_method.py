@@ -30,7 +30,8 @@ class EvaluatedMethod:
 
     `raw_seconds` is None where the slides as downloaded are gone. `peak_memory_bytes` is the compiler's account of the
     largest compiled program, which has `slide_batch` slides or `patch_batch` patches. `high_by_top_k` are the HRN's
-    probabilities of test slides if it looks at so many patches, for those numbers that were tried.
+    probabilities of test slides if it looks at so many patches, for those numbers that were tried. `asking` is what the
+    rules `policy` and `deferral` ask the HRN by, the largest first: the policy's logit, the gain foretold.
     """
 
     name: str
@@ -49,6 +50,7 @@ class EvaluatedMethod:
     slide_batch: int
     patch_batch: int
     high_by_top_k: Mapping[int, Float[np.ndarray, "slides classes"]] = dataclasses.field(default_factory=dict)
+    asking: Float[np.ndarray, " slides"] | None = None
 
     @property
     def low_share(self) -> float:
@@ -69,6 +71,13 @@ class EvaluatedMethod:
     def has_c(self) -> bool:
         """True where the switch has a threshold c."""
         return self.rule == "confidence"
+
+    @property
+    def settled_by(self) -> Float[np.ndarray, " slides"] | None:
+        """What the switch settles slides at low resolution by, the largest first; None where there is no switch."""
+        if self.has_c:
+            return self.test.both()[0].max(axis=1)
+        return None if self.asking is None else -self.asking
 
     def right_by_top_k(self) -> dict[int, Bool[np.ndarray, " slides"]]:
         """True for slides that are given their class by the same decisions with so many patches, by their number."""

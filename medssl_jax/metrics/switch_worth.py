@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from medssl_jax.losses.confidence import switches
 from medssl_jax.metrics.bootstrap import draw_counts
@@ -13,6 +13,7 @@ from medssl_jax.metrics.evaluated_method import EvaluatedMethod
 from medssl_jax.metrics.over_draws import DrawScores, OverDraws, over_draws
 from medssl_jax.metrics.sos_comparison import Runs
 from medssl_jax.metrics.sos_methods import IMAGE_LEVEL, SOS
+from medssl_jax.metrics.worth_table import curve_of
 
 BOOTSTRAPS = 1000
 CONFIDENCE = 0.95
@@ -40,47 +41,16 @@ class SettledRisk(NamedTuple):
     confidence: float
 
 
-def area_under_accuracy(
-    low_probability: Float[np.ndarray, "slides classes"],
-    high_probability: Float[np.ndarray, "slides classes"],
-    label: Int[np.ndarray, " slides"],
-    counts: Int[np.ndarray, "resamples slides"],
-) -> Float[np.ndarray, " resamples"]:
-    """The mean accuracy over all LP from 0 to 1, each slide taken as often as `counts` says.
-
-    The most confident slides stay low. Between two shares that a c can have, accuracy changes linearly: among slides of
-    one confidence those that stay are drawn at random.
-    """
-    confidence = low_probability.max(axis=1)
-    order = np.argsort(-confidence, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True)) + 1
-    low_right, high_right = ((each.argmax(axis=1) == label)[order] for each in (low_probability, high_probability))
-    times = counts[:, order]
-
-    def so_far(values: Int[np.ndarray, "resamples slides"]) -> Float[np.ndarray, "resamples points"]:
-        """Sums over the most confident slides, at each share that a c can have."""
-        sums = np.cumsum(values, axis=1)[:, ends - 1]
-        return np.concatenate([np.zeros((len(values), 1)), sums], axis=1)
-
-    slides = counts.sum(axis=1, keepdims=True)
-    sent_right = so_far(times * high_right)
-    accuracy = (so_far(times * low_right) + sent_right[:, -1:] - sent_right) / slides
-    area: Float[np.ndarray, " resamples"] = np.trapezoid(accuracy, so_far(times) / slides, axis=1)
-    return area
-
-
 def areas(runs: Runs) -> list[Worth]:
-    """The area under accuracy against LP of each method with a c, then that of SOS less that of each other."""
+    """The area under accuracy against LP of each method with a switch, then that of SOS less that of each other."""
     scores = {}
     for name, evaluations in runs.items():
-        if evaluations[0].has_c:
-            columns = [
-                area_under_accuracy(*each.test.both(), each.test.label, _counts(each, once=once))
-                for once in (True, False)
-                for each in evaluations
-            ]
-            half = len(evaluations)
-            scores[name] = DrawScores(np.concatenate(columns[:half]), np.stack(columns[half:], 1), evaluations[0].names)
+        on_all, on_resamples = (
+            [curve.area() for each in evaluations if (curve := curve_of(each, _counts(each, once=once)))]
+            for once in (True, False)
+        )
+        if on_all:
+            scores[name] = DrawScores(np.concatenate(on_all), np.stack(on_resamples, 1), evaluations[0].names)
     others = [name for name in scores if SOS in scores and name != SOS]
     return [
         *(Worth(name, over_draws(each)) for name, each in scores.items()),

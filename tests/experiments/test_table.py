@@ -159,7 +159,9 @@ def test_every_row_has_a_step_that_can_be_built():
         *("patches.unlabelled_nodule_share", "patches.candidate"),
     )
     different = {}
-    of_phantom = [(name, "phantom") for name in tables.table_names() if name != "network"]
+    of_phantom = [
+        (name, "phantom") for name in tables.table_names() if name != "network" and not name.startswith("sos")
+    ]
     for name, data in [*of_phantom, ("table1", "luna16"), ("network", "real_crops")]:
         whole = tables.load_table(name, data)
         for run in tables.runs_of(whole, data, draws=whole.draws[:1]):

@@ -380,6 +380,7 @@ def test_the_policy_decides_for_each_slide():
     expected = np.where(logits > np.median(logits) + 1e-4, "high", "low")
     assert [result.route for result in results] == expected.tolist()
     assert set(expected) == {"high", "low"}
+    np.testing.assert_allclose([result.asking for result in results], logits - np.median(logits) - 1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("budget", "asked"), [(0.1, 1), (0.25, 2), (0.4, 3), (1.0, 5)])
@@ -398,6 +399,7 @@ def test_deferral_asks_where_most_is_gained_within_its_budget_and_never_for_a_lo
     assert sent == sorted(order[:asked].tolist())
     features = np.stack([result.feature for result in results])
     np.testing.assert_allclose(features @ params["deferral"]["kernel"] + params["deferral"]["bias"], gain, atol=1e-4)
+    np.testing.assert_allclose([result.asking for result in results], gain, atol=1e-4)
 
 
 @pytest.mark.parametrize(

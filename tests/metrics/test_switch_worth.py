@@ -8,17 +8,7 @@ import pytest
 import scipy.stats
 
 from medssl_jax.metrics.evaluated_method import Probabilities
-from medssl_jax.metrics.switch_worth import area_under_accuracy, areas, gains, settled_risk
-
-RNG = np.random.default_rng(0)
-
-
-def probabilities(slides, seed):
-    return np.random.default_rng(seed).dirichlet([0.5] * 4, slides).astype(np.float32)
-
-
-def once(slides):
-    return np.ones((1, slides), np.int64)
+from medssl_jax.metrics.switch_worth import areas, gains, settled_risk
 
 
 def area_slide_by_slide(low, high, label):
@@ -29,30 +19,6 @@ def area_slide_by_slide(low, high, label):
         right = [int((low if place < stay else high)[each].argmax()) == label[each] for place, each in enumerate(order)]
         accuracies.append(sum(right) / len(label))
     return sum((a + b) / 2 for a, b in itertools.pairwise(accuracies)) / len(label)
-
-
-def test_the_area_is_the_mean_accuracy_over_all_shares():
-    low, high, label = probabilities(30, 1), probabilities(30, 2), RNG.integers(0, 4, 30)
-    (area,) = area_under_accuracy(low, high, label, once(30))
-    assert area == pytest.approx(area_slide_by_slide(low, high, label))
-
-
-def test_a_resample_is_its_slides_as_often_as_they_were_drawn():
-    low, high, label = probabilities(12, 3), probabilities(12, 4), RNG.integers(0, 4, 12)
-    drawn = np.random.default_rng(5).integers(0, 12, 12)
-    found = area_under_accuracy(low, high, label, np.bincount(drawn, minlength=12)[None])
-    repeated = area_under_accuracy(low[drawn], high[drawn], label[drawn], once(12))
-    np.testing.assert_allclose(found, repeated)
-
-
-def test_among_equal_confidences_the_order_does_not_matter():
-    low = np.repeat(np.eye(4, dtype=np.float32)[[0]], 6, axis=0)
-    high, label = np.eye(4, dtype=np.float32)[[1, 1, 1, 0, 0, 1]], np.array([0, 0, 1, 1, 1, 1])
-    (area,) = area_under_accuracy(low, high, label, once(6))
-    orders = [np.random.default_rng(seed).permutation(6) for seed in range(4)]
-    for order in orders:
-        assert area_under_accuracy(low[order], high[order], label[order], once(6))[0] == area
-    assert area == pytest.approx((2 / 6 + 2 / 6) / 2)  # two right of six, at either end
 
 
 def test_areas_are_of_the_methods_with_a_c_and_sos_less_the_others(evaluation):

@@ -1,23 +1,19 @@
 """A table over draws as Markdown, as a page, as JSON and as a picture: what is claimed, and what stands behind it."""
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medssl_jax.metrics.draws_table import Claim, DrawsTable, RowScores
 from medssl_jax.metrics.froc import Interval
-from medssl_jax.report import page
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 from medssl_jax.report.nodules.froc_tables import PaperResult, rates_in_words
-from medssl_jax.report.text_table import text_table
+from medssl_jax.report.tables_page import TablesPage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TEMPLATE = Path(__file__).with_name("draws_page.html")
 HOW_TO_READ = (
     "Rows are means over draws of the labelled scans. The first interval is 95 % over scans and draws, both resampled; "
     "over scans alone where there is one draw. The second, Student's t, is over draws alone. A difference is paired by "
@@ -49,38 +45,12 @@ class DrawsReport:
 
 def report_markdown(report: DrawsReport) -> str:
     """The table as a Markdown document."""
-    parts = [f"# {report.title}", "\n".join(f"- {name}: {value}" for name, value in report.facts.items())]
-    parts += [
-        part for heading, cells in _tables(report) for part in (f"## {heading}", text_table(cells, markdown=True))
-    ]
-    return "\n\n".join([*parts, *report.notes, HOW_TO_READ]) + "\n"
+    return _page(report).markdown()
 
 
 def report_page(report: DrawsReport, *, figure: bytes) -> str:
     """The table as an HTML page of one file, with the picture, a PNG."""
-    sections = [
-        page.section(
-            html.escape(heading),
-            page.scrolled(
-                page.table(
-                    [html.escape(cell) for cell in header],
-                    [page.row(*(html.escape(cell) for cell in cells)) for cells in rows],
-                ),
-                name=html.escape(heading),
-            ),
-        )
-        for heading, (header, *rows) in _tables(report)
-    ]
-    return page.fill_page(
-        TEMPLATE,
-        title=html.escape(report.title),
-        notices=page.notices(report.notes),
-        facts=page.fact_list(report.facts),
-        tables="\n".join(sections),
-        figure=page.png_file_uri(figure),
-        how_to_read=html.escape(HOW_TO_READ),
-        footer=page.software(),
-    )
+    return _page(report).html(figure=figure)
 
 
 def report_json(report: DrawsReport) -> dict[str, Any]:
@@ -149,6 +119,10 @@ def draw_sweep(report: DrawsReport, x_of_row: Mapping[str, int], x_name: str) ->
     axes.set_xlabel(x_name)
     axes.set_ylabel("CPM: mean, 95 % over scans and draws, each draw")
     return figure
+
+
+def _page(report: DrawsReport) -> TablesPage:
+    return TablesPage(report.title, report.facts, _tables(report), report.notes, HOW_TO_READ)
 
 
 def _tables(report: DrawsReport) -> list[tuple[str, list[list[str]]]]:

@@ -66,19 +66,29 @@ def both_tables(
 
 
 def table_3(scores: Sequence[MethodScores], *, beside_paper: bool, markdown: bool = False) -> str:
-    """One line a method; `beside_paper` puts the paper's line under each method that it has."""
+    """The cells of `table_3_cells` as text."""
+    return text_table(table_3_cells(scores, beside_paper=beside_paper), markdown=markdown)
+
+
+def table_3_cells(scores: Sequence[MethodScores], *, beside_paper: bool) -> list[Sequence[str]]:
+    """A header and one line a method; `beside_paper` puts the paper's line under each method that it has."""
     rows: list[Sequence[str]] = [TABLE_3_COLUMNS]
     for each in scores:
         rows.append(_method_cells(each))
         if beside_paper and each.method in PAPER:
             rows.append(_paper_cells("  paper", PAPER[each.method]))
-    return text_table(rows, markdown=markdown)
+    return rows
 
 
 def table_4(
     scores: Sequence[MethodScores], classes: Sequence[str], *, beside_paper: bool, markdown: bool = False
 ) -> str:
-    """One line a class and method; `beside_paper` adds the paper's four columns."""
+    """The cells of `table_4_cells` as text."""
+    return text_table(table_4_cells(scores, classes, beside_paper=beside_paper), markdown=markdown, names=2)
+
+
+def table_4_cells(scores: Sequence[MethodScores], classes: Sequence[str], *, beside_paper: bool) -> list[list[str]]:
+    """A header and one line a class and method; `beside_paper` adds the paper's four columns."""
     slides = (scores[0].confusion.sum(axis=1) // scores[0].runs).tolist()
     ours = {each.method: dict(zip(classes, np.transpose(each.class_scores), strict=True)) for each in scores}
 
@@ -88,7 +98,7 @@ def table_4(
         return _four_digits([*ours[method][name], *(of_paper if beside_paper else ())])
 
     header = [*SCORES, *(f"paper {score}" for score in SCORES if beside_paper)]
-    return _class_table(header, dict(zip(classes, slides, strict=True)), ours, cells, markdown=markdown)
+    return _class_cells(header, dict(zip(classes, slides, strict=True)), ours, cells)
 
 
 def paper_table_3(*, markdown: bool = False) -> str:
@@ -104,7 +114,7 @@ def paper_table_4(*, markdown: bool = False) -> str:
     def cells(method: str, name: str) -> list[str]:
         return _four_digits(PAPER[method].class_scores[name])
 
-    return _class_table(SCORES, PAPER_SLIDES, PAPER, cells, markdown=markdown)
+    return text_table(_class_cells(SCORES, PAPER_SLIDES, PAPER, cells), markdown=markdown, names=2)
 
 
 def timing_tables(runs: Runs, *, markdown: bool = False) -> Iterator[str]:
@@ -115,28 +125,31 @@ def timing_tables(runs: Runs, *, markdown: bool = False) -> Iterator[str]:
 
 
 def timing_table(times: Mapping[str, MethodTimes], *, markdown: bool = False) -> str:
+    """The cells of `timing_cells` as text."""
+    return text_table(timing_cells(times), markdown=markdown)
+
+
+def timing_cells(times: Mapping[str, MethodTimes]) -> list[list[str]]:
     """The parts of IT: mean seconds of the LRN's part, of the HRN's part where it ran, and LP."""
     rows = [["method", "LRN's part s", "HRN's part s", "LP", "IT s", "SB"]]
     for name, each in times.items():
         cells = [_seconds(each.low), _seconds(each.high), f"{each.low_share:.2f}", _seconds(each.per_slide)]
         rows.append([name, *cells, _number(each.speed_boost, ".2f")])
-    return text_table(rows, markdown=markdown)
+    return rows
 
 
-def _class_table(
+def _class_cells(
     header: Sequence[str],
     slides: Mapping[str, int],
     methods: Iterable[str],
     cells: Callable[[str, str], list[str]],
-    *,
-    markdown: bool,
-) -> str:
+) -> list[list[str]]:
     """A line for each class, with its number of `slides`, and method; `cells` are those of a method and a class."""
     rows = [["class", "method", *header]]
     for name, number in slides.items():
         for line, method in enumerate(methods):
             rows.append(["" if line else f"{name} ({number})", method, *cells(method, name)])
-    return text_table(rows, markdown=markdown, names=2)
+    return rows
 
 
 def _method_cells(scores: MethodScores) -> list[str]:

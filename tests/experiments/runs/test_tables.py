@@ -17,20 +17,23 @@ from experiments.runs.tables import (
 from experiments.tables._arms import STEPS
 from medssl_jax.core.errors import InputError
 
+SLIDES = ("lks", "slide_phantom", "telling_phantom")
+SCANS = tuple(name for name in DATA_SETS if name not in SLIDES)
 OF_SOME_DATA = {
     "network": ("real_crops",),
     "changes": ("phantom", "real_crops"),
     "combined": ("phantom", "real_crops"),
     "longer": ("phantom", "real_crops"),
+    **dict.fromkeys(("sos", "sos_parts", "sos_asking"), SLIDES),
     **dict.fromkeys(("figure3", "nlst", "table1", "table2"), ("luna16", "phantom")),
 }
-EVERY = [(name, data) for name in table_names() for data in OF_SOME_DATA.get(name, tuple(DATA_SETS))]
+EVERY = [(name, data) for name in table_names() for data in OF_SOME_DATA.get(name, SCANS)]
 
 
 def test_the_tables_are_those_of_the_paper_and_ours():
-    of_the_paper = {"figure3", "nlst", "table1", "table2"}
+    of_the_paper = {"figure3", "nlst", "table1", "table2", "sos"}
     assert set(table_names()) == of_the_paper | {
-        *("ablations", "changes", "combined", "gain", "longer", "network", "oracle", "peers")
+        *("ablations", "changes", "combined", "gain", "longer", "network", "oracle", "peers", "sos_parts", "sos_asking")
     }
 
 
@@ -42,7 +45,7 @@ def test_every_row_builds_its_config_and_every_name_is_a_row(name, data):
     assert len(set(lines)) == len(lines)
     assert len(set(table.draws)) == len(table.draws)
     assert {part for line in table.joined for part in line.rows} <= set(rows)
-    assert {each for pair in (*table.differences, *table.shares) for each in pair} <= set(lines)
+    assert {each for pair in (*table.differences, *table.shares, *table.gains) for each in pair} <= set(lines)
     assert (table.plot == "sweep") == all(row.x is not None for row in table.rows)
     runs = runs_of(table, data, draws=table.draws[-1:])  # one is as good as all: a draw is two fields
     assert [run.row for run in runs] == rows
@@ -67,7 +70,7 @@ def test_arms_that_are_set_against_each_other_differ_in_nothing_else():
     assert changed("supervised_steady_10", "focalmix_plus_10") == unlabelled | others
 
 
-@pytest.mark.parametrize("data", DATA_SETS)
+@pytest.mark.parametrize("data", SCANS)
 def test_changes_that_go_by_the_steps_know_how_many_there_are(data):
     assert STEPS[data] == load_config(DATA_SETS[data].config).steps
 
@@ -137,7 +140,10 @@ def test_a_change_without_sense_is_named(change, told):
 def test_what_is_not_there_is_named():
     with pytest.raises(InputError, match="--name=gains: no such table; did you mean gain"):
         load_table("gains", "phantom")
-    with pytest.raises(InputError, match="--data=moon: expected one of luna16, phantom, real_crops"):
+    with pytest.raises(
+        InputError,
+        match="--data=moon: expected one of luna16, phantom, real_crops, lks, slide_phantom, telling_phantom",
+    ):
         load_table("gain", "moon")
     for name, of_data in OF_SOME_DATA.items():
         for data in DATA_SETS.keys() - {*of_data}:

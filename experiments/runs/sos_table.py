@@ -1,0 +1,209 @@
+"""The rows of a table that are runs of SOS or of a method beside it: trained, evaluated, as JSON, the report."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import ml_collections
+import numpy as np
+
+from data_builders.lks.lks_files import CLASSES
+from experiments.configs import sos
+from experiments.runs import sos_training
+from experiments.runs.sos_config import SosConfig
+from experiments.runs.sos_evaluation import evaluate
+from experiments.runs.sos_slides import is_lks, needs_high_resolution, open_slides
+from experiments.runs.table_job import Frame, Printed, Scored, TableJob
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.progress import progress_bar
+from medssl_jax.core.settings import settings_from
+from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
+from medssl_jax.metrics.method_scores import scores_of_methods, times_of_methods
+from medssl_jax.metrics.sos_comparison import Truth, has_raw_seconds, scores_of_switch
+from medssl_jax.metrics.switch_worth import settled_risk
+from medssl_jax.metrics.switching import MeanSeconds
+from medssl_jax.metrics.worth_table import worth_table
+from medssl_jax.report.figure_style import png_of
+from medssl_jax.report.slides.sos_tables import TIMED_ON
+from medssl_jax.report.slides.worth_report import WorthReport, draw_mean_curves, worth_json, worth_page
+from medssl_jax.train.workdir import only_run_in
+
+if TYPE_CHECKING:
+    from experiments.runs.tables import Table
+
+LKS = "LKS"
+PLAIN = ("name", "seed", "rule", "c", "parameters", "peak_memory_bytes", "slide_batch", "patch_batch")
+
+
+class Answers(NamedTuple):
+    """What a run's method gave to the slides, which of those need the HRN if known, and whether they are LKS's."""
+
+    method: EvaluatedMethod
+    needs_high: Truth
+    is_lks: bool
+
+
+def answers_of_run(config: ml_collections.ConfigDict, workdir: Path) -> Answers:
+    """Trains as `experiments.sos` does, or goes on from what another row trained there, then evaluates."""
+    with only_run_in(workdir):
+        trained, source, split = sos_training.train_method(config, workdir)
+        method = trained.used_as(settings_from(SosConfig, config))
+        name = method.settings.method.name
+        evaluated = evaluate({name: method}, source, split, progress_bar("evaluating", "batches"))[name]
+    data = method.settings.data
+    return Answers(evaluated, needs_high_resolution(data, evaluated.names), is_lks(data, source))
+
+
+def answers_as_json(answers: Answers) -> dict[str, Any]:
+    """Every answer, packed, beside the accuracy."""
+    method, needs_high, of_lks = answers
+    arrays = {
+        "names": np.array([name.encode() for name in method.names]),
+        "predicted": method.predicted.astype(np.uint8),
+        "sent": method.sent,
+        "asking": method.asking,
+        "needs_high": needs_high,
+        **_networks("test", method.test),
+        **_networks("validation", method.validation),
+        **{f"top_{count}": high for count, high in method.high_by_top_k.items()},
+    }
+    return {
+        "is_lks": of_lks,
+        "total_accuracy": float(method.right.mean()),
+        "low_share": method.low_share,
+        "slides": len(method.names),
+        "method": {field: getattr(method, field) for field in PLAIN},
+        "seconds_a_slide": {
+            kind: None if seconds is None else [None if np.isnan(each) else each for each in seconds]
+            for kind, seconds in (("prepared", method.prepared_seconds), ("raw", method.raw_seconds))
+        },
+        "answers": _packed({name: array for name, array in arrays.items() if array is not None}),
+    }
+
+
+def answers_from_json(content: Mapping[str, Any]) -> Answers:
+    """Reads what `answers_as_json` gave."""
+    with np.load(io.BytesIO(base64.b64decode(content["answers"], validate=True)), allow_pickle=False) as arrays:
+        held = dict(arrays)
+    seconds = {
+        kind: None if given is None else MeanSeconds(*(float("nan") if each is None else each for each in given))
+        for kind, given in content["seconds_a_slide"].items()
+    }
+
+    def networks(part: str) -> Probabilities:
+        label = held[f"{part}_label"].astype(np.int64)
+        return Probabilities(label, held.get(f"{part}_low"), held.get(f"{part}_high"))
+
+    counts = [int(name.removeprefix("top_")) for name in held if name.startswith("top_")]
+    prepared_seconds = seconds["prepared"]
+    if prepared_seconds is None:
+        raise ValueError("no seconds of prepared slides")
+    method = EvaluatedMethod(
+        **{field: content["method"][field] for field in PLAIN},
+        names=tuple(name.decode() for name in held["names"].tolist()),
+        predicted=held["predicted"].astype(np.int64),
+        sent=held["sent"],
+        test=networks("test"),
+        validation=networks("validation"),
+        prepared_seconds=prepared_seconds,
+        raw_seconds=seconds["raw"],
+        high_by_top_k={count: held[f"top_{count}"] for count in counts},
+        asking=held.get("asking"),
+    )
+    return Answers(method, held.get("needs_high"), content["is_lks"])
+
+
+def answers_report(table: "Table", scored: Scored, frame: Frame) -> WorthReport:
+    """The numbers and words of a table, as far as its runs are done.
+
+    Raises `InputError` where runs were evaluated on other slides or in other batches than those beside them.
+    """
+    results = [each for of_draws in scored.values() for each in of_draws.values()]
+    _require_alike([each.method for each in results])
+    evaluations = {
+        row.name: {draw: dataclasses.replace(each.method, name=row.label) for draw, each in scored[row.name].items()}
+        for row in table.rows
+    }
+    done = {name: list(of_draws.values()) for name, of_draws in evaluations.items() if of_draws}
+    by_label = {of_row[0].name: of_row for of_row in done.values()}
+    truth = results[0].needs_high if results else None
+    on_lks = bool(results) and all(each.is_lks for each in results)
+    kinds = (True, False) if by_label and has_raw_seconds(by_label) else (False,)
+    promises = {
+        name: {draw: risk for draw, each in of_draws.items() if (risk := settled_risk(each))}
+        for name, of_draws in evaluations.items()
+    }
+    return WorthReport(
+        title=table.title,
+        numbers=worth_table(evaluations, differences=table.differences, gains=table.gains, bootstraps=frame.bootstraps),
+        evaluations=evaluations,
+        labels=frame.labels,
+        facts={
+            "data": "slides in LKS's layout, not its own" if frame.about == LKS and not on_lks else frame.about,
+            "test slides": str(len(results[0].method.names)) if results else "-",
+            **frame.facts,
+        },
+        notes=frame.notes,
+        classes=CLASSES,
+        methods=scores_of_methods(by_label, len(CLASSES)) if by_label else [],
+        times={TIMED_ON[raw]: times_of_methods(by_label, raw=raw) for raw in kinds} if by_label else {},
+        promises={name: of_draws for name, of_draws in promises.items() if of_draws},
+        switches={name: found for name, each in done.items() if (found := scores_of_switch(each, truth))},
+        by_top_k={name: tried for name, each in done.items() if (tried := _mean_by_top_k(each))},
+        beside_paper=on_lks and frame.about == LKS and frame.is_as_declared,
+    )
+
+
+def printed_answers(table: "Table", report: WorthReport) -> Printed:
+    """The report in its four forms."""
+    text, picture = worth_page(report), png_of(draw_mean_curves(report))
+    return Printed(text.markdown(), text.html(figure=picture), worth_json(report), picture)
+
+
+def _require_alike(methods: Sequence[EvaluatedMethod]) -> None:
+    for field, what in (("names", "test slides"), ("slide_batch", "batch"), ("patch_batch", "batch")):
+        if len({getattr(each, field) for each in methods}) > 1:
+            raise InputError(
+                f"results: found {field} that differ, expected one choice of {what} in a table: make those of other "
+                "slides or batches again"
+            )
+
+
+def _mean_by_top_k(evaluations: Sequence[EvaluatedMethod]) -> dict[int, float]:
+    right = [each.right_by_top_k() for each in evaluations]
+    return {
+        count: float(np.mean([each[count] for each in right]))
+        for count in right[0]
+        if all(count in each for each in right)
+    }
+
+
+def _networks(part: str, said: Probabilities) -> dict[str, np.ndarray | None]:
+    return {f"{part}_label": said.label.astype(np.uint8), f"{part}_low": said.low, f"{part}_high": said.high}
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> str:
+    """The arrays as a compressed .npz, in base64: some 50 bytes a slide."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _prepared(config: ml_collections.ConfigDict) -> None:
+    open_slides(settings_from(SosConfig, config).data)
+
+
+SOS = TableJob(
+    kind=SosConfig,
+    parent=sos.get_config,
+    prepare=_prepared,
+    run=answers_of_run,
+    pack=answers_as_json,
+    unpack=answers_from_json,
+    report=answers_report,
+    printed=printed_answers,
+    after_training=("inference.", "method.name"),
+)

@@ -1,0 +1,38 @@
+"""The methods that SOS is compared with, as rows of tables: what each changes of SOS's config."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from experiments.configs import _methods, sos
+from experiments.runs.tables import Row
+from medssl_jax.metrics import sos_methods
+
+# The share of slides that may be asked about: 6 % are what the paper's SOS asks about; of the slide phantom about a
+# quarter shows its class at full resolution only.
+BUDGET = {"lks": 0.06, "slide_phantom": 0.25, "telling_phantom": 0.06}
+
+
+def overrides_of(method: Callable[[ConfigDict], ConfigDict]) -> dict[str, Any]:
+    """What a function of `configs/_methods.py` changes of SOS's config."""
+    plain, changed = (flatten_dict(each.to_dict(), sep=".") for each in (sos.get_config(), method(sos.get_config())))
+    return {field: value for field, value in changed.items() if value != plain[field]}
+
+
+def method_row(name: str, method: Callable[[ConfigDict], ConfigDict], changes: Mapping[str, Any] | None = None) -> Row:
+    """The row of a method, called in the table as in the paper, with further `changes`."""
+    overrides = {**overrides_of(method), **(changes or {})}
+    return Row(name=name, label=overrides["method.name"], overrides=overrides)
+
+
+def sos_row() -> Row:
+    """SOS as its config has it."""
+    return Row(name="sos", label=sos_methods.SOS)
+
+
+def paid_rdms(name: str, label: str, *, cost: float = 0.0, budget: float = 1.0) -> Row:
+    """RDMS that is paid by right answers, and charged a fixed cost for asking or one that moves to keep a budget."""
+    paid = {"method.reward": "correct", "method.ask_cost": cost, "method.budget": budget}
+    return Row(name=name, label=label, overrides={**overrides_of(_methods.rdms), **paid})
