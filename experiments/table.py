@@ -6,7 +6,8 @@
 What is in a table is declared in experiments/tables. Each draw of a row is a run in a folder of its own; started again,
 those that are finished are kept and the others go on. Several processes and machines may share a workdir on a common
 file system: each run is made by one. `results` in it has a small file for each finished run, without weights, which
---results of another workdir reads. A run's `run.json` is for experiments.reproduce.
+--results of another workdir reads. A run's `run.json` is for experiments.reproduce. --seconds times rows of slides in
+turn, where their weights are.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 
 with epy.lazy_imports():
-    from experiments.runs import table_report, table_work, tables
+    from experiments.runs import table_report, table_seconds, table_work, tables
 
 _NAME = flags.DEFINE_string("name", None, "The table: a file of experiments/tables.", required=True)
 _DATA = flags.DEFINE_string("data", None, "The scans or slides: luna16, phantom, real_crops, lks, ...", required=True)
@@ -35,6 +36,12 @@ _SET = flags.DEFINE_multi_string(
     "set",
     [],
     "A field of all configs, before rows set theirs: --set=data.manual_dir=/data/LUNA16; may be given several times.",
+)
+_SECONDS = flags.DEFINE_integer(
+    "seconds",
+    None,
+    "Slides that the rows of the first draw are timed on, in turn; not timed if not given.",
+    lower_bound=1,
 )
 _COMPILATION_CACHE = command.define_compilation_cache_flag()
 
@@ -53,11 +60,14 @@ def main(_: Sequence[str]) -> None:
     left = table_work.standing(runs, table_work.results_known(workdir, others)).left
     table_work.prepare_data(left)
     failed = table_work.make_runs(_NAME.value, runs, workdir, others=others)
+    if _SECONDS.value and not failed:
+        table_seconds.time_rows(runs, workdir, _SECONDS.value)
     # Of the whole table, whatever was asked for this time; draws beyond its own stand in it too.
     shown = sorted({*table.draws, *(draws or ())})
     whole = tables.runs_of(table, _DATA.value, draws=shown, changes=_SET.value)
     state = table_work.standing(whole, table_work.results_known(workdir, others))
-    report = table_report.table_report(table, _DATA.value, state, changes=_SET.value)
+    seconds = table_seconds.read_seconds(whole, workdir)
+    report = table_report.table_report(table, _DATA.value, state, changes=_SET.value, seconds=seconds)
     printed = tables.DATA_SETS[_DATA.value].job.printed(table, report)
     paths = table_report.write_report(workdir, f"{_NAME.value}_{_DATA.value}", printed)
     print(f"\n{printed.markdown}\nwritten to {', '.join(map(str, paths))}")

@@ -29,7 +29,7 @@ def test_every_command_is_run_here_or_is_the_test_command():
     parts = (
         *("configs/phantom.py", "pytest", "experiments.detect", "configs/luna_25.py", "experiments.evaluate"),
         *("experiments.check_data", "configs/phantom_nlst.py"),
-        *("configs/phantom_sos.py", "experiments.classify", "experiments.compare_sos", "configs/lks_sos.py"),
+        *("configs/phantom_sos.py", "experiments.classify", "experiments.table", "configs/lks_sos.py"),
         "experiments.reproduce",
     )
     assert len(COMMANDS) == len(parts)
@@ -66,38 +66,38 @@ def test_lks_without_lks_says_what_to_download(tmp_path):
 
 
 FEWER_SLIDES = """
-from experiments.configs import phantom_{method}
+from experiments.configs import phantom_sos
 
 
 def get_config(_=""):
-    config = phantom_{method}.get_config()
+    config = phantom_sos.get_config()
     config.data.phantom.train, config.data.phantom.test = 120, 60
     config.steps = 300
     return config
 """
 NARROW = """
-from experiments.configs import phantom_{method}
+from experiments.configs import phantom_sos
 
 
 def get_config(_=""):
-    config = phantom_{method}.get_config()
+    config = phantom_sos.get_config()
     config.data.phantom.train, config.data.phantom.test = 120, 60
     config.steps = 2
     for network in ("low", "high", "policy"):
-        config.model[f"{{network}}_features"], config.model[f"{{network}}_blocks"] = (4, 8), (0, 1)
+        config.model[f"{network}_features"], config.model[f"{network}_blocks"] = (4, 8), (0, 1)
     return config
 """
 
 
 @pytest.mark.slow
 def test_sos_then_slides_then_all_methods(tmp_path):
-    """SOS on half the phantom's slides in a third of the steps; its classifier on test slides; all six methods.
+    """SOS on half the phantom's slides in a third of the steps; its classifier on test slides; a part of the table.
 
     Configs of the working directory come before ours, so the commands are README's own.
     """
     configs = tmp_path / "configs"
     configs.mkdir()
-    (configs / "phantom_sos.py").write_text(FEWER_SLIDES.format(method="sos"))
+    (configs / "phantom_sos.py").write_text(FEWER_SLIDES)
     done = run(command_with("configs/phantom_sos.py"), tmp_path)
     assert done.returncode == 0, done.stderr
     row = next(line for line in done.stdout.splitlines() if line.startswith("SOS "))
@@ -115,11 +115,13 @@ def test_sos_then_slides_then_all_methods(tmp_path):
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "classes/results.csv").read_text().splitlines()) == 1 + 60
 
-    for method in ("image", "patch", "multiscale", "rdms", "sos", "cascade"):
-        (configs / f"phantom_{method}.py").write_text(NARROW.format(method=method))
-    done = run(command_with("experiments.compare_sos") + " --seed=0", tmp_path)
+    (configs / "phantom_sos.py").write_text(NARROW)
+    part = " --draws=0 --rows=image,multiscale,sos,cascade"
+    done = run(command_with("experiments.table").strip() + part, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert all(f"\n| {name} " in done.stdout for name in ("Image-Level", "Patch-Level", "RDMS", "SOS", "Cascade"))
+    assert all(f"\n| {name} " in done.stdout for name in ("Image-Level", "Multi-Scale", "SOS", "Cascade"))
+    assert "- runs: 4 of 45" in done.stdout
+    assert "- seconds: in turn on up to 120 slides, draw 0" in done.stdout
 
 
 @pytest.mark.slow

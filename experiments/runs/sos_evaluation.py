@@ -37,11 +37,7 @@ def evaluate(
 
     Raises `InputError`, which names the file, at the first slide that cannot be read: every method is asked for all.
     """
-    classifiers = {name: method.classifier() for name, method in methods.items()}
-    prepared = [functools.partial(source.slide, index) for index in split.test]
-    by_name = classify_in_turn(classifiers, prepared, progress)
-    raw = raw_slides(next(iter(methods.values())), source, split.test)
-    raw_by_name = classify_in_turn(classifiers, raw, progress) if raw else None
+    classifiers, by_name, raw_by_name = _timed(methods, source, split.test, progress)
     test = both_networks(methods, source, split.test, progress)
     validation = both_networks(methods, source, split.validation, progress)
     return {
@@ -66,6 +62,17 @@ def evaluate(
         )
         for name, method in methods.items()
     }
+
+
+def seconds_of_methods(
+    methods: Mapping[str, TrainedClassifier[SosConfig]],
+    source: LksSource,
+    indices: Sequence[int],
+    progress: Progress = silent,
+) -> dict[str, tuple[MeanSeconds, MeanSeconds | None]]:
+    """Mean seconds of both parts of each method on slides in turn: prepared, and as downloaded where they are there."""
+    _, prepared, raw = _timed(methods, source, indices, progress)
+    return {name: (_seconds(prepared[name]), _seconds(raw[name]) if raw else None) for name in methods}
 
 
 def classify_in_turn(
@@ -139,6 +146,16 @@ def high_by_top_k(
     passing = map(source.slide, progress(indices))
     said = np.stack(list(method.classifier(rule="high", top_k=1).high_by_top_k(passing, counts)), axis=1)
     return dict(zip(counts, said, strict=True))
+
+
+def _timed(
+    methods: Mapping[str, TrainedClassifier[SosConfig]], source: LksSource, indices: Sequence[int], progress: Progress
+) -> tuple[dict[str, SelectiveClassifier], dict[str, list[SlideResult]], dict[str, list[SlideResult]] | None]:
+    """The classifiers, and what each says in turn of slides as prepared and, where they are there, as downloaded."""
+    classifiers = {name: method.classifier() for name, method in methods.items()}
+    prepared = classify_in_turn(classifiers, [functools.partial(source.slide, index) for index in indices], progress)
+    raw = raw_slides(next(iter(methods.values())), source, indices)
+    return classifiers, prepared, classify_in_turn(classifiers, raw, progress) if raw else None
 
 
 def _stacked(rows: Sequence[Float[np.ndarray, " classes"] | None]) -> Float[np.ndarray, "slides classes"] | None:

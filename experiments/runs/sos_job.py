@@ -34,15 +34,13 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
             print(f"\n{results}\nwritten to {workdir}")
 
 
-def write_results(
-    workdir: Path, runs: Runs, data: SlideDataSettings, source: LksSource, *, about: str = "", markdown: bool = False
-) -> str:
-    """Writes the files of `write_summary`; returns its text below a line on the data and `about`."""
+def write_results(workdir: Path, runs: Runs, data: SlideDataSettings, source: LksSource) -> str:
+    """Writes the files of `write_summary`; returns its text below a line on the data."""
     names = next(iter(runs.values()))[0].names
     needs_high = needs_high_resolution(data, names)
     of_lks = is_lks(data, source)
-    summary = write_summary(workdir, runs, CLASSES, is_lks=of_lks, needs_high=needs_high, markdown=markdown)
-    return f"{data_name(data, source)}, {len(names)} test slides{about}\n\n{summary}"
+    summary = write_summary(workdir, runs, CLASSES, is_lks=of_lks, needs_high=needs_high)
+    return f"{data_name(data, source)}, {len(names)} test slides\n\n{summary}"
 
 
 def slides_in(results: Path) -> bytes:

@@ -14,7 +14,7 @@ from data_builders.lks.lks_files import CLASSES
 from experiments.configs import sos
 from experiments.runs import sos_training
 from experiments.runs.sos_config import SosConfig
-from experiments.runs.sos_evaluation import evaluate
+from experiments.runs.sos_evaluation import evaluate, seconds_of_methods
 from experiments.runs.sos_slides import is_lks, needs_high_resolution, open_slides
 from experiments.runs.table_job import Frame, Printed, Scored, TableJob
 from medssl_jax.core.errors import InputError
@@ -57,6 +57,18 @@ def answers_of_run(config: ml_collections.ConfigDict, workdir: Path) -> Answers:
     return Answers(evaluated, needs_high_resolution(data, evaluated.names), is_lks(data, source))
 
 
+def seconds_in_turn(rows: Mapping[str, tuple[ml_collections.ConfigDict, Path]], slides: int) -> dict[str, Any]:
+    """Mean seconds of both parts of each row on up to so many test slides, as prepared and as downloaded."""
+    methods = {}
+    for row, (config, workdir) in rows.items():
+        with only_run_in(workdir):
+            trained, source, split = sos_training.train_method(config, workdir)
+        methods[row] = trained.used_as(settings_from(SosConfig, config))
+    places = np.unique(np.linspace(0, len(split.test) - 1, slides).round().astype(int))
+    measured = seconds_of_methods(methods, source, [split.test[place] for place in places])
+    return {row: _seconds_as_json(prepared, raw) for row, (prepared, raw) in measured.items()}
+
+
 def answers_as_json(answers: Answers) -> dict[str, Any]:
     """Every answer, packed, beside the accuracy."""
     method, needs_high, of_lks = answers
@@ -76,10 +88,7 @@ def answers_as_json(answers: Answers) -> dict[str, Any]:
         "low_share": method.low_share,
         "slides": len(method.names),
         "method": {field: getattr(method, field) for field in PLAIN},
-        "seconds_a_slide": {
-            kind: None if seconds is None else [None if np.isnan(each) else each for each in seconds]
-            for kind, seconds in (("prepared", method.prepared_seconds), ("raw", method.raw_seconds))
-        },
+        "seconds_a_slide": _seconds_as_json(method.prepared_seconds, method.raw_seconds),
         "answers": _packed({name: array for name, array in arrays.items() if array is not None}),
     }
 
@@ -88,19 +97,13 @@ def answers_from_json(content: Mapping[str, Any]) -> Answers:
     """Reads what `answers_as_json` gave."""
     with np.load(io.BytesIO(base64.b64decode(content["answers"], validate=True)), allow_pickle=False) as arrays:
         held = dict(arrays)
-    seconds = {
-        kind: None if given is None else MeanSeconds(*(float("nan") if each is None else each for each in given))
-        for kind, given in content["seconds_a_slide"].items()
-    }
+    prepared_seconds, raw_seconds = _seconds_from_json(content["seconds_a_slide"])
 
     def networks(part: str) -> Probabilities:
         label = held[f"{part}_label"].astype(np.int64)
         return Probabilities(label, held.get(f"{part}_low"), held.get(f"{part}_high"))
 
     counts = [int(name.removeprefix("top_")) for name in held if name.startswith("top_")]
-    prepared_seconds = seconds["prepared"]
-    if prepared_seconds is None:
-        raise ValueError("no seconds of prepared slides")
     method = EvaluatedMethod(
         **{field: content["method"][field] for field in PLAIN},
         names=tuple(name.decode() for name in held["names"].tolist()),
@@ -109,7 +112,7 @@ def answers_from_json(content: Mapping[str, Any]) -> Answers:
         test=networks("test"),
         validation=networks("validation"),
         prepared_seconds=prepared_seconds,
-        raw_seconds=seconds["raw"],
+        raw_seconds=raw_seconds,
         high_by_top_k={count: held[f"top_{count}"] for count in counts},
         asking=held.get("asking"),
     )
@@ -124,14 +127,18 @@ def answers_report(table: "Table", scored: Scored, frame: Frame) -> WorthReport:
     results = [each for of_draws in scored.values() for each in of_draws.values()]
     _require_alike([each.method for each in results])
     evaluations = {
-        row.name: {draw: dataclasses.replace(each.method, name=row.label) for draw, each in scored[row.name].items()}
+        row.name: {
+            draw: dataclasses.replace(each.method, name=row.label, **_seconds_in(frame, row.name))
+            for draw, each in scored[row.name].items()
+        }
         for row in table.rows
     }
     done = {name: list(of_draws.values()) for name, of_draws in evaluations.items() if of_draws}
     by_label = {of_row[0].name: of_row for of_row in done.values()}
+    timed = {of_row[0].name: of_row for name, of_row in done.items() if name in frame.seconds or not frame.seconds}
     truth = results[0].needs_high if results else None
     on_lks = bool(results) and all(each.is_lks for each in results)
-    kinds = (True, False) if by_label and has_raw_seconds(by_label) else (False,)
+    kinds = (True, False) if timed and has_raw_seconds(timed) else (False,)
     promises = {
         name: {draw: risk for draw, each in of_draws.items() if (risk := settled_risk(each))}
         for name, of_draws in evaluations.items()
@@ -145,11 +152,12 @@ def answers_report(table: "Table", scored: Scored, frame: Frame) -> WorthReport:
             "data": "slides in LKS's layout, not its own" if frame.about == LKS and not on_lks else frame.about,
             "test slides": str(len(results[0].method.names)) if results else "-",
             **frame.facts,
+            "seconds": frame.timed or "of each run by itself, beside whatever else its machine did",
         },
         notes=frame.notes,
         classes=CLASSES,
         methods=scores_of_methods(by_label, len(CLASSES)) if by_label else [],
-        times={TIMED_ON[raw]: times_of_methods(by_label, raw=raw) for raw in kinds} if by_label else {},
+        times={TIMED_ON[raw]: times_of_methods(timed, raw=raw) for raw in kinds} if timed else {},
         promises={name: of_draws for name, of_draws in promises.items() if of_draws},
         switches={name: found for name, each in done.items() if (found := scores_of_switch(each, truth))},
         by_top_k={name: tried for name, each in done.items() if (tried := _mean_by_top_k(each))},
@@ -161,6 +169,34 @@ def printed_answers(table: "Table", report: WorthReport) -> Printed:
     """The report in its four forms."""
     text, picture = worth_page(report), png_of(draw_mean_curves(report))
     return Printed(text.markdown(), text.html(figure=picture), worth_json(report), picture)
+
+
+def _seconds_in(frame: Frame, row: str) -> dict[str, MeanSeconds | None]:
+    """The seconds that were measured in turn; where some rows were, the others have none that may stand beside them."""
+    if not frame.seconds:
+        return {}
+    unknown = MeanSeconds(float("nan"), float("nan"))
+    measured = frame.seconds.get(row)
+    prepared, raw = _seconds_from_json(measured) if measured else (unknown, unknown)
+    return {"prepared_seconds": prepared, "raw_seconds": raw}
+
+
+def _seconds_as_json(prepared: MeanSeconds, raw: MeanSeconds | None) -> dict[str, list[float | None] | None]:
+    """Both as (low, high), None for what is not known."""
+
+    def plain(seconds: MeanSeconds) -> list[float | None]:
+        return [None if np.isnan(each) else each for each in seconds]
+
+    return {"prepared": plain(prepared), "raw": None if raw is None else plain(raw)}
+
+
+def _seconds_from_json(content: Mapping[str, Any]) -> tuple[MeanSeconds, MeanSeconds | None]:
+    def known(seconds: Sequence[float | None]) -> MeanSeconds:
+        low, high = (float("nan") if each is None else each for each in seconds)
+        return MeanSeconds(low, high)
+
+    raw = content["raw"]
+    return known(content["prepared"]), None if raw is None else known(raw)
 
 
 def _require_alike(methods: Sequence[EvaluatedMethod]) -> None:
@@ -206,4 +242,5 @@ SOS = TableJob(
     report=answers_report,
     printed=printed_answers,
     after_training=("inference.", "method.name"),
+    time=seconds_in_turn,
 )

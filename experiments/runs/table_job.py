@@ -18,7 +18,8 @@ class Frame(NamedTuple):
     """What a report says whatever its runs are of.
 
     `about` names the data, `facts` are on the runs; `labels` are those of all lines in their order, with a mark at
-    those that `notes` are on. `is_as_declared` where no config was changed for all rows.
+    those that `notes` are on. `is_as_declared` where no config was changed for all rows. `seconds` are what the job's
+    `time` measured of each row, by name, and `timed` how.
     """
 
     about: str
@@ -27,6 +28,8 @@ class Frame(NamedTuple):
     notes: Sequence[str]
     is_as_declared: bool
     bootstraps: int
+    seconds: Mapping[str, Any]
+    timed: str
 
 
 class Printed(NamedTuple):
@@ -46,7 +49,8 @@ class TableJob(NamedTuple):
     `InputError`, `ValueError`, `KeyError` or `TypeError` where it cannot. Runs whose configs differ in nothing but
     fields that begin as one of `after_training` share a training. `passes(config)` is what a step computes, in passes
     of one patch forwards, where rows may be given each other's computation. `report` is of a table, what its runs came
-    to, and the words around it; `printed` has its four forms.
+    to, and the words around it; `printed` has its four forms. `time` measures trained rows in turn, each given by its
+    config and the folder of its training, on so many cases, and returns what it found of each row as JSON has it.
     """
 
     kind: type[RunSettings]
@@ -59,6 +63,7 @@ class TableJob(NamedTuple):
     printed: Callable[["Table", Any], Printed]
     after_training: tuple[str, ...] = ()
     passes: Callable[[ml_collections.ConfigDict], int] | None = None
+    time: Callable[[Mapping[str, tuple[ml_collections.ConfigDict, Path]], int], dict[str, Any]] | None = None
 
     @property
     def command(self) -> str:

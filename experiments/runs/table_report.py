@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runs.table_job import Frame, Printed
+from experiments.runs.table_seconds import InTurn
 from experiments.runs.table_work import Standing
 from experiments.runs.tables import DATA_SETS, NOT_TELLING, Table
 from medssl_jax.core.atomic import atomic_path, write_text
@@ -13,9 +14,15 @@ from medssl_jax.report.json_report import write_json
 
 
 def table_report(
-    table: Table, data: str, state: Standing, *, changes: Sequence[str] = (), bootstraps: int = 1000
+    table: Table,
+    data: str,
+    state: Standing,
+    *,
+    changes: Sequence[str] = (),
+    bootstraps: int = 1000,
+    seconds: InTurn | None = None,
 ) -> Any:
-    """The report of the table's job, as far as its runs are done; draws in rising order.
+    """The report of the table's job, as far as its runs are done; draws in rising order; with `seconds` if measured.
 
     Raises `InputError` where results cannot stand beside each other.
     """
@@ -41,6 +48,8 @@ def table_report(
         notes=[f"*{labels[name]}: commits {', '.join(sorted(of_row))}" for name, of_row in odd.items()],
         is_as_declared=not changes,
         bootstraps=bootstraps,
+        seconds=seconds.rows if seconds else {},
+        timed=seconds.about if seconds else "",
     )
     return DATA_SETS[data].job.report(table, scored, frame)
 

@@ -1,4 +1,4 @@
-"""Evaluated methods beside each other, over seeds: seconds, differences of accuracy, the c that validation chooses."""
+"""Evaluated methods over seeds: their seconds, the work of their switches, the c that validation chooses."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -6,35 +6,18 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from medssl_jax.metrics.classification import Estimate, paired_accuracy_difference
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
-from medssl_jax.metrics.sos_methods import CASCADE, IMAGE_LEVEL, MULTI_SCALE, SOS
 from medssl_jax.metrics.switching import (
     MeanSeconds,
     SwitchCurve,
     SwitchScores,
-    low_share,
     mean_over_runs,
-    sent_at_low_share,
     switch_curve,
     switch_scores,
-    switched_classes,
 )
 
 Truth = Bool[np.ndarray, " slides"] | None  # about which test slides need the HRN, where that is known
 Runs = Mapping[str, Sequence[EvaluatedMethod]]  # of each method, one a seed, over the same slides and seeds
-
-
-class Difference(NamedTuple):
-    """Accuracy of `name_a` minus that of `name_b` on the same slides.
-
-    `low_share` is the LP that `name_b` reached where its c was moved to have that of `name_a`, else None.
-    """
-
-    name_a: str
-    name_b: str
-    low_share: float | None
-    accuracy: Estimate
 
 
 class ChoiceOfC(NamedTuple):
@@ -105,30 +88,3 @@ def scores_of_switch(evaluations: Sequence[EvaluatedMethod], needs_high: Truth) 
         return None
     sent = np.concatenate([each.sent for each in evaluations])
     return switch_scores(sent, np.tile(needs_high, len(evaluations)))
-
-
-def accuracy_differences(runs: Runs) -> tuple[Difference, ...]:
-    """SOS minus each method that answers the same question otherwise, and minus the cascade at SOS's LP."""
-    if SOS not in runs:
-        return ()
-    of_sos = _right(runs[SOS])
-    found = [
-        Difference(SOS, name, None, paired_accuracy_difference(of_sos, _right(runs[name])))
-        for name in (IMAGE_LEVEL, MULTI_SCALE, CASCADE)
-        if name in runs
-    ]
-    if CASCADE in runs:
-        cascades = list(zip(runs[CASCADE], runs[SOS], strict=True))
-        sent = [sent_at_low_share(cascade.test.both()[0], sos.low_share) for cascade, sos in cascades]
-        right = [_right_if_sent(cascade, each) for (cascade, _), each in zip(cascades, sent, strict=True)]
-        reached = float(np.mean([low_share(each) for each in sent]))
-        found.append(Difference(SOS, CASCADE, reached, paired_accuracy_difference(of_sos, np.stack(right))))
-    return tuple(found)
-
-
-def _right(evaluations: Sequence[EvaluatedMethod]) -> Bool[np.ndarray, "runs slides"]:
-    return np.stack([each.right for each in evaluations])
-
-
-def _right_if_sent(evaluation: EvaluatedMethod, sent: Bool[np.ndarray, " slides"]) -> Bool[np.ndarray, " slides"]:
-    return switched_classes(*evaluation.test.both(), sent) == evaluation.test.label

@@ -1,4 +1,4 @@
-"""The area, the two gains and the promise, each beside the same said slide by slide."""
+"""The area and the promise, each beside the same said slide by slide."""
 
 import dataclasses
 import itertools
@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from medssl_jax.metrics.evaluated_method import Probabilities
-from medssl_jax.metrics.switch_worth import areas, gains, settled_risk
+from medssl_jax.metrics.switch_worth import areas, settled_risk
 
 
 def area_slide_by_slide(low, high, label):
@@ -21,31 +21,18 @@ def area_slide_by_slide(low, high, label):
     return sum((a + b) / 2 for a, b in itertools.pairwise(accuracies)) / len(label)
 
 
-def test_areas_are_of_the_methods_with_a_c_and_sos_less_the_others(evaluation):
+def test_areas_are_of_the_methods_with_a_switch(evaluation):
+    asking = np.linspace(0, 1, 40)
     runs = {
-        name: [evaluation(name, rule=rule, seed=seed) for seed in range(3)]
-        for name, rule in (("Image-Level", "low"), ("SOS", "confidence"), ("Cascade", "confidence"))
+        "Image-Level": [evaluation("Image-Level", rule="low", seed=seed) for seed in range(3)],
+        "SOS": [evaluation("SOS", seed=seed) for seed in range(3)],
+        "Deferral": [evaluation("Deferral", rule="deferral", asking=asking)],
     }
-    of_sos, of_cascade, difference = areas(runs)
-    assert [each.name for each in (of_sos, of_cascade, difference)] == ["SOS", "Cascade", "SOS - Cascade"]
+    of_sos, of_deferral = areas(runs)
+    assert [each.name for each in (of_sos, of_deferral)] == ["SOS", "Deferral"]
     by_hand = [area_slide_by_slide(*each.test.both(), each.test.label) for each in runs["SOS"]]
     assert of_sos.value.mean == pytest.approx(np.mean(by_hand))
-    assert of_sos.value.draws == 3
-    assert difference.value.mean == pytest.approx(of_sos.value.mean - of_cascade.value.mean)
-    assert difference.value.over_draws is not None
-
-
-def test_training_and_switching_make_up_the_gain_over_image_level(evaluation):
-    runs = {
-        "Image-Level": [evaluation("Image-Level", rule="low", seed=seed, sharpness=0.5) for seed in range(2)],
-        "SOS": [evaluation("SOS", seed=seed, c=0.6) for seed in range(2)],
-    }
-    by_training, by_switching = gains(runs)
-    whole, alone = (np.mean([each.right for each in runs[name]]) for name in ("SOS", "Image-Level"))
-    assert by_training.value.mean + by_switching.value.mean == pytest.approx(whole - alone)
-    own = np.mean([each.test.low.argmax(1) == each.test.label for each in runs["SOS"]])
-    assert by_switching.value.mean == pytest.approx(whole - own)
-    assert gains({"SOS": runs["SOS"]}) == []
+    assert (of_sos.value.draws, of_deferral.value.draws) == (3, 1)
 
 
 def test_the_promise_is_the_largest_risk_under_which_so_few_errors_are_not_rare(evaluation):

@@ -11,12 +11,11 @@ from medssl_jax.metrics.method_scores import MethodScores
 from medssl_jax.metrics.sos_comparison import (
     Runs,
     Truth,
-    accuracy_differences,
     choice_of_c,
     has_raw_seconds,
     scores_of_switch,
 )
-from medssl_jax.metrics.switch_worth import areas, gains, settled_risk
+from medssl_jax.metrics.switch_worth import areas, settled_risk
 from medssl_jax.metrics.switching import MeanSeconds
 from medssl_jax.report.json_report import single_precision
 
@@ -33,8 +32,6 @@ def evaluation_as_json(
         "methods": scores,
         "timed_on": "raw" if has_raw_seconds(runs) else "prepared",
         "areas": areas(runs),
-        "gains": gains(runs),
-        "differences": accuracy_differences(runs),
         "seeds": [_seed(of_seed, needs_high) for of_seed in zip(*runs.values(), strict=True)],
         "slides": {name: [_slides(each, classes) for each in evaluations] for name, evaluations in runs.items()},
     }
@@ -44,7 +41,6 @@ def _seed(evaluations: Sequence[EvaluatedMethod], needs_high: Truth) -> dict[str
     return {
         "seed": evaluations[0].seed,
         "methods": {each.name: _run(each, needs_high) for each in evaluations},
-        "differences": accuracy_differences({each.name: [each] for each in evaluations}),
     }
 
 

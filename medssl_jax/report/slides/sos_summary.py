@@ -6,14 +6,12 @@ from pathlib import Path
 
 from medssl_jax.metrics.method_scores import scores_of_methods
 from medssl_jax.metrics.sos_comparison import (
-    Difference,
     Runs,
     Truth,
-    accuracy_differences,
     choice_of_c,
     scores_of_switch,
 )
-from medssl_jax.metrics.switch_worth import SettledRisk, Worth, areas, gains, settled_risk
+from medssl_jax.metrics.switch_worth import SettledRisk, Worth, areas, settled_risk
 from medssl_jax.metrics.switching import SwitchScores
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.json_report import write_json
@@ -39,9 +37,7 @@ def write_summary(
     tables = both_tables(runs, scores, classes, is_lks=is_lks, markdown=markdown)
     lines = [
         *(worth_line(each, "area under accuracy against LP") for each in areas(runs)),
-        *(worth_line(each, "TA") for each in gains(runs)),
         *_switches(runs, needs_high),
-        *map(difference_line, accuracy_differences(runs)),
         *_choices_of_c(runs),
         *_promises(runs),
         *_by_top_k(runs),
@@ -58,14 +54,6 @@ def switch_line(name: str, scores: SwitchScores, slides: int) -> str:
         f"{name}: {scores.sent} of {slides} slides sent to the HRN, {scores.needed} need it, {scores.sent_and_needed} "
         f"are both: precision {precision} (at random {chance}), recall {recall}"
     )
-
-
-def difference_line(difference: Difference) -> str:
-    """A paired difference of total accuracy, in points of a hundred."""
-    name_a, name_b, low_share, accuracy = difference
-    at = "" if low_share is None else f" at {name_a}'s LP (LP {low_share:.3f})"
-    value, low, high = (100 * end for end in accuracy)
-    return f"{name_a} - {name_b}{at}: TA {value:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
 
 
 def worth_line(worth: Worth, what: str) -> str:

@@ -38,7 +38,7 @@ HOW_TO_READ = (
     "where LP is moved to the one said. The first interval is 95 % over slides and trainings, both resampled; over "
     "slides alone where there is one draw. The second, Student's t, is over trainings alone. A difference is paired by "
     "draw and slide, p is Holm's over all differences in the same figure, and what an interval with 0 in it or a p "
-    "above .05 leaves open is not shown. Seconds are those of each run by itself, on whatever else the machine did."
+    "above .05 leaves open is not shown."
 )
 
 

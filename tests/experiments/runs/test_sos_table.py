@@ -9,8 +9,9 @@ import pytest
 from experiments.runs.sos_table import SOS, Answers, printed_answers
 from experiments.runs.table_report import table_report, write_report
 from experiments.runs.table_results import Finished, read_result, result_path, write_result
+from experiments.runs.table_seconds import read_seconds, time_rows
 from experiments.runs.table_work import make_runs, results_known, standing
-from experiments.runs.tables import load_table, runs_of
+from experiments.runs.tables import DATA_SETS, load_table, runs_of
 from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.switching import MeanSeconds
 
@@ -150,6 +151,44 @@ def test_the_table_says_what_its_runs_came_to(answered, tmp_path):
     numbers = json.loads(paths[2].read_text())
     assert [row["name"] for row in numbers["rows"]][:2] == ["image", "patch"]
     assert "Accuracy against LP" in paths[1].read_text()
+
+
+def test_seconds_in_turn_take_the_place_of_those_of_each_run(answered, tmp_path):
+    table, plain = report_of("slide_phantom", answered, tmp_path)
+    runs = runs_of(table, "slide_phantom", draws=[0, 1])
+    assert read_seconds(runs, tmp_path) is None
+
+    def measured(rows, slides):
+        assert {config.seed for config, _ in rows.values()} == {0}
+        firsts = [run for run in timed if run.draw == 0]
+        assert {folder for _, folder in rows.values()} == {tmp_path / "runs" / run.training / "run" for run in firsts}
+        return {row: {"prepared": [0.5, None if row == "image" else 4.0], "raw": None} for row in rows}
+
+    timed = [run for run in runs if run.row in ("image", "multiscale", "sos")]
+    for run in timed:
+        (tmp_path / "runs" / run.training / "run" / "checkpoints" / "4").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DATA_SETS, "slide_phantom", DATA_SETS["slide_phantom"]._replace(job=SOS._replace(time=measured)))
+        time_rows(timed, tmp_path, 12)
+    found = read_seconds(runs, tmp_path)
+    assert found.rows.keys() == {"image", "multiscale", "sos"}
+    report = table_report(table, "slide_phantom", standing(runs, results_known(tmp_path)), seconds=found, bootstraps=20)
+    (times,) = report.times.values()
+    low_share = plain.rows["sos"].low_share
+    assert times["SOS"].per_slide == pytest.approx(0.5 + (1 - low_share) * 4)
+    assert times["Multi-Scale"].per_slide == 4.5
+    assert times.keys() == {"Image-Level", "Multi-Scale", "SOS"}
+    assert report.facts["seconds"].startswith("in turn on up to 12 slides, draw 0, ")
+    changed = runs_of(table, "slide_phantom", draws=[0, 1], changes=["steps=7"])
+    assert read_seconds(changed, tmp_path) is None  # they are of other runs
+
+
+def test_what_was_trained_elsewhere_is_not_timed(tmp_path):
+    with pytest.raises(InputError, match="row image, draw 0 was trained elsewhere: there is no checkpoint in"):
+        time_rows(runs_on("slide_phantom", draws=[0]), tmp_path, 12)
+    scans = runs_of(load_table("gain", "phantom"), "phantom", draws=[0])
+    with pytest.raises(InputError, match=r"runs of experiments\.focalmix are not timed, expected a table of slides"):
+        time_rows(scans, tmp_path, 12)
 
 
 def test_the_papers_figures_stand_beside_its_own_slides_alone(answered, tmp_path):
