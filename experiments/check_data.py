@@ -12,15 +12,16 @@ read whole and its lungs are found, which takes some seconds. Exit status 0: tra
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 from etils import epy
+from ml_collections import ConfigDict
 
 from experiments import command, data_set_flags
-from experiments.configs import focalmix, own
+from experiments.configs import focalmix
 from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
@@ -32,10 +33,10 @@ with epy.lazy_imports():
     from data_builders.folder import folder_check
     from data_builders.luna16 import luna16_check
     from data_builders.nlst import nlst_check
+    from experiments.runs import sizing
 
 BLOCKED_STATUS = 1
 PAGE = "check.html"
-SPLIT_OF = {"luna16": focalmix.get_config().split, "folder": own.get_config().split}
 DATA_SETS_OF_FLAG = {
     **data_set_flags.DATA_SETS_OF_OPTION,
     "allow_absent": ("luna16",),
@@ -48,8 +49,8 @@ FLAGS = flags.FLAGS
 data_set_flags.define(["luna16", "nlst", "folder"], purpose="it is")
 flags.DEFINE_string("output", None, f"folder to write {PAGE} into; without it no page is written")
 flags.DEFINE_bool("allow_absent", False, "luna16: absent scans and masks do not block, as experiments.prepare has it")
-flags.DEFINE_list("train_subsets", None, "subsets that are trained on; those of configs/focalmix.py or configs/own.py")
-flags.DEFINE_list("test_subsets", None, "subsets that are tested on; those of configs/focalmix.py or configs/own.py")
+flags.DEFINE_list("train_subsets", None, "subsets that are trained on; as configs/focalmix.py has, or own.py chooses")
+flags.DEFINE_list("test_subsets", None, "subsets that are tested on; as configs/focalmix.py has, or own.py chooses")
 flags.DEFINE_string("data_dir", None, "nlst, folder: where experiments.prepare will write; headers are read once then")
 flags.DEFINE_integer(
     "workers", os.cpu_count() or 1, "processes; each takes 0.5 GB of memory at most, 2 to find lungs", lower_bound=1
@@ -77,22 +78,34 @@ def _check(folder: Path, index_dir: Path) -> CheckReport:
         least = {"least_slices": FLAGS.min_slices} if data_set_flags.given("min_slices") else {}
         return nlst_check.check_nlst(folder, index_dir, **least, **work)
     if FLAGS.dataset == "luna16":
-        return luna16_check.check_luna16(folder, allow_absent=FLAGS.allow_absent, **_sides(), **work)
+        split = focalmix.get_config().split
+        return luna16_check.check_luna16(folder, allow_absent=FLAGS.allow_absent, **_sides(split), **work)
     tables = data_set_flags.given("labels", "labelled_list", "lungs")
     given: dict[str, Any] = {name: Path(path) for name, path in tables.items()}
-    return folder_check.check_folder(folder, index_dir=index_dir, **given, **_sides(), **work)
+    return folder_check.check_folder(folder, index_dir=index_dir, sides_of=_sides_of_own, **given, **work)
 
 
-def _sides() -> dict[str, Any]:
-    train, test = _subsets("train_subsets"), _subsets("test_subsets")
+def _sides_of_own(labelled_of_fold: Mapping[int, int]) -> tuple[Collection[int], Collection[int]]:
+    """As the flags say, or else as `configs/own.py` chooses; where nothing can be, no fold is tested on."""
+    try:
+        chosen = sizing.choose_split(labelled_of_fold, 0).fields
+        split = ConfigDict({name: chosen[f"split.{name}"] for name in ("train_subsets", "test_subsets")})
+    except InputError:
+        split = ConfigDict({"train_subsets": tuple(labelled_of_fold), "test_subsets": ()})
+    sides = _sides(split)
+    return sides["train_subsets"], sides["test_subsets"]
+
+
+def _sides(split: ConfigDict) -> dict[str, Any]:
+    train, test = _subsets("train_subsets", split), _subsets("test_subsets", split)
     if both := sorted(train & test):
         raise InputError(f"--train_subsets, --test_subsets: {both} are in both: a subset may be in one only")
     return {"train_subsets": train, "test_subsets": test}
 
 
-def _subsets(name: str) -> frozenset[int]:
+def _subsets(name: str, split: ConfigDict) -> frozenset[int]:
     if not FLAGS[name].present:
-        return frozenset(SPLIT_OF[FLAGS.dataset][name])
+        return frozenset(split[name])
     try:
         return frozenset(map(int, getattr(FLAGS, name)))
     except ValueError:

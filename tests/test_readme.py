@@ -28,7 +28,7 @@ def command_with(part):
 def test_every_command_is_run_here_or_is_the_test_command():
     parts = (
         *("configs/phantom.py", "pytest", "experiments.detect", "configs/luna_25.py", "experiments.evaluate"),
-        *("experiments.check_data", "configs/phantom_nlst.py"),
+        *("experiments.check_data", "configs/phantom_nlst.py", "configs/own.py"),
         *("configs/phantom_sos.py", "experiments.classify", "experiments.table", "configs/lks_sos.py"),
         "experiments.reproduce",
     )
@@ -57,6 +57,12 @@ def test_luna16_without_luna16_says_what_to_download(tmp_path):
     done = run(command_with("configs/luna_25.py"), tmp_path)
     assert done.returncode == 2
     assert "LUNA16 is not here. Download it" in done.stderr
+
+
+def test_scans_of_ones_own_that_are_not_there_are_said(tmp_path):
+    done = run(command_with("configs/own.py"), tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/SCANS: no such folder, expected one with scans")
 
 
 def test_lks_without_lks_says_what_to_download(tmp_path):

@@ -1,6 +1,7 @@
 """The check of a user's folder: each scan by itself, then labels, lists and folds together."""
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from medssl_jax.data_check.check_scan import check_scans
 from medssl_jax.data_check.defects import CheckReport, Defect
 from medssl_jax.data_check.lung_defects import lung_masks_in_words
 
+SidesOf = Callable[[Mapping[int, int]], tuple[Collection[int], Collection[int]]]
+
 
 def check_folder(
     folder: Path,
     *,
-    train_subsets: Collection[int],
-    test_subsets: Collection[int],
+    sides_of: SidesOf,
     workers: int,
     progress: Progress,
     **given: Any,
 ) -> CheckReport:
     """Checks all scans; `given` are `labels`, `labelled_list`, `lungs` and `index_dir` of `folder_files.find_scans`.
+
+    `sides_of` tells the folds that are trained on and those that are tested on from the labelled scans of each fold.
 
     Raises:
       InputError: `folder` is none, or holds no scan.
@@ -48,7 +52,8 @@ def check_folder(
         notices = tuple(found.note.splitlines()[1:])
     checked = check_scans(scans, find_lungs=is_understood, workers=workers, progress=progress)
     defects += [defect for scan in checked for defect in scan.defects]
-    defects += split_defects(checked, train_subsets=train_subsets, test_subsets=test_subsets)
+    train, test = sides_of(Counter(scan.subset for scan in scans if scan.is_labelled))
+    defects += split_defects(checked, train_subsets=train, test_subsets=test)
     return CheckReport(
         dataset="Scans",
         folder=folder,

@@ -1,19 +1,71 @@
-"""FocalMix on scans of your own: all that have labels but for two folds, and all that have none.
+"""FocalMix on scans of your own, which needs a folder and a file of labels; the rest follows from what is found.
 
     python -m experiments.focalmix --config=configs/own.py --workdir=runs/own --config.data.manual_dir=DIR \\
         --config.data.options.labels=FILE.csv
 
 DIR holds MetaImage, NIfTI, NRRD or DICOM series in any tree; data_builders/folder/README.md says what labels can be.
-Hardware: meant for one GPU of 80 GB. Which fold a scan is in is said there too; every setting of the split is ours.
+Fields that are None are chosen when the run begins: from the scans and the folds that hold labelled ones, the sizes of
+the lesions, and the memory of the devices, by the compiler's own account of the step. The run prints what it chose and
+why, keeps it as WORKDIR/choice.json, and goes on with it wherever it is started again. A field that is given is kept.
+
+Hardware: a CPU, or GPUs of 8 GB and more. Everything here is our choice (o) but what the parent marks as the paper's.
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
-from experiments.configs import focalmix
+from experiments.configs import focalmix, phantom
+
+# The sides that patches may have, in mm; a lesion fills at most half of one.
+SIDES = (32, 48, 64, 96, 128, 160)
+# Anchors are those of this ladder that lesions are as large as. The stride of each is the last that begins by it.
+ANCHOR_SIDES_MM = (4.5, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 56.0, 80.0, 112.0)
+STRIDES_FROM_MM = {4: 0.0, 8: 12.0, 16: 24.0}
+# From the least to the most that a device may be asked for; a CPU trains the first.
+NETWORKS = {
+    "small": phantom.get_config().model,
+    "middle": ConfigDict(
+        phantom.get_config().model.to_dict()
+        | dict(features=(24, 48, 96, 160), blocks=(1, 1, 2, 2), pyramid_features=48, head_depth=2)
+    ),
+    "large": focalmix.get_config().model,
+}
+# Rows of each kind that make one update.
+BATCH = 8  # (p)
+BATCH_ON_CPU = 4
+# The share of a device's memory that a step may take; a CPU's is also that of all else that runs.
+MEMORY_SHARE, MEMORY_SHARE_ON_CPU = 0.9, 0.5
+# Updates: of an accelerator so many a labelled scan; on a CPU as many as see this many voxels.
+UPDATES_A_SCAN, FEWEST_UPDATES, MOST_UPDATES = 200, 3_000, 30_000
+VOXELS_ON_CPU, FEWEST_ON_CPU, MOST_ON_CPU = 160e6, 300, 600
+TESTED_SHARE = 0.2  # of the labelled scans, at least; whole folds, the last ones first
+# What runs of minutes need otherwise, as it was found on the phantom; longer ones are as the parent has them.
+RECIPE_FIELDS = (
+    *("loss.negative_weight", "loss.positive_weight", "optimiser.learning_rate"),
+    *("ssl.ramp_start_share", "ssl.ramp_share"),
+)
+FOLDERS = {"data.data_dir": "prepared", "data.cache_dir": "prepared/cache"}  # below the workdir
+# Each field that is chosen, with the kind of its values.
+CHOSEN = {
+    **{f"split.{name}": tuple for name in ("train_subsets", "test_subsets")},
+    "split.unlabelled_extra": int,
+    **{f"patches.{name}": int for name in ("side", "jitter", "labelled_batch", "unlabelled_batch", "loader_threads")},
+    **{f"model.{name}": int for name in ("stem_features", "pyramid_features", "head_depth")},
+    **{f"model.{name}": tuple for name in ("features", "blocks")},
+    **{f"anchors.{name}": tuple for name in ("strides", "sides_mm")},
+    "mixup.group": int,
+    "mixup.object_window": int,
+    "steps": int,
+    "optimiser.accumulate": int,  # steps whose mean gradient makes one update
+    **dict.fromkeys(RECIPE_FIELDS, float),
+    "inference.overlap": int,
+    "inference.window_batch": int,
+    "logging.save_every": int,
+}
 
 
 def get_config(_: str = "") -> ConfigDict:
-    """The parent on a folder; tested on the labelled scans of folds 8 and 9."""
+    """The parent on a folder, with a None for each field that is chosen when the run begins."""
     config = focalmix.get_config()
     config.data.data_set = "folder"
     config.data.manual_dir = "data/own"
@@ -24,9 +76,12 @@ def get_config(_: str = "") -> ConfigDict:
             lungs="",  # folder of lung masks; the lungs of scans without one are found
         )
     )
-    config.split.train_subsets = tuple(range(8))
-    config.split.test_subsets = (8, 9)
     config.split.labelled = -1
     config.split.unlabelled = 0
-    config.split.unlabelled_extra = -1
+    for field, kind in {**CHOSEN, **dict.fromkeys(FOLDERS, str)}.items():
+        *sections, name = field.split(".")
+        section = config[sections[0]] if sections else config
+        if name in section:
+            del section[name]
+        section[name] = placeholder(kind)
     return config

@@ -1,7 +1,8 @@
 """A FocalMix run from its config: data, detector, training, inference, score."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import jax
 import ml_collections
 import numpy as np
 
+from data_builders.scan_source import ScanSource
+from experiments.runs.chosen import check_config, with_choice
 from experiments.runs.focalmix_config import FocalMixConfig
 from experiments.runs.guard import guard_lines
-from experiments.runs.scans import ScanDataSettings, all_metadata, findings_of, open_cache, prepared_scans
+from experiments.runs.scans import ScanDataSettings, all_metadata, findings_of, open_cache, prepared_scans, split_of
 from experiments.runs.searches import searched
 from experiments.runs.validation import best_of, validation_of, write_operating_points, write_validation
 from medssl_jax.core.atomic import write_text
@@ -20,8 +23,7 @@ from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.crop_cache import CropCache
 from medssl_jax.data.pipeline import Searched, batch_rows, patch_batches
-from medssl_jax.data.scan_metadata import ScanMetadata
-from medssl_jax.data.splits import Split, SplitSettings, as_json, draw_split
+from medssl_jax.data.splits import Split, as_json
 from medssl_jax.imaging.luna16_csv import is_luna16, write_series_uids
 from medssl_jax.imaging.submission import Marks, read_marks, write_marks, write_submission
 from medssl_jax.inference.sliding import SlidingDetector
@@ -29,13 +31,13 @@ from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, score
 from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
+from medssl_jax.plan.plan import peak_bytes
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.froc_tables import paper_results, sensitivity_table
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_settings import MARKS, TRUTH
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
-from medssl_jax.train.optimiser import make_optimiser
 from medssl_jax.train.records import Records, Watch, nothing_to_warn, unwatched
 from medssl_jax.train.score_settings import BEST
 from medssl_jax.train.state import TrainState
@@ -53,16 +55,22 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
     Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config, that another run
     is in or that cannot be written.
     """
-    settings = settings_from(FocalMixConfig, config)
+    check_config(config)
     with only_run_in(workdir):
+        config, sources = with_choice(config, workdir, step_bytes)
+        settings = settings_from(FocalMixConfig, config)
         claim_workdir(workdir, config)
-        return _train_and_score(config, settings, workdir, watch)
+        return _train_and_score(config, settings, workdir, watch, sources)
 
 
 def _train_and_score(
-    config: ml_collections.ConfigDict, settings: FocalMixConfig, workdir: Path, watch: Watch
+    config: ml_collections.ConfigDict,
+    settings: FocalMixConfig,
+    workdir: Path,
+    watch: Watch,
+    sources: Sequence[ScanSource] | None,
 ) -> FrocResult:
-    cache, split = open_data(settings)
+    cache, split = open_data(settings, sources)
     if split.left_out:
         hosts.say(f"{len(split.left_out)} scans are not trained on: their patients are tested on (split.json)")
     if settings.oracles:
@@ -102,27 +110,17 @@ def _write_results(
     print(f"\n{heading}\n{sensitivity_table({name: result, **paper}, fps_per_scan=rates)}\nwritten to {workdir}")
 
 
-def open_data(settings: FocalMixConfig) -> tuple[CropCache, Split]:
-    """The scans of a config, and which of them are for what; makes and prepares those that are not there yet."""
-    sources = prepared_scans(settings.data)
+def open_data(settings: FocalMixConfig, sources: Sequence[ScanSource] | None = None) -> tuple[CropCache, Split]:
+    """The scans of a config, and which of them are for what; makes and prepares those that are not there yet.
+
+    `sources` are its prepared scans where they have been opened.
+    """
+    if sources is None:
+        sources = prepared_scans(settings.data)
     split = split_of(settings.split, all_metadata(sources))
     return open_cache(
         settings.data, sources, {*split.labelled, *split.unlabelled, *split.validation, *split.test}
     ), split
-
-
-def split_of(settings: SplitSettings, scans: Mapping[str, ScanMetadata]) -> Split:
-    """The split that a config names, over the scans that are there."""
-    return draw_split(
-        scans,
-        train_subsets=settings.train_subsets,
-        test_subsets=settings.test_subsets,
-        labelled=None if settings.labelled < 0 else settings.labelled,
-        unlabelled=None if settings.unlabelled < 0 else settings.unlabelled,
-        unlabelled_extra=None if settings.unlabelled_extra < 0 else settings.unlabelled_extra,
-        validation=settings.validation,
-        seed=settings.seed,
-    )
 
 
 def train_focalmix(
@@ -210,7 +208,7 @@ def jitted_step(settings: FocalMixConfig, sharding: DataParallel = SINGLE_DEVICE
         functools.partial(
             focalmix_step,
             predict=detector.predict,
-            optimiser=make_optimiser(settings.optimiser, settings.steps),
+            optimiser=settings.make_optimiser(),
             grid=detector.grid,
             settings=settings.step_settings,
             sharding=sharding,
@@ -229,6 +227,20 @@ def abstract_training(
         batch["unlabelled"] = patches.abstract_batch(patches.unlabelled_batch, with_doubtful=with_doubtful)
     state = jax.eval_shape(settings.fresh_state)
     return sharding, jitted_step(settings, sharding), *sharding.abstract(state, batch)
+
+
+def step_bytes(settings: FocalMixConfig) -> int:
+    """What a device of this run holds at once in a training step, by the compiler's account; compiles the step.
+
+    A step that the compiler refuses for want of memory takes more than there is.
+    """
+    _, step, state, batch = abstract_training(settings, jax.devices())
+    try:
+        return peak_bytes(step.lower(state, batch).compile())
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return sys.maxsize
 
 
 def find_marks(

@@ -42,7 +42,9 @@ def views_of_a_nodule(settings: FocalMixConfig, chances: NoduleChances, split: S
 def unlabelled_shares(settings: FocalMixConfig) -> tuple[float, float]:
     """The share of the steps that count unlabelled patches, and of the learning rate's sum; the ramp counts in part."""
     ramp = _ramp(settings)
-    rates = jax.jit(learning_rate(settings.optimiser, settings.steps))(np.arange(settings.steps))
+    accumulate = settings.optimiser.accumulate
+    rate = learning_rate(settings.optimiser, settings.steps // accumulate)
+    rates = jax.jit(rate)(np.arange(settings.steps) // accumulate)
     rates = np.asarray(rates, np.float64)
     return float(ramp.mean()), float((ramp * rates).sum() / rates.sum())
 

@@ -15,7 +15,7 @@ from medssl_jax.models.target import compiled_for, computation_dtype, computes_a
 from medssl_jax.plan.chips import CHIPS
 from medssl_jax.plan.collectives import read_collectives
 from medssl_jax.plan.hlo import read_program
-from medssl_jax.plan.plan import Memory, Plan, Work, least_seconds
+from medssl_jax.plan.plan import Memory, Plan, Work, least_seconds, peak_bytes
 from medssl_jax.plan.topology import topology_devices
 from medssl_jax.plan.traffic import memory_traffic
 
@@ -76,6 +76,5 @@ def memory_wanted(message: str) -> str:
 def _memory(compiled: jax.stages.Compiled, params: Any, limit: int | None) -> Memory:
     sizes: Any = compiled.memory_analysis()
     program, temporaries = sizes.generated_code_size_in_bytes, sizes.temp_size_in_bytes
-    peak = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes + program + temporaries
     parameters = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-    return Memory(parameters, sizes.argument_size_in_bytes, temporaries, program, peak, limit)
+    return Memory(parameters, sizes.argument_size_in_bytes, temporaries, program, peak_bytes(compiled), limit)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from medssl_jax.core.settings import FOLDER, SWITCH, TEXT, Settings, one_of, who
 from medssl_jax.data.crop_cache import CachedScan, CropCache, build_crop_cache
 from medssl_jax.data.preparation import MaskingSettings
 from medssl_jax.data.scan_metadata import ScanMetadata
+from medssl_jax.data.splits import Split, SplitSettings, draw_split
 from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.luna16_csv import Findings
 
@@ -124,6 +125,20 @@ def open_cache(data: ScanDataSettings, sources: Sequence[ScanSource], wanted: Co
         for source in sources
     ]
     return CropCache({directory: metadata for cache in caches for directory, metadata in cache.metadata_of.items()})
+
+
+def split_of(settings: SplitSettings, scans: Mapping[str, ScanMetadata]) -> Split:
+    """The split that a config names, over the scans that are there."""
+    return draw_split(
+        scans,
+        train_subsets=settings.train_subsets,
+        test_subsets=settings.test_subsets,
+        labelled=None if settings.labelled < 0 else settings.labelled,
+        unlabelled=None if settings.unlabelled < 0 else settings.unlabelled,
+        unlabelled_extra=None if settings.unlabelled_extra < 0 else settings.unlabelled_extra,
+        validation=settings.validation,
+        seed=settings.seed,
+    )
 
 
 def findings_of(data: ScanDataSettings, cache: CropCache, series_uids: Sequence[str]) -> tuple[Findings, Findings]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
+import optax
 
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.crop_cache import masked_hu
@@ -21,7 +22,7 @@ from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.train.experience import NOTHING_KNOWN, Experience
-from medssl_jax.train.optimiser import OptimiserSettings, make_optimiser
+from medssl_jax.train.optimiser import AccumulatingOptimiserSettings, make_optimiser
 from medssl_jax.train.rng import stream_key
 from medssl_jax.train.run_settings import RunSettings
 from medssl_jax.train.score_settings import BEST, ScoreSettings
@@ -39,7 +40,7 @@ class DetectorRunSettings(RunSettings, excerpt=True):
     patches: PatchSettings
     model: DetectorSettings
     anchors: AnchorSettings
-    optimiser: OptimiserSettings
+    optimiser: AccumulatingOptimiserSettings
     inference: SlidingSettings
     score: ScoreSettings
 
@@ -51,11 +52,22 @@ class DetectorRunSettings(RunSettings, excerpt=True):
             "anchors.strides", set(self.anchors.strides) <= set(strides), f"some of the backbone's strides {strides}"
         )
         self.expect("inference.overlap", self.inference.overlap < side, f"0 to less than the patch side {side}")
+        accumulate = self.optimiser.accumulate
+        self.expect("steps", self.steps % accumulate == 0, "a multiple of optimiser.accumulate")
+        self.expect(
+            "optimiser.ema_decay",
+            accumulate == 1 or self.optimiser.ema_decay == 0,
+            "0 where optimiser.accumulate is above 1: an average would move with every step, not every update",
+        )
 
     @property
     def scores_best(self) -> bool:
         """As `score.checkpoint` says."""
         return self.score.checkpoint == BEST
+
+    def make_optimiser(self) -> optax.GradientTransformation:
+        """The optimiser of a run of so many steps."""
+        return make_optimiser(self.optimiser, self.steps, accumulate=self.optimiser.accumulate)
 
     def detector(self) -> Detector:
         """The network and its anchors."""
@@ -73,8 +85,7 @@ class DetectorRunSettings(RunSettings, excerpt=True):
         """
         seed = self.seed if seed is None else seed
         params = self.detector().init(stream_key(seed, "init", 0))
-        optimiser = make_optimiser(self.optimiser, self.steps)
-        return TrainState.create(params, optimiser, keep_ema=self.optimiser.ema_decay > 0, seed=seed)
+        return TrainState.create(params, self.make_optimiser(), keep_ema=self.optimiser.ema_decay > 0, seed=seed)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

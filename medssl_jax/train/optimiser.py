@@ -30,7 +30,7 @@ class OptimiserSettings(Settings):
 class AccumulatingOptimiserSettings(OptimiserSettings):
     """Where inputs are too large for batches of them: some steps make one update."""
 
-    accumulate: int = within(whole(1))
+    accumulate: int = within(whole(1), default=1)
 
 
 def learning_rate(settings: OptimiserSettings, updates: int) -> optax.Schedule:

@@ -52,7 +52,7 @@ def labels(folder, *rows):
 def check(folder, **given):
     if (lungs := folder.parent / "lungs").is_dir():
         given = {"lungs": lungs} | given
-    return check_folder(folder, train_subsets=(0, 1), test_subsets=(5, 6), workers=1, progress=silent, **given)
+    return check_folder(folder, sides_of=lambda _: ((0, 1), (5, 6)), workers=1, progress=silent, **given)
 
 
 def kinds(report):

@@ -230,8 +230,15 @@ def test_a_field_too_many_is_named_with_the_nearest(name, section):
 @pytest.mark.parametrize(("name", "section"), SECTIONS)
 def test_a_field_too_few_is_named(name, section):
     of_older_runs = {
-        "sos": {"dtype"},
-        "focalmix": {"candidate_share", "candidates", "marks_found_share", "marks_doubtful_share", "searches"},
+        "sos": {"dtype", "accumulate"},
+        "focalmix": {
+            "accumulate",
+            "candidate_share",
+            "candidates",
+            "marks_found_share",
+            "marks_doubtful_share",
+            "searches",
+        },
     }  # which have not these
     optional = {"phantom", "options", "extra"} | of_older_runs[name]
     config = full_config(name)

@@ -161,35 +161,44 @@ def test_unlabelled_nlst_beside_labelled_luna16(tmp_path):
 
 
 @pytest.mark.slow
-def test_scans_of_a_user(tmp_path):
-    """The phantom's files as a user would have them, trained and scored through the folder builder."""
+def test_a_folder_and_a_table_of_a_user(tmp_path):
+    """The phantom's files as a user would have them: the split, the batch and the folders are chosen, not the network.
+
+    Of that and the steps there are fewer than would be chosen. Started again, the run goes by what it chose.
+    """
     from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
 
     write_luna16_phantom(Luna16Phantom(seed=1, scans=12, chest_zyx_mm=(64.0,) * 3), tmp_path / "phantom")
-    scans = tmp_path / "data" / "own"
-    scans.mkdir(parents=True)
+    scans = tmp_path / "scans"
+    scans.mkdir()
     for path in (tmp_path / "phantom").glob("subset*/*"):
         path.rename(scans / path.name)
     uids = (tmp_path / "phantom" / "seriesuids.csv").read_text().split()
-    (scans / "folds.csv").write_text(
-        "seriesuid,subset\n" + "".join(f"{uid},{i % 10}\n" for i, uid in enumerate(uids[:10]))
-    )
-    (tmp_path / "labelled.csv").write_text("\n".join(uids[:10]))
     rows = (tmp_path / "phantom" / "annotations.csv").read_text().splitlines()
-    (tmp_path / "labels.csv").write_text("\n".join(row for row in rows if not row.startswith(tuple(uids[10:]))))
+    (tmp_path / "labels.csv").write_text("\n".join(row for row in rows if not row.startswith(tuple(uids[8:]))))
+    shutil.copy(SMALL, tmp_path)
     (tmp_path / "mine.py").write_text(
         "import small_phantom\nfrom experiments.configs import own\n\n\ndef get_config(_=''):\n"
-        "    config = small_phantom.get_config()\n"
-        "    mine = own.get_config()\n    del config.data.phantom\n    config.data.update(mine.data)\n"
-        "    config.split.update(mine.split)\n    return config\n"
+        "    config, small = own.get_config(), small_phantom.get_config()\n"
+        "    for section in ('model', 'anchors'):\n        config[section].update(small[section])\n"
+        "    config.logging.update({'bootstraps': 20, 'save_every': 4, 'log_every': 4})\n    return config\n"
     )
-    shutil.copy(SMALL, tmp_path)
-    flags = ["--config.steps=8", "--config.data.options.labels=labels.csv"]
-    flags += ["--config.data.options.labelled_list=labelled.csv"]
-    done = subprocess.run(
-        command(*flags, "--workdir=run", config="mine.py"), cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    flags = ["--config.data.manual_dir=scans", "--config.data.options.labels=labels.csv", "--config.steps=8"]
+    start = command(*flags, "--workdir=run", config="mine.py")
+    done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     split = json.loads((tmp_path / "run" / "split.json").read_text())
-    assert [len(split[part]) for part in ("labelled", "unlabelled", "test")] == [8, 2, 2]
-    assert "12 scans: 10 labelled" in done.stderr
+    labelled = {row.partition(",")[0] for row in (tmp_path / "labels.csv").read_text().splitlines()[1:]}
+    assert {*split["labelled"], *split["test"]} == labelled
+    assert {*split["unlabelled"]} == {*uids} - labelled
+    assert len(split["test"]) >= 0.2 * len(labelled)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["patches"]["labelled_batch"], config["patches"]["unlabelled_batch"]) == (4, 4)
+    assert config["data"]["cache_dir"] == "run/prepared/cache"
+    reasons = json.loads((tmp_path / "run" / "choice.json").read_text())["reasons"]
+    assert all(reason in done.stdout for reason in reasons)
+    assert (tmp_path / "run" / "froc.png").stat().st_size > 0
+    again = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "compiling a step" not in again.stdout
+    assert all(reason in again.stdout for reason in reasons)

@@ -20,7 +20,6 @@ from medssl_jax.train.focalmix_step import (
     mix_patches,
     pseudo_label_patches,
 )
-from medssl_jax.train.optimiser import make_optimiser
 
 SMALLEST = {"config": SMALL_CONFIG, "side": 32}
 
@@ -29,7 +28,7 @@ def measure(bench: Bench, *, config: str = DEFAULT_CONFIG, side: int = 64) -> li
     """Of one labelled and one unlabelled patch."""
     settings = settings_at(config, side, unlabelled=1)
     detector, step_settings = settings.detector(), settings.step_settings
-    optimiser = make_optimiser(settings.optimiser, settings.steps)
+    optimiser = settings.make_optimiser()
     batch, state, key = jax.device_put(noise_batch(settings)), settings.fresh_state(), jax.random.key(0)
 
     def label(labelled: Any) -> Any:

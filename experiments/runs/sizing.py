@@ -1,0 +1,220 @@
+"""A job's split and sizes from the scans, the lesions and the devices there are: pure functions, all limits ours.
+
+`experiments/configs/own.py` holds what is chosen among.
+"""
+
+import bisect
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.configs import focalmix, own, phantom
+from medssl_jax.core.errors import InputError
+
+# Bytes that one device holds at once in a training step with these fields, by the compiler's account.
+StepBytes = Callable[[Mapping[str, Any]], int]
+SHORT, LONG = phantom.get_config(), focalmix.get_config()  # recipes of a CPU's runs and of others
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """Devices of one kind, each with so many bytes that programs may take."""
+
+    platform: str
+    kind: str
+    count: int
+    memory_bytes: int
+
+    @property
+    def budget_bytes(self) -> int:
+        """What a step may take of each."""
+        share = own.MEMORY_SHARE_ON_CPU if self.platform == "cpu" else own.MEMORY_SHARE
+        return int(share * self.memory_bytes)
+
+
+class Choice(NamedTuple):
+    """Fields of a config with their values, and in words what they follow from."""
+
+    fields: Mapping[str, Any]
+    reasons: tuple[str, ...]
+
+
+def choose_split(labelled_of_fold: Mapping[int, int], unlabelled: int) -> Choice:
+    """Folds to test on, the last ones, until they hold `TESTED_SHARE` of the labelled scans; the others train.
+
+    Raises `InputError` where one fold holds all labelled scans, or there are none.
+    """
+    total = sum(labelled_of_fold.values())
+    held = sorted((fold for fold, count in labelled_of_fold.items() if count), reverse=True)
+    if len(held) < 2:
+        where = f"fold {held[0]} alone" if held else "no fold"
+        raise InputError(
+            f"{total} labelled scans in {where}, expected some to train on and others, of other patients, to test on: "
+            "label more scans, or give folds.csv or patients.csv"
+        )
+    tested: list[int] = []
+    while sum(labelled_of_fold[fold] for fold in tested) < own.TESTED_SHARE * total and len(tested) < len(held) - 1:
+        tested.append(held[len(tested)])
+    trained = sorted({*held} - {*tested})
+    test_scans = sum(labelled_of_fold[fold] for fold in tested)
+    words = ", ".join(map(str, sorted(tested)))
+    return Choice(
+        {
+            "split.train_subsets": tuple(trained),
+            "split.test_subsets": tuple(sorted(tested)),
+            "split.unlabelled_extra": -1 if unlabelled else 0,
+        },
+        (
+            f"scans: {total} labelled, of which {total - test_scans} are trained on and {test_scans} tested on (folds "
+            f"{words}); {unlabelled} unlabelled",
+        ),
+    )
+
+
+def choose_sizes(
+    labelled: int,
+    unlabelled: int,
+    lesions_mm: Sequence[float],
+    devices: Devices,
+    step_bytes: StepBytes,
+    *,
+    side: int | None = None,
+) -> Choice:
+    """Patches, anchors, network, batch and steps for `labelled` training scans with lesions of these extents.
+
+    The network is the largest, and then the patches are, whose step fits the devices by `step_bytes`, which is asked a
+    few times. A CPU trains the smallest, because its time ends before its memory. Every update is of the same number of
+    patches: where they do not fit at once, steps accumulate. A `side` of patches that is given is kept.
+
+    Raises `InputError` where there is no lesion, or the smallest job does not fit.
+    """
+    if not len(lesions_mm):
+        raise InputError("no labelled scan that is trained on holds a lesion, expected some: label more scans")
+    small, large = (float(each) for each in np.quantile(lesions_mm, (0.05, 0.95), method="nearest"))
+    sides = [side] if side else [each for each in own.SIDES if each >= 2 * large] or [own.SIDES[-1]]
+    on_cpu = devices.platform == "cpu"
+    rows_of_device = own.BATCH_ON_CPU if on_cpu else -(-own.BATCH // devices.count)
+    # At once on all devices two rows of each kind or more, or MixUp would have nothing to mix.
+    at_once = [rows for rows in _divisors(rows_of_device) if rows * devices.count >= 2]
+    jobs = [("small", sides[0])]
+    if not on_cpu:
+        jobs += [("middle", sides[0]), *(("large", each) for each in sides)]
+    asked: dict[tuple[str, int, int], int] = {}
+
+    def fields_of(network: str, side: int, rows: int) -> dict[str, Any]:
+        updates = _updates(labelled, side, rows_of_device * (1 + (unlabelled > 0)), on_cpu=on_cpu)
+        return _fields(network, side, (small, large), rows, rows_of_device // rows, devices, unlabelled > 0, updates)
+
+    def fits(network: str, side: int, rows: int) -> bool:
+        job = network, side, rows
+        if job not in asked:
+            asked[job] = step_bytes(fields_of(*job))
+        return asked[job] <= devices.budget_bytes
+
+    too_large = (
+        bisect.bisect_left(jobs, True, key=lambda job: not fits(job[0], job[1], at_once[0])) if len(jobs) > 1 else 1
+    )
+    chosen = jobs[max(0, too_large - 1)]
+    rows = next((rows for rows in reversed(at_once) if fits(*chosen, rows)), None)
+    if rows is None:
+        needed = asked[(*chosen, at_once[0])]
+        raise InputError(
+            f"the smallest job, patches of {chosen[1]} mm, needs {needed / 2**30:.2f} GiB of a device, and of the "
+            f"{devices.memory_bytes / 2**30:.2f} GiB that {devices.kind} has {devices.budget_bytes / 2**30:.2f} may be "
+            "taken: use a larger device, or label smaller lesions"
+        )
+    fields = fields_of(*chosen, rows)
+    reasons = _reasons(fields, (len(lesions_mm), small, large), chosen, devices, asked[(*chosen, rows)])
+    return Choice(fields, reasons)
+
+
+def _divisors(number: int) -> list[int]:
+    return [each for each in range(1, number + 1) if number % each == 0]
+
+
+def _updates(labelled: int, side: int, rows: int, *, on_cpu: bool) -> int:
+    if on_cpu:
+        return int(np.clip(own.VOXELS_ON_CPU / (rows * side**3), own.FEWEST_ON_CPU, own.MOST_ON_CPU)) // 50 * 50
+    return int(np.clip(own.UPDATES_A_SCAN * labelled, own.FEWEST_UPDATES, own.MOST_UPDATES)) // 500 * 500
+
+
+def _fields(
+    network: str,
+    side: int,
+    lesions_mm: tuple[float, float],
+    rows_of_device: int,
+    accumulate: int,
+    devices: Devices,
+    has_unlabelled: bool,
+    updates: int,
+) -> dict[str, Any]:
+    on_cpu = devices.platform == "cpu"
+    rows = rows_of_device * devices.count
+    of_step = rows * (1 + has_unlabelled)
+    recipe = SHORT if on_cpu else LONG
+    model = own.NETWORKS[network]
+    strides, sides_mm = _anchors(*lesions_mm)
+    return {
+        "patches.side": side,
+        "patches.jitter": 3 * side // 10,
+        "patches.labelled_batch": rows,
+        "patches.unlabelled_batch": rows * has_unlabelled,
+        "patches.loader_threads": 2 if on_cpu else 8,
+        **{field: model[field.partition(".")[2]] for field in own.CHOSEN if field.startswith("model.")},
+        "anchors.strides": strides,
+        "anchors.sides_mm": sides_mm,
+        # Groups of the paper's batch or less, each with as many labelled rows as the others.
+        "mixup.group": of_step // math.gcd(rows, -(-of_step // (2 * own.BATCH))),
+        "mixup.object_window": min(LONG.mixup.object_window, side),
+        "steps": updates * accumulate,
+        "optimiser.accumulate": accumulate,
+        **{field: _at(recipe, field) for field in own.RECIPE_FIELDS},
+        # A lesion lies whole in some window.
+        "inference.overlap": min(side // 2, max(math.ceil(lesions_mm[1]), 12, side // 5)),
+        "inference.window_batch": 2 * rows,
+        "logging.save_every": (100 if on_cpu else 500) * accumulate,
+    }
+
+
+def _anchors(small_mm: float, large_mm: float) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]:
+    """The rungs of the ladder from the last up to `small_mm` to the first from `large_mm` on, by their stride."""
+    ladder = own.ANCHOR_SIDES_MM
+    first = max(bisect.bisect_right(ladder, small_mm) - 1, 0)
+    last = min(bisect.bisect_left(ladder, large_mm), len(ladder) - 1)
+    of_stride: dict[int, list[float]] = {}
+    for each in ladder[first : last + 1]:
+        stride = max(stride for stride, least in own.STRIDES_FROM_MM.items() if least <= each)
+        of_stride.setdefault(stride, []).append(each)
+    return tuple(of_stride), tuple(map(tuple, of_stride.values()))
+
+
+def _at(config: Any, field: str) -> Any:
+    section, _, name = field.partition(".")
+    return config[section][name]
+
+
+def _reasons(
+    fields: Mapping[str, Any],
+    lesions: tuple[int, float, float],
+    job: tuple[str, int],
+    devices: Devices,
+    step_bytes: int,
+) -> tuple[str, ...]:
+    count, small, large = lesions
+    network, side = job
+    rows, unlabelled = fields["patches.labelled_batch"], fields["patches.unlabelled_batch"]
+    anchors = [side for sides in fields["anchors.sides_mm"] for side in sides]
+    accumulate = fields["optimiser.accumulate"]
+    updates = f", {accumulate} of which make one update" if accumulate > 1 else ""
+    cut = "" if 2 * large <= side else f"; lesions over {side // 2} mm fill more than half of a patch"
+    return (
+        f"lesions: {count} to train on, {small:.3g} to {large:.3g} mm (5 to 95 %): patches of {side} mm, anchors of "
+        f"{anchors[0]:g} to {anchors[-1]:g} mm{cut}",
+        f"devices: {devices.count} x {devices.kind} with {devices.memory_bytes / 2**30:.1f} GiB each: the {network} "
+        f"network, {rows} + {unlabelled} patches a step; of the {devices.budget_bytes / 2**30:.1f} GiB that a step may "
+        f"take it takes {step_bytes / 2**30:.2f} by the compiler's account",
+        f"steps: {fields['steps']}{updates}",
+    )
