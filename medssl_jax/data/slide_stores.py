@@ -21,6 +21,7 @@ from medssl_jax.data.patch_store import SUFFIX, PreparedSlide, StoreError, write
 from medssl_jax.imaging.slides import PREPARED_IMAGE, SlideLayout, open_slide
 
 ABANDONED_SECONDS = 3600
+DECODING_THREADS = 2  # of each worker; the workers share the cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _is_current(slide: SlideToStore) -> bool:
 def _write(slide: SlideToStore) -> str | None:
     """Writes a store; the reason why its slide cannot be read is returned, so that the other slides go on."""
     try:
-        with open_slide(slide.source, slide.layout) as opened:
+        with open_slide(slide.source, slide.layout, decoding_threads=DECODING_THREADS) as opened:
             write_patch_store(slide.store, opened, source=describe_source(slide.source))
     except StoreError:
         raise

@@ -112,8 +112,10 @@ def slide_name(path: Path) -> str:
     return printable(path.name if path.is_dir() else path.stem)
 
 
-def open_slide(path: str | os.PathLike[str], layout: SlideLayout) -> "TiffSlide | FolderSlide":
-    """Opens a TIFF file, or a folder as the authors of SOS prepare it.
+def open_slide(
+    path: str | os.PathLike[str], layout: SlideLayout, *, decoding_threads: int | None = None
+) -> "TiffSlide | FolderSlide":
+    """Opens a TIFF file, or a folder as the authors of SOS prepare it; of `decoding_threads` see `TiffSlide`.
 
     Raises:
       InputError: there is none, it cannot be read, or it is smaller than the crop; see `TiffSlide`, `FolderSlide`.
@@ -123,7 +125,7 @@ def open_slide(path: str | os.PathLike[str], layout: SlideLayout) -> "TiffSlide 
     # A pipe or a device would be waited for.
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file or folder, expected a slide")
-    return TiffSlide(path, layout)
+    return TiffSlide(path, layout, decoding_threads=decoding_threads)
 
 
 class TiffSlide(BandedSlide):
@@ -131,17 +133,18 @@ class TiffSlide(BandedSlide):
 
     The low-resolution image costs a pass over the whole file. A patch costs the tiles under it, its rows where the file
     is in strips, and its pixels alone where it is not compressed. `channels` are those in the file, of three only green
-    is read; `share_read` is the centre crop's share of the area.
+    is read; `share_read` is the centre crop's share of the area. `decoding_threads` decode strips and tiles, as many as
+    there are cores unless told.
 
     Raises:
       InputError: see `medssl_jax.imaging.tiff.grey.GreyTiff`; or the image is smaller than the crop.
     """
 
-    def __init__(self, path: str | os.PathLike[str], layout: SlideLayout, *, decoding_threads: int = 2):
+    def __init__(self, path: str | os.PathLike[str], layout: SlideLayout, *, decoding_threads: int | None = None):
         self.name = slide_name(Path(path))
         self.layout = layout
         self.patches_read = 0
-        self._threads = decoding_threads
+        self._threads = decoding_threads or os.cpu_count() or 1
         self._low: np.ndarray | None = None
         self._tiff = GreyTiff(path)
         height, width, self.channels = self._tiff.height, self._tiff.width, self._tiff.channels

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
+from medssl_jax.core.ahead import made_ahead
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, each, number, one_of, whole, within
 from medssl_jax.data.foreground import foreground_patches
@@ -56,11 +57,11 @@ class SlideResult(NamedTuple):
     """The class of one slide and its making; patches are numbered row by row.
 
     `seconds` of the stages it went through: `low_resolution_read` begins with the opening of the file and ends with
-    what is foreground, `low_network` is its share of the batch, with the policy's time, then `patch_read` and
-    `high_network`. Where one pass gives everything, all of it but the opening is `patch_read`. Probabilities are those
-    of the networks that ran, `feature` is the LRN's v, `attention` is 0 on patches that were not looked at. A slide
-    without `foreground` is classified, and worth a warning. `asking` is what the rules `policy` and `deferral` ask by:
-    the policy's logit, the gain foretold.
+    what is foreground, `low_network` is its share of the batch, with the policy's time, then `patch_read`, which is the
+    waiting for patches, and `high_network`. Where one pass gives everything, all of it but the opening is `patch_read`.
+    Probabilities are those of the networks that ran, `feature` is the LRN's v, `attention` is 0 on patches that were
+    not looked at. A slide without `foreground` is classified, and worth a warning. `asking` is what the rules `policy`
+    and `deferral` ask by: the policy's logit, the gain foretold.
     """
 
     name: str
@@ -83,7 +84,7 @@ def refuse(slide: Slide, error: InputError) -> None:
 class SelectiveClassifier:
     """Classifies slides; those that the LRN settles never have a patch decoded.
 
-    Memory is bounded by one batch of low-resolution images, one of patches, a few bands of one slide, and the features
+    Memory is bounded by one batch of low-resolution images, two of patches, a few bands of one slide, and the features
     of a batch of slides. Compiling is left out of all measured times. Patches whose mean is at most
     `background_threshold` grey levels are not looked at.
 
@@ -269,16 +270,20 @@ class SelectiveClassifier:
     def _encode(
         self, patches: Iterator[tuple[int, np.ndarray]], seconds: dict[str, float]
     ) -> Float[np.ndarray, "1 patches d"]:
-        """Features (1, grid * grid, d) of patches that come with their number, a batch at a time; 0 where none came."""
+        """Features (1, grid * grid, d) of patches that come with their number, a batch at a time; 0 where none came.
+
+        The next batch is read while the network looks at this one, so that of the reading only waiting is measured.
+        """
         assert self._networks.encoder is not None
         encode = self._program("encode")
         features = np.zeros((1, self._layout.grid**2, self._networks.encoder.features[-1]), np.float32)
         seconds |= {"patch_read": 0.0, "high_network": 0.0}
+        batches = made_ahead(iter(lambda: list(itertools.islice(patches, self._settings.patch_batch)), []))
         while True:
             watch = _Stopwatch()
-            batch = list(itertools.islice(patches, self._settings.patch_batch))
+            batch = next(batches, None)
             seconds["patch_read"] += watch.seconds()
-            if not batch:
+            if batch is None:
                 return features
             watch = _Stopwatch()
             filled = _fill_up([patch for _, patch in batch], self._settings.patch_batch)

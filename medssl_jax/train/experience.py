@@ -57,9 +57,14 @@ def experience_of(workdir: Path, step: int) -> Experience:
     Raises `InputError` where a file of it cannot be read.
     """
     points = _read(workdir / POINTS_FILE, OperatingPoints.from_json)
-    seen = _read(workdir / SPLIT_FILE, lambda split: sorted({uid for part in SEEN_PARTS for uid in split[part]}))
+    seen = _read(workdir / SPLIT_FILE, _series_seen)
     of_step = points if points is not None and points.step == step else None
     return Experience(of_step, tuple(sorted(map(hash_of_series, seen or ()))))
+
+
+def _series_seen(split: Mapping[str, Any]) -> list[str]:
+    """Of a run of slides none: its split has other parts, and its slides have no series UID."""
+    return [] if "train" in split else sorted({uid for part in SEEN_PARTS for uid in split[part]})
 
 
 def _read(path: Path, parse: Any) -> Any:

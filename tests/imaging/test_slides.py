@@ -1,8 +1,10 @@
 """Every kind of slide file against the pixels written into it, libvips as the oracle of the crop and the shrink."""
 
 import itertools
+import os
 import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.imaging import slides
 from medssl_jax.imaging.slides import (
     BandedSlide,
     FolderSlide,
@@ -262,6 +265,18 @@ class TestWhatIsDecoded:
             decoded.clear()
             list(slide.patches([5, 6, 9]))
         assert len(decoded) == len(set(decoded))
+
+    @pytest.mark.parametrize(("asked", "cores", "threads"), [(None, 3, 3), (5, 3, 5), (None, None, 1)])
+    def test_as_many_threads_decode_as_there_are_cores_unless_told(self, write, monkeypatch, asked, cores, threads):
+        pools = []
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+        monkeypatch.setattr(
+            slides, "ThreadPoolExecutor", lambda number: pools.append(number) or ThreadPoolExecutor(number)
+        )
+        pixels = noise(HEIGHT, WIDTH)
+        with open_slide(write(pixels, compression="lzw"), LAYOUT, decoding_threads=asked) as slide:
+            np.testing.assert_array_equal(list(slide.patches(range(16))), cut(pixels)[0])
+        assert pools == [threads]
 
     def test_what_the_caller_leaves_is_not_decoded(self, write, decoded):
         threads = threading.active_count()

@@ -1,6 +1,7 @@
 """What is decoded and what is not, and that no batching changes a result; slides count what is read of them."""
 
 import dataclasses
+import threading
 import types
 
 import jax
@@ -285,6 +286,28 @@ def test_opening_foreground_and_stacking_are_in_the_seconds(params, monkeypatch)
     assert settled.seconds == other.seconds == {"low_resolution_read": 111.0, "low_network": 2.0}
     (sent,) = classify(params, [PaintedSlide(0, black_share=0)], patch_batch=4, **ALL_HIGH)
     assert sent.seconds == {"low_resolution_read": 11.0, "low_network": 4.0, "patch_read": 0.0, "high_network": 16.0}
+
+
+def test_the_next_patches_are_read_while_the_network_looks_at_these(params, monkeypatch):
+    slide, waited = PaintedSlide(0, black_share=0), []
+    beyond_the_first = threading.Event()
+    patches, fill_up = slide.patches, selective._fill_up
+
+    def told(indices):
+        for place, patch in enumerate(patches(indices)):
+            if place == 4:
+                beyond_the_first.set()
+            yield patch
+
+    def waits(images, count):
+        if count == 4 and not waited:  # the first batch of patches
+            waited.append(beyond_the_first.wait(10))
+        return fill_up(images, count)
+
+    monkeypatch.setattr(slide, "patches", told)
+    monkeypatch.setattr(selective, "_fill_up", waits)
+    classify(params, [slide], patch_batch=4, **ALL_HIGH)
+    assert waited == [True]
 
 
 @pytest.mark.parametrize("rule", [{"rule": "confidence", "c": 0.0}, {"rule": "confidence", "c": 1.0}, {"rule": "high"}])

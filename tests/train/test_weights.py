@@ -86,6 +86,15 @@ def test_a_run_knows_its_scans_and_the_points_of_its_step(tmp_path):
         experience_of(tmp_path, 5)
 
 
+def test_a_run_of_slides_knows_no_scan_and_a_split_of_neither_is_refused(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"train": ["slide"], "validation": ["other"], "test": ["third"]}))
+    assert experience_of(tmp_path, 5) == Experience()
+    path.write_text(json.dumps({"validation": ["a"]}))
+    with pytest.raises(InputError, match=r"split\.json: not what a run wrote"):
+        experience_of(tmp_path, 5)
+
+
 def test_equal_weights_are_equal_files(tmp_path):
     assert written(tmp_path).read_bytes() == written(tmp_path).read_bytes()
 
