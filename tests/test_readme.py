@@ -138,6 +138,7 @@ def test_the_main_job_then_all_that_builds_on_it(tmp_path):
     table = next(line for line in done.stdout.splitlines() if line.startswith("10 labelled + 48 unlabelled"))
     assert 0.2 < float(table.split()[-4]) < 1
     assert (tmp_path / "runs/phantom/froc.png").stat().st_size > 10_000
+    assert "<article>" in (tmp_path / "runs/phantom/mistakes.html").read_text()
 
     scan = next((tmp_path / "data/phantom/LUNA16/subset6").glob("*.mhd"))
     done = run(command_with("experiments.detect").replace("SCAN", str(scan)), tmp_path)

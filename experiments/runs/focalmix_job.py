@@ -29,12 +29,14 @@ from medssl_jax.imaging.submission import Marks, read_marks, write_marks, write_
 from medssl_jax.inference.sliding import SlidingDetector
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.froc import FPS_PER_SCAN, FrocResult, score
+from medssl_jax.metrics.mistakes import Mistakes, find_mistakes
 from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.plan.plan import peak_bytes
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.froc_tables import paper_results, sensitivity_table
+from medssl_jax.report.nodules.mistakes_page import Seen, mistakes_page, threshold_of
 from medssl_jax.train.checkpoint import Checkpoints
 from medssl_jax.train.focalmix_settings import MARKS, TRUTH
 from medssl_jax.train.focalmix_step import collapse_warning, focalmix_step
@@ -49,8 +51,9 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
     """Everything from the files on disk to the score; what an earlier run of the same config finished is kept.
 
     Below `workdir`: `config.json`, `split.json`, `run.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
-    `hashes.jsonl`, `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`; with validation,
-    `best/`, `validation.json`, which says what was scored, `operating_points.json` and `reliability.png`.
+    `hashes.jsonl`, `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`, `mistakes.html`,
+    which pictures missed nodules and the best false positives; with validation, `best/`, `validation.json`, which says
+    what was scored, `operating_points.json` and `reliability.png`.
 
     Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config, that another run
     is in or that cannot be written.
@@ -93,6 +96,8 @@ def _train_and_score(
     if hosts.is_first():
         on_luna16 = any(map(is_luna16, cache.metadata_of.values()))
         _write_results(settings, workdir, split, marks, result, on_luna16=on_luna16)
+        mistakes = find_mistakes(marks, annotations, excluded, split.test, threshold=threshold_of(result))
+        _write_mistakes(settings, workdir, split, cache, result, mistakes)
     return result
 
 
@@ -102,12 +107,35 @@ def _write_results(
     write_submission(workdir / "submission.csv", marks)
     write_series_uids(workdir / "seriesuids.csv", split.test)
     write_text(workdir / "froc.json", result.as_json())
-    name = f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
+    name = _name_of(split)
     write_figure(workdir / "froc.png", draw_froc({name: result}))
     rates = settings.score.fps_per_scan
     paper = paper_results(settings.split.labelled) if on_luna16 and rates == FPS_PER_SCAN else {}
     heading = f"{_data_name(settings.data, on_luna16)}, {len(split.test)} test scans"
     print(f"\n{heading}\n{sensitivity_table({name: result, **paper}, fps_per_scan=rates)}\nwritten to {workdir}")
+
+
+def _write_mistakes(
+    settings: FocalMixConfig, workdir: Path, split: Split, cache: CropCache, result: FrocResult, mistakes: Mistakes
+) -> None:
+    def scan_of(series_uid: str) -> Seen:
+        scan = cache.scan(series_uid)
+        return Seen(scan.hu_zyx, scan.grid)
+
+    masked = ", masked outside the lungs" if settings.data.mask_lungs else ""
+    text = mistakes_page(
+        _name_of(split),
+        result,
+        mistakes,
+        froc_png=(workdir / "froc.png").read_bytes(),
+        scan_of=scan_of,
+        seen_as=f"what the detector saw, 1 mm voxels{masked}",
+    )
+    write_text(workdir / "mistakes.html", text)
+
+
+def _name_of(split: Split) -> str:
+    return f"{len(split.labelled)} labelled" + (f" + {len(split.unlabelled)} unlabelled" if split.unlabelled else "")
 
 
 def open_data(settings: FocalMixConfig, sources: Sequence[ScanSource] | None = None) -> tuple[CropCache, Split]:

@@ -74,6 +74,13 @@ def prepare_scan(scan: ScanFiles, volume: Volume | None = None) -> PreparedScan:
     )
 
 
+def resampled_hu(volume: Volume) -> tuple[Int16[np.ndarray, "z y x"], Grid]:
+    """The clipped HU of an upright scan at 1 mm, and its grid: what `prepare_volume` makes of the voxels."""
+    grid = isotropic_grid(upright_grid(volume.grid), SPACING_MM)
+    hu = resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid)
+    return np.rint(hu).astype(np.int16), grid
+
+
 def lung_labels_of(scan: ScanFiles, mask: Volume) -> tuple[int, ...] | None:
     """The labels of the lungs in the mask of a scan; None stands for every label but 0.
 
@@ -113,12 +120,11 @@ def prepare_volume(
                 f"{volume.series_uid}: no lungs found in this scan, expected a CT of the chest in HU: give a mask of "
                 "its lungs (detect, folder: --lungs) or take it away"
             )
-    grid = isotropic_grid(upright_grid(volume.grid), SPACING_MM)
-    hu = resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid)
+    hu, grid = resampled_hu(volume)
     return PreparedScan(
         series_uid=volume.series_uid,
         subset=subset,
-        hu=np.rint(hu).astype(np.int16),
+        hu=hu,
         lungs=_dilated_lungs(lungs, grid, lung_labels, lung_dilation_mm),
         boxes_zyxdhw_voxel=_boxes(volume.series_uid, centres_xyz_mm, diameters_mm, grid),
         grid=grid,

@@ -34,38 +34,33 @@ class Outcome:
     ignored_double_detections: int
 
 
+class ScanOutcome(NamedTuple):
+    """Of one scan: its nodules as rows of the annotations, each with the best mark on it (-inf for none), and the
+    false positives as rows of the marks; how many marks counted, lay on excluded findings, and were second on a nodule.
+    """
+
+    nodule_row: Int[np.ndarray, " k"]
+    nodule_probability: Float[np.ndarray, " k"]
+    false_row: Int[np.ndarray, " false"]
+    false_probability: Float[np.ndarray, " false"]
+    candidates: int
+    on_excluded: int
+    double: int
+
+    @property
+    def hit_probability(self) -> Float[np.ndarray, " hits"]:
+        """Of the nodules that were found, in their order."""
+        return self.nodule_probability[self.nodule_probability > -np.inf]
+
+
 def match(marks: Marks, annotations: Findings, excluded: Findings, series_uids: Sequence[str]) -> Outcome:
     """Sorts the marks on the listed scans into hits, false positives and ignored ones.
 
     Findings of series outside the list are left out. Raises InputError where the list is empty, names a series twice
     or holds no annotated nodule (no sensitivity could be stated), and at the first mark of a series outside it.
     """
-    _check_list(series_uids)
-    scan_of = {uid: scan for scan, uid in enumerate(series_uids)}
-    for uid in marks.series_uid:
-        if uid not in scan_of:
-            raise InputError(
-                f"marks: found series {uid!r}, expected one of the {len(scan_of)} listed series; "
-                "correct the id or list its scan"
-            )
-    marks_of = _rows_by_scan(marks.series_uid, scan_of)
-    nodules_of = _rows_by_scan(annotations.series_uid, scan_of)
-    excluded_of = _rows_by_scan(excluded.series_uid, scan_of)
-    nodules_per_scan = np.array([len(rows) for rows in nodules_of], np.int64)
-    if not nodules_per_scan.any():
-        raise InputError(
-            f"annotations: found no nodule in the {len(scan_of)} listed scans, expected at least one; "
-            "give the annotations and the scan list of the same scans"
-        )
-    outcomes = [
-        _match_scan(
-            marks.centre_xyz_mm[mark_rows],
-            marks.probability[mark_rows],
-            _spheres(annotations, nodule_rows),
-            _spheres(excluded, excluded_rows),
-        )
-        for mark_rows, nodule_rows, excluded_rows in zip(marks_of, nodules_of, excluded_of, strict=True)
-    ]
+    outcomes = match_scans(marks, annotations, excluded, series_uids)
+    nodules_per_scan = np.array([len(of.nodule_row) for of in outcomes], np.int64)
     probability = np.concatenate([*(of.hit_probability for of in outcomes), *(of.false_probability for of in outcomes)])
     hits = np.array([len(of.hit_probability) for of in outcomes])
     false = np.array([len(of.false_probability) for of in outcomes])
@@ -83,36 +78,61 @@ def match(marks: Marks, annotations: Findings, excluded: Findings, series_uids: 
     )
 
 
+def match_scans(
+    marks: Marks, annotations: Findings, excluded: Findings, series_uids: Sequence[str]
+) -> list[ScanOutcome]:
+    """The same scan by scan, with the rows that nodules and false positives have. Raises InputError as `match`."""
+    _check_list(series_uids)
+    scan_of = {uid: scan for scan, uid in enumerate(series_uids)}
+    for uid in marks.series_uid:
+        if uid not in scan_of:
+            raise InputError(
+                f"marks: found series {uid!r}, expected one of the {len(scan_of)} listed series; "
+                "correct the id or list its scan"
+            )
+    marks_of = _rows_by_scan(marks.series_uid, scan_of)
+    nodules_of = _rows_by_scan(annotations.series_uid, scan_of)
+    excluded_of = _rows_by_scan(excluded.series_uid, scan_of)
+    if not any(map(len, nodules_of)):
+        raise InputError(
+            f"annotations: found no nodule in the {len(scan_of)} listed scans, expected at least one; "
+            "give the annotations and the scan list of the same scans"
+        )
+    return [
+        _match_scan(
+            marks, mark_rows, nodule_rows, _spheres(annotations, nodule_rows), _spheres(excluded, excluded_rows)
+        )
+        for mark_rows, nodule_rows, excluded_rows in zip(marks_of, nodules_of, excluded_of, strict=True)
+    ]
+
+
 class _Spheres(NamedTuple):
     centre_xyz_mm: Float[np.ndarray, "k 3"]
     squared_radius: Float[np.ndarray, " k"]
 
 
-class _ScanOutcome(NamedTuple):
-    hit_probability: Float[np.ndarray, " hits"]
-    false_probability: Float[np.ndarray, " false"]
-    candidates: int
-    on_excluded: int
-    double: int
-
-
 def _match_scan(
-    centre_xyz_mm: Float[np.ndarray, "n 3"], probability: Float[np.ndarray, " n"], nodules: _Spheres, excluded: _Spheres
-) -> _ScanOutcome:
-    within_cap = _within_cap(probability)
-    centre_xyz_mm, probability = centre_xyz_mm[within_cap], probability[within_cap]
+    marks: Marks,
+    mark_rows: Int[np.ndarray, " n"],
+    nodule_rows: Int[np.ndarray, " k"],
+    nodules: _Spheres,
+    excluded: _Spheres,
+) -> ScanOutcome:
+    rows = mark_rows[_within_cap(marks.probability[mark_rows])]
+    centre_xyz_mm, probability = marks.centre_xyz_mm[rows], marks.probability[rows]
     hits = _inside(centre_xyz_mm, nodules)
-    found = hits.any(axis=0)
     free = ~hits.any(axis=1)
     on_excluded = free & _inside(centre_xyz_mm, excluded).any(axis=1)
-    # By column: a mark inside two overlapping nodules finds both, as in the official script.
-    best = np.where(hits, probability[:, None], -np.inf).max(axis=0, initial=-np.inf)
-    return _ScanOutcome(
-        hit_probability=best[found],
-        false_probability=probability[free & ~on_excluded],
-        candidates=len(probability),
+    is_false = free & ~on_excluded
+    return ScanOutcome(
+        nodule_row=nodule_rows,
+        # By column: a mark inside two overlapping nodules finds both, as in the official script.
+        nodule_probability=np.where(hits, probability[:, None], -np.inf).max(axis=0, initial=-np.inf),
+        false_row=rows[is_false],
+        false_probability=probability[is_false],
+        candidates=len(rows),
         on_excluded=int(on_excluded.sum()),
-        double=int(hits.sum() - found.sum()),
+        double=int(hits.sum() - hits.any(axis=0).sum()),
     )
 
 

@@ -4,10 +4,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from experiments.evaluate import _rates
 from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import Volume, write_metaimage
 
 
 @pytest.fixture
@@ -43,6 +46,33 @@ def test_prints_the_table_and_writes_both_files(files, tmp_path):
     written = json.loads((files["output"] / "froc.json").read_text())
     assert (written["scans"], written["nodules"], written["cpm"]) == (3, 2, 0.5)
     assert sorted(path.name for path in files["output"].iterdir()) == ["froc.json", "froc.png"]
+
+
+def write_scans(folder, *names):
+    folder.mkdir()
+    for name in names:
+        array = np.full((20, 60, 60), -850, np.int16)
+        write_metaimage(
+            folder / f"{name}.mhd", Volume(array, Grid(array.shape, (2.5, 2.0, 2.0), (-30.0, -60.0, -25.0)), name)
+        )
+
+
+def test_of_scans_that_are_given_mistakes_are_pictured(files, tmp_path):
+    write_scans(tmp_path / "scans", "a", "b", "c", "more")
+    done = evaluate(tmp_path, **files, scans=tmp_path / "scans")
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (files["output"] / "mistakes.html").read_text()
+    assert page.count("<article>") == 2  # the nodule of b, and the mark beside it
+    assert "6.0 mm, no mark on it" in page
+    assert "Score 0.800" in page
+
+
+def test_scans_that_are_not_there_are_one_line_before_anything_is_scored(files, tmp_path):
+    write_scans(tmp_path / "scans", "a", "b")
+    done = evaluate(tmp_path, **files, scans=tmp_path / "scans")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "1 of 3 listed series are not there, such as c: give the folder" in done.stderr
+    assert list(files["output"].iterdir()) == []
 
 
 def test_other_rates_than_luna16s_are_scored_where_asked_for(files, tmp_path):

@@ -135,7 +135,7 @@ def test_interrupted_twice_it_ends_in_the_same_bits(tmp_path):
     assert whole.step == cut.step == 64
     for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(cut.params), strict=True):
         np.testing.assert_array_equal(a, b)
-    for name in ("metrics.jsonl", "submission.csv", "split.json", "froc.json"):
+    for name in ("metrics.jsonl", "submission.csv", "split.json", "froc.json", "mistakes.html"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
 
 
@@ -158,6 +158,7 @@ def test_unlabelled_nlst_beside_labelled_luna16(tmp_path):
     assert len(logged) == 4
     assert all(np.isfinite(line["loss_class_unlabelled"]) for line in logged)
     assert "3 labelled + 6 unlabelled" in done.stdout
+    assert "Mistakes of 3 labelled + 6 unlabelled" in (tmp_path / "run" / "mistakes.html").read_text()
 
 
 @pytest.mark.slow

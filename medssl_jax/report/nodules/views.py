@@ -1,6 +1,6 @@
-"""Pictures of a prepared scan as radiologists hang them, and where a box lies in them.
+"""Pictures of a scan as radiologists hang them, and where a box lies in them.
 
-The scan is a `PreparedScan`: 1 mm voxels, z towards the head, y to the back, x to the patient's left. Axial pictures
+The scan has 1 mm voxels, z towards the head, y to the back, x to the patient's left. Axial pictures
 have the front above, the others the head; the patient's right is on the left, in sagittal pictures the front is. A
 picture's unit of length is the voxel, that is the mm, on both axes.
 """
@@ -94,27 +94,15 @@ def frame_round(view: View, centre_zyx: Float[np.ndarray, "3"], reach_mm: int) -
 
 def draw_slice(
     hu_zyx: Int16[np.ndarray, "z y x"], frame: Frame, index: int, *, pixels_per_mm: int = 1
-) -> UInt8[np.ndarray, "height width 2"]:
-    """The slice `index` along the view's axis in lung window, as grey and opacity (0 beyond the scan)."""
-    axis = frame.view.axis
-    plane = np.take(hu_zyx, int(np.clip(index, 0, hu_zyx.shape[axis] - 1)), axis)
-    return _draw(plane.astype(np.float32), frame, LUNG_WINDOW_HU, pixels_per_mm)
-
-
-def windowed(hu: Float[np.ndarray, "*shape"], window_hu: tuple[float, float]) -> Float[np.ndarray, "*shape"]:
-    """HU as brightness: 0 at the lower end of the window and below, 1 at its upper end and above."""
-    low, high = window_hu
-    return np.clip((hu - low) / (high - low), 0, 1)
-
-
-def _draw(
-    plane: Float[np.ndarray, "rows columns"], frame: Frame, window_hu: tuple[float, float], pixels_per_mm: int
-) -> UInt8[np.ndarray, "height width 2"]:
+) -> UInt8[np.ndarray, "height width"]:
+    """The slice `index` along the view's axis in lung window; black beyond the scan."""
     axes = frame.view.rows_axis, frame.view.columns_axis
-    low = np.array([frame.low_zyx[axis] for axis in axes])
-    high = low + [frame.size_zyx[axis] for axis in axes]
+    axis = frame.view.axis
+    plane = np.take(hu_zyx, int(np.clip(index, 0, hu_zyx.shape[axis] - 1)), axis).astype(np.float32)
+    low = np.array([frame.low_zyx[each] for each in axes])
+    high = low + [frame.size_zyx[each] for each in axes]
     rows, columns = (np.arange(a, b) for a, b in zip(low, high, strict=True))
-    # Beyond the scan its edge goes on, under opacity 0, so that smoothing does not darken the edge.
+    # Beyond the scan its edge goes on until it is blacked out, so that smoothing does not darken the edge.
     inside = np.outer(*((n >= 0) & (n < length) for n, length in zip((rows, columns), plane.shape, strict=True)))
     hu = plane[np.ix_(rows.clip(0, plane.shape[0] - 1), columns.clip(0, plane.shape[1] - 1))]
     if frame.view.is_head_up:
@@ -123,4 +111,10 @@ def _draw(
         size = (hu.shape[1] * pixels_per_mm, hu.shape[0] * pixels_per_mm)
         hu = np.asarray(Image.fromarray(np.ascontiguousarray(hu)).resize(size, Image.Resampling.BICUBIC))
         inside = inside.repeat(pixels_per_mm, 0).repeat(pixels_per_mm, 1)
-    return np.stack([np.rint(windowed(hu, window_hu) * 255), inside * 255], axis=-1).astype(np.uint8)
+    return np.where(inside, np.rint(windowed(hu, LUNG_WINDOW_HU) * 255), 0).astype(np.uint8)
+
+
+def windowed(hu: Float[np.ndarray, "*shape"], window_hu: tuple[float, float]) -> Float[np.ndarray, "*shape"]:
+    """HU as brightness: 0 at the lower end of the window and below, 1 at its upper end and above."""
+    low, high = window_hu
+    return np.clip((hu - low) / (high - low), 0, 1)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 WIDTHS = (1400, 800, 400)
 SHAPE, SPACING_ZYX_MM = (24, 110, 130), (2.5, 1.2, 1.2)
 PLACES_ZYX = [(16, 40, 90), (16, 42, 92), (5, 80, 30), (10, 20, 20)]
-SCORES = [0.9, 0.55, 0.5, 0.1]
+SCORES = [0.9, 0.55, 0.3, 0.1]  # the third is the threshold itself
 DIAMETERS_MM = [12, 12, 9, 6]
 
 
@@ -196,21 +196,24 @@ def test_the_score_filters_boxes_and_rows(viewer):
     assert viewer("return document.querySelector('tr[aria-current]')") is None
 
 
-def colours_of(viewer):
-    """The colours that are no grey in the axial picture, and how often."""
+def colours_of(viewer, name="axial"):
+    """The colours that are no grey in a picture: how many pixels, and the parts of width and height they reach."""
     script = """
-        const canvas = document.querySelector("#axial canvas");
-        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        const counts = {};
+        const canvas = document.querySelector(arguments[0] + " canvas");
+        const [width, height] = [canvas.width, canvas.height];
+        const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+        const found = {};
         for (let k = 0; k < data.length; k += 4) {
-          const colour = data.slice(k, k + 3).join();
-          if (Math.max(data[k], data[k + 1], data[k + 2]) - Math.min(data[k], data[k + 1], data[k + 2]) > 60) {
-            counts[colour] = (counts[colour] ?? 0) + 1;
-          }
+          const colour = data.slice(k, k + 3);
+          if (Math.max(...colour) - Math.min(...colour) <= 60) continue;
+          const of = found[colour.join()] ??= { count: 0, left: 1, bottom: 0 };
+          of.count += 1;
+          of.left = Math.min(of.left, ((k / 4) % width) / width);
+          of.bottom = Math.max(of.bottom, Math.ceil((k / 4 + 1) / width) / height);
         }
-        return counts;
+        return found;
     """
-    return viewer(script)
+    return viewer(script, f"#{name}")
 
 
 BEST_COLOUR, SECOND_COLOUR = "255,113,56", "255,201,42"
@@ -221,13 +224,30 @@ def test_the_better_mark_is_never_under_the_worse(viewer):
     from selenium.webdriver import Keys
 
     both = colours_of(viewer)
-    assert both[SECOND_COLOUR] > 20
+    assert both[SECOND_COLOUR]["count"] > 20
     viewer.find("#least").send_keys(Keys.HOME, *[Keys.ARROW_UP] * 60)
     alone = colours_of(viewer)
     assert alone[BEST_COLOUR] == both[BEST_COLOUR]
     assert SECOND_COLOUR not in alone
     viewer.find("#boxes").click()
     assert colours_of(viewer) == {}
+
+
+def test_boxes_enclose_their_marks_in_each_plane(viewer):
+    """By their left and lower edges, for the number is at the upper right one. Mark 1 is at 16, 40, 90, 12 mm wide."""
+    from selenium.webdriver import Keys
+
+    viewer.find("#least").send_keys(Keys.HOME, *[Keys.ARROW_UP] * 60)
+    z_mm, y_mm, x_mm = (24 - 16.5) * 2.5, 40.5 * 1.2, 90.5 * 1.2  # from the head, the front, the right
+    above_mm = (100 - 60) / 2  # a picture is 100 mm high at least
+    edges = {
+        "axial": ((x_mm - 6) / 156, (y_mm + 6) / 132),
+        "coronal": ((x_mm - 6) / 156, (above_mm + z_mm + 6) / 100),
+        "sagittal": ((y_mm - 6) / 132, (above_mm + z_mm + 6) / 100),
+    }
+    for name, edge in edges.items():
+        box = colours_of(viewer, name)[BEST_COLOUR]
+        assert (box["left"], box["bottom"]) == pytest.approx(edge, abs=0.015), name
 
 
 def test_a_click_on_two_boxes_chooses_the_better(viewer):

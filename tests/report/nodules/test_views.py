@@ -17,7 +17,7 @@ def scan_with_block(low, high):
 
 def bright_part(picture):
     """Left, top, width, height of what is bright."""
-    rows, columns = np.nonzero(picture[..., 0] > 128)
+    rows, columns = np.nonzero(picture > 128)
     return (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)
 
 
@@ -49,7 +49,7 @@ def test_the_box_of_a_block_encloses_it(view, pixels_per_mm):
     box = np.concatenate([(low + high - 1) / 2, high - low])  # index i is the centre of voxel i
     for frame in (Frame(view, SHAPE), frame_round(view, box[:3] + 2, 12)):
         picture = draw_slice(hu, frame, int(box[view.axis]), pixels_per_mm=pixels_per_mm)
-        assert picture.shape == (frame.height_mm * pixels_per_mm, frame.width_mm * pixels_per_mm, 2)
+        assert picture.shape == (frame.height_mm * pixels_per_mm, frame.width_mm * pixels_per_mm)
         np.testing.assert_allclose(bright_part(picture), np.array(frame.rectangle(box)) * pixels_per_mm, atol=1)
 
 
@@ -63,16 +63,17 @@ def test_a_picture_round_a_mark_has_it_in_the_middle(view):
     assert rectangle.top + 2 == pytest.approx(12.5, abs=0.5)
 
 
-def test_beyond_the_scan_is_transparent_and_nothing_else_is():
-    picture = draw_slice(np.full(SHAPE, BRIGHT), frame_round(View.AXIAL, np.array([10.0, 0, 39]), 5), 10)
-    opacity = picture[..., 1]
-    assert (opacity[5:, :6] == 255).all()
-    assert (opacity[:5] == 0).all()
-    assert (opacity[:, 6:] == 0).all()
+@pytest.mark.parametrize("pixels_per_mm", [1, 2])
+def test_beyond_the_scan_is_black_and_nothing_else_is(pixels_per_mm):
+    frame = frame_round(View.AXIAL, np.array([10.0, 0, 39]), 5)
+    picture = draw_slice(np.full(SHAPE, BRIGHT), frame, 10, pixels_per_mm=pixels_per_mm)
+    assert (picture[5 * pixels_per_mm :, : 6 * pixels_per_mm] == 255).all()
+    assert (picture[: 5 * pixels_per_mm] == 0).all()
+    assert (picture[:, 6 * pixels_per_mm :] == 0).all()
 
 
 def test_lung_window():
     hu = np.zeros(SHAPE, np.int16)
     hu[0, 0, :5] = (-1350, -1200, -600, 150, 600)
-    grey = draw_slice(hu, Frame(View.AXIAL, SHAPE), 0)[0, :5, 0]
+    grey = draw_slice(hu, Frame(View.AXIAL, SHAPE), 0)[0, :5]
     assert grey.tolist() == [0, 26, 128, 255, 255]
