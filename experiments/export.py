@@ -2,6 +2,10 @@
 
 FILE.safetensors is taken by --checkpoint of experiments.detect and experiments.classify, and read by any program that
 knows the format: the parameters by name, the config as JSON in its metadata. It names no folder of this machine.
+
+With --stablehlo, what a detector does with a window is written beside it as FILE.stablehlo, a program with its
+parameters that jax.export runs without this library, and FILE.json, which says how scans become windows, and answers
+marks.
 """
 
 import dataclasses
@@ -12,10 +16,12 @@ from absl import flags
 from etils import epy
 
 from experiments import command
+from medssl_jax.core import atomic
 from medssl_jax.core.errors import InputError
 
 with epy.lazy_imports():
-    from medssl_jax.inference import trained_classifier, trained_detector
+    from medssl_jax.inference import trained_classifier, trained_detector, window_program
+    from medssl_jax.report import json_report
     from medssl_jax.train import checkpoint, load_run, run_settings, weights
 
 CHECKPOINT = flags.DEFINE_string(
@@ -23,6 +29,7 @@ CHECKPOINT = flags.DEFINE_string(
 )
 OUTPUT = flags.DEFINE_string("output", None, "the file to write, .safetensors", required=True)
 ABOUT = flags.DEFINE_string("about", "", "a line that whoever uses it is to be told, such as what it is not for")
+STABLEHLO = flags.DEFINE_bool("stablehlo", False, "also write a detector's window program and its description")
 
 
 def main(_: Sequence[str]) -> None:
@@ -31,9 +38,18 @@ def main(_: Sequence[str]) -> None:
     if not weights.is_weights_file(path):
         raise InputError(f"--output={path}: expected a name that ends in {weights.SUFFIX}")
     command.start_devices(keep_programs=True)
-    loaded = weights.load_weights(CHECKPOINT.value, _kind(Path(CHECKPOINT.value)))
-    weights.write_weights(path, dataclasses.replace(loaded, about=ABOUT.value))
+    kind = _kind(Path(CHECKPOINT.value))
+    if STABLEHLO.value and kind is not trained_detector.DetectorRunSettings:
+        raise InputError(f"--stablehlo: is of detectors, and {CHECKPOINT.value} is a classifier: leave it out")
+    loaded = dataclasses.replace(weights.load_weights(CHECKPOINT.value, kind), about=ABOUT.value)
+    weights.write_weights(path, loaded)
     print(f"written: {path}, {path.stat().st_size / 1e6:.2f} MB, trained for {loaded.step} steps")
+    if STABLEHLO.value:
+        program = path.with_suffix(window_program.SUFFIX)
+        with atomic.atomic_path(program) as unfinished:
+            unfinished.write_bytes(window_program.window_program(loaded))
+        json_report.write_json(path.with_suffix(".json"), window_program.description(loaded))
+        print(f"written: {program}, {program.stat().st_size / 1e6:.2f} MB, and {path.with_suffix('.json')}")
 
 
 def _kind(workdir: Path) -> "type[run_settings.RunSettings]":

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.optimize
-import scipy.special
+from etils import epy
 from jaxtyping import Bool, Float
 
 from medssl_jax.metrics.froc import FPS_PER_SCAN
 from medssl_jax.metrics.matching import Outcome
+
+with epy.lazy_imports():
+    import scipy.optimize
+    import scipy.special
 
 LEAST_SCORE = 1e-6  # scores nearer to 0 or 1 are taken for this far from it, so that their log odds are finite
 BINS = 10

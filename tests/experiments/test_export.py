@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import jax
+import jax.export
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from experiments.runs.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.train.checkpoint import Checkpoints
+
+ENDS = ("json", "safetensors", "stablehlo")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +30,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def export(checkpoint, output):
+def export(checkpoint, output, *flags):
     command = [
         sys.executable,
         "-m",
@@ -34,15 +38,22 @@ def export(checkpoint, output):
         f"--checkpoint={checkpoint}",
         f"--output={output}",
         "--about=of nothing",
+        *flags,
     ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_the_detector_comes_back_from_the_file(run, tmp_path):
     path = tmp_path / "detector.safetensors"
-    done = export(run, path)
+    done = export(run, path, "--stablehlo")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"written: {path}, 0.")
+    assert sorted(each.name for each in tmp_path.iterdir()) == [f"detector.{end}" for end in ENDS]
+    assert (
+        jax.export.deserialize(bytearray(path.with_suffix(".stablehlo").read_bytes())).in_avals[0].shape[1:]
+        == (32,) * 3
+    )
+    assert json.loads(path.with_suffix(".json").read_text())["about"] == "of nothing"
     of_run, of_file = load_detector(run), load_detector(path)
     flat = [np.concatenate([np.ravel(leaf) for leaf in leaves(each.params)]) for each in (of_run, of_file)]
     np.testing.assert_array_equal(*flat)
