@@ -18,7 +18,7 @@ from medssl_jax.report.nodules.views import LUNG_WINDOW_HU, SOFT_TISSUE_WINDOW_H
 pytestmark = pytest.mark.slow
 WIDTHS = (1400, 800, 400)
 SHAPE, SPACING_ZYX_MM = (24, 110, 130), (2.5, 1.2, 1.2)
-PLACES_ZYX = [(16, 40, 90), (16, 42, 92), (5, 80, 30), (10, 20, 20)]
+PLACES_ZYX = [(16, 40, 90), (16, 42, 92), (5, 80, 30), (5, 20, 20)]
 SCORES = [0.9, 0.55, 0.3, 0.1]  # the third is the threshold itself
 DIAMETERS_MM = [12, 12, 9, 6]
 
@@ -216,7 +216,7 @@ def colours_of(viewer, name="axial"):
     return viewer(script, f"#{name}")
 
 
-BEST_COLOUR, SECOND_COLOUR = "255,113,56", "255,201,42"
+BEST_COLOUR, SECOND_COLOUR, LAST_COLOUR = "255,113,56", "255,201,42", "120,171,212"
 
 
 def test_the_better_mark_is_never_under_the_worse(viewer):
@@ -248,6 +248,17 @@ def test_boxes_enclose_their_marks_in_each_plane(viewer):
     for name, edge in edges.items():
         box = colours_of(viewer, name)[BEST_COLOUR]
         assert (box["left"], box["bottom"]) == pytest.approx(edge, abs=0.015), name
+
+
+def test_a_mark_beyond_the_part_that_is_seen_leaves_no_number_at_its_edge(viewer):
+    from selenium.webdriver import Keys
+
+    viewer.find("#least").send_keys(Keys.HOME)
+    viewer.find("button[data-mark='3']").click()  # close up; mark 4 is in the same slice, 72 mm to the front
+    assert LAST_COLOUR not in colours_of(viewer)
+    for _ in range(2):
+        viewer.find("#farther").click()
+    assert LAST_COLOUR in colours_of(viewer)
 
 
 def test_a_click_on_two_boxes_chooses_the_better(viewer):

@@ -124,6 +124,10 @@ function drawCursor(context, canvas, at, plane, view) {
 
 function drawMark(context, plane, scan, at, mark, view) {
   const square = squareOf(plane, scan, at, mark);
+  const { width: across, height: down } = context.canvas;
+  // Of a mark that lies beyond what is seen the number alone would stand at the edge.
+  if (square.left >= across || square.left + square.width <= 0) return;
+  if (square.top >= down || square.top + square.height <= 0) return;
   const isChosen = mark.number === view.chosen;
   const line = (isChosen ? 3 : 1.5) * view.pixelRatio;
   for (const [colour, width] of [["rgba(0, 0, 0, .6)", line + 2 * view.pixelRatio], [colourOf(mark.score), line]]) {
