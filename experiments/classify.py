@@ -35,6 +35,13 @@ C = flags.DEFINE_float(
     "confidence above which the low-resolution network settles a slide, of a run that decides by confidence; the "
     "config's if not given",
 )
+BUDGET = flags.DEFINE_float(
+    "budget",
+    None,
+    "seconds a slide: the c, and of inference.top_k_tried the patches to look at, that were most accurate on the run's "
+    "validation slides within them; of a run that decides by confidence",
+    lower_bound=0,
+)
 COMPILATION_CACHE = command.define_compilation_cache_flag()
 
 
@@ -44,7 +51,11 @@ def main(argv: Sequence[str]) -> None:
     output = writable_directory(OUTPUT.value)
     command.start_devices(keep_programs=COMPILATION_CACHE.value)
     report, thumbnails = classify.classify_files(
-        CHECKPOINT.value, INPUT.value, c=C.value, progress=progress_bar("classifying", "slides")
+        CHECKPOINT.value,
+        INPUT.value,
+        c=C.value,
+        budget=BUDGET.value,
+        progress=progress_bar("classifying", "slides"),
     )
     slide_report.write_results_csv(output / "results.csv", report)
     write_json(output / "results.json", slide_report.results_as_json(report))

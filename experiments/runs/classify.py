@@ -21,10 +21,12 @@ from medssl_jax.imaging.slides import (
     slide_name,
 )
 from medssl_jax.inference.trained_classifier import ClassifierRunSettings, TrainedClassifier, load_slide_classifier
+from medssl_jax.metrics.switch_budget import SwitchChoice, choice_within
 from medssl_jax.phantoms.folder import lies_in_phantom
 from medssl_jax.report.slides.slide_notices import SlideReading
 from medssl_jax.report.slides.slide_page import thumbnail
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
+from medssl_jax.report.slides.sos_figures import read_validation_curves
 from medssl_jax.train.load_run import run_name
 
 # What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
@@ -74,16 +76,17 @@ def classify_files(
     place: str | os.PathLike[str],
     *,
     c: float | None = None,
+    budget: float | None = None,
     progress: Progress = silent,
 ) -> tuple[SlideReport, dict[str, str]]:
     """Classifies the slide or slides at `place`; also returns their thumbnails, by name, for a page.
 
     A slide that cannot be read is listed in the report, with the reason, and stops no other. `c` is that of the switch,
-    the config's if None.
+    the config's if None; a `budget` of seconds a slide chooses it and `inference.top_k` instead.
 
     Raises:
-      InputError: see `find_slide_files` and `load_slide_classifier`; two slides of one name; a `c` for a method without
-        one.
+      InputError: see `find_slide_files`, `load_slide_classifier` and `choice_of_budget`; two slides of one name; a `c`
+        for a method without one, or beside a budget.
     """
     paths, refused = find_slide_files(place)
     file_of = {slide_name(path): path for path in paths}
@@ -91,7 +94,12 @@ def classify_files(
         twice = next(path for path in paths if path not in file_of.values())
         raise InputError(f"{twice}: another slide here has the same name: rename or move one")
     method = load_slide_classifier(checkpoint)
-    used = method if c is None else _with_c(method, c)
+    if c is not None and budget is not None:
+        raise InputError(f"c is {c:g} and budget is {budget:g}, expected one of them: a budget chooses c")
+    used = method if c is None else _with(method, c=c)
+    chosen = None if budget is None else choice_of_budget(checkpoint, method, budget)
+    if chosen:
+        used = _with(method, c=chosen.c, top_k=chosen.top_k)
     at_hand: dict[str, TiffSlide | FolderSlide] = {}
 
     def refuse(slide: Slide, error: InputError) -> None:
@@ -125,16 +133,32 @@ def classify_files(
         refused=refused,
         readings=readings,
         training=method.training_slides.appearance,
+        chosen=chosen,
     )
     return report, thumbnails
 
 
-def _with_c(method: TrainedClassifier[ClassifierRunSettings], c: float) -> TrainedClassifier[ClassifierRunSettings]:
-    rule = method.settings.inference.rule
+def choice_of_budget(
+    checkpoint: str | os.PathLike[str], method: TrainedClassifier[ClassifierRunSettings], budget: float
+) -> SwitchChoice:
+    """The c and the number of patches of the best accuracy within `budget` seconds a slide, as the run found them.
+
+    On its validation slides and its machine. Raises `InputError` where the run has no such curves, or none so fast.
+    """
+    return choice_within(read_validation_curves(Path(checkpoint) / "switch.json", method.settings.method.name), budget)
+
+
+def _with(
+    method: TrainedClassifier[ClassifierRunSettings], *, c: float, top_k: int | None = None
+) -> TrainedClassifier[ClassifierRunSettings]:
+    settings = method.settings
+    rule = settings.inference.rule
     if rule != "confidence":
         raise InputError(f"c is {c:g}, but this run decides by inference.rule = {rule}, which has no c: leave c out")
-    settings = method.settings
-    return method.used_as(dataclasses.replace(settings, inference=dataclasses.replace(settings.inference, c=c)))
+    inference = dataclasses.replace(settings.inference, c=c)
+    if top_k is not None:
+        inference = dataclasses.replace(inference, top_k=top_k)
+    return method.used_as(dataclasses.replace(settings, inference=inference))
 
 
 def _is_prepared(path: Path) -> bool:

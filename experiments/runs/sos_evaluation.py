@@ -24,6 +24,7 @@ from medssl_jax.inference.trained_classifier import TrainedClassifier
 from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.switching import MeanSeconds, mean_seconds
 
+TIMED_BY_TOP_K = 16  # slides
 OpenSlide = Callable[[], Slide]
 
 
@@ -59,6 +60,8 @@ def evaluate(
             patch_batch=method.settings.inference.patch_batch,
             high_by_top_k=high_by_top_k(method, source, split.test, progress),
             asking=_asking(by_name[name]),
+            validation_high_by_top_k=high_by_top_k(method, source, split.validation, progress),
+            high_seconds_by_top_k=high_seconds_by_top_k(method, source, split.validation),
         )
         for name, method in methods.items()
     }
@@ -161,6 +164,22 @@ def _timed(
 def _stacked(rows: Sequence[Float[np.ndarray, " classes"] | None]) -> Float[np.ndarray, "slides classes"] | None:
     given = [row for row in rows if row is not None]
     return np.stack(given) if given else None
+
+
+def high_seconds_by_top_k(
+    method: TrainedClassifier[SosConfig], source: LksSource, indices: Sequence[int]
+) -> dict[int, float]:
+    """Mean seconds of the HRN's part with each of `inference.top_k_tried` patches, on the first few slides.
+
+    As downloaded, where they are there.
+    """
+    counts, few = method.settings.inference.top_k_tried, list(indices)[:TIMED_BY_TOP_K]
+    if not counts or not few:
+        return {}
+    slides = raw_slides(method, source, few) or [functools.partial(source.slide, index) for index in few]
+    classifiers = {str(count): method.classifier(rule="high", top_k=count) for count in counts}
+    by_count = classify_in_turn(classifiers, slides)
+    return {count: _seconds(by_count[str(count)]).high for count in counts}
 
 
 def _asking(results: Sequence[SlideResult]) -> Float[np.ndarray, " slides"] | None:

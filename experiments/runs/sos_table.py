@@ -70,7 +70,7 @@ def seconds_in_turn(rows: Mapping[str, tuple[ml_collections.ConfigDict, Path]], 
 
 
 def answers_as_json(answers: Answers) -> dict[str, Any]:
-    """Every answer, packed, beside the accuracy."""
+    """Every answer that a table tells of, packed, beside the accuracy."""
     method, needs_high, of_lks = answers
     arrays = {
         "names": np.array([name.encode() for name in method.names]),

@@ -32,6 +32,7 @@ class EvaluatedMethod:
     largest compiled program, which has `slide_batch` slides or `patch_batch` patches. `high_by_top_k` are the HRN's
     probabilities of test slides if it looks at so many patches, for those numbers that were tried. `asking` is what the
     rules `policy` and `deferral` ask the HRN by, the largest first: the policy's logit, the gain foretold.
+    `validation_high_by_top_k` is of validation slides, `high_seconds_by_top_k` the mean seconds of the HRN's part then.
     """
 
     name: str
@@ -51,6 +52,10 @@ class EvaluatedMethod:
     patch_batch: int
     high_by_top_k: Mapping[int, Float[np.ndarray, "slides classes"]] = dataclasses.field(default_factory=dict)
     asking: Float[np.ndarray, " slides"] | None = None
+    validation_high_by_top_k: Mapping[int, Float[np.ndarray, "validation_slides classes"]] = dataclasses.field(
+        default_factory=dict
+    )
+    high_seconds_by_top_k: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
     @property
     def low_share(self) -> float:

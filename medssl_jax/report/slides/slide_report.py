@@ -14,6 +14,7 @@ from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.versions import versions
 from medssl_jax.data.slide_appearance import AppearanceStatistics
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
+from medssl_jax.metrics.switch_budget import SwitchChoice
 from medssl_jax.report.json_report import single_precision
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
 from medssl_jax.report.slides.slide_notices import SlideReading, reading_as_json, reading_notices, unlike_training
@@ -38,7 +39,8 @@ class SlideReport:
 
     `rule` and `c` are those of the switch. `refused` says of files that could not be read why, by name without folder.
     `are_phantom_slides` says that the slides themselves are synthetic. `readings` say by name what was read of a slide,
-    `training` how those looked that the classifier was trained on, None where that is not known.
+    `training` how those looked that the classifier was trained on, None where that is not known; `chosen` is what a
+    budget of seconds a slide set the switch to, None without one.
     """
 
     classifier: ClassifierCard
@@ -50,6 +52,7 @@ class SlideReport:
     refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
     readings: Mapping[str, SlideReading] = dataclasses.field(default_factory=dict)
     training: AppearanceStatistics | None = None
+    chosen: SwitchChoice | None = None
 
     @property
     def settled_low(self) -> int:
@@ -105,7 +108,8 @@ def results_as_json(report: SlideReport) -> dict[str, Any]:
         "are_phantom_slides": report.are_phantom_slides,
         "classes": list(report.classes),
         "classifier": report.classifier.as_json(),
-        "switch": {"rule": report.rule, "c": report.c},
+        "switch": {"rule": report.rule, "c": report.c}
+        | ({"chosen_by_budget": report.chosen._asdict()} if report.chosen else {}),
         "versions": versions(READER_PACKAGES),
         "training_slides": report.training and report.training.as_json(),
         "slides": [_slide_as_json(result, report) for result in report.results],
@@ -126,6 +130,13 @@ def summary(report: SlideReport) -> str:
         lines.append(f"{slides} slides: {given}")
         lines.append(
             f"{report.settled_low} settled at low resolution, {sent} sent to full resolution; {seconds:.3g} s a slide"
+        )
+    if report.chosen:
+        c, top_k, accuracy, low_share, expected = report.chosen
+        patches = f"the {top_k} most telling patches" if top_k else "all patches"
+        lines.append(
+            f"for the budget c = {c:.4g} and {patches}: on the validation slides TA {100 * accuracy:.2f} at LP "
+            f"{low_share:.2f} and {expected:.3g} s a slide, on the machine of the run"
         )
     lines.append(f"classifier: {card.run}, step {card.step}, trained on {card.trained_on}")
     if card.trained_on_phantom and not report.are_phantom_slides:

@@ -1,14 +1,20 @@
 """The pictures of an SOS evaluation: confusion matrices, and accuracy against LP and time as c sweeps."""
 
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.classification import Estimate, accuracy_of_counts
+from medssl_jax.metrics.evaluated_method import EvaluatedMethod
 from medssl_jax.metrics.sos_comparison import Runs, curve_on, has_raw_seconds, seconds_of
-from medssl_jax.metrics.switching import SwitchCurve
+from medssl_jax.metrics.switching import MeanSeconds, SwitchCurve
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 
 if TYPE_CHECKING:
@@ -19,11 +25,15 @@ MATRICES_IN_A_ROW = 3
 
 
 class SweptMethod(NamedTuple):
-    """A method with a switch: the c it is used with, its curve over c, and the curve of the validation slides."""
+    """A method with a switch: the c it is used with, its curve over c, and the curve of the validation slides.
+
+    `by_top_k` are those of the validation slides if the HRN looks at so many patches, where that was tried.
+    """
 
     c: float
     curve: SwitchCurve
     validation_curve: SwitchCurve | None = None
+    by_top_k: Mapping[int, SwitchCurve] = MappingProxyType({})
 
 
 class FixedMethod(NamedTuple):
@@ -49,11 +59,32 @@ def switch_curves(runs: Runs) -> SwitchCurves:
     for name, (each, *_) in runs.items():
         seconds = seconds_of(each, raw=raw)
         if each.has_c and (curve := curve_on(each.test, seconds)):
-            curves.swept[name] = SweptMethod(each.c, curve, curve_on(each.validation, seconds))
+            curves.swept[name] = SweptMethod(
+                each.c, curve, curve_on(each.validation, seconds), _curves_by_top_k(each, seconds)
+            )
         else:
             accuracy = accuracy_of_counts(int(each.right.sum()), len(each.right))
             curves.fixed[name] = FixedMethod(accuracy, each.low_share, seconds.per_slide(each.low_share))
     return curves
+
+
+def read_validation_curves(path: Path, name: str) -> dict[int, SwitchCurve]:
+    """The validation curves of a method in a `switch.json`, by the patches that the HRN looks at, 0 for all.
+
+    Raises `InputError` where there are none.
+    """
+    try:
+        swept = json.loads(path.read_text())["swept"][name]
+        curves = {0: swept["validation_curve"]} | {int(count): held for count, held in swept["by_top_k"].items()}
+        return {
+            count: SwitchCurve(**{field: np.array(values, np.float64) for field, values in held.items()})
+            for count, held in curves.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: no curve of {name} on validation slides ({error!r}), which a budget is looked up in: give the "
+            "--workdir of a finished run of experiments.sos that decides by confidence"
+        ) from error
 
 
 def draw_confusions(confusions: Mapping[str, Int[np.ndarray, "classes classes"]], classes: Sequence[str]) -> "Figure":
@@ -95,6 +126,15 @@ def draw_switch_curves(curves: SwitchCurves) -> "Figure":
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 3), frameon=False, fontsize=9)
     figure.suptitle(f"Accuracy as c sweeps, seed {curves.seed}; bands and bars: 95 %", fontsize=11)
     return figure
+
+
+def _curves_by_top_k(each: EvaluatedMethod, seconds: MeanSeconds) -> dict[int, SwitchCurve]:
+    curves = {}
+    for count, high in each.validation_high_by_top_k.items():
+        slides = dataclasses.replace(each.validation, high=high)
+        if curve := curve_on(slides, MeanSeconds(seconds.low, each.high_seconds_by_top_k[count])):
+            curves[count] = curve
+    return curves
 
 
 def _draw_confusion(axes: "Axes", confusion: Int[np.ndarray, "classes classes"], classes: Sequence[str]) -> None:

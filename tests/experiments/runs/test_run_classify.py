@@ -1,5 +1,6 @@
 """Slides from their files to a report, by untrained networks: which files are taken, and how often they are read."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -23,9 +24,11 @@ from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slide_appearance import AppearanceStatistics, Spread
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainedClassifier, TrainingSlides
+from medssl_jax.metrics.switch_budget import choice_within
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.slides.slide_page import slide_page
 from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv
+from medssl_jax.report.slides.sos_figures import read_validation_curves, switch_curves
 
 SIDE = 32
 # As `write_slide` makes them: grey levels of 5 to 119, all of it tissue.
@@ -232,3 +235,42 @@ class TestC:
     def test_out_of_range(self, folder, runs):
         with pytest.raises(InputError, match=r"inference\.c is 1\.5, expected 0 or more, at most 1"):
             classify_files("confidence", folder, c=1.5)
+
+
+class TestBudget:
+    @pytest.fixture
+    def checkpoint(self, tmp_path, evaluation):
+        """A run that decides by confidence, with the curves that its evaluation left."""
+        made = evaluation("SOS", c=0.9)
+        few = made.validation.high[::-1]
+        made = dataclasses.replace(made, validation_high_by_top_k={2: few}, high_seconds_by_top_k={2: 0.25})
+        (tmp_path / "confidence").mkdir()
+        write_json(tmp_path / "confidence" / "switch.json", switch_curves({"SOS": [made]}))
+        return tmp_path / "confidence"
+
+    @pytest.mark.parametrize("budget", [4.0, 50.0])
+    def test_it_sets_c_and_the_patches_to_the_best_of_the_validation_slides(self, folder, runs, checkpoint, budget):
+        report, _ = classify_files(checkpoint, folder, budget=budget)
+        curves = read_validation_curves(checkpoint / "switch.json", "SOS")
+        assert report.chosen == choice_within(curves, budget)
+        assert report.chosen.seconds_per_slide <= budget
+        assert report.c == report.chosen.c
+        patches = [np.count_nonzero(result.attention) for result in report.results if result.route == "high"]
+        assert patches == [report.chosen.top_k or 16] * len(patches)
+        assert results_as_json(report)["switch"]["chosen_by_budget"] == report.chosen._asdict()
+        assert f"for the budget c = {report.c:.4g} and " in summary(report)
+
+    def test_of_curves_the_seconds_are_those_of_so_many_patches(self, checkpoint):
+        all_of_them, few = read_validation_curves(checkpoint / "switch.json", "SOS").values()
+        np.testing.assert_array_equal(few.c, all_of_them.c)
+        assert few.seconds_per_slide[-1] - few.seconds_per_slide[0] == pytest.approx(0.25)
+        assert few.seconds_per_slide[0] == all_of_them.seconds_per_slide[0]
+
+    def test_without_curves_or_beside_c_it_is_refused(self, folder, runs, checkpoint):
+        with pytest.raises(InputError, match=r"c is 0\.5 and budget is 1, expected one of them"):
+            classify_files(checkpoint, folder, c=0.5, budget=1.0)
+        with pytest.raises(InputError, match=r"budget is 0\.001 seconds a slide, expected "):
+            classify_files(checkpoint, folder, budget=0.001)
+        (checkpoint / "switch.json").unlink()
+        with pytest.raises(InputError, match=r"switch\.json: no curve of SOS on validation slides"):
+            classify_files(checkpoint, folder, budget=1.0)

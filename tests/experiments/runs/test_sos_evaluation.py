@@ -137,7 +137,11 @@ def test_accuracy_by_the_number_of_patches_has_the_decisions_of_the_method(metho
     np.testing.assert_array_equal(right[16], evaluated.right)
     few = np.where(evaluated.sent, evaluated.high_by_top_k[1].argmax(1), evaluated.predicted)
     np.testing.assert_array_equal(right[1], few == evaluated.test.label)
-    assert evaluate({"SOS": methods["SOS"]}, source, SPLIT)["SOS"].high_by_top_k == {}
+    np.testing.assert_allclose(evaluated.validation_high_by_top_k[16], evaluated.validation.high, rtol=1e-4)
+    assert evaluated.high_seconds_by_top_k.keys() == {1, 16}
+    assert min(evaluated.high_seconds_by_top_k.values()) > 0
+    plain = evaluate({"SOS": methods["SOS"]}, source, SPLIT)["SOS"]
+    assert plain.high_by_top_k == plain.validation_high_by_top_k == plain.high_seconds_by_top_k == {}
 
 
 def test_no_validation_slide_is_no_error(methods, source):
