@@ -25,8 +25,8 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress, progress_bar
 from medssl_jax.core.worker_pool import results_as_completed
-from medssl_jax.data.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
+from medssl_jax.data.scans.scan_files import ScanFiles
 
 with epy.lazy_imports():
     import SimpleITK as sitk

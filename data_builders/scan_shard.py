@@ -24,8 +24,8 @@ from data_builders.canonical_records import canonical_record
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.checksums import file_sha256, sealed, unsealed
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.preparation import PreparedScan, prepare_scan
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.preparation import PreparedScan, prepare_scan
+from medssl_jax.data.scans.scan_files import ScanFiles
 
 ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
 

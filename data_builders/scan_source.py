@@ -13,8 +13,8 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import exclusive
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress
-from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_metadata import ScanMetadata
+from medssl_jax.data.scans.preparation import PreparedScan
+from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.data.tfds_store import Records, check_is_made, is_made, make, read_metadata
 from medssl_jax.imaging.geometry import Grid
 

@@ -13,9 +13,9 @@ from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS
-from medssl_jax.data.patch_store import PreparedSlide
-from medssl_jax.data.slide_stores import describe_source, store_path
+from medssl_jax.data.slides.foreground import BACKGROUND_GREY_LEVELS
+from medssl_jax.data.slides.patch_store import PreparedSlide
+from medssl_jax.data.slides.slide_stores import describe_source, store_path
 from medssl_jax.data.tfds_store import check_is_made, is_made, make, read_metadata
 from medssl_jax.imaging.slides import SlideLayout
 

@@ -78,7 +78,7 @@ def environment_here() -> dict[str, Any]:
     """Code, devices and versions, of a process that takes the devices for itself."""
     import jax
 
-    from medssl_jax.train.environment import environment_of
+    from medssl_jax.run_folder.environment import environment_of
 
     return environment_of(jax.devices())
 

@@ -33,7 +33,7 @@ with epy.lazy_imports():
     from data_builders.folder import folder_check
     from data_builders.luna16 import luna16_check
     from data_builders.nlst import nlst_check
-    from experiments.runs import sizing
+    from experiments.runs.focalmix import sizing
 
 BLOCKED_STATUS = 1
 PAGE = "check.html"

@@ -19,9 +19,9 @@ from medssl_jax.core.settings import fate_of
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving
 
 with epy.lazy_imports():  # evaluate and --help need no JAX
-    from medssl_jax.parallel import hosts
+    from medssl_jax.parallel import determinism, hosts
     from medssl_jax.plan import topology
-    from medssl_jax.train import compilation_cache, determinism
+    from medssl_jax.train import compilation_cache
 
 BAD_INPUT_STATUS = 2
 EXPERIMENTS = Path(__file__).parent

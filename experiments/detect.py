@@ -20,7 +20,7 @@ with epy.lazy_imports():
     from experiments.runs import detect_folder, threshold
     from medssl_jax.inference import demonstration
     from medssl_jax.report.nodules import results
-    from medssl_jax.train import weights
+    from medssl_jax.run_folder import weights
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint",

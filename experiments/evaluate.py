@@ -18,9 +18,9 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.imaging.luna16_csv import Findings, read_annotations, read_excluded, read_series_uids
 from medssl_jax.imaging.submission import read_submission
-from medssl_jax.metrics.froc import FPS_PER_SCAN as FPS_OF_LUNA16
-from medssl_jax.metrics.froc import score
-from medssl_jax.metrics.mistakes import find_mistakes
+from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN as FPS_OF_LUNA16
+from medssl_jax.metrics.nodules.froc import score
+from medssl_jax.metrics.nodules.mistakes import find_mistakes
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.froc_tables import result_table, scored_lines

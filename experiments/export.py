@@ -22,7 +22,8 @@ from medssl_jax.core.errors import InputError
 with epy.lazy_imports():
     from medssl_jax.inference import trained_classifier, trained_detector, window_program
     from medssl_jax.report import json_report
-    from medssl_jax.train import checkpoint, load_run, run_settings, weights
+    from medssl_jax.run_folder import checkpoint, load_run, weights
+    from medssl_jax.steps import run_settings
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; the checkpoint that its score is of is taken", required=True

@@ -13,7 +13,7 @@ from etils import epy
 from experiments import command
 
 with epy.lazy_imports():
-    from experiments.runs import focalmix_job
+    from experiments.runs.focalmix import focalmix_job
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics, marks and score.", required=True)

@@ -18,7 +18,7 @@ from data_builders import scan_source, slide_source
 from experiments import command, data_set_flags
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
-from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS
+from medssl_jax.data.slides.foreground import BACKGROUND_GREY_LEVELS
 from medssl_jax.imaging.slides import SlideLayout
 
 FLAGS = flags.FLAGS

@@ -19,7 +19,7 @@ from medssl_jax.core.errors import InputError
 with epy.lazy_imports():
     from experiments.runs import reproduce
     from medssl_jax.parallel import hosts
-    from medssl_jax.train import environment, run_record
+    from medssl_jax.run_folder import environment, run_record
 
 DIFFERENT_STATUS = 1
 

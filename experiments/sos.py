@@ -15,7 +15,7 @@ from etils import epy
 from experiments import command
 
 with epy.lazy_imports():
-    from experiments.runs import sos_job
+    from experiments.runs.sos import sos_job
 
 _CONFIG = command.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics and results.", required=True)

@@ -21,7 +21,7 @@ from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 
 with epy.lazy_imports():
-    from experiments.runs import table_report, table_seconds, table_work, tables
+    from experiments.runs.table import table_report, table_seconds, table_work, tables
 
 _NAME = flags.DEFINE_string("name", None, "The table: a file of experiments/tables.", required=True)
 _DATA = flags.DEFINE_string("data", None, "The scans or slides: luna16, phantom, real_crops, lks, ...", required=True)

@@ -19,7 +19,7 @@ WITHOUT_SHARED_DATA = "needs ../shared/data (real reference files), which is not
 
 
 # Folders of tests that compile much and run it a few times.
-COMPILED_PLAINLY = ("train", "models", "ssl", "detection", "experiments/runs")
+COMPILED_PLAINLY = ("steps", "train", "models", "ssl", "detection", "experiments/runs")
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures, whatever their scope
@@ -52,7 +52,8 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True)
 def strict_dtypes(request) -> Iterator[None]:
     """In the tests of pure functions of JAX no array changes its type unasked."""
-    if request.path.parent.name not in ("data", "detection", "inference", "losses", "models", "ssl", "train"):
+    room = request.path.relative_to(Path(__file__).parent).parts[0]
+    if room not in ("data", "detection", "inference", "losses", "models", "ssl", "steps", "run_folder", "train"):
         yield
         return
     import jax
@@ -126,8 +127,8 @@ def evaluation():
     from dataclasses import replace
 
     from medssl_jax.losses.confidence import switches
-    from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
-    from medssl_jax.metrics.switching import MeanSeconds, switched_classes
+    from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod, Probabilities
+    from medssl_jax.metrics.slides.switching import MeanSeconds, switched_classes
 
     def make(name, *, rule="confidence", seed=0, c=0.9, sharpness=6.0, **changes):
         rng = np.random.default_rng((seed, *name.encode()))

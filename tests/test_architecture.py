@@ -17,6 +17,8 @@ FLOORS = (
     ("data",),
     ("data_check",),
     ("phantoms",),
+    ("steps",),
+    ("run_folder",),
     ("train",),
     ("inference",),
     ("plan",),
@@ -26,7 +28,7 @@ ROOMS = [*((f"medssl_jax.{room}", floor) for floor, rooms in enumerate(FLOORS) f
 ROOMS += [("data_builders", len(FLOORS)), ("experiments", len(FLOORS) + 1)]
 # What a package is for, and the only files of the library that import it.
 KNOWN_TO = {
-    "orbax": {"medssl_jax.train.checkpoint", "medssl_jax.parallel.hosts"},  # of which hosts has one barrier
+    "orbax": {"medssl_jax.run_folder.checkpoint", "medssl_jax.parallel.hosts"},  # of which hosts has one barrier
     "tensorflow_datasets": {"medssl_jax.data.tfds_store"},
     "jax.sharding": {"medssl_jax.parallel.sharding"},
     "jax.distributed": {"medssl_jax.parallel.hosts"},

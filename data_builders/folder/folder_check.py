@@ -10,7 +10,7 @@ from data_builders.folder.headers import read_scan_headers
 from data_builders.folder.tree import Notes, PassedOver, name_of, read_tree
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check.across import split_defects
 from medssl_jax.data_check.check_scan import check_scans
 from medssl_jax.data_check.defects import CheckReport, Defect

@@ -11,7 +11,7 @@ from data_builders import folder
 from data_builders.folder import folder_files
 from data_builders.scan_builder import ScanBuilder
 from medssl_jax.core.progress import progress_bar
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 
 
 class Folder(ScanBuilder):

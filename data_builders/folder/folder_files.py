@@ -17,7 +17,7 @@ from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.luna16_csv import read_series_uids
 from medssl_jax.imaging.patients import patient_key
 from medssl_jax.imaging.volumes import EXTENSIONS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from data_builders.folder.tree import PassedOver
 from medssl_jax.core.names import some
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,9 @@ from data_builders import lks
 from data_builders.canonical_records import CanonicalWriter
 from data_builders.lks import lks_files
 from medssl_jax.core.progress import Progress, progress_bar
-from medssl_jax.data.foreground import BACKGROUND_GREY_LEVELS, foreground_patches
-from medssl_jax.data.patch_store import PreparedSlide
-from medssl_jax.data.slide_stores import SlideToStore, store_path, write_stores
+from medssl_jax.data.slides.foreground import BACKGROUND_GREY_LEVELS, foreground_patches
+from medssl_jax.data.slides.patch_store import PreparedSlide
+from medssl_jax.data.slides.slide_stores import SlideToStore, store_path, write_stores
 from medssl_jax.imaging.slides import SlideLayout
 
 WORKERS = 2
@@ -104,7 +104,7 @@ class Lks(tfds.core.ShardBasedBuilder):
         return CanonicalWriter(self.info.file_format)
 
     def write_stores(self, slides: Sequence[lks_files.SlideFile]) -> None:
-        """Writes the stores that are absent or stale; see `medssl_jax.data.slide_stores.write_stores`."""
+        """Writes the stores that are absent or stale; see `medssl_jax.data.slides.slide_stores.write_stores`."""
         stored = [SlideToStore(slide.path, self.store_path(slide), self.layout) for slide in slides]
         write_stores(stored, workers=self._workers, progress=self._progress)
 

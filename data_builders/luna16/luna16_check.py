@@ -9,7 +9,7 @@ from data_builders.luna16 import luna16_files
 from medssl_jax.core.csv_files import check_new, number_cells, read_table
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check.across import split_defects
 from medssl_jax.data_check.check_scan import check_scans
 from medssl_jax.data_check.defects import CheckReport, Defect

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from data_builders import luna16
 from data_builders.luna16 import luna16_files
 from data_builders.scan_builder import ScanBuilder
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 
 
 class Luna16(ScanBuilder):

@@ -11,8 +11,8 @@ from medssl_jax.core.csv_files import check_new, read_table
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.file_sample import size_and_samples
 from medssl_jax.core.names import printable, some
-from medssl_jax.data.preparation import LUNA16_LUNG_LABELS
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.preparation import LUNA16_LUNG_LABELS
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.luna16_csv import Findings, read_annotations, read_excluded, read_series_uids
 from medssl_jax.imaging.patients import patient_key
 from medssl_jax.imaging.volumes import read_header

@@ -11,7 +11,7 @@ from data_builders.nlst.index import index_series
 from data_builders.nlst.nlst_files import check_is_nlst, left_out
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check.across import duplicate_defects
 from medssl_jax.data_check.check_scan import check_scans
 from medssl_jax.data_check.defects import CheckedScan, CheckReport, Defect

@@ -10,7 +10,7 @@ from data_builders.nlst import nlst_files
 from data_builders.nlst.choose import LEAST_SLICES
 from data_builders.scan_builder import ScanBuilder
 from medssl_jax.core.progress import progress_bar
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 
 
 class Nlst(ScanBuilder):

@@ -16,7 +16,7 @@ from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.dicom.headers import could_be_dicom
 
 with epy.lazy_imports():

@@ -21,7 +21,7 @@ def main(config: str, side: int) -> dict[str, Cost]:
     import jax
 
     from experiments.benchmarks.training import noise_batch, settings_at
-    from experiments.runs.focalmix_job import jitted_step
+    from experiments.runs.focalmix.focalmix_job import jitted_step
     from medssl_jax.train.compilation_cache import keep_programs
 
     lap("import")

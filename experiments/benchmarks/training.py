@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from experiments import command
-from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.models.target import compiled_for
 from medssl_jax.plan.chips import CHIPS

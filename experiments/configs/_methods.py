@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from medssl_jax.metrics import sos_methods
+from medssl_jax.metrics.slides import sos_methods
 
 
 def image_level(config: ConfigDict) -> ConfigDict:

@@ -6,7 +6,7 @@ paper's value is not known to us.
 
 from ml_collections import ConfigDict
 
-from medssl_jax.metrics import sos_methods
+from medssl_jax.metrics.slides import sos_methods
 
 
 def get_config(_: str = "") -> ConfigDict:

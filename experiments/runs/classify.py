@@ -10,7 +10,7 @@ from data_builders.lks.lks_files import TIFF_SUFFIXES
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.slide_appearance import appearance_of
+from medssl_jax.data.slides.slide_appearance import appearance_of
 from medssl_jax.imaging.slides import (
     PREPARED_IMAGE,
     PREPARED_PATCHES,
@@ -21,13 +21,13 @@ from medssl_jax.imaging.slides import (
     slide_name,
 )
 from medssl_jax.inference.trained_classifier import ClassifierRunSettings, TrainedClassifier, load_slide_classifier
-from medssl_jax.metrics.switch_budget import SwitchChoice, choice_within
+from medssl_jax.metrics.slides.switch_budget import SwitchChoice, choice_within
 from medssl_jax.phantoms.folder import lies_in_phantom
 from medssl_jax.report.slides.slide_notices import SlideReading
 from medssl_jax.report.slides.slide_page import thumbnail
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
 from medssl_jax.report.slides.sos_figures import read_validation_curves
-from medssl_jax.train.load_run import run_name
+from medssl_jax.run_folder.load_run import run_name
 
 # What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
 OTHER_SUFFIXES = (

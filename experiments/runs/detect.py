@@ -11,8 +11,8 @@ from data_builders.incoming.find import IncomingScan
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.preparation import PreparedScan, prepare_scan
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.preparation import PreparedScan, prepare_scan
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.dicom.references import SeriesReference, read_reference
 from medssl_jax.imaging.dicom.series import read_series
 from medssl_jax.imaging.volumes import Volume, read_slices, read_volume

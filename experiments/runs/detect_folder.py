@@ -25,7 +25,7 @@ from medssl_jax.report.nodules.results import Choice, of_dicom, write_results
 from medssl_jax.report.nodules.scan_report import counted, summary
 from medssl_jax.report.nodules.scans_report import ScansReport, write_scans_report
 from medssl_jax.report.provenance import RESEARCH_USE
-from medssl_jax.train.load_run import run_name
+from medssl_jax.run_folder.load_run import run_name
 
 
 def detect_into(

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from experiments.runs import focalmix_job, sos_job, sos_training
-from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.focalmix import focalmix_job
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from experiments.runs.sos import sos_job, sos_training
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.parallel.sharding import DataParallel
-from medssl_jax.train.run_settings import RunSettings
+from medssl_jax.steps.run_settings import RunSettings
 
 
 class Job(NamedTuple):

@@ -7,7 +7,7 @@ from data_builders.folder.tree import name_of
 from data_builders.incoming.find import IncomingScan, find_scans
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import brief
-from medssl_jax.data.preparation import resampled_hu
+from medssl_jax.data.scans.preparation import resampled_hu
 from medssl_jax.imaging.dicom.series import read_series
 from medssl_jax.imaging.volumes import read_slices, read_volume
 from medssl_jax.report.nodules.mistakes_page import Seen

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import ml_collections
 
-from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.focalmix_job import abstract_training
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_job import abstract_training
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.models.target import compiled_for, computation_dtype, computes_again

@@ -13,10 +13,10 @@ import ml_collections
 from experiments.runs.jobs import job_of
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel import hosts
-from medssl_jax.train.environment import differences, environment_of
-from medssl_jax.train.records import Watch, unwatched
-from medssl_jax.train.run_record import RunRecord
-from medssl_jax.train.tensor_hashes import StepHashes, difference_of_hashes, read_hashes
+from medssl_jax.run_folder.environment import differences, environment_of
+from medssl_jax.run_folder.records import Watch, unwatched
+from medssl_jax.run_folder.run_record import RunRecord
+from medssl_jax.run_folder.tensor_hashes import StepHashes, difference_of_hashes, read_hashes
 
 
 class Verdict(NamedTuple):

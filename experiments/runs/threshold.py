@@ -3,7 +3,7 @@
 import dataclasses
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.metrics.operating_points import OperatingPoints
+from medssl_jax.metrics.nodules.operating_points import OperatingPoints
 
 DEFAULT_FPS_PER_SCAN = 1.0
 WITHOUT_POINTS = 0.3  # a rule of thumb, of detectors that nobody measured; told to whoever gets its marks

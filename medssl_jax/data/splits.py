@@ -8,7 +8,7 @@ import numpy as np
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import MANY, SEED, Settings, each, whole, within
-from medssl_jax.data.scan_metadata import ScanMetadata
+from medssl_jax.data.scans.scan_metadata import ScanMetadata
 
 VALIDATION_STREAM = 1  # beside the seed: the draw of validation scans is another than that of labels
 

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
-from medssl_jax.data.preparation import LUNG_DILATION_MM, lung_labels_of
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.preparation import LUNG_DILATION_MM, lung_labels_of
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check import found_lungs
 from medssl_jax.data_check.defects import CheckedScan, Defect
 from medssl_jax.data_check.lung_defects import lung_defects

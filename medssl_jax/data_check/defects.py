@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check.found_lungs import FoundLungs
 from medssl_jax.data_check.sampling import VolumeSample
 

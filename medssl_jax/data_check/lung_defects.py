@@ -6,7 +6,7 @@ an adult hold 2 to 8 litres and make up a fifth to a half of the chest in view, 
 
 from collections.abc import Iterator, Sequence
 
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check.defects import Defect
 from medssl_jax.data_check.found_lungs import FoundLungs
 

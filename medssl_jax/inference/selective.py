@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from medssl_jax.core.ahead import made_ahead
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, each, number, one_of, whole, within
-from medssl_jax.data.foreground import foreground_patches
+from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
 from medssl_jax.losses.confidence import switches
 from medssl_jax.models.deferral import asking_threshold

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int16, UInt8
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.core.settings import LARGEST_BATCH, LARGEST_SIDE, SHARE, Settings, number, whole, within
-from medssl_jax.data.patches import cut_window, normalise_hu
+from medssl_jax.data.scans.patches import cut_window, normalise_hu
 from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections, suppress, top_detections

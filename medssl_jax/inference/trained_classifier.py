@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import optax
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.slide_appearance import AppearanceStatistics
-from medssl_jax.data.slide_cut import SlideCutSettings
+from medssl_jax.data.slides.slide_appearance import AppearanceStatistics
+from medssl_jax.data.slides.slide_cut import SlideCutSettings
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
 from medssl_jax.models.sos_networks import Intensities, MethodSettings, SosModelSettings, SosNetworks, make_networks
-from medssl_jax.train.optimiser import AccumulatingOptimiserSettings, make_optimiser
-from medssl_jax.train.rng import stream_key
-from medssl_jax.train.run_settings import RunSettings
-from medssl_jax.train.sos_step import first_extra
-from medssl_jax.train.state import TrainState
-from medssl_jax.train.weights import load_weights
+from medssl_jax.run_folder.weights import load_weights
+from medssl_jax.steps.optimiser import AccumulatingOptimiserSettings, make_optimiser
+from medssl_jax.steps.rng import stream_key
+from medssl_jax.steps.run_settings import RunSettings
+from medssl_jax.steps.sos_step import first_extra
+from medssl_jax.steps.state import TrainState
 
 UNIT_INTENSITIES = Intensities(0.0, 1.0)  # for what does not depend on them
 

@@ -13,22 +13,22 @@ import jax
 import optax
 
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.crop_cache import masked_hu
-from medssl_jax.data.patches import PatchSettings
-from medssl_jax.data.preparation import MaskingSettings, PreparedScan
+from medssl_jax.data.scans.crop_cache import masked_hu
+from medssl_jax.data.scans.patches import PatchSettings
+from medssl_jax.data.scans.preparation import MaskingSettings, PreparedScan
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, SlidingSettings
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
-from medssl_jax.train.experience import NOTHING_KNOWN, Experience
-from medssl_jax.train.optimiser import AccumulatingOptimiserSettings, make_optimiser
-from medssl_jax.train.rng import stream_key
-from medssl_jax.train.run_settings import RunSettings
-from medssl_jax.train.score_settings import BEST, ScoreSettings
-from medssl_jax.train.state import TrainState
-from medssl_jax.train.tensor_hashes import tensor_hashes
-from medssl_jax.train.weights import load_weights
+from medssl_jax.run_folder.experience import NOTHING_KNOWN, Experience
+from medssl_jax.run_folder.tensor_hashes import tensor_hashes
+from medssl_jax.run_folder.weights import load_weights
+from medssl_jax.steps.optimiser import AccumulatingOptimiserSettings, make_optimiser
+from medssl_jax.steps.rng import stream_key
+from medssl_jax.steps.run_settings import RunSettings
+from medssl_jax.steps.score_settings import BEST, ScoreSettings
+from medssl_jax.steps.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from jax import export
 from jaxtyping import Array, Float, Int16
 
-from medssl_jax.data.crop_cache import OUTSIDE_HU
-from medssl_jax.data.patches import normalise_hu
-from medssl_jax.data.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
+from medssl_jax.data.scans.crop_cache import OUTSIDE_HU
+from medssl_jax.data.scans.patches import normalise_hu
+from medssl_jax.data.scans.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.models.target import compiled_for
-from medssl_jax.train.weights import TrainedWeights
+from medssl_jax.run_folder.weights import TrainedWeights
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SUFFIX = ".stablehlo"

@@ -4,24 +4,15 @@ from etils import epy
 
 with epy.lazy_api_imports(globals()):
     from medssl_jax.metrics.bootstrap import draw_counts, interval_95
-    from medssl_jax.metrics.classification import (
-        ClassScores,
-        Estimate,
-        accuracy_of_counts,
-        class_scores,
-        confusion_matrix,
-        paired_accuracy_difference,
-        total_accuracy,
-    )
-    from medssl_jax.metrics.froc import (
+    from medssl_jax.metrics.nodules.froc import (
         Curve,
         FrocResult,
         Interval,
         score,
         sensitivities,
     )
-    from medssl_jax.metrics.matching import Outcome, match
-    from medssl_jax.metrics.operating_points import (
+    from medssl_jax.metrics.nodules.matching import Outcome, match
+    from medssl_jax.metrics.nodules.operating_points import (
         Calibration,
         OperatingPoint,
         OperatingPoints,
@@ -40,7 +31,16 @@ with epy.lazy_api_imports(globals()):
         recovered_share,
         shown,
     )
-    from medssl_jax.metrics.switching import (
+    from medssl_jax.metrics.slides.classification import (
+        ClassScores,
+        Estimate,
+        accuracy_of_counts,
+        class_scores,
+        confusion_matrix,
+        paired_accuracy_difference,
+        total_accuracy,
+    )
+    from medssl_jax.metrics.slides.switching import (
         MeanSeconds,
         SwitchCurve,
         SwitchScores,

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from medssl_jax.metrics.froc import FPS_PER_SCAN, sensitivities
-from medssl_jax.metrics.matching import Outcome
+from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, sensitivities
+from medssl_jax.metrics.nodules.matching import Outcome
 from medssl_jax.metrics.over_draws import (
     DrawScores,
     OverDraws,

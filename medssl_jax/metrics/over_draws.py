@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.bootstrap import draw_counts, interval_95
-from medssl_jax.metrics.froc import FPS_PER_SCAN, Interval, sensitivities
-from medssl_jax.metrics.matching import Outcome
+from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, Interval, sensitivities
+from medssl_jax.metrics.nodules.matching import Outcome
 
 ERROR_RATE = 0.05  # of all claims of a table together
 

@@ -25,7 +25,7 @@ from medssl_jax.core.settings import (
     within,
 )
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.metrics.sos_methods import METHODS
+from medssl_jax.metrics.slides.sos_methods import METHODS
 from medssl_jax.models.deferral import PERCENTILES
 from medssl_jax.models.pretrained import BLOCKS, FEATURES
 from medssl_jax.models.resnet2d import ResNet2D

@@ -1,1 +1,1 @@
-"""Training: the state and the steps, the trainer, checkpoints and records of a run."""
+"""The loop of a training run, the same for every method: steps, validation, stopping, compiled programs."""

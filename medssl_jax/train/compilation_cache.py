@@ -15,7 +15,7 @@ import jax
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.user_cache import programs_folder
-from medssl_jax.train.environment import compiled_for
+from medssl_jax.run_folder.environment import compiled_for
 
 # Settings of JAX.
 FOLDER = "jax_compilation_cache_dir"

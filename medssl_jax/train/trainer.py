@@ -11,13 +11,13 @@ import numpy as np
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel import hosts
+from medssl_jax.parallel.determinism import refusals_explained
 from medssl_jax.parallel.sharding import DataParallel
-from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.determinism import refusals_explained
+from medssl_jax.run_folder.checkpoint import Checkpoints
+from medssl_jax.run_folder.records import Records
+from medssl_jax.steps.state import TrainState
+from medssl_jax.steps.step_metrics import StepMetrics, mean_metrics
 from medssl_jax.train.preemption import Preempted, Stop, preemption_notice
-from medssl_jax.train.records import Records
-from medssl_jax.train.state import TrainState
-from medssl_jax.train.step_metrics import StepMetrics, mean_metrics
 from medssl_jax.train.validation import OpenValidation, Validation
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from medssl_jax.parallel import hosts
-from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.state import TrainState
+from medssl_jax.run_folder.checkpoint import Checkpoints
+from medssl_jax.steps.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.scan_metadata import ScanMetadata
+from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import as_json, draw_split, draw_stratified
 
 SUBSET_OF = {f"1.2.{index}": index % 10 for index in range(888)}

@@ -17,7 +17,7 @@ from data_builders.folder.tree import name_of
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
-from medssl_jax.data.preparation import prepare_scan
+from medssl_jax.data.scans.preparation import prepare_scan
 from medssl_jax.data_check.defects import Defect
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.resampling import to_image

@@ -19,8 +19,8 @@ from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
-from medssl_jax.data.crop_cache import build_crop_cache
-from medssl_jax.data.preparation import prepare_scan
+from medssl_jax.data.scans.crop_cache import build_crop_cache
+from medssl_jax.data.scans.preparation import prepare_scan
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.patients import patient_key
 from medssl_jax.imaging.volumes import EXTENSIONS, Volume, read_grid, read_volume, write_metaimage

@@ -12,7 +12,7 @@ from data_builders.folder.folder_files import find_scans
 from data_builders.folder.headers import ScanHeader
 from data_builders.folder.masks import boxes_of_mask, read_mask
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.preparation import prepare_scan
+from medssl_jax.data.scans.preparation import prepare_scan
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.resampling import to_image
 from medssl_jax.imaging.volumes import Volume

@@ -8,7 +8,7 @@ import pytest
 
 from data_builders.nlst.nlst_files import find_scans, is_there
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.preparation import prepare_scan
+from medssl_jax.data.scans.preparation import prepare_scan
 from medssl_jax.imaging.patients import patient_key
 
 

@@ -15,7 +15,7 @@ from data_builders.scan_source import open_scans, prepare_scans
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import silent
-from medssl_jax.data.preparation import prepare_volume
+from medssl_jax.data.scans.preparation import prepare_volume
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.volumes import Volume, read_labels, read_volume, write_metaimage
 

@@ -17,7 +17,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from data_builders.lks.lks_files import CLASSES, find_slides
 from data_builders.slide_source import open_lks, prepare_lks
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.foreground import foreground_patches
+from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.imaging.slides import Slide, SlideLayout, open_slide
 
 LAYOUT = SlideLayout(grid=4, patch_side=16, shrink=4)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssl_jax.data.preparation import LUNG_DILATION_MM
+from medssl_jax.data.scans.preparation import LUNG_DILATION_MM
 from medssl_jax.data_check.check_scan import distance_to_mask_mm, value_defects
 from medssl_jax.data_check.sampling import VolumeSample
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm

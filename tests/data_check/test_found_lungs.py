@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check.found_lungs import FoundLungs, find_lungs, measure_lungs
 from medssl_jax.data_check.lung_defects import DOUBTED, lung_defects, lung_masks_in_words
 from medssl_jax.imaging.chest_air import ChestView

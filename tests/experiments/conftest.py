@@ -44,8 +44,8 @@ def differences_of_runs():
     # Not at the head of this file: tests of commands that need no JAX are not to wait for it.
     from experiments.runs.jobs import job_of
     from experiments.runs.reproduce import difference_of_files
-    from medssl_jax.train.load_run import load_run
-    from medssl_jax.train.tensor_hashes import FILE_NAME, tensor_hashes
+    from medssl_jax.run_folder.load_run import load_run
+    from medssl_jax.run_folder.tensor_hashes import FILE_NAME, tensor_hashes
 
     def differences(config, a, b):
         job = job_of(config)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from medssl_jax.train.tensor_hashes import FILE_NAME
+from medssl_jax.run_folder.tensor_hashes import FILE_NAME
 
 COUNTED = """
 import atexit, collections, json, runpy, sys

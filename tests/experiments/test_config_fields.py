@@ -14,9 +14,9 @@ from ml_collections import config_flags
 
 from experiments import command
 from experiments.configs import phantom, phantom_nlst, phantom_sos
-from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from experiments.runs.jobs import job_of
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import field_names, settings_from
 

@@ -3,13 +3,13 @@
 import pytest
 
 from experiments import command
-from experiments.runs import sos_slides
-from experiments.runs.chosen import check_config
-from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.scans import split_of
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.focalmix.chosen import check_config
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.scans import split_of
+from experiments.runs.sos import sos_slides
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.scan_metadata import ScanMetadata
+from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import draw_stratified
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES
 from medssl_jax.phantoms.luna16 import Luna16Phantom

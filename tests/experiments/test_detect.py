@@ -11,13 +11,13 @@ import pytest
 from data_builders.incoming.find import find_scans
 from experiments.configs import phantom
 from experiments.runs.detect import read_scan, search_scans
-from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.submission import read_submission
 from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
 from medssl_jax.inference.trained_detector import load_detector
-from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.run_folder.checkpoint import Checkpoints
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.trained_detector import load_detector
-from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.run_folder.checkpoint import Checkpoints
 
 ENDS = ("json", "safetensors", "stablehlo")
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.trained_detector import load_detector

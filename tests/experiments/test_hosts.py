@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments.configs import phantom
-from medssl_jax.train.tensor_hashes import read_hashes
+from medssl_jax.run_folder.tensor_hashes import read_hashes
 
 SMALL = (
     f"--config={Path(__file__).with_name('small_phantom.py')}:phantom,wide",

@@ -15,8 +15,8 @@ from experiments.configs import phantom, phantom_sos
 from experiments.runs.jobs import JOBS
 from experiments.runs.reproduce import Verdict, config_of, obstacles, verify
 from medssl_jax.core.errors import InputError
-from medssl_jax.train.run_record import read_run_record, write_run_record
-from medssl_jax.train.tensor_hashes import HashWriter, StepHashes
+from medssl_jax.run_folder.run_record import read_run_record, write_run_record
+from medssl_jax.run_folder.tensor_hashes import HashWriter, StepHashes
 
 TINY_FOCALMIX = (
     "--config=tiny.py",

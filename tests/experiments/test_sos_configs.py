@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom_sos, telling_sos
-from experiments.runs import sos_slides
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.sos import sos_slides
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.selective import SelectiveClassifier

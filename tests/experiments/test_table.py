@@ -122,8 +122,8 @@ def verify_one(folder):
 
 @pytest.mark.slow
 def test_a_table_of_luna16_is_made_of_a_phantom_in_its_place(tmp_path, monkeypatch, changes):
-    from experiments.runs import table_report, table_work, tables
-    from experiments.runs.tables import DataSet
+    from experiments.runs.table import table_report, table_work, tables
+    from experiments.runs.table.tables import DataSet
 
     monkeypatch.setitem(
         tables.DATA_SETS, "luna16", DataSet("LUNA16", "configs/phantom.py", tables.DATA_SETS["luna16"].job)
@@ -148,9 +148,9 @@ def test_every_row_has_a_step_that_can_be_built():
     """All on the phantom, and LUNA16's own; of runs that differ in nothing that a step is built of, one."""
     import jax
 
-    from experiments.runs import tables
-    from experiments.runs.focalmix_config import FocalMixConfig
-    from experiments.runs.focalmix_job import abstract_training
+    from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+    from experiments.runs.focalmix.focalmix_job import abstract_training
+    from experiments.runs.table import tables
     from medssl_jax.core.settings import settings_from
 
     beside = (

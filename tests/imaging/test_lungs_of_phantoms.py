@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medssl_jax.data.preparation import LUNA16_LUNG_LABELS, LUNG_DILATION_MM
+from medssl_jax.data.scans.preparation import LUNA16_LUNG_LABELS, LUNG_DILATION_MM
 from medssl_jax.imaging.geometry import isotropic_grid, upright_grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_nearest

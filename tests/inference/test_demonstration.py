@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from medssl_jax.data.preparation import prepare_scan
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans.preparation import prepare_scan
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.volumes import read_volume
 from medssl_jax.inference.demonstration import DETECTOR
 from medssl_jax.inference.trained_detector import load_detector

@@ -13,8 +13,8 @@ import tifffile
 from experiments.configs import sos
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.foreground import foreground_patches
-from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
+from medssl_jax.data.slides.foreground import foreground_patches
+from medssl_jax.data.slides.patch_store import PreparedSlide, write_patch_store
 from medssl_jax.imaging.slides import Slide, SlideLayout, TiffSlide, shrink_as_libvips
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference import selective

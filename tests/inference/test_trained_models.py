@@ -8,22 +8,22 @@ import pytest
 
 from data_builders.lks.lks_files import CLASSES
 from experiments.configs import phantom, phantom_sos
-from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics
+from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatistics
 from medssl_jax.inference import load_detector, load_slide_classifier
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainingSlides
-from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.load_run import MEASURED
+from medssl_jax.run_folder.checkpoint import Checkpoints
+from medssl_jax.run_folder.load_run import MEASURED
 
 SLIDES = TrainingSlides(CLASSES, UNIT_INTENSITIES, AppearanceStatistics.of([Appearance(0.5, 0.5)]))
 IN_A_PROCESS_WITHOUT_COMMANDS = """
 import sys
 sys.modules["experiments"] = sys.modules["data_builders"] = None
 import numpy as np
-from medssl_jax.data.preparation import PreparedScan
+from medssl_jax.data.scans.preparation import PreparedScan
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.inference import load_detector, load_slide_classifier
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.patches import normalise_hu
+from medssl_jax.data.scans.patches import normalise_hu
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.inference.window_program import PLATFORMS, description, window_program
-from medssl_jax.train.weights import TrainedWeights
+from medssl_jax.run_folder.weights import TrainedWeights
 
 SIDE = 16
 WITHOUT_THIS_LIBRARY = """

@@ -5,7 +5,7 @@ import pytest
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.draws_table import draws_table
-from medssl_jax.metrics.matching import Outcome
+from medssl_jax.metrics.nodules.matching import Outcome
 
 
 def outcome(sensitivity, *, scans=50, name="scan"):

@@ -8,8 +8,8 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.bootstrap import draw_counts, interval_95
-from medssl_jax.metrics.froc import Interval, score
-from medssl_jax.metrics.matching import match
+from medssl_jax.metrics.nodules.froc import Interval, score
+from medssl_jax.metrics.nodules.matching import match
 from medssl_jax.metrics.over_draws import (
     DrawScores,
     OverDraws,

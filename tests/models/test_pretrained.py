@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import lks_sos
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.slides import SlideLayout

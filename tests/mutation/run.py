@@ -29,9 +29,9 @@ PARTS = {
     "ssl": ["ssl/*.py"],
     "detection": ["detection/*.py"],
     "models": ["models/*.py"],
-    "metrics": ["metrics/*.py"],
-    "training": ["train/*.py", "parallel/*.py", "core/step_lines.py"],
-    "data": ["data/*.py", *(f"core/{name}.py" for name in ("atomic", "checksums", "file_sample", "locks", "names"))],
+    "metrics": ["metrics/**/*.py"],
+    "training": ["train/*.py", "steps/*.py", "run_folder/*.py", "parallel/*.py", "core/step_lines.py"],
+    "data": ["data/**/*.py", *(f"core/{name}.py" for name in ("atomic", "checksums", "file_sample", "locks", "names"))],
     "inference": ["inference/*.py"],
     "readers": ["imaging/*.py", "imaging/*/*.py", "core/csv_files.py"],
 }
@@ -148,7 +148,7 @@ def choose_tests(mutant: Mutant, reach: dict[str, Outcome]) -> tuple[list[str], 
         lines = {line for each in reach.values() for line in each.lines.get(mutant.path, ())}
 
     def distance(file):
-        """0 of a module's own tests, as tests/data/test_patches.py is for medssl_jax/data/patches.py."""
+        """0 of a module's own tests, as tests/data/scans/test_patches.py is for medssl_jax/data/scans/patches.py."""
         test = Path(file)
         is_named_after = path.stem in test.stem or path.stem.startswith(test.stem.removeprefix("test_") + "_")
         is_beside = path.parent.parts[1:] == test.parent.parts[1:]

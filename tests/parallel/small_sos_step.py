@@ -13,14 +13,14 @@ import numpy as np
 import optax
 
 from experiments.configs import sos
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.sos_networks import make_networks
 from medssl_jax.parallel import hosts
 from medssl_jax.parallel.sharding import data_parallel
-from medssl_jax.train.sos_step import sos_step
-from medssl_jax.train.state import TrainState
+from medssl_jax.steps.sos_step import sos_step
+from medssl_jax.steps.state import TrainState
 
 SLIDES, PATCHES = 8, 5
 

@@ -22,7 +22,7 @@ class Scans:
     """Noise with one bright cube a scan, in place of the crop cache."""
 
     def scan(self, series_uid):
-        from medssl_jax.data.crop_cache import CachedScan
+        from medssl_jax.data.scans.crop_cache import CachedScan
         from medssl_jax.imaging.geometry import Grid
 
         rng = np.random.default_rng(int(series_uid))
@@ -58,13 +58,13 @@ def train(folder, config, devices):
     import jax
     import optax
 
-    from experiments.runs import focalmix_job
-    from experiments.runs.focalmix_config import FocalMixConfig
+    from experiments.runs.focalmix import focalmix_job
+    from experiments.runs.focalmix.focalmix_config import FocalMixConfig
     from medssl_jax.core.settings import settings_from
-    from medssl_jax.data.pipeline import patch_batches
-    from medssl_jax.train.focalmix_step import focalmix_step
-    from medssl_jax.train.state import TrainState
-    from medssl_jax.train.tensor_hashes import join_rows, row_hashes
+    from medssl_jax.data.scans.pipeline import patch_batches
+    from medssl_jax.run_folder.tensor_hashes import join_rows, row_hashes
+    from medssl_jax.steps.focalmix_step import focalmix_step
+    from medssl_jax.steps.state import TrainState
 
     settings = settings_from(FocalMixConfig, config)
     sharding = focalmix_job.sharding_of(settings, devices)

@@ -12,7 +12,7 @@ from PIL import Image
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.inference.selective import SlideResult
-from medssl_jax.metrics.froc import score
+from medssl_jax.metrics.nodules.froc import score
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from medssl_jax.train import environment
+from medssl_jax.run_folder import environment
 from medssl_jax.train.compilation_cache import ENABLED, FOLDER, SHORTEST, keep_programs, make_room
 
 

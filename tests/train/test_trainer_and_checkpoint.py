@@ -17,12 +17,12 @@ from ml_collections import ConfigDict
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel.sharding import SINGLE_DEVICE
-from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.metric_writer import MetricsWriter
+from medssl_jax.run_folder.checkpoint import Checkpoints
+from medssl_jax.run_folder.metric_writer import MetricsWriter
+from medssl_jax.run_folder.records import OpenRecords, Records
+from medssl_jax.steps.rng import stream_key
+from medssl_jax.steps.state import TrainState
 from medssl_jax.train.preemption import Preempted
-from medssl_jax.train.records import OpenRecords, Records
-from medssl_jax.train.rng import stream_key
-from medssl_jax.train.state import TrainState
 from medssl_jax.train.trainer import Batches, Schedule, Trainer
 from medssl_jax.train.validation import Validation
 
@@ -423,8 +423,8 @@ from pathlib import Path
 import jax
 from medssl_jax.core.errors import InputError
 from medssl_jax.parallel.sharding import SINGLE_DEVICE
-from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.state import TrainState
+from medssl_jax.run_folder.checkpoint import Checkpoints
+from medssl_jax.steps.state import TrainState
 from medssl_jax.train.trainer import Batches, Schedule, Trainer
 from medssl_jax.train.validation import Validation
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmarks.bench import Bench, Measurement
-from medssl_jax.data.crop_cache import CropCache, build_crop_cache
-from medssl_jax.data.patches import PatchSettings, cut_window
-from medssl_jax.data.pipeline import patch_batches
-from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_metadata import ScanMetadata
+from medssl_jax.data.scans.crop_cache import CropCache, build_crop_cache
+from medssl_jax.data.scans.patches import PatchSettings, cut_window
+from medssl_jax.data.scans.pipeline import patch_batches
+from medssl_jax.data.scans.preparation import PreparedScan
+from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
 
 SMALLEST = {"side": 16, "crops": 16, "scans": 2, "scan_size": (40, 48, 56)}

@@ -16,7 +16,7 @@ from experiments.benchmarks.training import (
     noise_patches,
     settings_at,
 )
-from experiments.runs.focalmix_job import jitted_step
+from experiments.runs.focalmix.focalmix_job import jitted_step
 
 SMALLEST = {"config": SMALL_CONFIG, "side": 32}
 

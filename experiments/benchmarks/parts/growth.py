@@ -17,7 +17,7 @@ from experiments.benchmarks.parts import index, network, read_slide, score
 from experiments.benchmarks.parts.crops import RandomScans
 from experiments.benchmarks.training import DEFAULT_CONFIG, SMALL_CONFIG, noise_patches, settings_at
 from medssl_jax.core.names import file_name
-from medssl_jax.data.crop_cache import build_crop_cache
+from medssl_jax.data.scans.crop_cache import build_crop_cache
 from medssl_jax.report.figure_style import write_figure
 
 SMALLEST = {

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from experiments.benchmarks.bench import Bench, Measurement
 from experiments.benchmarks.parts.crops import RandomScans
 from experiments.benchmarks.training import DEFAULT_CONFIG, SMALL_CONFIG, going_on, noise_batch, settings_at
-from experiments.runs.focalmix_job import jitted_step
-from medssl_jax.data.crop_cache import build_crop_cache
-from medssl_jax.data.pipeline import patch_batches
+from experiments.runs.focalmix.focalmix_job import jitted_step
+from medssl_jax.data.scans.crop_cache import build_crop_cache
+from medssl_jax.data.scans.pipeline import patch_batches
 from medssl_jax.train.trainer import Batches
 
 SMALLEST = {"config": SMALL_CONFIG, "side": 32, "steps": 2, "scans": 2, "scan_size": (40, 48, 56)}

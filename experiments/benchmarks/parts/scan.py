@@ -15,11 +15,11 @@ import numpy as np
 from experiments.benchmarks.bench import Bench, Cost, Measurement
 from experiments.benchmarks.own_process import peak_mb
 from experiments.benchmarks.training import DEFAULT_CONFIG, SMALL_CONFIG, config_at
-from experiments.runs.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.progress import silent
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.preparation import PreparedScan, prepare_volume
+from medssl_jax.data.scans.preparation import PreparedScan, prepare_volume
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.volumes import Volume, read_volume
 from medssl_jax.inference.sliding import join_over_scan, plan_windows
@@ -28,7 +28,7 @@ from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.nodules.scan_page import scan_page
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport, detections_as_json, write_detections_csv
-from medssl_jax.train.checkpoint import Checkpoints
+from medssl_jax.run_folder.checkpoint import Checkpoints
 
 SMALLEST = {"config": SMALL_CONFIG, "side": 32, "chest_mm": (64.0, 64.0, 64.0), "marks": 2}
 FAINTEST = 1e-6

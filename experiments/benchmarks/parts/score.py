@@ -13,7 +13,7 @@ from experiments.benchmarks.bench import Bench, Measurement
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.bootstrap import draw_counts
-from medssl_jax.metrics.froc import FPS_PER_SCAN, score
+from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, score
 
 SMALLEST = {"scans": 20, "nodules": 30, "marks": 10, "bootstraps": 3, "walked": 2}
 Entry = tuple[float, bool]  # the probability of a nodule that was found or of a false positive, and which it is

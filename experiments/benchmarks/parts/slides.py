@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from experiments import command
 from experiments.benchmarks.bench import Bench, Measurement
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.models.sos_networks import Intensities, SosNetworks
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from experiments.benchmarks.bench import Bench, Measurement
 from experiments.benchmarks.training import DEFAULT_CONFIG, SMALL_CONFIG, going_on, noise_batch, settings_at
-from experiments.runs.focalmix_job import jitted_step
-from medssl_jax.train.focalmix_step import (
+from experiments.runs.focalmix.focalmix_job import jitted_step
+from medssl_jax.steps.focalmix_step import (
     detection_loss,
     in_groups,
     label_patches,

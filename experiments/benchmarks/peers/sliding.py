@@ -15,9 +15,9 @@ from torch.nn import functional
 from experiments.benchmarks.peers.detector import predict_maps, predictor, volumes
 from experiments.benchmarks.peers.devices import tensor
 from experiments.benchmarks.peers.layers import Params, channels_last, tensors_of
-from experiments.runs.focalmix_config import FocalMixConfig
-from medssl_jax.data.patches import normalise_hu
-from medssl_jax.data.preparation import HU_RANGE
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from medssl_jax.data.scans.patches import normalise_hu
+from medssl_jax.data.scans.preparation import HU_RANGE
 from medssl_jax.detection.prediction import Prediction
 from medssl_jax.inference.sliding import ScanDetections, SlidingDetector
 from medssl_jax.parallel.sharding import DataParallel

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.preparation import lung_labels_of
+from medssl_jax.data.scans.preparation import lung_labels_of
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
 from medssl_jax.data_check.lung_defects import DOUBTED
 from medssl_jax.imaging.geometry import Grid

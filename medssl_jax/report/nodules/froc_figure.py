@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from medssl_jax.metrics.froc import FrocResult
+from medssl_jax.metrics.nodules.froc import FrocResult
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 
 if TYPE_CHECKING:

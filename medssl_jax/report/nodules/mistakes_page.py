@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
-from medssl_jax.metrics.froc import FrocResult
-from medssl_jax.metrics.mistakes import Mistake, Mistakes
-from medssl_jax.metrics.operating_points import operating_points
+from medssl_jax.metrics.nodules.froc import FrocResult
+from medssl_jax.metrics.nodules.mistakes import Mistake, Mistakes
+from medssl_jax.metrics.nodules.operating_points import operating_points
 from medssl_jax.report import page
 from medssl_jax.report.nodules.views import View, draw_slice, frame_round
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Num, UInt8
 
-from medssl_jax.data.preparation import HU_RANGE
+from medssl_jax.data.scans.preparation import HU_RANGE
 from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report import page
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from medssl_jax.metrics.matching import Outcome
-from medssl_jax.metrics.operating_points import Calibration, reliability
+from medssl_jax.metrics.nodules.matching import Outcome
+from medssl_jax.metrics.nodules.operating_points import Calibration, reliability
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.report.json_report import single_precision
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
-from medssl_jax.train.experience import NOTHING_KNOWN, Experience
+from medssl_jax.run_folder.experience import NOTHING_KNOWN, Experience
 
 DETECTION_COLUMNS = (
     *("seriesuid", *COORDINATE_COLUMNS, "diameter_mm", "probability", "calibrated_probability"),

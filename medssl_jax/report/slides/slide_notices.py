@@ -6,7 +6,7 @@ Each notice is the beginning of a sentence: no capital, no full stop.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics, Spread
+from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatistics, Spread
 from medssl_jax.report.page import count
 
 LOOKS_NOT_KNOWN = (

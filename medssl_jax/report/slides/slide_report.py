@@ -12,9 +12,9 @@ from jaxtyping import Float
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.versions import versions
-from medssl_jax.data.slide_appearance import AppearanceStatistics
+from medssl_jax.data.slides.slide_appearance import AppearanceStatistics
 from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SlideResult
-from medssl_jax.metrics.switch_budget import SwitchChoice
+from medssl_jax.metrics.slides.switch_budget import SwitchChoice
 from medssl_jax.report.json_report import single_precision
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
 from medssl_jax.report.slides.slide_notices import SlideReading, reading_as_json, reading_notices, unlike_training

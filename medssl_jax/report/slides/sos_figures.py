@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Int
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.metrics.classification import Estimate, accuracy_of_counts
-from medssl_jax.metrics.evaluated_method import EvaluatedMethod
-from medssl_jax.metrics.sos_comparison import Runs, curve_on, has_raw_seconds, seconds_of
-from medssl_jax.metrics.switching import MeanSeconds, SwitchCurve
+from medssl_jax.metrics.slides.classification import Estimate, accuracy_of_counts
+from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod
+from medssl_jax.metrics.slides.sos_comparison import Runs, curve_on, has_raw_seconds, seconds_of
+from medssl_jax.metrics.slides.switching import MeanSeconds, SwitchCurve
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 
 if TYPE_CHECKING:

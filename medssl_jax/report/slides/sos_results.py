@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.metrics.evaluated_method import EvaluatedMethod
-from medssl_jax.metrics.method_scores import MethodScores
-from medssl_jax.metrics.sos_comparison import (
+from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod
+from medssl_jax.metrics.slides.method_scores import MethodScores
+from medssl_jax.metrics.slides.sos_comparison import (
     Runs,
     Truth,
     choice_of_c,
     has_raw_seconds,
     scores_of_switch,
 )
-from medssl_jax.metrics.switch_worth import areas, settled_risk
-from medssl_jax.metrics.switching import MeanSeconds
+from medssl_jax.metrics.slides.switch_worth import areas, settled_risk
+from medssl_jax.metrics.slides.switching import MeanSeconds
 from medssl_jax.report.json_report import single_precision
 
 

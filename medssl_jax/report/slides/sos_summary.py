@@ -4,15 +4,15 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from medssl_jax.metrics.method_scores import scores_of_methods
-from medssl_jax.metrics.sos_comparison import (
+from medssl_jax.metrics.slides.method_scores import scores_of_methods
+from medssl_jax.metrics.slides.sos_comparison import (
     Runs,
     Truth,
     choice_of_c,
     scores_of_switch,
 )
-from medssl_jax.metrics.switch_worth import SettledRisk, Worth, areas, settled_risk
-from medssl_jax.metrics.switching import SwitchScores
+from medssl_jax.metrics.slides.switch_worth import SettledRisk, Worth, areas, settled_risk
+from medssl_jax.metrics.slides.switching import SwitchScores
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.slides.sos_figures import draw_confusions, draw_switch_curves, switch_curves

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from medssl_jax.metrics.classification import Estimate, accuracy_of_counts
-from medssl_jax.metrics.method_scores import MethodScores, MethodTimes, times_of_methods
-from medssl_jax.metrics.sos_comparison import Runs, has_raw_seconds
-from medssl_jax.metrics.sos_methods import MULTI_SCALE
+from medssl_jax.metrics.slides.classification import Estimate, accuracy_of_counts
+from medssl_jax.metrics.slides.method_scores import MethodScores, MethodTimes, times_of_methods
+from medssl_jax.metrics.slides.sos_comparison import Runs, has_raw_seconds
+from medssl_jax.metrics.slides.sos_methods import MULTI_SCALE
 from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES, PaperRow
 from medssl_jax.report.text_table import text_table
 

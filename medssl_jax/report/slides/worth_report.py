@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.metrics.evaluated_method import EvaluatedMethod
-from medssl_jax.metrics.froc import Interval
-from medssl_jax.metrics.method_scores import MethodScores, MethodTimes
+from medssl_jax.metrics.nodules.froc import Interval
 from medssl_jax.metrics.over_draws import OverDraws
-from medssl_jax.metrics.switch_worth import CONFIDENCE, SettledRisk
-from medssl_jax.metrics.switching import SwitchScores
-from medssl_jax.metrics.worth_table import (
+from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod
+from medssl_jax.metrics.slides.method_scores import MethodScores, MethodTimes
+from medssl_jax.metrics.slides.switch_worth import CONFIDENCE, SettledRisk
+from medssl_jax.metrics.slides.switching import SwitchScores
+from medssl_jax.metrics.slides.worth_table import (
     AREA,
     AT,
     LOW_ACCURACY,

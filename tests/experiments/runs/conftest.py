@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.runs.focalmix_table import Detections
-from experiments.runs.table_results import Finished
-from medssl_jax.metrics.matching import Outcome
+from experiments.runs.focalmix.focalmix_table import Detections
+from experiments.runs.table.table_results import Finished
+from medssl_jax.metrics.nodules.matching import Outcome
 
 ENVIRONMENT = {
     "code": {"commit": "0123456789abcdef", "is_clean": True, "why_no_commit": None, "sources_sha256": "0"},

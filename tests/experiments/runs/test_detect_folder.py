@@ -16,7 +16,7 @@ from experiments.runs.detect import search_scans
 from experiments.runs.detect_folder import detect_into
 from experiments.runs.threshold import AskedThreshold
 from medssl_jax.core.errors import InputError
-from medssl_jax.data import preparation
+from medssl_jax.data.scans import preparation
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.volumes import Volume, write_metaimage, write_nifti
 from medssl_jax.inference.sliding import ScanDetections

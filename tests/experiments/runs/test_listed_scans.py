@@ -5,7 +5,7 @@ import pytest
 
 from experiments.runs.listed_scans import ListedScans
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.preparation import prepare_volume
+from medssl_jax.data.scans.preparation import prepare_volume
 from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage
 
 

@@ -16,15 +16,15 @@ from data_builders.lks.lks_files import CLASSES
 from experiments.configs import sos
 from experiments.runs import classify
 from experiments.runs.classify import classify_files, find_slide_files
-from experiments.runs.sos_config import SosConfig
+from experiments.runs.sos.sos_config import SosConfig
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import read_table
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.slide_appearance import AppearanceStatistics, Spread
+from medssl_jax.data.slides.slide_appearance import AppearanceStatistics, Spread
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainedClassifier, TrainingSlides
-from medssl_jax.metrics.switch_budget import choice_within
+from medssl_jax.metrics.slides.switch_budget import choice_within
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.slides.slide_page import slide_page
 from medssl_jax.report.slides.slide_report import results_as_json, summary, write_results_csv

@@ -13,10 +13,10 @@ from experiments.runs import detect
 from experiments.runs.detect import Failed, search_scans
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
-from medssl_jax.data import preparation
-from medssl_jax.data.crop_cache import OUTSIDE_HU
-from medssl_jax.data.preparation import prepare_scan
-from medssl_jax.data.scan_files import ScanFiles
+from medssl_jax.data.scans import preparation
+from medssl_jax.data.scans.crop_cache import OUTSIDE_HU
+from medssl_jax.data.scans.preparation import prepare_scan
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.submission import read_submission
 from medssl_jax.imaging.volumes import Volume, read_volume, write_metaimage

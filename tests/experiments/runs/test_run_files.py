@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.runs.reproduce import difference_of_files
-from experiments.runs.sos_job import slides_in
+from experiments.runs.sos.sos_job import slides_in
 from medssl_jax.core.errors import InputError
 
 

@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from experiments.configs import phantom
-from experiments.runs import focalmix_job
-from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.validation import write_operating_points
+from experiments.runs.focalmix import focalmix_job
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.validation import write_operating_points
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.crop_cache import build_crop_cache
-from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_metadata import ScanMetadata
+from medssl_jax.data.scans.crop_cache import build_crop_cache
+from medssl_jax.data.scans.preparation import PreparedScan
+from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import Split, as_json
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.inference.trained_detector import load_detector
-from medssl_jax.metrics.froc import score
-from medssl_jax.train.load_run import load_run
-from medssl_jax.train.tensor_hashes import tensor_hashes
-from medssl_jax.train.workdir import record_split
+from medssl_jax.metrics.nodules.froc import score
+from medssl_jax.run_folder.load_run import load_run
+from medssl_jax.run_folder.tensor_hashes import tensor_hashes
+from medssl_jax.run_folder.workdir import record_split
 
 SHAPE = (40, 48, 56)
 

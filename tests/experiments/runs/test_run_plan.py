@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.configs import phantom
-from experiments.runs.focalmix_config import FocalMixConfig
-from experiments.runs.focalmix_job import abstract_training
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_job import abstract_training
 from experiments.runs.plan import memory_wanted, plan, shared_batch
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from

@@ -12,10 +12,10 @@ import tifffile
 from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
 from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
-from experiments.runs import sos_slides, sos_training
 from experiments.runs.classify import classify_files
-from experiments.runs.sos_config import SosConfig
-from experiments.runs.sos_evaluation import evaluate
+from experiments.runs.sos import sos_slides, sos_training
+from experiments.runs.sos.sos_config import SosConfig
+from experiments.runs.sos.sos_evaluation import evaluate
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.inference.trained_classifier import load_slide_classifier
@@ -23,8 +23,8 @@ from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.models.deferral import fit_deferral
 from medssl_jax.models.sos_networks import measure_intensities
 from medssl_jax.report.slides.sos_summary import write_summary
-from medssl_jax.train.metric_writer import MetricsWriter
-from medssl_jax.train.run_record import read_run_record
+from medssl_jax.run_folder.metric_writer import MetricsWriter
+from medssl_jax.run_folder.run_record import read_run_record
 
 STEPS = 4
 NETWORKS_SAY = ("low_probability", "high_probability")

@@ -4,7 +4,7 @@ import pytest
 
 from experiments.runs.threshold import AskedThreshold
 from medssl_jax.core.errors import InputError
-from medssl_jax.metrics.operating_points import OperatingPoint, OperatingPoints
+from medssl_jax.metrics.nodules.operating_points import OperatingPoint, OperatingPoints
 
 POINTS = OperatingPoints(
     "LUNA16", 1, 4, 8, (OperatingPoint(0.5, 0.8, 0.5, 0.5), OperatingPoint(1.0, 0.6, 0.7, 1.0)), None

@@ -14,10 +14,10 @@ import optax
 import orbax.checkpoint  # noqa: F401 - imported once, or each input would wait for it
 
 from medssl_jax.core.settings import each, whole, within
-from medssl_jax.train.checkpoint import Checkpoints
-from medssl_jax.train.load_run import load_run
-from medssl_jax.train.run_settings import RunSettings
-from medssl_jax.train.state import TrainState
+from medssl_jax.run_folder.checkpoint import Checkpoints
+from medssl_jax.run_folder.load_run import load_run
+from medssl_jax.steps.run_settings import RunSettings
+from medssl_jax.steps.state import TrainState
 from tests.fuzz.damage import damage_json, damage_one_of, other_text
 from tests.fuzz.oracle import SAME, Wrong, difference_between
 

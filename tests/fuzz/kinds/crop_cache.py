@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from medssl_jax.data.crop_cache import build_crop_cache
-from medssl_jax.data.preparation import PreparedScan
-from medssl_jax.data.scan_metadata import ScanMetadata
+from medssl_jax.data.scans.crop_cache import build_crop_cache
+from medssl_jax.data.scans.preparation import PreparedScan
+from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.imaging.geometry import Grid
 from tests.fuzz.damage import damage_json, damage_one_of
 from tests.fuzz.oracle import SAME, Wrong, difference_between

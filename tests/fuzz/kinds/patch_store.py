@@ -7,7 +7,7 @@ import numpy as np
 import tifffile
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from medssl_jax.data.patch_store import PreparedSlide, write_patch_store
+from medssl_jax.data.slides.patch_store import PreparedSlide, write_patch_store
 from medssl_jax.imaging.slides import SlideLayout, open_slide
 from tests.fuzz.blocks import damage_blocks
 from tests.fuzz.damage import damage_file, other_json

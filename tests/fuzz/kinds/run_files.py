@@ -11,9 +11,9 @@ from flax.traverse_util import flatten_dict
 
 from experiments.configs import phantom
 from medssl_jax.core.step_lines import StepLines
-from medssl_jax.train.run_record import read_run_record, write_run_record
-from medssl_jax.train.tensor_hashes import HashWriter, StepHashes, read_hashes
-from medssl_jax.train.workdir import claim_workdir, record_split
+from medssl_jax.run_folder.run_record import read_run_record, write_run_record
+from medssl_jax.run_folder.tensor_hashes import HashWriter, StepHashes, read_hashes
+from medssl_jax.run_folder.workdir import claim_workdir, record_split
 from tests.fuzz.damage import NASTY_TEXTS, damage_file, damage_json, other_json
 from tests.fuzz.oracle import MustRefuse, judged
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.metrics.froc import FPS_PER_SCAN
+from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 

@@ -8,8 +8,8 @@ import pytest
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.metrics.froc import score
-from medssl_jax.metrics.mistakes import find_mistakes
+from medssl_jax.metrics.nodules.froc import score
+from medssl_jax.metrics.nodules.mistakes import find_mistakes
 from medssl_jax.report.nodules import mistakes_page as module
 from medssl_jax.report.nodules.mistakes_page import Seen, mistakes_page, threshold_of
 

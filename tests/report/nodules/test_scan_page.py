@@ -13,12 +13,12 @@ from medssl_jax.imaging.dicom.references import Instance, SeriesReference
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.imaging.volumes import Volume, read_volume
-from medssl_jax.metrics.operating_points import Calibration, OperatingPoints
+from medssl_jax.metrics.nodules.operating_points import Calibration, OperatingPoints
 from medssl_jax.report.nodules import page_voxels
 from medssl_jax.report.nodules.page_voxels import codes_of
 from medssl_jax.report.nodules.scan_page import TIMES, direction_in_words, scan_page
 from medssl_jax.report.nodules.scan_report import DetectorCard, ScanReport
-from medssl_jax.train.experience import Experience
+from medssl_jax.run_folder.experience import Experience
 
 UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264"
 # LUNA16, annotations.csv, that series

@@ -9,7 +9,7 @@ import pytest
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.submission import Marks, read_submission
-from medssl_jax.metrics.operating_points import Calibration, OperatingPoint, OperatingPoints
+from medssl_jax.metrics.nodules.operating_points import Calibration, OperatingPoint, OperatingPoints
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.nodules.scan_report import (
     DETECTION_COLUMNS,
@@ -19,7 +19,7 @@ from medssl_jax.report.nodules.scan_report import (
     summary,
     write_detections_csv,
 )
-from medssl_jax.train.experience import Experience, hash_of_series
+from medssl_jax.run_folder.experience import Experience, hash_of_series
 
 # A quarter turned grid: index x runs to the back, y to the right.
 GRID = Grid((50, 60, 70), (2.5, 0.8, 0.7), (10.0, 20.0, -300.0), (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))

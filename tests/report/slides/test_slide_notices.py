@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssl_jax.data.slide_appearance import Appearance, AppearanceStatistics, Spread
+from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatistics, Spread
 from medssl_jax.report.slides.slide_notices import SlideReading, reading_notices
 from medssl_jax.report.slides.slide_page import slide_page, thumbnail
 from medssl_jax.report.slides.slide_report import results_as_json, summary

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from medssl_jax.metrics.classification import accuracy_of_counts
-from medssl_jax.metrics.switching import MeanSeconds, switch_curve
+from medssl_jax.metrics.slides.classification import accuracy_of_counts
+from medssl_jax.metrics.slides.switching import MeanSeconds, switch_curve
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.slides.sos_figures import (

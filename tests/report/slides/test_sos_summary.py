@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from medssl_jax.metrics.froc import Interval
-from medssl_jax.metrics.method_scores import scores_of_methods
+from medssl_jax.metrics.nodules.froc import Interval
 from medssl_jax.metrics.over_draws import OverDraws
-from medssl_jax.metrics.sos_methods import METHODS
-from medssl_jax.metrics.switch_worth import Worth
-from medssl_jax.metrics.switching import switch_scores
+from medssl_jax.metrics.slides.method_scores import scores_of_methods
+from medssl_jax.metrics.slides.sos_methods import METHODS
+from medssl_jax.metrics.slides.switch_worth import Worth
+from medssl_jax.metrics.slides.switching import switch_scores
 from medssl_jax.report.slides.sos_summary import switch_line, worth_line, write_summary
 
 CLASSES = ("Neg", "AMA", "SMA-V", "SMA-T")

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from medssl_jax.metrics.classification import accuracy_of_counts, class_scores
-from medssl_jax.metrics.evaluated_method import EvaluatedMethod, Probabilities
-from medssl_jax.metrics.method_scores import scores_of_methods, times_of_methods
-from medssl_jax.metrics.sos_methods import METHODS
-from medssl_jax.metrics.switching import MeanSeconds
+from medssl_jax.metrics.slides.classification import accuracy_of_counts, class_scores
+from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod, Probabilities
+from medssl_jax.metrics.slides.method_scores import scores_of_methods, times_of_methods
+from medssl_jax.metrics.slides.sos_methods import METHODS
+from medssl_jax.metrics.slides.switching import MeanSeconds
 from medssl_jax.report.json_report import write_json
 from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES
 from medssl_jax.report.slides.sos_results import evaluation_as_json

@@ -1,0 +1,1 @@
+"""A FocalMix run from its config: settings, scans, training, searches, score."""

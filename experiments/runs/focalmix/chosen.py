@@ -1,0 +1,136 @@
+"""Fields of a config that are chosen when a run begins, and kept with it."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+
+from data_builders.scan_source import ScanSource
+from experiments.configs import focalmix, own
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.scans import ScanDataSettings, all_metadata, open_cache, prepared_scans, split_of
+from experiments.runs.focalmix.sizing import Devices, choose_sizes, choose_split
+from medssl_jax.core.atomic import writable_directory, write_text
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
+from medssl_jax.data.splits import SplitSettings
+from medssl_jax.parallel import hosts
+from medssl_jax.parallel.device_memory import memory_bytes
+
+CHOICE_FILE = "choice.json"
+
+# What a device holds at once in a training step of a config.
+StepBytes = Callable[[FocalMixConfig], int]
+
+
+def check_config(config: ml_collections.ConfigDict) -> None:
+    """Raises `InputError` for a config that is not sound whatever is chosen for its open fields."""
+    settings_from(FocalMixConfig, _with(config, {field: _of_parent(field) for field in _left_open(config)}))
+
+
+def with_choice(
+    config: ml_collections.ConfigDict, workdir: Path, step_bytes: StepBytes
+) -> tuple[ml_collections.ConfigDict, Sequence[ScanSource] | None]:
+    """The config with a value for each field of `own.CHOSEN` that is None, and its scans where choosing opened them.
+
+    What is chosen, and why, is printed and kept as `choice.json` in `workdir`; a run that goes on goes by that. Raises
+    `InputError` as `choose_split` and `choose_sizes` do, and where the file is damaged.
+    """
+    left_open = _left_open(config)
+    if not left_open:
+        return config, None
+    config = _with(config, {field: str(workdir / own.FOLDERS[field]) for field in left_open if field in own.FOLDERS})
+    path = writable_directory(workdir) / CHOICE_FILE
+    sources, chosen = None, _read(path) if path.exists() else None
+    if chosen is None:
+        if (workdir / "config.json").exists():
+            raise InputError(f"{workdir}: has a run, but no {CHOICE_FILE}: put it back, or choose another --workdir")
+        sources, chosen = _choose(config, left_open, step_bytes)
+        if hosts.is_first():
+            write_text(path, json.dumps(chosen, indent=1) + "\n")
+    for reason in chosen["reasons"]:
+        hosts.say(reason)
+    kept = {field: _with_tuples(value) for field, value in chosen["fields"].items() if field in left_open}
+    return _with(config, kept), sources
+
+
+def _left_open(config: ml_collections.ConfigDict) -> list[str]:
+    return [field for field in (*own.CHOSEN, *own.FOLDERS) if _get(config, field) is None]
+
+
+def _choose(
+    config: ml_collections.ConfigDict, left_open: Sequence[str], step_bytes: StepBytes
+) -> tuple[Sequence[ScanSource], dict[str, Any]]:
+    data = settings_from(ScanDataSettings, config.data)
+    sources = prepared_scans(data)
+    metadata = all_metadata(sources)
+    labelled_of_fold = Counter(each.subset for each in metadata.values() if each.is_labelled)
+    by_scans = choose_split(labelled_of_fold, len(metadata) - labelled_of_fold.total())
+    config = _with(config, {field: value for field, value in by_scans.fields.items() if field in left_open})
+    split = split_of(settings_from(SplitSettings, config.split), metadata)
+    cache = open_cache(data, sources, {*split.labelled, *split.unlabelled, *split.validation, *split.test})
+    extents_mm = [cache.scan(uid).boxes_zyxdhw_voxel[:, 3:].max(axis=1) for uid in split.labelled]
+    lesions_mm = [extent for of_scan in extents_mm for extent in of_scan.tolist()]
+
+    def bytes_of(fields: Mapping[str, Any]) -> int:
+        settings = settings_from(
+            FocalMixConfig, _with(config, {name: fields[name] for name in fields if name in left_open})
+        )
+        patches = settings.patches
+        rows = f"{patches.labelled_batch} + {patches.unlabelled_batch} patches of {patches.side} mm"
+        hosts.say(f"compiling a step of {rows}")
+        return step_bytes(settings)
+
+    if not any(field in own.CHOSEN and field not in by_scans.fields for field in left_open):
+        return sources, {"fields": by_scans.fields, "reasons": by_scans.reasons}
+    by_devices = choose_sizes(
+        len(split.labelled), len(split.unlabelled), lesions_mm, _devices(), bytes_of, side=_get(config, "patches.side")
+    )
+    fields = {**by_scans.fields, **by_devices.fields}
+    return sources, {"fields": fields, "reasons": [*by_scans.reasons, *by_devices.reasons]}
+
+
+def _devices() -> Devices:
+    every, own_ones = jax.devices(), jax.local_devices()
+    least = min(hosts.gather(min(map(memory_bytes, own_ones))))
+    # The devices that a CPU is divided into share its memory.
+    shared = len(own_ones) if every[0].platform == "cpu" else 1
+    return Devices(every[0].platform, every[0].device_kind, len(every), least // shared)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        chosen = json.loads(path.read_text())
+        if chosen["fields"].keys() <= own.CHOSEN.keys() and all(isinstance(each, str) for each in chosen["reasons"]):
+            return dict(chosen)
+        reason = "other fields or no reasons"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)
+    raise InputError(f"{path}: not what a run wrote ({reason}): put it back as it was, or choose another --workdir")
+
+
+def _of_parent(field: str) -> Any:
+    """A value with which a config is sound, if all else in it is."""
+    others = {"split.unlabelled_extra": -1, "optimiser.accumulate": 1}
+    return others[field] if field in others else _get(focalmix.get_config(), field)
+
+
+def _get(config: ml_collections.ConfigDict, field: str) -> Any:
+    *sections, name = field.split(".")
+    return (config[sections[0]] if sections else config).get(name, False)
+
+
+def _with(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """A copy with these values."""
+    copy = config.copy_and_resolve_references()
+    with copy.unlocked():
+        copy.update_from_flattened_dict(dict(fields))
+    return copy
+
+
+def _with_tuples(value: Any) -> Any:
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,198 @@
+"""Methods on the same slides: the classes of each, the probabilities of both its networks, its time.
+
+Times are taken in turn: a few slides by every method, then the next few, so that a machine that slows down slows all of
+them alike.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+from data_builders.lks import lks_files
+from data_builders.slide_source import LksSource
+from experiments.runs.sos.sos_config import SosConfig
+from experiments.runs.sos.sos_slides import SlideSplit
+from medssl_jax.core.progress import Progress, silent
+from medssl_jax.imaging.slides import Slide, open_slide
+from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
+from medssl_jax.inference.trained_classifier import TrainedClassifier
+from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod, Probabilities
+from medssl_jax.metrics.slides.switching import MeanSeconds, mean_seconds
+
+TIMED_BY_TOP_K = 16  # slides
+OpenSlide = Callable[[], Slide]
+
+
+def evaluate(
+    methods: Mapping[str, TrainedClassifier[SosConfig]],
+    source: LksSource,
+    split: SlideSplit,
+    progress: Progress = silent,
+) -> dict[str, EvaluatedMethod]:
+    """Every method on the test slides of `source`; `progress` wraps each of the passes over slides.
+
+    Raises `InputError`, which names the file, at the first slide that cannot be read: every method is asked for all.
+    """
+    classifiers, by_name, raw_by_name = _timed(methods, source, split.test, progress)
+    test = both_networks(methods, source, split.test, progress)
+    validation = both_networks(methods, source, split.validation, progress)
+    return {
+        name: EvaluatedMethod(
+            name=name,
+            seed=method.settings.seed,
+            rule=method.settings.inference.rule,
+            c=method.settings.inference.c,
+            names=tuple(result.name for result in by_name[name]),
+            predicted=np.array([result.label for result in by_name[name]]),
+            sent=_sent(by_name[name]),
+            test=test[name],
+            validation=validation[name],
+            prepared_seconds=_seconds(by_name[name]),
+            raw_seconds=_seconds(raw_by_name[name]) if raw_by_name else None,
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(method.params)),
+            peak_memory_bytes=classifiers[name].peak_memory_bytes,
+            slide_batch=method.settings.inference.slide_batch,
+            patch_batch=method.settings.inference.patch_batch,
+            high_by_top_k=high_by_top_k(method, source, split.test, progress),
+            asking=_asking(by_name[name]),
+            validation_high_by_top_k=high_by_top_k(method, source, split.validation, progress),
+            high_seconds_by_top_k=high_seconds_by_top_k(method, source, split.validation),
+        )
+        for name, method in methods.items()
+    }
+
+
+def seconds_of_methods(
+    methods: Mapping[str, TrainedClassifier[SosConfig]],
+    source: LksSource,
+    indices: Sequence[int],
+    progress: Progress = silent,
+) -> dict[str, tuple[MeanSeconds, MeanSeconds | None]]:
+    """Mean seconds of both parts of each method on slides in turn: prepared, and as downloaded where they are there."""
+    _, prepared, raw = _timed(methods, source, indices, progress)
+    return {name: (_seconds(prepared[name]), _seconds(raw[name]) if raw else None) for name in methods}
+
+
+def classify_in_turn(
+    classifiers: Mapping[str, SelectiveClassifier], slides: Sequence[OpenSlide], progress: Progress = silent
+) -> dict[str, list[SlideResult]]:
+    """The results of each classifier, in the order of `slides`; every classifier opens and reads each for itself.
+
+    Which one goes first changes from batch to batch: it is the one that finds the files unread.
+    """
+    results: dict[str, list[SlideResult]] = {name: [] for name in classifiers}
+    names = list(classifiers)
+    size = max(classifier.slide_batch for classifier in classifiers.values())
+    batches = [slides[start : start + size] for start in range(0, len(slides), size)]
+    for turn, batch in enumerate(progress(batches)):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            # Whoever opens closes: an unreadable slide leaves none of its batch open.
+            with contextlib.ExitStack() as opened:
+                results[name] += classifiers[name](opened.enter_context(open_one()) for open_one in batch)
+    return results
+
+
+def raw_slides(method: TrainedClassifier[SosConfig], source: LksSource, indices: Sequence[int]) -> list[OpenSlide]:
+    """The slides as they were downloaded; none where `data.manual_dir` does not hold them any more."""
+    folder = Path(method.settings.data.manual_dir)
+    if not lks_files.is_there(folder):
+        return []
+    paths = {(slide.split, slide.name): slide.path for slide in lks_files.find_slides(folder)}
+    wanted = [paths[source.splits[index], source.names[index]] for index in indices]
+    return [functools.partial(open_slide, path, source.layout) for path in wanted]
+
+
+def both_networks(
+    methods: Mapping[str, TrainedClassifier[SosConfig]],
+    source: LksSource,
+    indices: Sequence[int],
+    progress: Progress = silent,
+) -> dict[str, Probabilities]:
+    """All networks that each method has on all slides, for whatever c may be asked for later.
+
+    Methods that differ only in what is done after training hold the same parameters, and are asked once.
+    """
+    first_with: dict[int, str] = {}
+    for name, method in methods.items():
+        first_with.setdefault(id(method.params), name)
+    classifiers = {
+        name: methods[name].classifier(rule="high" if methods[name].networks.hrn else "low")
+        for name in first_with.values()
+    }
+    slides = [functools.partial(source.slide, index) for index in indices]
+    by_name = classify_in_turn(classifiers, slides, progress)
+    label = np.array([source.labels[index] for index in indices], np.int64)
+    said = {
+        name: Probabilities(
+            label,
+            low=_stacked([result.low_probability for result in results]),
+            high=_stacked([result.high_probability for result in results]),
+        )
+        for name, results in by_name.items()
+    }
+    return {name: said[first_with[id(method.params)]] for name, method in methods.items()}
+
+
+def high_by_top_k(
+    method: TrainedClassifier[SosConfig], source: LksSource, indices: Sequence[int], progress: Progress = silent
+) -> dict[int, Float[np.ndarray, "slides classes"]]:
+    """The HRN's probabilities with each of `inference.top_k_tried` patches, from one look at the slides."""
+    counts = method.settings.inference.top_k_tried
+    if not counts or not indices:
+        return {}
+    passing = map(source.slide, progress(indices))
+    said = np.stack(list(method.classifier(rule="high", top_k=1).high_by_top_k(passing, counts)), axis=1)
+    return dict(zip(counts, said, strict=True))
+
+
+def _timed(
+    methods: Mapping[str, TrainedClassifier[SosConfig]], source: LksSource, indices: Sequence[int], progress: Progress
+) -> tuple[dict[str, SelectiveClassifier], dict[str, list[SlideResult]], dict[str, list[SlideResult]] | None]:
+    """The classifiers, and what each says in turn of slides as prepared and, where they are there, as downloaded."""
+    classifiers = {name: method.classifier() for name, method in methods.items()}
+    prepared = classify_in_turn(classifiers, [functools.partial(source.slide, index) for index in indices], progress)
+    raw = raw_slides(next(iter(methods.values())), source, indices)
+    return classifiers, prepared, classify_in_turn(classifiers, raw, progress) if raw else None
+
+
+def _stacked(rows: Sequence[Float[np.ndarray, " classes"] | None]) -> Float[np.ndarray, "slides classes"] | None:
+    given = [row for row in rows if row is not None]
+    return np.stack(given) if given else None
+
+
+def high_seconds_by_top_k(
+    method: TrainedClassifier[SosConfig], source: LksSource, indices: Sequence[int]
+) -> dict[int, float]:
+    """Mean seconds of the HRN's part with each of `inference.top_k_tried` patches, on the first few slides.
+
+    As downloaded, where they are there.
+    """
+    counts, few = method.settings.inference.top_k_tried, list(indices)[:TIMED_BY_TOP_K]
+    if not counts or not few:
+        return {}
+    slides = raw_slides(method, source, few) or [functools.partial(source.slide, index) for index in few]
+    classifiers = {str(count): method.classifier(rule="high", top_k=count) for count in counts}
+    by_count = classify_in_turn(classifiers, slides)
+    return {count: _seconds(by_count[str(count)]).high for count in counts}
+
+
+def _asking(results: Sequence[SlideResult]) -> Float[np.ndarray, " slides"] | None:
+    given = [result.asking for result in results if result.asking is not None]
+    return np.array(given) if given else None
+
+
+def _sent(results: Sequence[SlideResult]) -> Bool[np.ndarray, " slides"]:
+    return np.array([result.route == "high" for result in results])
+
+
+def _seconds(results: Sequence[SlideResult]) -> MeanSeconds:
+    def of_stages(stages: Sequence[str]) -> Float[np.ndarray, " slides"]:
+        return np.array([sum(result.seconds.get(stage, 0.0) for stage in stages) for result in results])
+
+    return mean_seconds(of_stages(LOW_STAGES), of_stages(HIGH_STAGES), _sent(results))

@@ -1,0 +1,1 @@
+"""Tables of runs: declared, made by however many processes, reported."""

@@ -1,0 +1,77 @@
+"""What the finished runs of a table come to, as its four files."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.runs.table.table_job import Frame, Printed
+from experiments.runs.table.table_seconds import InTurn
+from experiments.runs.table.table_work import Standing
+from experiments.runs.table.tables import DATA_SETS, NOT_TELLING, Table
+from medssl_jax.core.atomic import atomic_path, write_text
+from medssl_jax.report.json_report import write_json
+
+
+def table_report(
+    table: Table,
+    data: str,
+    state: Standing,
+    *,
+    changes: Sequence[str] = (),
+    bootstraps: int = 1000,
+    seconds: InTurn | None = None,
+) -> Any:
+    """The report of the table's job, as far as its runs are done; draws in rising order; with `seconds` if measured.
+
+    Raises `InputError` where results cannot stand beside each other.
+    """
+    scored: dict[str, dict[int, Any]] = {row.name: {} for row in table.rows}
+    for run, result in sorted(state.done, key=lambda done: done[0].draw):
+        scored[run.row][run.draw] = result.finished.scored
+    changes = [change for change in changes if not change.startswith(NOT_TELLING)]
+    commits = _commits_of_lines(table, state)
+    usual = Counter(commit for of_row in commits.values() for commit in of_row).most_common(1)
+    odd = {name: of_row for name, of_row in commits.items() if usual and of_row - {usual[0][0]}}
+    machines = dict.fromkeys(result.machine for _, result in state.done)
+    labels = {line.name: line.label for line in table.lines}
+    frame = Frame(
+        about=DATA_SETS[data].about,
+        facts={
+            "runs": f"{len(state.done)} of {len(state.done) + len(state.left)}",
+            "machine": "; ".join(machines) or "-",
+            "commit": usual[0][0] if usual else "-",
+            "resamples": str(bootstraps),
+        }
+        | ({"changed in all rows": ", ".join(changes)} if changes else {}),
+        labels={name: label + ("*" if name in odd else "") for name, label in labels.items()},
+        notes=[f"*{labels[name]}: commits {', '.join(sorted(of_row))}" for name, of_row in odd.items()],
+        is_as_declared=not changes,
+        bootstraps=bootstraps,
+        seconds=seconds.rows if seconds else {},
+        timed=seconds.about if seconds else "",
+    )
+    return DATA_SETS[data].job.report(table, scored, frame)
+
+
+def write_report(folder: Path, name: str, printed: Printed) -> list[Path]:
+    """Writes Markdown, HTML, JSON and PNG, and says where."""
+    paths = [folder / f"{name}.{ending}" for ending in ("md", "html", "json", "png")]
+    markdown, html_page, numbers, picture = paths
+    write_text(markdown, printed.markdown)
+    write_text(html_page, printed.page)
+    write_json(numbers, printed.numbers)
+    with atomic_path(picture) as temporary:
+        temporary.write_bytes(printed.picture)
+    return paths
+
+
+def _commits_of_lines(table: Table, state: Standing) -> dict[str, set[str]]:
+    commits: dict[str, set[str]] = {}
+    for run, result in state.done:
+        commits.setdefault(run.row, set()).update(result.commits)
+    for line in table.joined:
+        of_parts = [commits.get(name, set()) for name in line.rows]
+        if any(of_parts):
+            commits[line.name] = set().union(*of_parts)
+    return commits

@@ -1,0 +1,75 @@
+"""Seconds of the rows of a table, measured in turn in one process, so that a slow moment slows all of them alike."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from experiments.runs.table.tables import Run
+from medssl_jax.core.errors import InputError
+from medssl_jax.report.json_report import write_json
+
+
+class InTurn(NamedTuple):
+    """What was measured of each row, as its job has it, on up to so many `cases` each, of one `draw`."""
+
+    draw: int
+    cases: int
+    machine: str
+    rows: Mapping[str, Any]
+
+    @property
+    def about(self) -> str:
+        """The conditions in words."""
+        return f"in turn on up to {self.cases} slides, draw {self.draw}, {self.machine}"
+
+
+def time_rows(runs: Sequence[Run], workdir: Path, cases: int) -> None:
+    """Measures the first of the draws of `runs` from its trainings below `workdir`, and writes what it finds there.
+
+    Raises `InputError` where runs of this kind are not timed, or a training is elsewhere.
+    """
+    first = [run for run in runs if run.draw == runs[0].draw]
+    job = first[0].job
+    if job.time is None:
+        raise InputError(f"--seconds={cases}: runs of {job.command} are not timed, expected a table of slides")
+    folders = {run.row: workdir / "runs" / run.training / "run" for run in first}
+    for run in first:
+        if not any((folders[run.row] / "checkpoints").glob("[0-9]*")):
+            raise InputError(
+                f"--seconds={cases}: row {run.row}, draw {run.draw} was trained elsewhere: there is no checkpoint in "
+                f"{folders[run.row]}; leave the row out by --rows, or time where all were trained"
+            )
+    measured = job.time({run.row: (run.config, folders[run.row]) for run in first}, cases)
+    device = jax.devices()[0]
+    write_json(
+        _path(workdir, first[0].data),
+        {
+            "draw": first[0].draw,
+            "cases": cases,
+            "machine": f"{jax.device_count()} x {device.device_kind}",
+            "rows": {run.row: {"key": run.key, "measured": measured[run.row]} for run in first},
+        },
+    )
+
+
+def read_seconds(runs: Sequence[Run], workdir: Path) -> InTurn | None:
+    """What was measured of these runs; None where nothing was. Raises `InputError` for a damaged file."""
+    path = _path(workdir, runs[0].data)
+    if not path.is_file():
+        return None
+    keys = {(run.row, run.draw): run.key for run in runs}
+    try:
+        held = json.loads(path.read_text())
+        rows = {
+            row: each["measured"] for row, each in held["rows"].items() if keys.get((row, held["draw"])) == each["key"]
+        }
+        return InTurn(held["draw"], held["cases"], held["machine"], rows) if rows else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: no seconds of rows ({error!r}): measure again with --seconds") from error
+
+
+def _path(workdir: Path, data: str) -> Path:
+    return workdir / f"seconds_{data}.json"

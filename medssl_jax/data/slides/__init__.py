@@ -1,0 +1,1 @@
+"""Slides on their way to batches: cut, stored, read by patches."""

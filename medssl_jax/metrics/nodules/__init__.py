@@ -1,0 +1,1 @@
+"""Scores of detectors: marks matched to nodules, FROC, operating points."""

@@ -1,0 +1,167 @@
+"""A prepared scan against a computation by SciPy that shares no code with it, and hand-made cases."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import SimpleITK as sitk
+
+from medssl_jax.core.errors import InputError
+from medssl_jax.data.scans.preparation import prepare_scan, prepare_volume
+from medssl_jax.data.scans.scan_files import ScanFiles
+from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.volumes import Volume, write_metaimage
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+SAGITTAL = (0.0, 0.0, 1.0, -1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
+NO_POINTS, NO_DIAMETERS = np.zeros((0, 3)), np.zeros(0)
+
+
+def scan_on(direction, size_zyx=(12, 20, 24), spacing_zyx_mm=(2.5, 0.7, 0.8)):
+    grid = Grid(size_zyx, spacing_zyx_mm, (-30.5, 12.25, 100.0), direction)
+    hu = np.random.default_rng(0).integers(-3024, 1500, size_zyx).astype(np.int16)
+    return Volume(hu, grid, "1.2.3"), Volume(np.full(size_zyx, 3, np.uint8), grid, "1.2.3")
+
+
+@pytest.mark.parametrize("direction", [IDENTITY, FLIPPED, SAGITTAL, OBLIQUE])
+def test_hu_are_those_of_scipy_at_the_same_world_points(direction):
+    volume, lungs = scan_on(direction)
+    scan = prepare_volume(volume, lungs, NO_POINTS, NO_DIAMETERS)
+    indices = np.indices(scan.hu.shape).reshape(3, -1).T.astype(float)
+    source_indices = world_xyz_mm_to_voxel_zyx(voxel_zyx_to_world_xyz_mm(indices, scan.grid), volume.grid)
+    clipped = np.clip(volume.array_zyx.astype(float), -1200, 600)
+    oracle = scipy.ndimage.map_coordinates(clipped, source_indices.T, order=1, mode="nearest")
+    np.testing.assert_allclose(scan.hu.ravel(), oracle, atol=1)
+    assert scan.hu.dtype == np.int16
+    assert scan.grid.spacing_zyx_mm == (1.0, 1.0, 1.0)
+    assert scan.source_spacing_zyx_mm == (2.5, 0.7, 0.8)
+
+
+@pytest.mark.parametrize("direction", [FLIPPED, SAGITTAL])
+def test_axes_are_turned_upright(direction):
+    scan = prepare_volume(*scan_on(direction), NO_POINTS, NO_DIAMETERS)
+    np.testing.assert_allclose(scan.grid.direction, IDENTITY)
+
+
+@pytest.mark.parametrize("direction", [IDENTITY, FLIPPED, SAGITTAL, OBLIQUE])
+def test_a_bright_ball_lies_in_its_box(direction):
+    volume, lungs = scan_on(direction, size_zyx=(30, 40, 50), spacing_zyx_mm=(1.5, 0.7, 0.8))
+    centre_xyz_mm = voxel_zyx_to_world_xyz_mm(np.array([[12.3, 17.8, 30.1]]), volume.grid)
+    indices = np.indices(volume.array_zyx.shape).reshape(3, -1).T.astype(float)
+    distance_mm = np.linalg.norm(voxel_zyx_to_world_xyz_mm(indices, volume.grid) - centre_xyz_mm, axis=1)
+    hu = np.where(distance_mm < 5, 100, -900).reshape(volume.array_zyx.shape).astype(np.int16)
+    scan = prepare_volume(Volume(hu, volume.grid, "1"), lungs, centre_xyz_mm, np.array([10.0]), subset=4)
+    weights = scan.hu.astype(float) + 900
+    mass_centre = [np.average(axis, weights=weights) for axis in np.indices(scan.hu.shape)]
+    assert scan.boxes_zyxdhw_voxel.shape == (1, 6)
+    assert scan.boxes_zyxdhw_voxel.dtype == np.float32
+    np.testing.assert_allclose(scan.boxes_zyxdhw_voxel[0, :3], mass_centre, atol=0.2)
+    np.testing.assert_allclose(scan.boxes_zyxdhw_voxel[0, 3:], 10, rtol=1e-6)
+    assert scan.subset == 4
+
+
+def test_padding_is_clipped_before_it_can_bleed_into_the_skin():
+    volume, lungs = scan_on(IDENTITY, size_zyx=(4, 4, 4), spacing_zyx_mm=(1.0, 1.0, 2.0))
+    hu = np.full((4, 4, 4), -3024, np.int16)
+    hu[:, :, 2:] = 0
+    scan = prepare_volume(Volume(hu, volume.grid, "1"), lungs, NO_POINTS, NO_DIAMETERS)
+    np.testing.assert_array_equal(scan.hu[0, 0], [-1200, -1200, -1200, -900, -300, 0, 0, 0])
+
+
+def test_scans_without_nodules_are_normal():
+    scan = prepare_volume(*scan_on(IDENTITY), NO_POINTS, NO_DIAMETERS)
+    assert scan.boxes_zyxdhw_voxel.shape == (0, 6)
+    assert scan.subset == -1
+
+
+class TestLungs:
+    def prepared(self, labels, **options):
+        grid = Grid(labels.shape, (1.0, 1.0, 1.0))
+        volume = Volume(np.zeros(labels.shape, np.int16), grid, "1.2.3")
+        return prepare_volume(volume, Volume(labels, grid, "1.2.3"), NO_POINTS, NO_DIAMETERS, **options).lungs
+
+    def test_are_dilated_by_a_ball(self):
+        labels = np.zeros((21, 21, 21), np.uint8)
+        labels[10, 10, 10] = 1
+        lungs = self.prepared(labels, lung_dilation_mm=4.0)
+        distance = np.linalg.norm(np.indices(lungs.shape).T - 10, axis=-1).T
+        assert lungs.dtype == np.uint8
+        assert (lungs[distance <= 4] == 1).all()
+        assert (lungs[distance > 5] == 0).all()
+
+    @pytest.mark.parametrize("dilation_mm", [0.0, 2.0, 5.0])
+    def test_are_dilated_as_simpleitk_does(self, dilation_mm):
+        labels = (np.random.default_rng(0).random((21, 22, 23)) > 0.999).astype(np.uint8)
+        lungs = self.prepared(labels, lung_dilation_mm=dilation_mm)
+        image = sitk.GetImageFromArray(labels)
+        expected = sitk.GetArrayFromImage(sitk.BinaryDilate(image, [int(dilation_mm)] * 3, sitk.sitkBall))
+        np.testing.assert_array_equal(lungs, expected)
+
+    def test_are_the_named_labels_only(self):
+        labels = np.zeros((5, 5, 40), np.uint8)
+        labels[..., :5], labels[..., 20:22], labels[..., 35:] = 3, 5, 4
+        lungs = self.prepared(labels, lung_labels=(3, 4), lung_dilation_mm=2.0)
+        np.testing.assert_array_equal(np.flatnonzero(lungs[2, 2] == 0), np.arange(7, 33))
+
+    def test_may_lie_on_another_grid(self):
+        grid = Grid((20, 20, 20), (1.0, 1.0, 1.0))
+        coarse = Grid((5, 5, 5), (2.0, 2.0, 2.0), (10.5, 0.5, 0.5))
+        volume = Volume(np.zeros((20, 20, 20), np.int16), grid, "1")
+        lungs = Volume(np.ones((5, 5, 5), np.uint8), coarse, "1")
+        scan = prepare_volume(volume, lungs, NO_POINTS, NO_DIAMETERS, lung_dilation_mm=0.0)
+        expected = np.zeros((20, 20, 20), np.uint8)
+        expected[:10, :10, 10:] = 1
+        np.testing.assert_array_equal(scan.lungs, expected)
+
+    def test_no_lung_is_refused(self):
+        with pytest.raises(InputError, match=r"1\.2\.3: its lung mask has no label in 3, 4"):
+            self.prepared(np.full((5, 5, 5), 5, np.uint8), lung_labels=(3, 4))
+
+
+def test_a_scan_is_read_from_its_files_with_what_is_known_of_it(tmp_path):
+    volume, _ = scan_on(IDENTITY)
+    labels = np.full(volume.array_zyx.shape, 3, np.uint8)
+    labels[..., 12:] = 5
+    write_metaimage(tmp_path / "1.2.3.mhd", volume)
+    write_metaimage(tmp_path / "mask.mhd", Volume(labels, volume.grid, "mask"))
+    scan = ScanFiles(
+        "1.2.3",
+        tmp_path / "1.2.3.mhd",
+        lungs_path=tmp_path / "mask.mhd",
+        subset=4,
+        patient="ab",
+        is_labelled=True,
+        centres_xyz_mm=np.array([[-25.0, 15, 105]]),
+        diameters_mm=np.array([[3.0, 4, 5]]),
+    )
+    expected = prepare_volume(
+        volume, Volume(labels, volume.grid, "mask"), scan.centres_xyz_mm, scan.diameters_mm, lung_labels=(3, 4)
+    )
+    for prepared in (prepare_scan(scan), prepare_scan(scan, volume)):
+        for name in ("hu", "lungs", "boxes_zyxdhw_voxel"):
+            np.testing.assert_array_equal(getattr(prepared, name), getattr(expected, name))
+        assert (prepared.series_uid, prepared.subset, prepared.patient, prepared.is_labelled) == (
+            "1.2.3",
+            4,
+            "ab",
+            True,
+        )
+    with pytest.raises(InputError, match="no label in 7"):
+        prepare_scan(dataclasses.replace(scan, lung_labels=(7,)))
+
+
+@pytest.mark.parametrize(
+    ("centre", "diameter", "said"),
+    [
+        ((500.0, 15, 105), 5.0, "lies outside the scan"),
+        ((np.nan, 15, 105), 5.0, "lies outside the scan"),
+        ((-25.0, 15, 105), -1.0, "diameter is -1.0 mm"),
+        ((-25.0, 15, 105), np.nan, "diameter is nan mm"),
+    ],
+)
+def test_an_impossible_nodule_is_refused(centre, diameter, said):
+    with pytest.raises(InputError, match=said):
+        prepare_volume(*scan_on(IDENTITY), np.array([centre]), np.array([diameter]))

@@ -1,0 +1,174 @@
+"""A folder and a table are enough: what is chosen is kept with the run, which goes on with it, and fits."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.configs import own, phantom
+from experiments.runs.focalmix import chosen
+from experiments.runs.focalmix.focalmix_config import FocalMixConfig
+from experiments.runs.focalmix.focalmix_job import step_bytes
+from experiments.runs.focalmix.sizing import Devices, choose_sizes
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
+from medssl_jax.imaging.geometry import Grid
+from medssl_jax.imaging.volumes import Volume, write_metaimage
+
+GIB = 2**30
+TABLE = "seriesuid,coordX,coordY,coordZ,diameter_mm"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three labelled scans in two folds, and one without labels, each with a mask of its lungs."""
+    grid = Grid((24, 24, 24), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "lungs").mkdir()
+    for name in "abcd":
+        write_metaimage(tmp_path / "scans" / f"{name}.mhd", Volume(np.full(grid.size_zyx, -800, np.int16), grid, ""))
+        write_metaimage(tmp_path / "lungs" / f"{name}.mhd", Volume(np.ones(grid.size_zyx, np.uint8), grid, ""))
+    (tmp_path / "labels.csv").write_text("\n".join([TABLE, "a,9,9,9,6", "b,9,9,9,8", "c,9,9,9,20"]) + "\n")
+    (tmp_path / "scans" / "folds.csv").write_text("seriesuid,subset\na,0\nb,0\nc,7\n")
+    return tmp_path
+
+
+def config_of(folder, **given):
+    config = own.get_config()
+    config.data.manual_dir = str(folder / "scans")
+    config.data.workers = 1
+    config.data.options.labels, config.data.options.lungs = str(folder / "labels.csv"), str(folder / "lungs")
+    config.update_from_flattened_dict({name.replace("__", "."): value for name, value in given.items()})
+    config.lock()
+    return config
+
+
+def never(_):
+    raise AssertionError("the compiler was asked again")
+
+
+def test_a_folder_and_a_table_are_a_whole_config_which_a_run_goes_on_with(folder, capsys, monkeypatch):
+    workdir = folder / "run"
+    config, sources = chosen.with_choice(config_of(folder), workdir, lambda settings: settings.patches.side)
+    settings = settings_from(FocalMixConfig, config)
+    assert len(sources) == 1
+    assert (settings.split.train_subsets, settings.split.test_subsets) == ((0,), (7,))
+    assert (settings.patches.side, settings.patches.labelled_batch, settings.patches.unlabelled_batch) == (32, 4, 4)
+    # Of the lesions that are trained on, which the one of 20 mm is not.
+    assert settings.anchors.sides_mm == ((4.5, 7.0, 10.0),)
+    assert settings.data.data_dir == str(workdir / "prepared")
+    told = capsys.readouterr().out
+    assert "compiling a step of 4 + 4 patches of 32 mm" in told
+    assert "lesions: 2 to train on, 6 to 8 mm (5 to 95 %): patches of 32 mm, anchors of 4.5 to 10 mm\n" in told
+    # Started again, elsewhere: nothing is looked at, and the config is the same.
+    monkeypatch.setattr(chosen, "_devices", never)
+    moved = workdir.rename(folder / "moved")
+    again, none = chosen.with_choice(config_of(folder), moved, never)
+    assert none is None
+    again.data.data_dir, again.data.cache_dir = config.data.data_dir, config.data.cache_dir
+    assert again.to_json() == config.to_json()
+    assert "lesions: 2 to train on" in capsys.readouterr().out
+
+
+def test_what_is_given_is_kept_and_nothing_is_compiled_for_what_no_device_decides(folder):
+    given = {field: value for field, value in phantom_fields().items() if not field.startswith("split.")}
+    given |= {"steps": 7, "optimiser.accumulate": 1, "data.data_dir": str(folder / "elsewhere")}
+    config = config_of(folder, **given)
+    filled, _ = chosen.with_choice(config, folder / "run", never)
+    assert filled.steps == 7
+    assert filled.split.test_subsets == (7,)
+    assert (folder / "elsewhere" / "folder").is_dir()
+    assert json.loads((folder / "run" / "choice.json").read_text())["fields"].keys() == {
+        "split.train_subsets",
+        "split.test_subsets",
+        "split.unlabelled_extra",
+    }
+
+
+def phantom_fields():
+    config = phantom.get_config()
+    config.optimiser.accumulate = 1
+    return {
+        field: config[field] if "." not in field else config[field.split(".")[0]][field.split(".")[1]]
+        for field in own.CHOSEN
+    }
+
+
+def test_a_config_with_every_field_is_left_alone(tmp_path):
+    config = phantom.get_config()
+    assert chosen.with_choice(config, tmp_path / "run", never) == (config, None)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"fields": {"steps": 3}}',
+        '{"fields": {"seed": 3}, "reasons": []}',
+        '{"fields": [], "reasons": 1}',
+    ],
+)
+def test_a_choice_that_is_none_is_refused(folder, text):
+    (folder / "choice.json").write_text(text)
+    with pytest.raises(InputError, match=r"choice.json: not what a run wrote \(.*\): put it back"):
+        chosen.with_choice(config_of(folder), folder, never)
+
+
+def test_a_run_without_its_choice_is_refused(folder):
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"has a run, but no choice\.json: put it back, or choose another --workdir"):
+        chosen.with_choice(config_of(folder), folder, never)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"patches__nodule_share": 2.0}, "patches.nodule_share is 2.0, expected 0 or more, at most 1"),
+        ({"steps": 0}, "steps is 0, expected 1 or more"),
+    ],
+)
+def test_what_is_wrong_whatever_is_chosen_is_told_first(tmp_path, given, told):
+    config = own.get_config()
+    config.update_from_flattened_dict({name.replace("__", "."): value for name, value in given.items()})
+    with pytest.raises(InputError, match=told):
+        chosen.check_config(config)
+
+
+@pytest.mark.slow
+def test_the_choice_fits_by_the_compilers_own_account(monkeypatch):
+    """Of a network of one narrow stage, which compiles in seconds."""
+    narrow = own.NETWORKS["small"].copy_and_resolve_references()
+    narrow.update({"features": (8,), "blocks": (1,), "pyramid_features": 8, "head_depth": 0})
+    monkeypatch.setitem(own.NETWORKS, "small", narrow)
+    monkeypatch.setattr(own, "SIDES", (16,))
+    monkeypatch.setattr(own, "STRIDES_FROM_MM", {2: 0.0})
+    config = own.get_config()
+    config.split.update({"train_subsets": (0,), "test_subsets": (1,), "unlabelled_extra": 0})
+    config.data.data_dir = config.data.cache_dir = "nowhere"
+    asked = {}
+
+    def account(fields):
+        rows = fields["patches.labelled_batch"]
+        if rows not in asked:
+            asked[rows] = step_bytes(settings_from(FocalMixConfig, chosen._with(config, fields)))
+        return asked[rows]
+
+    def choice(memory):
+        return choose_sizes(9, 0, [5.0, 8.0], Devices("cpu", "cpu", 1, memory), account).fields
+
+    assert choice(1000 * GIB)["patches.labelled_batch"] == 4
+    tight = choice(2 * asked[4] - 2)
+    assert (tight["patches.labelled_batch"], tight["optimiser.accumulate"]) == (2, 2)
+    assert account(tight) <= asked[4] - 1
+    with pytest.raises(InputError, match="the smallest job, patches of 16 mm, needs"):
+        choice(asked[2])
+
+
+def test_the_devices_are_those_of_this_machine():
+    devices = chosen._devices()
+    assert (devices.platform, devices.count) == ("cpu", jax.device_count())
+    assert devices.memory_bytes * devices.count > 2**20
