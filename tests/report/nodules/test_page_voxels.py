@@ -54,6 +54,13 @@ def test_a_large_scan_is_the_mean_of_two_by_two_in_its_own_slices(levels_of, mon
         np.testing.assert_allclose(levels_of(block.as_json()), expected, atol=4)
 
 
+def test_half_resolution_is_the_mean_and_neither_the_lightest_nor_the_first(levels_of, monkeypatch):
+    monkeypatch.setattr(page_voxels, "NATIVE_VOXELS", 100)
+    stripes = np.broadcast_to(np.where(np.arange(40) % 2, 100, -900), (4, 40, 40))
+    levels = levels_of(whole_stack(volume_of(stripes), 0).as_json())
+    np.testing.assert_allclose(levels, codes_of(np.array([-400]))[0], atol=2)
+
+
 def test_half_a_pair_at_the_end_is_a_voxel_too(levels_of, monkeypatch):
     monkeypatch.setattr(page_voxels, "NATIVE_VOXELS", 100)
     smooth = plane(*map(np.arange, (3, 33, 21)))
