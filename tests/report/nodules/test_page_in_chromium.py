@@ -117,7 +117,8 @@ def test_nothing_is_fetched_nothing_fails_nothing_is_wider_than_the_window(viewe
     messages = [json.loads(entry["message"])["message"] for entry in viewer.browser.get_log("performance")]
     sent = [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
     assert {url.partition(":")[0] for url in sent} <= {"file", "data"}
-    assert viewer.browser.get_log("browser") == []
+    # Chromium gives advice on reading pixels, as the tests do that may have run before.
+    assert [entry for entry in viewer.browser.get_log("browser") if entry["source"] != "rendering"] == []
     assert viewer("return document.documentElement.scrollWidth <= window.innerWidth")
     for name in ("axial", "coronal", "sagittal"):
         canvas = viewer.find(f"#{name} canvas")
