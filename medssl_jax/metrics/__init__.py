@@ -3,15 +3,15 @@
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from medssl_jax.metrics.bootstrap import draw_counts, interval_95
+    from medssl_jax.metrics.bootstrap import Interval, draw_counts, interval_95
+    from medssl_jax.metrics.nodules.draws_table import draw_scores
     from medssl_jax.metrics.nodules.froc import (
         Curve,
         FrocResult,
-        Interval,
         score,
         sensitivities,
     )
-    from medssl_jax.metrics.nodules.matching import Outcome, match
+    from medssl_jax.metrics.nodules.matching import Outcome, joined, match
     from medssl_jax.metrics.nodules.operating_points import (
         Calibration,
         OperatingPoint,
@@ -24,9 +24,8 @@ with epy.lazy_api_imports(globals()):
         DrawScores,
         OverDraws,
         Recovered,
-        draw_scores,
         holm,
-        joined,
+        in_common,
         over_draws,
         recovered_share,
         shown,
@@ -37,7 +36,6 @@ with epy.lazy_api_imports(globals()):
         accuracy_of_counts,
         class_scores,
         confusion_matrix,
-        paired_accuracy_difference,
         total_accuracy,
     )
     from medssl_jax.metrics.slides.switching import (
@@ -47,7 +45,6 @@ with epy.lazy_api_imports(globals()):
         low_share,
         mean_over_runs,
         mean_seconds,
-        sent_at_low_share,
         speed_boost,
         switch_curve,
         switch_scores,
@@ -78,6 +75,7 @@ __all__ = [
     "draw_scores",
     "expected_calibration_error",
     "holm",
+    "in_common",
     "interval_95",
     "joined",
     "low_share",
@@ -86,11 +84,9 @@ __all__ = [
     "mean_seconds",
     "operating_points",
     "over_draws",
-    "paired_accuracy_difference",
     "recovered_share",
     "score",
     "sensitivities",
-    "sent_at_low_share",
     "shown",
     "speed_boost",
     "switch_curve",

@@ -1,11 +1,19 @@
 """Resampling whole scans or slides (Efron, 1979): findings in one depend on each other, scans and slides do not."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from medssl_jax.core.errors import InputError
+
+
+class Interval(NamedTuple):
+    """The two ends of a 95 % interval."""
+
+    low: float
+    high: float
 
 
 def draw_counts(findings: Int[np.ndarray, " cases"], bootstraps: int, seed: int) -> Int[np.ndarray, "bootstraps cases"]:

@@ -15,34 +15,32 @@ import scipy.stats
 from jaxtyping import Float, Int
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.metrics.bootstrap import draw_counts, interval_95
-from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, Interval, sensitivities
-from medssl_jax.metrics.nodules.matching import Outcome
+from medssl_jax.metrics.bootstrap import Interval, interval_95
 
 ERROR_RATE = 0.05  # of all claims of a table together
 
 
 @dataclass(frozen=True)
 class DrawScores:
-    """One row's CPM in each draw, on all scans and on each resample of them; differences of two rows alike."""
+    """A row's score in each draw, on all cases (scans or slides) and on each resample; a difference of rows alike."""
 
     of_draw: Float[np.ndarray, " draws"]
     resampled: Float[np.ndarray, "bootstraps draws"]
-    series_uids: tuple[str, ...]
+    cases: tuple[str, ...]
 
     def taken(self, places: Sequence[int]) -> "DrawScores":
         """Those of some draws, by their places."""
-        return DrawScores(self.of_draw[list(places)], self.resampled[:, list(places)], self.series_uids)
+        return DrawScores(self.of_draw[list(places)], self.resampled[:, list(places)], self.cases)
 
     def minus(self, other: "DrawScores") -> "DrawScores":
         """The difference to another row, paired by draw and by scan. Raises `InputError` unless both have the same."""
-        if self.series_uids != other.series_uids or self.resampled.shape != other.resampled.shape:
+        if self.cases != other.cases or self.resampled.shape != other.resampled.shape:
             raise InputError(
-                f"difference: found {len(self.of_draw)} draws on {len(self.series_uids)} scans and "
-                f"{len(other.of_draw)} draws on {len(other.series_uids)} scans, expected the same draws on the same "
+                f"difference: found {len(self.of_draw)} draws on {len(self.cases)} scans and "
+                f"{len(other.of_draw)} draws on {len(other.cases)} scans, expected the same draws on the same "
                 "scans; score both with one scan list and as many resamples"
             )
-        return DrawScores(self.of_draw - other.of_draw, self.resampled - other.resampled, self.series_uids)
+        return DrawScores(self.of_draw - other.of_draw, self.resampled - other.resampled, self.cases)
 
 
 class OverDraws(NamedTuple):
@@ -74,34 +72,6 @@ class Recovered(NamedTuple):
     interval: Interval | None
 
 
-def draw_scores(
-    outcomes: Sequence[Outcome],
-    *,
-    fps_per_scan: Sequence[float] = FPS_PER_SCAN,
-    bootstraps: int = 1000,
-    seed: int = 0,
-) -> DrawScores:
-    """The CPM, the mean sensitivity at `fps_per_scan`, of the outcome of each draw.
-
-    Rows of one table take one `seed`, so that their resamples are the same scans. Raises `InputError` where the draws
-    were not scored on the same scans and nodules.
-    """
-    first, *others = outcomes
-    for other in others:
-        if first.series_uids != other.series_uids or (first.nodules_per_scan != other.nodules_per_scan).any():
-            raise InputError(
-                f"results: found {len(first.series_uids)} scans with {first.nodules_per_scan.sum()} nodules and "
-                f"{len(other.series_uids)} scans with {other.nodules_per_scan.sum()}, expected the same scans in the "
-                "same order with the same nodules; score every run with one scan list and one annotation file"
-            )
-    rates = np.array(fps_per_scan)
-    counts = draw_counts(first.nodules_per_scan, bootstraps, seed)
-    once = np.ones((1, len(first.series_uids)), np.int64)
-    of_draw = [sensitivities(outcome, once, rates).mean() for outcome in outcomes]
-    resampled = [sensitivities(outcome, counts, rates).mean(axis=1) for outcome in outcomes]
-    return DrawScores(np.array(of_draw), np.stack(resampled, axis=1), first.series_uids)
-
-
 def over_draws(scores: DrawScores, *, seed: int = 0) -> OverDraws:
     """Mean, intervals and p of a row's scores or of a difference; p is that of a mean of 0.
 
@@ -120,6 +90,17 @@ def over_draws(scores: DrawScores, *, seed: int = 0) -> OverDraws:
         interval = Interval(mean - half, mean + half)
         p = max(p, float(2 * scipy.stats.t.sf(abs(mean) / error, draws - 1)) if error else float(mean == 0))
     return OverDraws(mean, draws, Interval(*interval_95(resampled).tolist()), interval, p)
+
+
+def in_common(scores: Sequence[DrawScores], draws: Sequence[Sequence[int]]) -> list[DrawScores] | None:
+    """The scores in the draws that all of them have, in the first one's order; None where there is none.
+
+    `draws` are the numbers of each one's draws. A draw that only some have is in no difference, by our own rule.
+    """
+    common = [draw for draw in draws[0] if all(draw in each for each in draws)]
+    if not common:
+        return None
+    return [score.taken([own.index(draw) for draw in common]) for score, own in zip(scores, draws, strict=True)]
 
 
 def recovered_share(few: DrawScores, method: DrawScores, everything: DrawScores, *, seed: int = 0) -> Recovered:
@@ -155,30 +136,6 @@ def shown(claims: Sequence[OverDraws]) -> tuple[bool, ...]:
     """
     adjusted = holm([claim.p for claim in claims])
     return tuple(bool(not each.holds_0 and p <= ERROR_RATE) for each, p in zip(claims, adjusted, strict=True))
-
-
-def joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """One outcome of several on different scans, as of the ten folds of LUNA16, each by a detector of its own.
-
-    Raises `InputError` where a scan is in two of them.
-    """
-    series_uids = tuple(uid for outcome in outcomes for uid in outcome.series_uids)
-    if len(set(series_uids)) < len(series_uids):
-        twice = next(uid for uid in series_uids if series_uids.count(uid) > 1)
-        raise InputError(f"joined results: {twice} is in two of them, expected each scan once; join the folds of one")
-    before = np.cumsum([0, *(len(outcome.series_uids) for outcome in outcomes)])
-    probability = np.concatenate([outcome.entry_probability for outcome in outcomes])
-    falling = np.argsort(-probability, kind="stable")
-    return Outcome(
-        series_uids=series_uids,
-        nodules_per_scan=np.concatenate([outcome.nodules_per_scan for outcome in outcomes]),
-        entry_scan=np.concatenate([each.entry_scan + n for each, n in zip(outcomes, before, strict=False)])[falling],
-        entry_is_hit=np.concatenate([outcome.entry_is_hit for outcome in outcomes])[falling],
-        entry_probability=probability[falling],
-        candidates_after_cap=sum(outcome.candidates_after_cap for outcome in outcomes),
-        ignored_on_excluded=sum(outcome.ignored_on_excluded for outcome in outcomes),
-        ignored_double_detections=sum(outcome.ignored_double_detections for outcome in outcomes),
-    )
 
 
 def _crossed(scores: DrawScores, seed: int) -> Float[np.ndarray, " bootstraps"]:

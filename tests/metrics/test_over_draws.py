@@ -7,15 +7,15 @@ import scipy.stats
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.metrics.bootstrap import draw_counts, interval_95
-from medssl_jax.metrics.nodules.froc import Interval, score
-from medssl_jax.metrics.nodules.matching import match
+from medssl_jax.metrics.bootstrap import Interval, draw_counts, interval_95
+from medssl_jax.metrics.nodules.draws_table import draw_scores
+from medssl_jax.metrics.nodules.froc import score
+from medssl_jax.metrics.nodules.matching import joined, match
 from medssl_jax.metrics.over_draws import (
     DrawScores,
     OverDraws,
-    draw_scores,
     holm,
-    joined,
+    in_common,
     over_draws,
     recovered_share,
     shown,
@@ -42,6 +42,14 @@ def outcome(seed, **options):
 def constant(*values):
     """Scores that are the same whatever scans are drawn."""
     return DrawScores(np.array(values), np.tile(values, (200, 1)).astype(float), SCANS)
+
+
+def test_draws_that_only_one_has_are_left_out_and_the_others_are_paired_by_number():
+    one, other = constant(0.1, 0.2, 0.3), constant(0.6, 0.5, 0.4)
+    first, second = in_common([one, other], [[7, 1, 4], [4, 9, 7]])
+    assert (first.of_draw.tolist(), second.of_draw.tolist()) == ([0.1, 0.3], [0.4, 0.6])
+    assert (first.resampled[0].tolist(), second.resampled[0].tolist()) == ([0.1, 0.3], [0.4, 0.6])
+    assert in_common([one, other], [[0, 1, 2], [3, 4, 5]]) is None
 
 
 def test_scores_are_the_cpm_of_each_draw_and_its_bootstrap():

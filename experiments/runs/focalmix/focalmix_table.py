@@ -19,9 +19,8 @@ from experiments.runs.table.table_job import Frame, Printed, Scored, TableJob
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.imaging.luna16_csv import is_luna16
-from medssl_jax.metrics.draws_table import draws_table
-from medssl_jax.metrics.nodules.matching import Outcome
-from medssl_jax.metrics.over_draws import draw_scores, joined
+from medssl_jax.metrics.nodules.draws_table import draw_scores, draws_table
+from medssl_jax.metrics.nodules.matching import Outcome, joined
 from medssl_jax.report.figure_style import png_of
 from medssl_jax.report.nodules.draws_report import (
     DrawsReport,

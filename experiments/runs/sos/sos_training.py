@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,15 +79,6 @@ def measure_slides(source: LksSource, train: Sequence[int]) -> TrainingSlides:
 
     intensities = measure_intensities(images())
     return TrainingSlides(CLASSES, intensities, AppearanceStatistics.of(appearances))
-
-
-def training_of(config: ml_collections.ConfigDict) -> str:
-    """The name of a training: configs that differ only in what is done afterwards share it."""
-    fields = json.loads(config.to_json())
-    for field in ("inference", "logging"):
-        del fields[field]
-    del fields["method"]["name"]
-    return json.dumps(fields, sort_keys=True)
 
 
 def _file_digest(path: str) -> str:

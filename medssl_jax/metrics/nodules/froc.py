@@ -8,25 +8,17 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.metrics.bootstrap import draw_counts, interval_95
+from medssl_jax.metrics.bootstrap import Interval, draw_counts, interval_95
 from medssl_jax.metrics.nodules.matching import Outcome, match
 
 FPS_PER_SCAN = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _STEPS_PER_OCTAVE = 24
-
-
-class Interval(NamedTuple):
-    """The two ends of a 95 % interval."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

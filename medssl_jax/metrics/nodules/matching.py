@@ -168,3 +168,27 @@ def _spheres(findings: Findings, rows: Int[np.ndarray, " k"]) -> _Spheres:
 def _inside(centre_xyz_mm: Float[np.ndarray, "n 3"], spheres: _Spheres) -> Bool[np.ndarray, "n k"]:
     offset = centre_xyz_mm[:, None] - spheres.centre_xyz_mm
     return (offset**2).sum(axis=-1) < spheres.squared_radius
+
+
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome of several on different scans, as of the ten folds of LUNA16, each by a detector of its own.
+
+    Raises `InputError` where a scan is in two of them.
+    """
+    series_uids = tuple(uid for outcome in outcomes for uid in outcome.series_uids)
+    if len(set(series_uids)) < len(series_uids):
+        twice = next(uid for uid in series_uids if series_uids.count(uid) > 1)
+        raise InputError(f"joined results: {twice} is in two of them, expected each scan once; join the folds of one")
+    before = np.cumsum([0, *(len(outcome.series_uids) for outcome in outcomes)])
+    probability = np.concatenate([outcome.entry_probability for outcome in outcomes])
+    falling = np.argsort(-probability, kind="stable")
+    return Outcome(
+        series_uids=series_uids,
+        nodules_per_scan=np.concatenate([outcome.nodules_per_scan for outcome in outcomes]),
+        entry_scan=np.concatenate([each.entry_scan + n for each, n in zip(outcomes, before, strict=False)])[falling],
+        entry_is_hit=np.concatenate([outcome.entry_is_hit for outcome in outcomes])[falling],
+        entry_probability=probability[falling],
+        candidates_after_cap=sum(outcome.candidates_after_cap for outcome in outcomes),
+        ignored_on_excluded=sum(outcome.ignored_on_excluded for outcome in outcomes),
+        ignored_double_detections=sum(outcome.ignored_double_detections for outcome in outcomes),
+    )

@@ -83,21 +83,6 @@ def total_accuracy(right: Bool[np.ndarray, "runs slides"], *, bootstraps: int = 
     return _mean_over_slides(right.mean(axis=0), bootstraps, seed)
 
 
-def paired_accuracy_difference(
-    right_a: Bool[np.ndarray, "runs_a slides"],
-    right_b: Bool[np.ndarray, "runs_b slides"],
-    *,
-    bootstraps: int = 2000,
-    seed: int = 0,
-) -> Estimate:
-    """Accuracy of a minus that of b on the same slides, each the mean of its runs, with a bootstrap over slides.
-
-    The bootstrap says how large the difference may be, for one run a side or several; McNemar's exact test says only
-    whether there is one, and only for single runs. Where both are right on the same slides the interval is [0, 0].
-    """
-    return _mean_over_slides(right_a.mean(axis=0) - right_b.mean(axis=0), bootstraps, seed)
-
-
 def _mean_over_slides(values: Float[np.ndarray, " slides"], bootstraps: int, seed: int) -> Estimate:
     slides = len(values)
     if slides < 1:

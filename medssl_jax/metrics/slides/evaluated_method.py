@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from medssl_jax.metrics.slides.switching import MeanSeconds, low_share
+from medssl_jax.metrics.slides.switching import MeanSeconds, low_share, switched_classes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,7 +86,8 @@ class EvaluatedMethod:
 
     def right_by_top_k(self) -> dict[int, Bool[np.ndarray, " slides"]]:
         """True for slides that are given their class by the same decisions with so many patches, by their number."""
+        low, _ = self.test.both()
         return {
-            count: np.where(self.sent, high.argmax(axis=1), self.test.both()[0].argmax(axis=1)) == self.test.label
+            count: switched_classes(low, high, self.sent) == self.test.label
             for count, high in self.high_by_top_k.items()
         }

@@ -72,25 +72,6 @@ def switched_classes(
     return np.where(sent, high_probability.argmax(axis=1), low_probability.argmax(axis=1))
 
 
-def sent_at_low_share(
-    low_probability: Float[np.ndarray, "slides classes"], low_share: float, *, seed: int = 0
-) -> Bool[np.ndarray, " slides"]:
-    """True for the slides that a switch sends if `low_share` stay low, to the nearest slide: the least confident.
-
-    Where confidences are equal, as those that single precision rounds to 1, the slide stays whose other classes have
-    less probability together, which is 1 - m in finer steps; what is equal in that too is drawn at random by `seed`.
-    """
-    slides = len(low_probability)
-    confidence = low_probability.max(axis=1)
-    # Summed in double without the largest: their sum with it would be rounded as the confidence was.
-    others = np.sort(low_probability, axis=1)[:, :-1].sum(axis=1, dtype=np.float64)
-    chance = np.random.default_rng(seed).permutation(slides)
-    most_confident_first = np.lexsort((chance, others, -confidence))
-    sent = np.ones(slides, bool)
-    sent[most_confident_first[: round(low_share * slides)]] = False
-    return sent
-
-
 def low_share(sent: Bool[np.ndarray, " slides"]) -> float:
     """LP, the share of slides that the LRN settles."""
     return float(1 - sent.mean())

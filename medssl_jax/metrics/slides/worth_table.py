@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from medssl_jax.metrics.bootstrap import draw_counts
-from medssl_jax.metrics.over_draws import DrawScores, OverDraws, holm, over_draws, shown
+from medssl_jax.metrics.over_draws import DrawScores, OverDraws, holm, in_common, over_draws, shown
 from medssl_jax.metrics.slides.accuracy_by_share import AccuracyByShare, accuracy_by_share
 from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod
 
@@ -80,29 +80,23 @@ def worth_table(
     """
     scores = {name: _scores(list(of.values()), bootstraps) for name, of in evaluations.items() if of}
 
-    def in_common(row: str, other: str, figure: str, of_other: str) -> tuple[DrawScores, DrawScores] | None:
+    def together(row: str, other: str, figure: str, of_other: str) -> list[DrawScores] | None:
         if figure not in scores.get(row, {}) or of_other not in scores.get(other, {}):
             return None
-        common = [draw for draw in evaluations[row] if draw in evaluations[other]]
-        if not common:
-            return None
-        taken = [
-            scores[name][each].taken([list(evaluations[name]).index(draw) for draw in common])
-            for name, each in ((row, figure), (other, of_other))
-        ]
-        return taken[0], taken[1]
+        draws = [list(evaluations[name]) for name in (row, other)]
+        return in_common([scores[row][figure], scores[other][of_other]], draws)
 
     claims = []
     for figure in (AREA, *AT, TOTAL_ACCURACY):
-        pairs = {pair: found for pair in differences if (found := in_common(*pair, figure, figure))}
+        pairs = {pair: found for pair in differences if (found := together(*pair, figure, figure))}
         estimates = [over_draws(of_row.minus(of_other)) for of_row, of_other in pairs.values()]
         adjusted = holm([each.p for each in estimates])
         for pair, estimate, p, is_shown in zip(pairs, estimates, adjusted, shown(estimates), strict=True):
             claims.append(FigureClaim(*pair, figure, estimate, p, is_shown))
     parts = []
     for row, alone in gains:
-        training = in_common(row, alone, LOW_ACCURACY, TOTAL_ACCURACY)
-        whole = in_common(row, alone, TOTAL_ACCURACY, TOTAL_ACCURACY)
+        training = together(row, alone, LOW_ACCURACY, TOTAL_ACCURACY)
+        whole = together(row, alone, TOTAL_ACCURACY, TOTAL_ACCURACY)
         if training and whole:
             own_low, of_alone = training
             parts.append(

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from medssl_jax.metrics.draws_table import Claim, DrawsTable, RowScores
-from medssl_jax.metrics.nodules.froc import Interval
+from medssl_jax.metrics.bootstrap import Interval
+from medssl_jax.metrics.nodules.draws_table import Claim, DrawsTable, RowScores
 from medssl_jax.report.figure_style import COLOURS, MARKERS, new_figure, quieten
 from medssl_jax.report.nodules.froc_tables import PaperResult, rates_in_words
 from medssl_jax.report.tables_page import TablesPage

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, FrocResult, Interval
+from medssl_jax.metrics.bootstrap import Interval
+from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, FrocResult
 from medssl_jax.metrics.nodules.matching import MARKS_PER_SCAN
 from medssl_jax.report.text_table import text_table
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from medssl_jax.metrics.nodules.froc import Interval
+from medssl_jax.metrics.bootstrap import Interval
 from medssl_jax.metrics.over_draws import OverDraws
 from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod
 from medssl_jax.metrics.slides.method_scores import MethodScores, MethodTimes

@@ -11,7 +11,7 @@ import tifffile
 
 from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
-from experiments.configs import lks_cascade, lks_multiscale, lks_sos, phantom_sos
+from experiments.configs import lks_sos, phantom_sos
 from experiments.runs.classify import classify_files
 from experiments.runs.sos import sos_slides, sos_training
 from experiments.runs.sos.sos_config import SosConfig
@@ -251,12 +251,6 @@ def test_truth_is_known_of_phantoms_only(folder, trained):
     names = [source.names[index] for index in split.test]
     assert sos_slides.needs_high_resolution(data, names).dtype == bool
     assert sos_slides.needs_high_resolution(settings_from(SosConfig, lks_sos.get_config()).data, names) is None
-
-
-def test_configs_that_differ_only_in_inference_share_a_training():
-    training = sos_training.training_of
-    assert training(lks_cascade.get_config()) == training(lks_multiscale.get_config())
-    assert training(lks_sos.get_config()) != training(lks_multiscale.get_config())
 
 
 def test_classes_are_those_of_the_evaluation(folder, trained, evaluations):

@@ -12,7 +12,6 @@ from medssl_jax.metrics.slides.classification import (
     accuracy_of_counts,
     class_scores,
     confusion_matrix,
-    paired_accuracy_difference,
     total_accuracy,
 )
 from medssl_jax.report.slides.sos_paper import PAPER, PAPER_SLIDES
@@ -99,29 +98,6 @@ def test_several_runs_are_averaged_within_each_slide():
     assert (three.low, three.high) == pytest.approx((one.low, one.high), abs=0.01)
 
 
-def test_difference_of_a_method_to_itself_is_nothing_and_turned_round_it_turns_sign():
-    rng = np.random.default_rng(2)
-    a, b = rng.random((2, 150)) < 0.9, rng.random((3, 150)) < 0.7
-    assert paired_accuracy_difference(a, a) == (0, 0, 0)
-    ahead, behind = paired_accuracy_difference(a, b), paired_accuracy_difference(b, a)
-    assert ahead.value == pytest.approx(a.mean() - b.mean())
-    assert behind.value == pytest.approx(-ahead.value)
-    assert 0 < ahead.low < ahead.value < ahead.high
-
-
-def test_difference_is_paired():
-    rng = np.random.default_rng(3)
-    a = rng.random((1, 2000)) < 0.8
-    b = a ^ (rng.random((1, 2000)) < 0.02)  # errs where a errs, but for one slide in fifty
-    difference = paired_accuracy_difference(a, b)
-    by_slide = a[0].astype(float) - b[0]
-    margin = 1.96 * by_slide.std() / np.sqrt(2000)
-    ends = by_slide.mean() - margin, by_slide.mean() + margin
-    assert (difference.low, difference.high) == pytest.approx(ends, abs=0.0015)
-    shuffled = paired_accuracy_difference(a, rng.permutation(b, axis=1))
-    assert shuffled.high - shuffled.low > 3 * (difference.high - difference.low)
-
-
 def test_slides_are_drawn_two_thousand_times(monkeypatch):
     drawn = []
 
@@ -131,8 +107,7 @@ def test_slides_are_drawn_two_thousand_times(monkeypatch):
 
     monkeypatch.setattr(classification, "draw_counts", draw)
     total_accuracy(np.ones((2, 3), bool))
-    paired_accuracy_difference(np.ones((1, 3), bool), np.ones((1, 3), bool))
-    assert drawn == [(2000, 0)] * 2
+    assert drawn == [(2000, 0)]
 
 
 def test_no_slide_is_refused():

@@ -10,7 +10,6 @@ from medssl_jax.metrics.slides.switching import (
     low_share,
     mean_over_runs,
     mean_seconds,
-    sent_at_low_share,
     speed_boost,
     switch_curve,
     switch_scores,
@@ -120,36 +119,6 @@ def test_seconds_over_runs_make_the_mean_it():
     each = [part.per_slide(share) for part, share in zip(parts, shares, strict=True)]
     assert over_runs.per_slide(np.mean(shares).item()) == pytest.approx(np.mean(each))
     assert np.isnan(mean_over_runs(parts[2:], shares[2:]).high)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_equal_lp_keeps_the_most_confident(seed):
-    for low, *_ in (random_case(seed, sixteenths=False), random_case(seed)):
-        for keep in (0, 1, 30, 59, 60):
-            stays = ~sent_at_low_share(low, keep / 60)
-            assert stays.sum() == keep
-            confidence = low.max(axis=1)
-            assert confidence[stays].min(initial=1) >= confidence[~stays].max(initial=0)
-
-
-def test_confidences_that_round_to_1_are_told_apart_by_what_is_left_for_the_others():
-    logits = np.array([[20, 0, 0], [40, 0, 0], [0, 30, 29], [0, 60, 0], [3, 0, 0]], np.float64)
-    double = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    low = double.astype(np.float32)
-    assert (low.max(axis=1) == 1).sum() == 3
-    least_confident_first = [2, 4, 0, 1, 3]
-    for sent in range(6):
-        assert set(np.flatnonzero(sent_at_low_share(low, 1 - sent / 5))) == set(least_confident_first[:sent])
-
-
-def test_what_is_equal_throughout_is_drawn_and_the_seed_settles_it():
-    low = np.tile(np.array([[1, 0, 0]], np.float32), (40, 1))
-    sent = sent_at_low_share(low, 0.75)
-    assert sent.sum() == 10
-    np.testing.assert_array_equal(sent, sent_at_low_share(low, 0.75))
-    assert (sent != sent_at_low_share(low, 0.75, seed=1)).any()
-    assert not sent[:10].all()
-    assert not sent[-10:].all()
 
 
 def test_scores_of_a_switch():

@@ -7,7 +7,7 @@ import pytest
 
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.metrics.nodules.froc import Interval
+from medssl_jax.metrics.bootstrap import Interval
 from medssl_jax.report.nodules.froc_tables import (
     PAPER_TABLE_1,
     paper_results,

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from medssl_jax.metrics.nodules.froc import Interval
+from medssl_jax.metrics.bootstrap import Interval
 from medssl_jax.metrics.over_draws import OverDraws
 from medssl_jax.metrics.slides.method_scores import scores_of_methods
 from medssl_jax.metrics.slides.sos_methods import METHODS

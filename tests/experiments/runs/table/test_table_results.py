@@ -10,7 +10,7 @@ from experiments.runs.focalmix.focalmix_table import Detections
 from experiments.runs.table.table_results import read_result, read_results, result_path, write_result
 from experiments.runs.table.tables import load_table, runs_of
 from medssl_jax.core.errors import InputError
-from medssl_jax.metrics.over_draws import draw_scores
+from medssl_jax.metrics.nodules.draws_table import draw_scores
 
 
 @pytest.fixture

@@ -5,14 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medssl_jax.core.errors import InputError
+from medssl_jax.metrics.bootstrap import draw_counts
 from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, sensitivities
 from medssl_jax.metrics.nodules.matching import Outcome
 from medssl_jax.metrics.over_draws import (
     DrawScores,
     OverDraws,
     Recovered,
-    draw_scores,
     holm,
+    in_common,
     over_draws,
     recovered_share,
     shown,
@@ -83,22 +85,19 @@ def draws_table(
         if of_draws
     }
 
-    def in_common(*names: str) -> list[DrawScores] | None:
+    def together(*names: str) -> list[DrawScores] | None:
         if not all(name in scores for name in names):
             return None
-        common = [draw for draw in outcomes[names[0]] if all(draw in outcomes[name] for name in names)]
-        if not common:
-            return None
-        return [scores[name].taken([list(outcomes[name]).index(draw) for draw in common]) for name in names]
+        return in_common([scores[name] for name in names], [list(outcomes[name]) for name in names])
 
-    pairs = {(row, other): found for row, other in differences if (found := in_common(row, other))}
+    pairs = {(row, other): found for row, other in differences if (found := together(row, other))}
     estimates = {pair: over_draws(of_row.minus(of_other)) for pair, (of_row, of_other) in pairs.items()}
     adjusted, decided = holm([each.p for each in estimates.values()]), shown(list(estimates.values()))
     claims = [
         Claim(*pair, estimates[pair], estimates[pair].mean / float(of_other.of_draw.mean() or np.nan), p, is_shown)
         for (pair, (_, of_other)), p, is_shown in zip(pairs.items(), adjusted, decided, strict=True)
     ]
-    found_shares = {names: found for names in shares if (found := in_common(*names))}
+    found_shares = {names: found for names in shares if (found := together(*names))}
     return DrawsTable(
         tuple(fps_per_scan),
         tuple(_row(name, outcomes[name], scores[name], fps_per_scan) for name in scores),
@@ -107,6 +106,34 @@ def draws_table(
             ShareOfLabels(*names, len(each[0].of_draw), recovered_share(*each)) for names, each in found_shares.items()
         ),
     )
+
+
+def draw_scores(
+    outcomes: Sequence[Outcome],
+    *,
+    fps_per_scan: Sequence[float] = FPS_PER_SCAN,
+    bootstraps: int = 1000,
+    seed: int = 0,
+) -> DrawScores:
+    """The CPM of LUNA16, the mean sensitivity at `fps_per_scan`, of the outcome of each draw.
+
+    Rows of one table take one `seed`, so that their resamples are the same scans. Raises `InputError` where the draws
+    were not scored on the same scans and nodules.
+    """
+    first, *others = outcomes
+    for other in others:
+        if first.series_uids != other.series_uids or (first.nodules_per_scan != other.nodules_per_scan).any():
+            raise InputError(
+                f"results: found {len(first.series_uids)} scans with {first.nodules_per_scan.sum()} nodules and "
+                f"{len(other.series_uids)} scans with {other.nodules_per_scan.sum()}, expected the same scans in the "
+                "same order with the same nodules; score every run with one scan list and one annotation file"
+            )
+    rates = np.array(fps_per_scan)
+    counts = draw_counts(first.nodules_per_scan, bootstraps, seed)
+    once = np.ones((1, len(first.series_uids)), np.int64)
+    of_draw = [sensitivities(outcome, once, rates).mean() for outcome in outcomes]
+    resampled = [sensitivities(outcome, counts, rates).mean(axis=1) for outcome in outcomes]
+    return DrawScores(np.array(of_draw), np.stack(resampled, axis=1), first.series_uids)
 
 
 def _row(name: str, of_draws: Mapping[int, Outcome], scores: DrawScores, fps_per_scan: Sequence[float]) -> RowScores:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.metrics.draws_table import draws_table
+from medssl_jax.metrics.nodules.draws_table import draws_table
 from medssl_jax.metrics.nodules.matching import Outcome
 
 
