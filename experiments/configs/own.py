@@ -39,6 +39,10 @@ MEMORY_SHARE, MEMORY_SHARE_ON_CPU = 0.9, 0.5
 UPDATES_A_SCAN, FEWEST_UPDATES, MOST_UPDATES = 200, 3_000, 30_000
 VOXELS_ON_CPU, FEWEST_ON_CPU, MOST_ON_CPU = 160e6, 300, 600
 TESTED_SHARE = 0.2  # of the labelled scans, at least; whole folds, the last ones first
+# Of the others that share validates, for thresholds and a calibration, where it is so many scans and lesions or more:
+# of fewer a threshold for one false positive a scan would be a guess, and training needs them more.
+VALIDATED_SHARE, FEWEST_VALIDATED, MOST_VALIDATED = 0.2, 5, 50
+VALIDATIONS, VALIDATIONS_ON_CPU = 4, 1  # scores on these while a run trains, the one at its end among them
 # What runs of minutes need otherwise, as it was found on the phantom; longer ones are as the parent has them.
 RECIPE_FIELDS = (
     *("loss.negative_weight", "loss.positive_weight", "optimiser.learning_rate"),
@@ -49,6 +53,7 @@ FOLDERS = {"data.data_dir": "prepared", "data.cache_dir": "prepared/cache"}  # b
 CHOSEN = {
     **{f"split.{name}": tuple for name in ("train_subsets", "test_subsets")},
     "split.unlabelled_extra": int,
+    "split.validation": int,
     **{f"patches.{name}": int for name in ("side", "jitter", "labelled_batch", "unlabelled_batch", "loader_threads")},
     **{f"model.{name}": int for name in ("stem_features", "pyramid_features", "head_depth")},
     **{f"model.{name}": tuple for name in ("features", "blocks")},
@@ -61,6 +66,7 @@ CHOSEN = {
     "inference.overlap": int,
     "inference.window_batch": int,
     "logging.save_every": int,
+    "validation.every": int,
 }
 
 

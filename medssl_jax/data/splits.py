@@ -84,9 +84,14 @@ def draw_split(
     patients = {scans[uid].patient for uid in test} - {""}
     of_subsets = [uid for uid, subset in by_subset if subset in train_subsets]
     nobodys = sorted(uid for uid, metadata in scans.items() if not metadata.is_labelled)
-    validated = _draw_validation(
-        [uid for uid in of_subsets if scans[uid].patient not in patients], scans, validation, seed
+    validated = draw_validation(
+        scans, train_subsets=train_subsets, test_subsets=test_subsets, most=validation, seed=seed
     )
+    if len(validated) < validation:
+        raise InputError(
+            f"split.validation: {validation} scans asked for, but whole patients of the {len(of_subsets)} training "
+            f"scans give {len(validated)}: ask for that many, or fewer"
+        )
     apart = patients | ({scans[uid].patient for uid in validated} - {""})
     left_out = tuple(uid for uid in of_subsets + nobodys if scans[uid].patient in apart and uid not in validated)
     train = [uid for uid in of_subsets if uid not in left_out and uid not in validated]
@@ -116,25 +121,29 @@ def draw_split(
     )
 
 
-def _draw_validation(
-    candidates: Sequence[str], scans: Mapping[str, ScanMetadata], count: int, seed: int
+def draw_validation(
+    scans: Mapping[str, ScanMetadata],
+    *,
+    train_subsets: Sequence[int],
+    test_subsets: Sequence[int],
+    most: int,
+    seed: int,
 ) -> tuple[str, ...]:
-    """`count` of the candidates, with all scans of each patient: in a seeded order, whoever still fits."""
-    if not count:
-        return ()
+    """At most so many labelled scans of the training subsets, with all scans of each patient, none of a tested one.
+
+    In a seeded order, whoever still fits. Where `draw_split` is asked to validate on as many as these, it is on these.
+    """
+    labelled = [(uid, metadata) for uid, metadata in sorted(scans.items()) if metadata.is_labelled]
+    tested = {metadata.patient for _, metadata in labelled if metadata.subset in test_subsets} - {""}
     of_patient: dict[str, list[str]] = {}
-    for uid in candidates:
-        of_patient.setdefault(scans[uid].patient or uid, []).append(uid)
-    chosen: list[str] = []
+    for uid, metadata in labelled:
+        if metadata.subset in train_subsets and metadata.patient not in tested:
+            of_patient.setdefault(metadata.patient or uid, []).append(uid)
     everyone = list(of_patient.values())
+    chosen: list[str] = []
     for place in np.random.default_rng((seed, VALIDATION_STREAM)).permutation(len(everyone)):
-        if len(chosen) + len(everyone[place]) <= count:
+        if len(chosen) + len(everyone[place]) <= most:
             chosen += everyone[place]
-    if len(chosen) < count:
-        raise InputError(
-            f"split.validation: {count} scans asked for, but whole patients of the {len(candidates)} training scans "
-            f"give {len(chosen)}: ask for that many, or fewer"
-        )
     return tuple(sorted(chosen))
 
 

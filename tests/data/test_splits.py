@@ -5,7 +5,7 @@ import pytest
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.data.scans.scan_metadata import ScanMetadata
-from medssl_jax.data.splits import as_json, draw_split, draw_stratified
+from medssl_jax.data.splits import as_json, draw_split, draw_stratified, draw_validation
 
 SUBSET_OF = {f"1.2.{index}": index % 10 for index in range(888)}
 PAPER = {"train_subsets": (0, 1, 2, 3, 4, 9), "test_subsets": (5, 6, 7, 8)}
@@ -51,8 +51,21 @@ def test_validation_keeps_whole_patients_apart():
             {scans[uid].patient for uid in part} for part in ((*split.labelled, *split.unlabelled), split.validation)
         ]
         assert not of_part[0] & of_part[1]
+        assert draw_validation(scans, **PAPER, most=count, seed=count) == split.validation
         parts = (split.labelled, split.unlabelled, split.test, split.left_out, split.validation)
         assert sorted(uid for part in parts for uid in part) == sorted(scans)
+
+
+def test_as_many_as_whole_patients_give_can_be_asked_for():
+    """Of three scans a patient; one patient is tested on, and has no part in it."""
+    scans = {f"1.{index}": metadata(0, patient=f"p{index // 3}") for index in range(12)} | {"2.0": metadata(5, "p0")}
+    for most, given in ((0, 0), (2, 0), (3, 3), (8, 6), (9, 9), (100, 9)):
+        drawn = draw_validation(scans, **PAPER, most=most, seed=most)
+        assert len(drawn) == given
+        assert not {f"1.{index}" for index in range(3)} & {*drawn}
+        if given < 9:
+            asked = draw_split(scans, **PAPER, labelled=1, unlabelled=0, validation=given, seed=most)
+            assert asked.validation == drawn
 
 
 def test_without_validation_the_lists_are_as_ever_and_with_it_the_seed_draws_them():

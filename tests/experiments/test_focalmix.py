@@ -165,7 +165,8 @@ def test_unlabelled_nlst_beside_labelled_luna16(tmp_path):
 def test_a_folder_and_a_table_of_a_user(tmp_path):
     """The phantom's files as a user would have them: the split, the batch and the folders are chosen, not the network.
 
-    Of that and the steps there are fewer than would be chosen. Started again, the run goes by what it chose.
+    Of that and the steps there are fewer than would be chosen, and fewer scans validate. Started again, the run goes by
+    what it chose.
     """
     from medssl_jax.phantoms.luna16 import Luna16Phantom, write_luna16_phantom
 
@@ -180,7 +181,7 @@ def test_a_folder_and_a_table_of_a_user(tmp_path):
     shutil.copy(SMALL, tmp_path)
     (tmp_path / "mine.py").write_text(
         "import small_phantom\nfrom experiments.configs import own\n\n\ndef get_config(_=''):\n"
-        "    config, small = own.get_config(), small_phantom.get_config()\n"
+        "    own.FEWEST_VALIDATED = 1\n    config, small = own.get_config(), small_phantom.get_config()\n"
         "    for section in ('model', 'anchors'):\n        config[section].update(small[section])\n"
         "    config.logging.update({'bootstraps': 20, 'save_every': 4, 'log_every': 4})\n    return config\n"
     )
@@ -190,7 +191,8 @@ def test_a_folder_and_a_table_of_a_user(tmp_path):
     assert done.returncode == 0, done.stderr
     split = json.loads((tmp_path / "run" / "split.json").read_text())
     labelled = {row.partition(",")[0] for row in (tmp_path / "labels.csv").read_text().splitlines()[1:]}
-    assert {*split["labelled"], *split["test"]} == labelled
+    assert {*split["labelled"], *split["validation"], *split["test"]} == labelled
+    assert split["validation"]
     assert {*split["unlabelled"]} == {*uids} - labelled
     assert len(split["test"]) >= 0.2 * len(labelled)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -199,6 +201,8 @@ def test_a_folder_and_a_table_of_a_user(tmp_path):
     reasons = json.loads((tmp_path / "run" / "choice.json").read_text())["reasons"]
     assert all(reason in done.stdout for reason in reasons)
     assert (tmp_path / "run" / "froc.png").stat().st_size > 0
+    points = load_detector(tmp_path / "run").experience.points
+    assert (points.data, points.step, points.scans) == ("a folder of scans", 8, len(split["validation"]))
     again = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "compiling a step" not in again.stdout

@@ -13,11 +13,20 @@ from data_builders.scan_source import ScanSource
 from experiments.configs import focalmix, own
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix.scans import ScanDataSettings, all_metadata, open_cache, prepared_scans, split_of
-from experiments.runs.focalmix.sizing import Devices, choose_sizes, choose_split
+from experiments.runs.focalmix.sizing import (
+    Choice,
+    Devices,
+    choose_sizes,
+    choose_split,
+    choose_validation,
+    most_validated,
+)
 from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.data.splits import SplitSettings
+from medssl_jax.data.scans.crop_cache import CropCache
+from medssl_jax.data.scans.scan_metadata import ScanMetadata
+from medssl_jax.data.splits import Split, SplitSettings, draw_validation
 from medssl_jax.parallel import hosts
 from medssl_jax.parallel.device_memory import memory_bytes
 
@@ -29,7 +38,14 @@ StepBytes = Callable[[FocalMixConfig], int]
 
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raises `InputError` for a config that is not sound whatever is chosen for its open fields."""
-    settings_from(FocalMixConfig, _with(config, {field: _of_parent(field) for field in _left_open(config)}))
+    left_open = _left_open(config)
+    filled = _with(config, {field: _of_parent(field) for field in left_open})
+    # Of these two, one that is open follows the one that is given.
+    if "validation.every" in left_open and filled.split.validation:
+        filled.validation.every = filled.logging.save_every
+    if "split.validation" in left_open and filled.validation.every:
+        filled.split.validation = 1
+    settings_from(FocalMixConfig, filled)
 
 
 def with_choice(
@@ -70,9 +86,11 @@ def _choose(
     metadata = all_metadata(sources)
     labelled_of_fold = Counter(each.subset for each in metadata.values() if each.is_labelled)
     by_scans = choose_split(labelled_of_fold, len(metadata) - labelled_of_fold.total())
-    config = _with(config, {field: value for field, value in by_scans.fields.items() if field in left_open})
-    split = split_of(settings_from(SplitSettings, config.split), metadata)
-    cache = open_cache(data, sources, {*split.labelled, *split.unlabelled, *split.validation, *split.test})
+    config = _with_open(config, by_scans.fields)
+    if "split.validation" in left_open:
+        by_scans = _with_validation(config, by_scans, data, sources, metadata)
+        config = _with_open(config, by_scans.fields)
+    split, cache = _split_and_cache(config, data, sources, metadata)
     extents_mm = [cache.scan(uid).boxes_zyxdhw_voxel[:, 3:].max(axis=1) for uid in split.labelled]
     lesions_mm = [extent for of_scan in extents_mm for extent in of_scan.tolist()]
 
@@ -88,10 +106,50 @@ def _choose(
     if not any(field in own.CHOSEN and field not in by_scans.fields for field in left_open):
         return sources, {"fields": by_scans.fields, "reasons": by_scans.reasons}
     by_devices = choose_sizes(
-        len(split.labelled), len(split.unlabelled), lesions_mm, _devices(), bytes_of, side=_get(config, "patches.side")
+        len(split.labelled),
+        len(split.unlabelled),
+        lesions_mm,
+        _devices(),
+        bytes_of,
+        side=_get(config, "patches.side"),
+        is_validated=len(split.validation) > 0,
     )
     fields = {**by_scans.fields, **by_devices.fields}
     return sources, {"fields": fields, "reasons": [*by_scans.reasons, *by_devices.reasons]}
+
+
+def _with_validation(
+    config: ml_collections.ConfigDict,
+    by_scans: Choice,
+    data: ScanDataSettings,
+    sources: Sequence[ScanSource],
+    metadata: Mapping[str, ScanMetadata],
+) -> Choice:
+    """What follows from the scans, and which of them validate: their lesions are counted once they are unpacked."""
+    asked = config.split
+    sides: dict[str, Any] = {"train_subsets": asked.train_subsets, "test_subsets": asked.test_subsets}
+    trainable = draw_validation(metadata, **sides, most=len(metadata), seed=asked.seed)
+    most = most_validated(len(trainable), labelled=asked.labelled, unlabelled=asked.unlabelled)
+    validated = draw_validation(metadata, **sides, most=most, seed=asked.seed)
+    of_validated: list[int] = []
+    of_trained: list[int] = []
+    if validated:
+        split, cache = _split_and_cache(_with(config, {"split.validation": len(validated)}), data, sources, metadata)
+        of_validated, of_trained = (
+            [len(cache.scan(uid).boxes_zyxdhw_voxel) for uid in uids] for uids in (split.validation, split.labelled)
+        )
+    choice = choose_validation(len(trainable), of_validated, sum(of_trained))
+    return Choice({**by_scans.fields, **choice.fields}, (*by_scans.reasons, *choice.reasons))
+
+
+def _split_and_cache(
+    config: ml_collections.ConfigDict,
+    data: ScanDataSettings,
+    sources: Sequence[ScanSource],
+    metadata: Mapping[str, ScanMetadata],
+) -> tuple[Split, CropCache]:
+    split = split_of(settings_from(SplitSettings, config.split), metadata)
+    return split, open_cache(data, sources, {*split.labelled, *split.unlabelled, *split.validation, *split.test})
 
 
 def _devices() -> Devices:
@@ -117,6 +175,11 @@ def _of_parent(field: str) -> Any:
     """A value with which a config is sound, if all else in it is."""
     others = {"split.unlabelled_extra": -1, "optimiser.accumulate": 1}
     return others[field] if field in others else _get(focalmix.get_config(), field)
+
+
+def _with_open(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """A copy with those of these values whose fields are None."""
+    return _with(config, {field: value for field, value in fields.items() if _get(config, field) is None})
 
 
 def _get(config: ml_collections.ConfigDict, field: str) -> Any:

@@ -74,6 +74,39 @@ def choose_split(labelled_of_fold: Mapping[int, int], unlabelled: int) -> Choice
     )
 
 
+def most_validated(trainable: int, *, labelled: int, unlabelled: int) -> int:
+    """How many of the labelled scans that could be trained on may validate, where patients let them; 0 for too few.
+
+    The config's `labelled` and `unlabelled` scans, -1 for all, are left to train on.
+    """
+    needed = max(labelled, 1) + (1 if unlabelled < 0 else unlabelled)
+    most = min(math.ceil(own.VALIDATED_SHARE * trainable), own.MOST_VALIDATED, trainable - needed)
+    return most if most >= own.FEWEST_VALIDATED else 0
+
+
+def choose_validation(trainable: int, lesions_of_validated: Sequence[int], lesions_of_trained: int) -> Choice:
+    """All of the scans that were drawn, by the lesions of each, or none where these are too few for thresholds.
+
+    They are drawn from so many `trainable` ones, of which the others hold so many lesions.
+    """
+    scans, lesions = len(lesions_of_validated), sum(lesions_of_validated)
+    fewest = own.FEWEST_VALIDATED
+    there = f"of the {trainable} labelled scans outside the tested folds"
+    if scans >= fewest and fewest <= lesions <= lesions_of_trained:
+        told = (
+            f"validation: {scans} {there}, with {lesions} lesions, are not trained on and give thresholds and a "
+            "calibration (operating_points.json)"
+        )
+        return Choice({"split.validation": scans}, (told,))
+    found = f"{scans} with {lesions} lesions" if scans else "too few"
+    told = (
+        f"validation: none, since {there} a fifth in whole patients is {found}, where thresholds want {fewest} scans "
+        f"with {fewest} lesions and as many lesions to train on: detect will not know what its scores are worth "
+        "(--config.split.validation=N keeps N scans apart)"
+    )
+    return Choice({"split.validation": 0}, (told,))
+
+
 def choose_sizes(
     labelled: int,
     unlabelled: int,
@@ -82,6 +115,7 @@ def choose_sizes(
     step_bytes: StepBytes,
     *,
     side: int | None = None,
+    is_validated: bool = False,
 ) -> Choice:
     """Patches, anchors, network, batch and steps for `labelled` training scans with lesions of these extents.
 
@@ -106,7 +140,8 @@ def choose_sizes(
 
     def fields_of(network: str, side: int, rows: int) -> dict[str, Any]:
         updates = _updates(labelled, side, rows_of_device * (1 + (unlabelled > 0)), on_cpu=on_cpu)
-        return _fields(network, side, (small, large), rows, rows_of_device // rows, devices, unlabelled > 0, updates)
+        fields = _fields(network, side, (small, large), rows, rows_of_device // rows, devices, unlabelled > 0, updates)
+        return fields | {"validation.every": is_validated * _steps_between_scores(fields, on_cpu=on_cpu)}
 
     def fits(network: str, side: int, rows: int) -> bool:
         job = network, side, rows
@@ -139,6 +174,11 @@ def _updates(labelled: int, side: int, rows: int, *, on_cpu: bool) -> int:
     if on_cpu:
         return int(np.clip(own.VOXELS_ON_CPU / (rows * side**3), own.FEWEST_ON_CPU, own.MOST_ON_CPU)) // 50 * 50
     return int(np.clip(own.UPDATES_A_SCAN * labelled, own.FEWEST_UPDATES, own.MOST_UPDATES)) // 500 * 500
+
+
+def _steps_between_scores(fields: Mapping[str, Any], *, on_cpu: bool) -> int:
+    scores, save_every = (own.VALIDATIONS_ON_CPU if on_cpu else own.VALIDATIONS), fields["logging.save_every"]
+    return save_every * math.ceil(fields["steps"] / (scores * save_every))
 
 
 def _fields(

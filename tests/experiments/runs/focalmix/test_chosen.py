@@ -10,6 +10,7 @@ from experiments.configs import own, phantom
 from experiments.runs.focalmix import chosen
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix.focalmix_job import step_bytes
+from experiments.runs.focalmix.scans import all_metadata, prepared_scans, split_of
 from experiments.runs.focalmix.sizing import Devices, choose_sizes
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
@@ -58,7 +59,10 @@ def test_a_folder_and_a_table_are_a_whole_config_which_a_run_goes_on_with(folder
     # Of the lesions that are trained on, which the one of 20 mm is not.
     assert settings.anchors.sides_mm == ((4.5, 7.0, 10.0),)
     assert settings.data.data_dir == str(workdir / "prepared")
+    # Two scans to train on are too few to validate on some of them.
+    assert (settings.split.validation, settings.validation.every) == (0, 0)
     told = capsys.readouterr().out
+    assert "validation: none, since of the 2 labelled scans outside the tested folds a fifth" in told
     assert "compiling a step of 4 + 4 patches of 32 mm" in told
     assert "lesions: 2 to train on, 6 to 8 mm (5 to 95 %): patches of 32 mm, anchors of 4.5 to 10 mm\n" in told
     # Started again, elsewhere: nothing is looked at, and the config is the same.
@@ -83,7 +87,44 @@ def test_what_is_given_is_kept_and_nothing_is_compiled_for_what_no_device_decide
         "split.train_subsets",
         "split.test_subsets",
         "split.unlabelled_extra",
+        "split.validation",
     }
+
+
+def test_some_scans_validate_where_there_are_enough(folder, capsys, monkeypatch):
+    monkeypatch.setattr(own, "FEWEST_VALIDATED", 1)
+    config, _ = chosen.with_choice(config_of(folder), folder / "run", lambda _: 0)
+    settings = settings_from(FocalMixConfig, config)
+    assert settings.split.validation == 1
+    assert settings.validation.every >= settings.steps  # on a CPU once, at the end
+    split = split_of(settings.split, all_metadata(prepared_scans(settings.data)))
+    assert sorted((*split.labelled, *split.validation)) == ["a", "b"]
+    told = capsys.readouterr().out
+    assert "validation: 1 of the 2 labelled scans outside the tested folds, with 1 lesions, are not trained on" in told
+    # Lesions to train on are those of the scan that is left.
+    assert "lesions: 1 to train on, " in told
+
+
+def test_lesions_that_all_validate_are_given_back_to_training(folder, monkeypatch):
+    """Of two scans to train on, either may be drawn: whose lesions would leave the other none."""
+    monkeypatch.setattr(own, "FEWEST_VALIDATED", 1)
+    (folder / "labels.csv").write_text("\n".join([TABLE, "a,9,9,9,6", "c,9,9,9,20"]) + "\n")
+    (folder / "listed.csv").write_text("a\nb\nc\n")
+    given = {"data__options__labelled_list": str(folder / "listed.csv")}
+    for seed in range(4):
+        workdir = folder / f"run{seed}"
+        config, _ = chosen.with_choice(config_of(folder, **given, split__seed=seed), workdir, lambda _: 0)
+        # Without a lesion a scan gives no threshold; with the only one it leaves nothing to learn.
+        assert config.split.validation == 0
+
+
+def test_a_number_of_validation_scans_that_is_given_is_kept(folder):
+    config = config_of(folder, split__validation=1)
+    chosen.check_config(config)
+    filled, _ = chosen.with_choice(config, folder / "run", lambda _: 0)
+    settings = settings_from(FocalMixConfig, filled)
+    assert (settings.split.validation, settings.validation.every > 0) == (1, True)
+    chosen.check_config(config_of(folder, validation__every=1000))
 
 
 def phantom_fields():
@@ -147,7 +188,7 @@ def test_the_choice_fits_by_the_compilers_own_account(monkeypatch):
     monkeypatch.setattr(own, "SIDES", (16,))
     monkeypatch.setattr(own, "STRIDES_FROM_MM", {2: 0.0})
     config = own.get_config()
-    config.split.update({"train_subsets": (0,), "test_subsets": (1,), "unlabelled_extra": 0})
+    config.split.update({"train_subsets": (0,), "test_subsets": (1,), "unlabelled_extra": 0, "validation": 0})
     config.data.data_dir = config.data.cache_dir = "nowhere"
     asked = {}
 

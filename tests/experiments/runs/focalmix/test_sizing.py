@@ -9,7 +9,7 @@ import pytest
 from experiments.configs import own
 from experiments.runs.focalmix.chosen import _with
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
-from experiments.runs.focalmix.sizing import Devices, choose_sizes, choose_split
+from experiments.runs.focalmix.sizing import Devices, choose_sizes, choose_split, choose_validation, most_validated
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 
@@ -55,9 +55,10 @@ def job(fields):
 def test_it_fits_is_shared_evenly_and_is_a_sound_config(memory, count):
     devices = gpus(memory, count)
     for lesions, unlabelled in zip(LESIONS, (0, 100, 0, 100), strict=True):
-        fields = chosen(devices, lesions, unlabelled=unlabelled)
+        validation = 5 if unlabelled else 0
+        fields = chosen(devices, lesions, unlabelled=unlabelled, is_validated=validation > 0)
         assert bytes_like_a_compilers(devices)(fields) <= own.MEMORY_SHARE * devices.memory_bytes
-        split = choose_split({0: 20, 9: 10}, unlabelled).fields
+        split = {**choose_split({0: 20, 9: 10}, unlabelled).fields, "split.validation": validation}
         folders = dict.fromkeys(own.FOLDERS, "folder")
         settings = settings_from(FocalMixConfig, _with(OWN, {**split, **fields, **folders}))
         rows = settings.patches.labelled_batch
@@ -193,6 +194,55 @@ def test_the_split_of_any_folds():
         tested, total = sum(counts[fold] for fold in test), sum(counts.values())
         assert tested >= own.TESTED_SHARE * total or len(train) == 1
         assert tested - counts[min(test)] < own.TESTED_SHARE * total
+
+
+@pytest.mark.parametrize(
+    ("trainable", "asked", "most"),
+    [
+        (2, (-1, 0), 0),
+        (20, (-1, 0), 0),
+        (21, (-1, 0), 5),
+        (40, (-1, 0), 8),
+        (41, (-1, 0), 9),
+        (4000, (-1, 0), 50),
+        (40, (34, 0), 6),
+        (40, (36, 0), 0),
+        (40, (30, 4), 6),
+        (40, (33, -1), 6),
+        (40, (-1, 33), 6),
+    ],
+)
+def test_a_fifth_validates_where_that_is_enough_and_leaves_what_is_asked_for(trainable, asked, most):
+    labelled, unlabelled = asked
+    assert most_validated(trainable, labelled=labelled, unlabelled=unlabelled) == most
+
+
+@pytest.mark.parametrize(
+    ("validated", "trained", "kept"),
+    [
+        ([1, 1, 1, 1, 1], 5, 5),
+        ([1, 1, 1, 1, 0], 50, 0),  # four lesions: steps of a fourth
+        ([9, 1, 0, 0, 0, 0], 10, 6),
+        ([9, 1, 0, 0, 0, 0], 9, 0),  # training has fewer than validation
+        ([3, 3, 3, 3], 50, 0),  # one patient less would fit
+        ([], 50, 0),
+    ],
+)
+def test_validation_wants_scans_and_lesions_and_leaves_as_many(validated, trained, kept):
+    choice = choose_validation(30, validated, trained)
+    assert choice.fields == {"split.validation": kept}
+    assert choice.reasons[0].startswith("validation: none" if kept == 0 else f"validation: {kept} of the 30 labelled")
+
+
+@pytest.mark.parametrize(("devices", "scores"), [(CPU, own.VALIDATIONS_ON_CPU), (gpus(80), own.VALIDATIONS)])
+@pytest.mark.parametrize("labelled", [1, 21, 77, 1000])
+def test_a_run_is_scored_a_few_times_and_where_it_is_saved(devices, scores, labelled):
+    fields = chosen(devices, labelled=labelled, is_validated=True)
+    every, steps = fields["validation.every"], fields["steps"]
+    assert every % fields["logging.save_every"] == 0
+    # One is at the end, wherever that is.
+    assert {*range(every, steps + 1, every), steps} == {min(each * every, steps) for each in range(1, scores + 1)}
+    assert chosen(devices, labelled=labelled)["validation.every"] == 0
 
 
 @pytest.mark.parametrize(("folds", "where"), [({}, "no fold"), ({-1: 0}, "no fold"), ({4: 12, 5: 0}, "fold 4 alone")])
