@@ -51,14 +51,15 @@ FP_PER_SCAN = flags.DEFINE_float(
     "fp_per_scan",
     None,
     "the page and the files for viewers show the marks from the score on at which the detector had so many false "
-    "positives a scan on its validation scans: 0.125, 0.25, 0.5, 1, 2, 4 or 8; 1 unless given, where it knows it; "
+    "positives a scan on its validation scans: 0.125, 0.25, 0.5, 1, 2, 4 or 8; 1 unless given; where it does not know "
+    "that, the ten best marks of each scan; "
     "detections.csv and detections.json hold all that its config lets through (inference.score_threshold and "
     "inference.marks)",
 )
 MIN_PROBABILITY = flags.DEFINE_float(
     "min_probability",
     None,
-    "in place of --fp_per_scan, the score itself; 0.3 where neither is given and the detector has no operating points",
+    "in place of --fp_per_scan, the score itself",
     lower_bound=0,
     upper_bound=1,
 )

@@ -6,12 +6,11 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.nodules.operating_points import OperatingPoints
 
 DEFAULT_FPS_PER_SCAN = 1.0
-WITHOUT_POINTS = 0.3  # a rule of thumb, of detectors that nobody measured; told to whoever gets its marks
 
 
 @dataclasses.dataclass(frozen=True)
 class AskedThreshold:
-    """A rate of false positives, or a score, or neither, which is one false positive a scan where that is known.
+    """A rate of false positives, or a score, or neither: one false positive a scan where that is known, or the best.
 
     Raises `InputError` for both.
     """
@@ -23,8 +22,8 @@ class AskedThreshold:
         if self.fps_per_scan is not None and self.min_probability is not None:
             raise InputError("--fp_per_scan and --min_probability: found both, expected one of them: leave one out")
 
-    def of(self, points: OperatingPoints | None) -> float:
-        """The score for a detector with these points.
+    def of(self, points: OperatingPoints | None) -> float | None:
+        """The score for a detector with these points; None where nothing tells it, which stands for the ten best marks.
 
         Raises `InputError` where a rate was asked for that it has no point of.
         """
@@ -35,7 +34,7 @@ class AskedThreshold:
         if point is not None:
             return point.threshold
         if self.fps_per_scan is None:
-            return WITHOUT_POINTS
+            return None
         if points is None:
             raise InputError(
                 f"--fp_per_scan={asked:g}: this detector has no operating points, which training with split.validation "

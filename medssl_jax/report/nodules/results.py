@@ -29,15 +29,18 @@ FILE_OF_FORMAT = {
     "seg": "detections.seg.dcm",
 }
 OF_DICOM = ("sr", "seg")  # which refer to the slices of a series
-Write = Callable[[Path, ScanReport, Volume, float], None]
+Write = Callable[[Path, ScanReport, Volume, float | None], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The `formats` to write; CSV and JSON hold every mark, the others those of at least `min_probability`."""
+    """The `formats` to write; CSV and JSON hold every mark, the others those of at least `min_probability`.
+
+    None stands for the ten best of a scan.
+    """
 
     formats: tuple[str, ...]
-    min_probability: float
+    min_probability: float | None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -85,31 +88,31 @@ def write_results(
     return choice.files
 
 
-def _csv(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
+def _csv(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
     write_detections_csv(path, detections, min_probability=min_probability)
 
 
-def _html(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
+def _html(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
     write_text(path, scan_page(detections, volume, min_probability=min_probability))
 
 
-def _mrk(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
+def _mrk(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
     write_json(path, markups_as_json(detections, min_probability=min_probability))
 
 
-def _labelmap(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
+def _labelmap(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
     write_nifti(path, label_map(detections, min_probability=min_probability))
 
 
-def _sr(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
+def _sr(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
     _write_dicom(path, detections, dicom_sr.structured_report, min_probability)
 
 
-def _seg(path: Path, detections: ScanReport, volume: Volume, min_probability: float) -> None:
+def _seg(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
     _write_dicom(path, detections, dicom_seg.segmentation, min_probability)
 
 
-def _write_dicom(path: Path, detections: ScanReport, make: Callable[..., Any], min_probability: float) -> None:
+def _write_dicom(path: Path, detections: ScanReport, make: Callable[..., Any], min_probability: float | None) -> None:
     with quiet():  # what the scan's own headers say is repeated as it is
         try:
             dataset = make(detections, min_probability=min_probability)

@@ -50,8 +50,11 @@ SIDES = (("patient's left", "patient's right"), ("back", "front"), ("head", "fee
 TIMES = " \N{MULTIPLICATION SIGN} "
 
 
-def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float) -> str:
-    """The page with the scan as it was read, `volume`; the marks of at least `min_probability` are shown at first."""
+def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float | None) -> str:
+    """The page with the scan as it was read, `volume`; the marks of at least `min_probability` are shown at first.
+
+    Where that is None, the ten best are.
+    """
     upright = upright_volume(volume)
     grid = upright.grid
     places = world_xyz_mm_to_voxel_zyx(detections.marks.centre_xyz_mm, grid)
@@ -59,7 +62,7 @@ def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float)
         lesion_size(upright.array_zyx, grid.spacing_zyx_mm, place, float(diameter_mm))
         for place, diameter_mm in zip(places, detections.diameter_mm, strict=True)
     ]
-    shown = detections.count_from(min_probability)
+    shown, threshold = detections.count_from(min_probability), detections.threshold(min_probability)
     slice_axis, slices = _slices_of(volume.grid, grid)
     stack = whole_stack(upright, slice_axis)
     patches = native_patches(upright, places[:shown]) if max(stack.reduction_zyx) > 1 else []
@@ -67,7 +70,7 @@ def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float)
         "size": grid.size_zyx,
         "spacing": grid.spacing_zyx_mm,
         "frame": (_frame_zyx_mm(grid) / grid.spacing_zyx_mm).tolist(),
-        "threshold": min_probability,
+        "threshold": threshold,
         "codes": CODES,
         "hu_of_codes": HU_OF_CODES,
         "windows_hu": {"lung": LUNG_WINDOW_HU, "soft": SOFT_TISSUE_WINDOW_HU},
@@ -88,7 +91,7 @@ def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float)
         scripts=SCRIPTS,
         title=f"Marks in {html.escape(name_for_people(detections))}",
         notices=page.notices(_warnings(detections) + detections.told(min_probability)),
-        threshold=f"{min_probability:.2f}",
+        threshold=f"{threshold:.2f}",
         proportions=_proportions(grid),
         planes="\n".join(_plane(view, grid) for view in View),
         legend=" ".join([LEGEND, *_resolution(stack.reduction_zyx, len(patches), shown)]),
@@ -197,12 +200,15 @@ def _resolution(reduction_zyx: tuple[int, int, int], patches: int, shown: int) -
     return [f"{told}." if patches == shown else f"{told}: of the best {patches}, for size."]
 
 
-def _counted(detections: ScanReport, shown: int, min_probability: float) -> str:
+def _counted(detections: ScanReport, shown: int, min_probability: float | None) -> str:
     total = len(detections.marks)
     if total == 0:
         return f"<p>The detector made no mark. {EMPTY}</p>\n"
-    reach = "reaches" if shown < 2 else "reach"
-    counted = f"{shown or 'None'} of {page.count(total, 'mark', 'marks')} {reach} a score of {min_probability:g}"
+    of_all = f"of {page.count(total, 'mark', 'marks')}"
+    if min_probability is None:
+        counted = f"{shown} {of_all}, the best, {'is' if shown < 2 else 'are'} shown"
+    else:
+        counted = f"{shown or 'None'} {of_all} {'reaches' if shown < 2 else 'reach'} a score of {min_probability:g}"
     rest = "" if shown == total else " The slider of the score shows the others."
     return f"<p>{counted}.{'' if shown else f' {EMPTY}'}{rest}</p>\n"
 

@@ -18,14 +18,18 @@ from medssl_jax.imaging.dicom.references import Instance, SeriesReference
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS
 from medssl_jax.imaging.submission import Marks
+from medssl_jax.metrics.nodules.operating_points import OperatingPoints
 from medssl_jax.report.json_report import single_precision
 from medssl_jax.report.provenance import RESEARCH_USE, ModelCard
 from medssl_jax.run_folder.experience import NOTHING_KNOWN, Experience
 
 DETECTION_COLUMNS = (
     *("seriesuid", *COORDINATE_COLUMNS, "diameter_mm", "probability", "calibrated_probability"),
-    *("threshold", "sensitivity", "fps_per_scan", "validation_scans", "list_is_cut"),
+    *("threshold", "best_marks", "sensitivity", "fps_per_scan", "validation_scans", "list_is_cut"),
 )
+# Ours: what a reader looks through where nobody knows a threshold; 0.3 let 100 marks of the demonstration detector pass
+# on a chest with three nodules, which were its first three.
+BEST_SHOWN = 10
 READER_PACKAGES = ("simpleitk",)
 
 
@@ -95,10 +99,18 @@ class ScanReport:
             return None
         return points.calibration(self.marks.probability)
 
-    def told(self, min_probability: float) -> list[str]:
-        """What is known of marks from this score on, whether the list was cut, whether the scan was trained on."""
+    def threshold(self, min_probability: float | None) -> float:
+        """The score from which marks are shown: that of the tenth best where it is None, 0 where there are fewer."""
+        if min_probability is not None:
+            return min_probability
+        return float(self.marks.probability[BEST_SHOWN - 1]) if len(self.marks) >= BEST_SHOWN else 0.0
+
+    def told(self, min_probability: float | None) -> list[str]:
+        """What is known of the marks shown, whether the list was cut, whether the scan was trained on."""
         points = self.experience.points
-        if points is None:
+        if min_probability is None:
+            known = _told_of_best(points)
+        elif points is None:
             known = f"This detector has no operating points: what it finds from a score of {min_probability:g} on, and "
             known += "how many false positives that costs, was not measured on validation scans."
         else:
@@ -113,12 +125,27 @@ class ScanReport:
             told.append("The detector was trained or validated on this very scan: its marks here say little.")
         return told
 
-    def count_from(self, min_probability: float) -> int:
-        """The number of marks of at least `min_probability`; they are the first ones."""
-        return int((self.marks.probability >= min_probability).sum())
+    def count_from(self, min_probability: float | None) -> int:
+        """The number of marks of at least `min_probability`, or of the best; they are the first ones.
+
+        Marks with the score of the tenth are shown with it.
+        """
+        return int((self.marks.probability >= self.threshold(min_probability)).sum())
 
 
-def write_detections_csv(path: str | os.PathLike[str], detections: ScanReport, *, min_probability: float) -> None:
+def _told_of_best(points: OperatingPoints | None) -> str:
+    has = "operating points" if points is None else "threshold for one false positive a scan"
+    rates = [] if points is None else [f"{each.fps_per_scan:g}" for each in points.points]
+    other = f", --fp_per_scan={' or '.join(rates)} those from its own" if rates else ""
+    return (
+        f"This detector has no {has}: the {BEST_SHOWN} best marks of a scan are shown, whatever their scores, and what "
+        f"that finds and misses was not measured. --min_probability shows those from a score on{other}."
+    )
+
+
+def write_detections_csv(
+    path: str | os.PathLike[str], detections: ScanReport, *, min_probability: float | None
+) -> None:
     """Writes one line a mark; LUNA16's five columns are among them, so it is a submission for this scan as well."""
     rows = detection_rows(detections_as_json(detections, min_probability=min_probability))
     write_text(path, csv_text([DETECTION_COLUMNS, *rows]))
@@ -127,7 +154,8 @@ def write_detections_csv(path: str | os.PathLike[str], detections: ScanReport, *
 def detection_rows(result: Mapping[str, Any]) -> list[Sequence[object]]:
     """The lines of the CSV, without their header, from what `detections_as_json` gave."""
     threshold = result["threshold"]
-    of_all = [threshold[name] for name in ("probability", "sensitivity", "fps_per_scan", "validation_scans")]
+    names = ("probability", "best_marks", "sensitivity", "fps_per_scan", "validation_scans")
+    of_all = [threshold[name] for name in names]
     return [
         (
             result["series_uid"],
@@ -145,10 +173,11 @@ def _in_digits(value: int | float | None) -> str:
     return "" if value is None else f"{value:.9g}"
 
 
-def detections_as_json(detections: ScanReport, *, min_probability: float) -> dict[str, Any]:
+def detections_as_json(detections: ScanReport, *, min_probability: float | None) -> dict[str, Any]:
     """The marks with the scan, the detector and the software they come from; names of files, no folders.
 
-    `threshold` is the score from which other files show them, with what is known of it.
+    `threshold` is the score from which other files show them, with what is known of it; `best_marks` is the number of
+    marks that it is to let pass, null where it was not chosen so.
 
     Of a DICOM series also what viewers know it by: the study, the frame of reference, and of each mark the instance
     whose slice is nearest to its centre.
@@ -172,11 +201,14 @@ def detections_as_json(detections: ScanReport, *, min_probability: float) -> dic
     }
 
 
-def _threshold(detections: ScanReport, min_probability: float) -> dict[str, Any]:
+def _threshold(detections: ScanReport, min_probability: float | None) -> dict[str, Any]:
     points = detections.experience.points
-    point = None if points is None else points.at_threshold(min_probability)
+    point = None if points is None or min_probability is None else points.at_threshold(min_probability)
+    is_of_best = min_probability is None
+    threshold = detections.threshold(min_probability)
     return {
-        "probability": min_probability,
+        "probability": single_precision(threshold) if is_of_best else threshold,  # as the marks have it
+        "best_marks": BEST_SHOWN if is_of_best else None,
         "sensitivity": None if point is None else point.sensitivity,
         "fps_per_scan": None if point is None else point.measured_fps_per_scan,
         "validation_scans": None if points is None else points.scans,
@@ -198,13 +230,15 @@ def _mark(detections: ScanReport, k: int) -> dict[str, Any]:
     }
 
 
-def counted(detections: ScanReport, *, min_probability: float) -> str:
-    """The number of marks, and of those of at least `min_probability`, in words."""
-    likely = detections.count_from(min_probability)
-    return f"{len(detections.marks)} marks, {likely} of probability {min_probability:g} or more"
+def counted(detections: ScanReport, *, min_probability: float | None) -> str:
+    """The number of marks, and of those shown, in words."""
+    shown = detections.count_from(min_probability)
+    if min_probability is None:
+        return f"{len(detections.marks)} marks, the best {shown} of them shown"
+    return f"{len(detections.marks)} marks, {shown} of probability {min_probability:g} or more"
 
 
-def summary(detections: ScanReport, *, min_probability: float) -> str:
+def summary(detections: ScanReport, *, min_probability: float | None) -> str:
     """The marks in a few lines for the terminal."""
     lines = [
         f"{detections.input_name}: {counted(detections, min_probability=min_probability)}",

@@ -36,7 +36,7 @@ def write_scans_report(output: Path, report: ScansReport, *, choice: Choice) -> 
     if "csv" in choice.formats:
         write_text(output / FILE_OF_FORMAT["csv"], scans_csv(report))
     if "html" in choice.formats:
-        write_text(output / FILE_OF_FORMAT["html"], scans_page(report, min_probability=choice.min_probability))
+        write_text(output / FILE_OF_FORMAT["html"], scans_page(report))
     write_json(output / FILE_OF_FORMAT["json"], scans_as_json(report))
     return tuple(FILE_OF_FORMAT[each] for each in choice.formats if each in ("csv", "json", "html"))
 
@@ -66,7 +66,7 @@ def scans_as_json(report: ScansReport) -> dict[str, Any]:
     }
 
 
-def scans_page(report: ScansReport, *, min_probability: float) -> str:
+def scans_page(report: ScansReport) -> str:
     """The page: scans, those with the likeliest mark first, each a link to its own page; failures; what is to do."""
     best_first = sorted(report.results.items(), key=lambda item: -(_best(item[1]) or 0))
     rows = [
@@ -74,12 +74,12 @@ def scans_page(report: ScansReport, *, min_probability: float) -> str:
             f'<a href="{name}/{FILE_OF_FORMAT["html"]}">{html.escape(name)}</a>',
             html.escape(str(result["input"])),
             len(result["marks"]),
-            sum(mark["probability"] >= min_probability for mark in result["marks"]),
+            sum(mark["probability"] >= result["threshold"]["probability"] for mark in result["marks"]),
             "-" if _best(result) is None else f"{_best(result):.3f}",
         )
         for name, result in best_first
     ]
-    columns = ("Scan", "Input", "Marks", f"of probability {min_probability:g} or more", "Best probability")
+    columns = ("Scan", "Input", "Marks", "of them shown", "Best probability")
     sections = [page.section("Scans", page.scrolled(page.table(columns, rows), name="Scans"))]
     if report.failed:
         failed = [page.row(html.escape(origin), html.escape(reason)) for origin, reason in report.failed.items()]

@@ -153,6 +153,35 @@ def test_broken_scans_are_told_and_the_others_kept(scans, tmp_path, capsys):
     assert "torn.nii" in page
 
 
+def test_without_operating_points_the_ten_best_of_each_scan_are_shown(scans, tmp_path, capsys):
+    def many(hu_zyx):
+        brightest_z = np.unravel_index(hu_zyx.argmax(), hu_zyx.shape)[0]
+        count = 12 if brightest_z < 0.25 * len(hu_zyx) else 3
+        rows = np.hstack([np.tile(np.array(hu_zyx.shape) / 2, (count, 1)), np.full((count, 3), 5.0)])
+        return ScanDetections(rows.astype(np.float32), np.linspace(0.9, 0.5, count).astype(np.float32))
+
+    for name in ("tall.mhd", "tall.raw", "torn.nii"):
+        (scans / name).unlink()
+    assert run(scans, tmp_path / "out", detector_of(many), choice=Choice(("csv", "json", "html"), None)) == (4, "")
+    printed = capsys.readouterr().out
+    assert printed.count("This detector has no operating points: the 10 best marks of a scan are shown") == 1
+    shown = {}
+    for name in folders(tmp_path / "out"):
+        marks = len(content(tmp_path / "out" / name)["marks"])
+        shown[name] = min(marks, 10)
+        assert f"{name}: {marks} marks, the best {shown[name]} of them shown" in printed
+    assert set(shown.values()) == {3, 10}
+    page = (tmp_path / "out" / "detections.html").read_text()
+    assert "of them shown" in page
+    assert "This detector has no operating points" in page
+    for name, count in shown.items():
+        assert re.search(rf">{name}</a></th><td>[^<]*</td><td>\d+</td><td>{count}</td>", page)
+    with open(tmp_path / "out" / "detections.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["best_marks"] for row in rows} == {"10"}
+    assert len(rows) > sum(shown.values())  # all are there
+
+
 def test_what_was_stopped_goes_on_and_repeats_nothing(scans, tmp_path):
     left = [2]
 

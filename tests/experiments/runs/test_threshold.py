@@ -16,8 +16,8 @@ NONE_REACHED = OperatingPoints("LUNA16", 1, 4, 8, (), None)
     ("asked", "points", "threshold"),
     [
         ({}, POINTS, 0.6),
-        ({}, None, 0.3),
-        ({}, NONE_REACHED, 0.3),
+        ({}, None, None),
+        ({}, NONE_REACHED, None),
         ({"fps_per_scan": 0.5}, POINTS, 0.8),
         ({"min_probability": 0.0}, POINTS, 0.0),
         ({"min_probability": 0.25}, None, 0.25),

@@ -94,6 +94,21 @@ def test_every_mark_has_a_row_and_those_below_the_threshold_wait(made):
     assert [(mark["number"], mark["score"]) for mark in data["marks"]] == [(1, 0.9), (2, 0.5), (3, 0.2)]
 
 
+def test_without_a_threshold_the_ten_best_are_shown_and_the_others_wait(page_of, made, monkeypatch):
+    monkeypatch.setattr(page_voxels, "NATIVE_VOXELS", 1000)
+    scores = np.linspace(0.9, 0.1, 13)
+    found = ([[k, 0, 20] for k in range(13)], scores, [5] * 13)
+    html = made(chest(), *found, min_probability=None)
+    assert [bool(hidden) for _, hidden, _ in rows_of(html)] == [False] * 10 + [True] * 3
+    data = data_in(html)
+    assert data["threshold"] == scores[9]
+    assert (len(data["marks"]), len(data["patches"])) == (13, 10)
+    text = page_of(chest(), *found, min_probability=None).text
+    assert "10 of 13 marks, the best, are shown. The slider of the score shows the others." in text
+    assert "This detector has no operating points: the 10 best marks of a scan are shown" in text
+    assert "made no mark" in page_of(chest(), [], [], [], min_probability=None).text
+
+
 def test_it_reads_offline_and_runs_its_own_script_alone(made, read_page):
     html = made(chest(), *THREE, input_name="</script><script>alert(1)</script>", about="$script <!--")
     page = read_page(html)

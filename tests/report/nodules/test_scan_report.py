@@ -1,6 +1,7 @@
 """The CSV and the JSON hold every mark, to the digit that matters, and the place it has in the scan as read."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -141,6 +142,61 @@ def test_what_is_not_known_is_not_claimed():
     written = detections_as_json(detections(), min_probability=0.3)
     assert (written["was_trained_on"], written["threshold"]["sensitivity"]) == (None, None)
     assert {mark["calibrated_probability"] for mark in written["marks"]} == {None}
+
+
+def many(scores):
+    """A report of a mark for each score, 1 mm apart."""
+    n = len(scores)
+    centres_xyz_mm = np.array([[k, 0.0, 0.0] for k in range(n)]).reshape(n, 3)
+    return detections(0, marks=Marks(("1.2.3",) * n, centres_xyz_mm, np.array(scores), np.full(n, 5.0)))
+
+
+# As a detector of float32 gives them.
+FALLING = np.linspace(0.9, 0.1, 25).astype(np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("scores", "shown"),
+    [
+        (FALLING, 10),
+        (FALLING[:10], 10),
+        (FALLING[:9], 9),
+        (np.zeros(0), 0),
+        (FALLING[[*range(9), *[9] * 3, *range(10, 20)]], 12),  # three have the tenth's score
+    ],
+    ids=["many", "ten", "nine", "none", "equals"],
+)
+def test_without_a_threshold_the_ten_best_are_shown_and_all_are_written(tmp_path, scores, shown):
+    found = many(scores)
+    assert found.count_from(None) == shown
+    written = detections_as_json(found, min_probability=None)
+    threshold = written["threshold"]
+    assert sum(mark["probability"] >= threshold["probability"] for mark in written["marks"]) == shown
+    assert (threshold["best_marks"], threshold["sensitivity"], threshold["fps_per_scan"]) == (10, None, None)
+    write_detections_csv(tmp_path / "d.csv", found, min_probability=None)
+    with open(tmp_path / "d.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(scores)
+    assert sum(float(row["probability"]) >= float(row["threshold"]) for row in rows) == shown
+    assert {row["best_marks"] for row in rows} <= {"10"}
+    told = (
+        "This detector has no operating points: the 10 best marks of a scan are shown, whatever their scores, and what "
+        "that finds and misses was not measured. --min_probability shows those from a score on."
+    )
+    assert told in written["told"]
+    lines = summary(found, min_probability=None).splitlines()
+    assert lines[0] == f"scan.mhd: {len(scores)} marks, the best {shown} of them shown"
+    assert told in lines
+
+
+def test_a_detector_without_the_usual_rate_names_those_it_has():
+    found = detections(experience=known())
+    rates = known().points
+    assert found.told(None)[0].startswith("This detector has no threshold for one false positive a scan: the 10 best")
+    assert found.told(None)[0].endswith("from a score on, --fp_per_scan=1 those from its own.")
+    none = dataclasses.replace(rates, points=())
+    assert detections(experience=Experience(none, ())).told(None)[0].endswith("shows those from a score on.")
+    assert detections_as_json(found, min_probability=0.5)["threshold"]["best_marks"] is None
 
 
 def test_summary_counts_and_warns_of_a_phantom_on_a_real_scan():

@@ -21,7 +21,7 @@ with epy.lazy_imports():
     from pydicom.sr import codedict
 
 
-def segmentation(detections: ScanReport, *, min_probability: float) -> Any:
+def segmentation(detections: ScanReport, *, min_probability: float | None) -> Any:
     """The segmentation, a pydicom Dataset, of the marks of at least `min_probability`: segment k is mark k.
 
     The scan was read with its headers. Where there is no such mark, its one segment is empty and says so.
@@ -29,6 +29,7 @@ def segmentation(detections: ScanReport, *, min_probability: float) -> Any:
     assert detections.source is not None
     likely = detections.count_from(min_probability)
     labels = [f"{k + 1}: probability {detections.marks.probability[k]:.2f}" for k in range(likely)]
+    none = "no mark" if min_probability is None else f"no mark of probability {min_probability:g}"
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=algorithm_name(detections),
         family=codedict.codes.cid7162.ArtificialIntelligence,
@@ -50,7 +51,7 @@ def segmentation(detections: ScanReport, *, min_probability: float) -> Any:
                 tracking_id=f"mark {number}",
                 anatomic_regions=[codedict.codes.SCT.Lung],
             )
-            for number, label in enumerate(labels or [f"no mark of probability {min_probability:g}"], start=1)
+            for number, label in enumerate(labels or [none], start=1)
         ],
         series_instance_uid=highdicom.UID(),
         series_number=SEG_SERIES_NUMBER,

@@ -31,7 +31,7 @@ with epy.lazy_imports():
     from pydicom.sr import codedict
 
 
-def structured_report(detections: ScanReport, *, min_probability: float) -> Any:
+def structured_report(detections: ScanReport, *, min_probability: float | None) -> Any:
     """The report, a pydicom Dataset, of the marks of at least `min_probability`; the scan was read with its headers."""
     assert detections.source is not None
     headers = detections.source.headers

@@ -6,7 +6,7 @@ from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report.nodules.scan_report import ScanReport
 
 
-def label_map(detections: ScanReport, *, min_probability: float) -> Volume:
+def label_map(detections: ScanReport, *, min_probability: float | None) -> Volume:
     """The marks of at least `min_probability` as labels 1, 2, ... of a uint16 volume, the best mark 1; 0 is none.
 
     A ball holds the voxels whose centres are at most half the mark's diameter, in mm, from its centre, and the voxel

@@ -15,7 +15,7 @@ SCHEMA = (
 )
 
 
-def markups_as_json(detections: ScanReport, *, min_probability: float) -> dict[str, Any]:
+def markups_as_json(detections: ScanReport, *, min_probability: float | None) -> dict[str, Any]:
     """The content of the `.mrk.json`: a point at the centre of each mark of at least `min_probability`, best first.
 
     Coordinates are x, y, z in mm (LPS, as the file says). A point's label is the number of its mark and its

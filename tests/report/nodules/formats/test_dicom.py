@@ -1,5 +1,7 @@
 """SR and SEG of a small series, read back by highdicom and pydicom: places, sizes, references are the marks' own."""
 
+import dataclasses
+
 import highdicom
 import numpy as np
 import pydicom
@@ -136,6 +138,13 @@ def test_a_segmentation_read_back_is_the_label_map(reported, tmp_path, min_proba
     assert [segment.SegmentLabel for segment in segments] == expected
     assert {segment.SegmentAlgorithmType for segment in segments} == {"AUTOMATIC"}
     assert read.FrameOfReferenceUID == "1.2.3.99"
+
+
+def test_a_segmentation_of_no_mark_at_all_says_so(reported):
+    none = Marks((), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
+    made = segmentation(dataclasses.replace(reported(), marks=none), min_probability=None)
+    assert [segment.SegmentLabel for segment in made.SegmentSequence] == ["no mark"]
+    assert not made.pixel_array.any()
 
 
 def test_a_series_without_a_frame_of_reference_is_one_line(reported, write_series, tmp_path):

@@ -40,3 +40,4 @@ def test_points_are_the_likely_marks_with_probability_and_diameter(tmp_path, tur
     np.testing.assert_allclose([point["position"] for point in points], report.marks.centre_xyz_mm[:2], atol=1e-4)
     assert points[0]["description"].startswith("probability 0.9, diameter 9.000 mm. Research software")
     assert written(tmp_path, report, 0.95)["markups"][0]["controlPoints"] == []
+    assert len(written(tmp_path, report, None)["markups"][0]["controlPoints"]) == 3  # fewer than the ten best
