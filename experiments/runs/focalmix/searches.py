@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.data.scans.candidates import candidates_of
@@ -13,6 +13,7 @@ from medssl_jax.data.scans.pseudo_boxes import NO_BOXES, PseudoBoxes, pseudo_box
 from medssl_jax.data.splits import Split
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.submission import Marks
+from medssl_jax.metrics.bootstrap import draw_counts, interval_95
 from medssl_jax.parallel import hosts
 from medssl_jax.steps.focalmix_settings import MARKS
 
@@ -30,8 +31,8 @@ def searched(settings: FocalMixConfig, cache: CropCache, split: Split, step: int
     candidates = candidates_of(marks, grid_of, most=settings.patches.candidates)
     if ssl.targets != MARKS:
         return Searched(step, candidates, {})
-    a_scan = float(np.mean([len(cache.scan(series_uid).boxes_zyxdhw_voxel) for series_uid in split.labelled]))
-    expected = a_scan * len(split.unlabelled)
+    nodules = np.array([len(cache.scan(series_uid).boxes_zyxdhw_voxel) for series_uid in split.labelled])
+    expected = float(nodules.mean()) * len(split.unlabelled)
     boxes = pseudo_boxes_of(
         marks, grid_of, expected=expected, found_share=ssl.marks_found_share, doubtful_share=ssl.marks_doubtful_share
     )
@@ -39,11 +40,18 @@ def searched(settings: FocalMixConfig, cache: CropCache, split: Split, step: int
     doubtful = sum(len(of_scan.doubtful_zyxdhw) for of_scan in boxes.values())
     hosts.say(
         f"from step {step} on: {found} marks count as nodules and {doubtful} as doubtful, where {expected:.0f} nodules "
-        f"are expected in {len(split.unlabelled)} unlabelled scans"
+        f"are expected in {len(split.unlabelled)} unlabelled scans{_how_surely(nodules, len(split.unlabelled))}"
     )
     if ssl.judge_pseudo_labels:
         hosts.say(_judged(boxes, cache, split))
     return Searched(step, candidates, boxes)
+
+
+def _how_surely(nodules: Int[np.ndarray, " labelled"], unlabelled: int) -> str:
+    """How far off the number of expected nodules may be: the labelled scans of a draw may be rich or poor."""
+    counts = draw_counts(np.ones_like(nodules), 1000, seed=0)
+    low, high = interval_95(counts @ nodules / len(nodules)) * unlabelled
+    return f" (95 %: {low:.0f} to {high:.0f}, by {nodules.sum()} nodules in {len(nodules)} labelled scans)"
 
 
 def _judged(boxes: Mapping[str, PseudoBoxes], cache: CropCache, split: Split) -> str:
