@@ -1,8 +1,13 @@
 """Many scans into one folder: stopped, started again, shared among shards, with broken ones among them."""
 
 import csv
+import itertools
 import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -22,6 +27,7 @@ from medssl_jax.imaging.volumes import Volume, write_metaimage, write_nifti
 from medssl_jax.inference.sliding import ScanDetections
 from medssl_jax.inference.trained_detector import TrainedDetector
 from medssl_jax.report.nodules.results import Choice
+from medssl_jax.report.nodules.scan_page import scan_page
 
 CHOICE = Choice(("csv", "json", "html"), 0.3)
 WHOLE = ["detections.csv", "detections.html", "detections.json"]
@@ -100,21 +106,94 @@ def folders(output):
     return sorted(path.name for path in output.iterdir() if path.is_dir())
 
 
-def test_the_same_scan_in_every_format_has_the_same_marks(tmp_path, write_series):
-    spot = volume()
-    write_series(tmp_path / "dicom", stored=spot.array_zyx + 1024, PixelSpacing=[2.0, 2.0])
-    write_nifti(tmp_path / "a.nii.gz", spot)
-    write_metaimage(tmp_path / "b.mhd", spot)
-    image = sitk.ReadImage(str(tmp_path / "a.nii.gz"))
-    sitk.WriteImage(image, str(tmp_path / "c.nrrd"))
-    sitk.WriteImage(sitk.Flip(image, (True, True, False)), str(tmp_path / "d.mha"))
-    sitk.WriteImage(sitk.PermuteAxes(image, (2, 0, 1)), str(tmp_path / "e.mha"))
-    found = [*search_scans(detector_of, find_scans(tmp_path).scans, run="run")]
-    assert len(found) == 6
+FLIPS = list(itertools.product((1, -1), repeat=3))
+
+
+def speckled():
+    """A cuboid of 20 x 24 x 28 mm that no symmetry leaves as it is, with one brightest voxel."""
+    array = np.random.default_rng(0).integers(-900, -300, (10, 12, 14)).astype(np.int16)
+    array[3, 4, 5] = 500
+    return Volume(array, Grid(array.shape, (2.0, 2.0, 2.0), (-10.0, -20.0, -100.0)), "")
+
+
+def flipped(array_zyx, signs_zyx):
+    """As the axes with a sign of -1 are read from their other end."""
+    return array_zyx[tuple(slice(None, None, sign) for sign in signs_zyx)]
+
+
+def write_by_simpleitk(path, volume, signs_zyx):
+    """The scan with the same voxels at the same places in the world, its axes in either direction."""
+    image = sitk.GetImageFromArray(flipped(volume.array_zyx, signs_zyx).copy())
+    signs_xyz, last_xyz = np.array(signs_zyx[::-1]), np.array(volume.array_zyx.shape[::-1]) - 1
+    spacing_xyz_mm = np.array(volume.grid.spacing_zyx_mm[::-1])
+    origin = volume.grid.origin_xyz_mm + np.where(signs_xyz < 0, last_xyz * spacing_xyz_mm, 0)
+    image.SetSpacing(spacing_xyz_mm.tolist())
+    image.SetOrigin(origin.tolist())
+    image.SetDirection(np.diag(signs_xyz.astype(float)).ravel().tolist())
+    sitk.WriteImage(image, str(path))
+
+
+def write_as_dicom(write_series, folder, volume, signs_zyx):
+    """The same as DICOM, which tells the directions of rows and columns, and each slice's place."""
+    z_sign, y_sign, x_sign = signs_zyx
+    slices, rows, columns = volume.array_zyx.shape
+    x, y, z = volume.grid.origin_xyz_mm
+
+    def place(header, k):
+        k = k if z_sign > 0 else slices - 1 - k
+        corner = (x + (2 * (columns - 1) if x_sign < 0 else 0), y + (2 * (rows - 1) if y_sign < 0 else 0), z + 2 * k)
+        header.ImagePositionPatient = [*corner]
+        header.ImageOrientationPatient = [x_sign, 0, 0, 0, y_sign, 0]
+
+    number = FLIPS.index(signs_zyx)
+    uids = dict(StudyInstanceUID=f"1.2.{number}", SeriesInstanceUID=f"1.2.{number}.4")
+    stored = flipped(volume.array_zyx, signs_zyx) + 1024
+    write_series(folder, stored=stored, change=place, PixelSpacing=[2.0, 2.0], **uids)
+
+
+def shown_on_page(searched):
+    """What the page shows below its header: all that its script reads, and of each mark its row of the table.
+
+    Left out is what names the scan as it was read: DICOM instances, and voxels.
+    """
+    html = scan_page(searched.report, searched.volume, min_probability=0.3)
+    data = json.loads(re.search(r'<script type="application/json" id="scan">(.*?)</script>', html, re.S)[1])
+    rows = [re.findall("<td>(.*?)</td>", row) for row in re.findall(r'<tr id="row.*?</tr>', html, re.S)]
+    assert len(rows) == 1
+    is_dicom = searched.report.source is not None
+    data.pop("instance_numbers")
+    planes = html[html.index('<div class="planes"') : html.index("<h2>Marks</h2>")]
+    return data, planes, [row[:1] + row[1 + is_dicom : -1] for row in rows]
+
+
+@pytest.mark.parametrize("kind", ["dicom", "nii", "nii.gz", "nrrd", "mha", "mhd"])
+def test_a_scan_flipped_along_any_axis_has_the_same_marks_and_page_in_every_format(tmp_path, write_series, kind):
+    volume = speckled()
+    write_metaimage(tmp_path / "plain.mhd", volume)
+    for number, signs in enumerate(FLIPS):
+        if kind == "dicom":
+            write_as_dicom(write_series, tmp_path / f"{number}", volume, signs)
+        else:
+            write_by_simpleitk(tmp_path / f"{number}.{kind}", volume, signs)
+    *found, plain = search_scans(detector_of, find_scans(tmp_path).scans, run="run")
+    assert plain.found.name == "plain"
+    assert len(found) == 8
     for searched in found:
-        # 2 mm voxel 5, 4, 3 from the origin, at a voxel of 1 mm on one of its sides.
+        # Voxel 5, 4, 3 from the origin, of 2 mm, found at a voxel of 1 mm on one of its sides.
         np.testing.assert_allclose(searched.report.marks.centre_xyz_mm, [[0.0, -12.0, -94.0]], atol=0.6)
-        np.testing.assert_allclose(searched.report.marks.centre_xyz_mm, found[0].report.marks.centre_xyz_mm, atol=0.1)
+        np.testing.assert_allclose(searched.report.marks.centre_xyz_mm, plain.report.marks.centre_xyz_mm, atol=0.1)
+        assert shown_on_page(searched) == shown_on_page(plain)
+
+
+def test_a_scan_whose_axes_are_exchanged_has_the_same_marks(tmp_path):
+    write_nifti(tmp_path / "a.nii.gz", speckled())
+    image = sitk.ReadImage(str(tmp_path / "a.nii.gz"))
+    for name, order in {"b": (2, 0, 1), "c": (1, 0, 2), "d": (0, 2, 1)}.items():
+        sitk.WriteImage(sitk.PermuteAxes(image, order), str(tmp_path / f"{name}.mha"))
+    first, *others = search_scans(detector_of, find_scans(tmp_path).scans, run="run")
+    assert len(others) == 3
+    for searched in others:
+        np.testing.assert_allclose(searched.report.marks.centre_xyz_mm, first.report.marks.centre_xyz_mm, atol=0.1)
 
 
 @pytest.mark.parametrize(("longest", "is_cut"), [(1, True), (2, False)])
@@ -227,6 +306,101 @@ def test_two_shards_make_the_whole(scans, tmp_path):
     assert first + second == 4
     for name in WHOLE:
         assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+PLACES = [(z, y, x) for z in (2, 4, 6) for y in (2, 4, 6) for x in (3, 6)][:17]
+
+
+@pytest.fixture
+def twenty(tmp_path, write_series):
+    """Scans in a tree as a clinic might have them, each with a bright voxel at a place of its own; 3 are broken."""
+    tree = tmp_path / "twenty"
+    for number, place in enumerate(PLACES):
+        spot, name = volume(place), f"scan{number:02}"
+        if number < 5:
+            uids = dict(StudyInstanceUID=f"1.2.{number}", SeriesInstanceUID=f"1.2.{number}.4")
+            folder = tree / "studies" / name / "CT"
+            write_series(folder, stored=spot.array_zyx + 1024, PixelSpacing=[2.0, 2.0], **uids)
+        elif number < 9:
+            write_nifti(tree / f"{name}.nii.gz", spot)
+        elif number < 13:
+            sitk.WriteImage(sitk.GetImageFromArray(spot.array_zyx), str(tree / f"{name}.nrrd"))
+        else:
+            write_metaimage(tree / f"{name}.mhd", spot)
+    shutil.make_archive(str(tree / "scan04"), "zip", tree / "studies" / "scan04")
+    shutil.rmtree(tree / "studies" / "scan04")
+    (tree / "scan16.raw").write_bytes(b"short")
+    (tree / "scan17.nii").write_bytes(b"no header")
+    uids = dict(StudyInstanceUID="1.2.18", SeriesInstanceUID="1.2.18.4")
+    broken = write_series(tree / "studies" / "scan18", stored=volume().array_zyx + 1024, **uids)
+    sitk.WriteImage(sitk.GetImageFromArray(volume(PLACES[16]).array_zyx), str(tree / "scan19.mha"))
+    next(broken.glob("*.dcm")).unlink()  # a slice is absent
+    return tree
+
+
+GOOD = [f"scan{number:02}" for number in (*range(16), 19)]
+BROKEN = ["scan16.mhd", "scan17.nii", "studies/scan18 (series 1.2.18.4)"]
+TABLES = Choice(("csv", "json"), 0.3)
+
+
+def of_scan(name):
+    return re.search(r"scan\d\d", name)[0]
+
+
+def killed(scans, output):
+    """As the command is that a scheduler kills while it writes the ninth result: in a process of its own."""
+    script = f"""
+import importlib.util, os, pathlib, signal
+import numpy as np
+spec = importlib.util.spec_from_file_location("tests", {__file__!r})
+tests = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tests)
+from medssl_jax.data.scans import preparation
+from medssl_jax.report.nodules import results
+preparation.segment_lungs = lambda volume: np.ones(volume.grid.size_zyx, np.uint8)
+write, written = results.write_json, []
+def write_json(path, content):
+    if len(written) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(path, content)
+    written.append(path)
+results.write_json = write_json
+tests.run(pathlib.Path({str(scans)!r}), pathlib.Path({str(output)!r}), choice=tests.TABLES)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_of_twenty_scans_three_broken_ones_are_named_and_a_killed_search_goes_on(twenty, tmp_path, capsys):
+    killed(twenty, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[!.]*/*")}
+    assert len({path.parent for path in before}) == 8
+    searched, error = run(twenty, tmp_path / "out", choice=TABLES)
+    assert searched == 17 - 8
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert error.startswith("3 of 20 scans could not be searched")
+    failed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ")]
+    assert sorted(map(of_scan, failed)) == sorted(map(of_scan, BROKEN))
+    whole = content(tmp_path / "out")
+    assert sorted(of_scan(scan["name"]) for scan in whole["scans"]) == GOOD
+    assert sorted(failure["input"] for failure in whole["failed"]) == BROKEN
+    assert whole["waiting"] == []
+    for scan in whole["scans"]:
+        (mark,) = content(tmp_path / "out" / scan["name"])["marks"]
+        place = PLACES[min(int(of_scan(scan["name"])[4:]), 16)]
+        np.testing.assert_allclose(mark["centre_voxel_zyx"], place, atol=0.3)
+
+
+def test_shards_of_twenty_scans_make_the_whole(twenty, tmp_path):
+    run(twenty, tmp_path / "whole", choice=TABLES)
+    counts = [run(twenty, tmp_path / "shared", choice=TABLES, shard=(shard, 2)) for shard in (1, 2)]
+    assert [count for count, _ in counts] == [10, 7]
+    assert sum(int(error.partition(" ")[0]) for _, error in counts if error) == 3
+    assert folders(tmp_path / "shared") == folders(tmp_path / "whole")
+    whole = [path for path in (tmp_path / "whole").rglob("[!.]*") if path.is_file()]
+    assert len(whole) == 17 * 2 + 2
+    for path in whole:
+        assert (tmp_path / "shared" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
 
 
 def test_another_scan_detector_or_setting_is_searched_anew(scans, tmp_path):
