@@ -1,7 +1,7 @@
 """Says what of an installation works, what is missing and the line that mends it: python -m experiments.doctor.
 
-It looks at the system, packages, devices (on which it computes a little), disk, locks and caches. Exit status 0: all
-commands can run; 1: something keeps them from it.
+It looks at the system, packages, free memory, devices (on which it computes a little), disk, locks and caches. Exit
+status 0: all commands can run; 1: something keeps them from it.
 """
 
 import sys

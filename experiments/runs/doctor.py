@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.machine_memory import free_memory_bytes, machine_memory_bytes
 from medssl_jax.core.requirements import Unmet, installed_version, requirements_of, unmet
 from medssl_jax.core.user_cache import programs_folder
 
@@ -39,6 +41,9 @@ ACCELERATORS = (
 )
 LEAST_FREE_BYTES = 2 * 10**9
 MODEST_FREE_BYTES = 20 * 10**9
+MODEST_FREE_MEMORY_BYTES = 3 * 2**30  # the phantom's trainings take up to 2
+JAX_TAKES = 0.75  # of a GPU's memory, when it starts, unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise
+QUERY_GPUS = ("nvidia-smi", "--query-gpu=index,memory.free,memory.total", "--format=csv,noheader,nounits")
 PROBE_SECONDS = 180
 PROBE = """
 import json
@@ -69,6 +74,8 @@ def findings(folder: Path | None = None) -> Iterator[Finding]:
     yield _system()
     yield from _packages()
     yield from _plugins()
+    yield _memory()
+    yield from _gpu_memory()
     yield from _devices()
     yield from _extras()
     yield _disk("disk", folder, "change to a folder on another disk, or give --workdir and --output there")
@@ -107,6 +114,36 @@ def _plugins() -> Iterator[Finding]:
         if installed_version(plugin) and (wrong := [*unmet(asked)]):
             told = "; ".join(f"{each.requirement}, {_found(each)}" for each in wrong)
             yield Finding("plugin of JAX", f"JAX {_jax()} asks for {told}", _pip_install(r.requirement for r in wrong))
+
+
+def _memory() -> Finding:
+    try:
+        free, total = free_memory_bytes(), machine_memory_bytes()
+    except ImportError as error:  # told among the packages, with the line that mends it
+        return Finding("memory", f"not known: {error}")
+    found = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB are free"
+    if free < MODEST_FREE_MEMORY_BYTES:
+        return Finding("memory", f"{found}: little for training", "end other programs, or take a larger machine")
+    return Finding("memory", found)
+
+
+def _gpu_memory() -> Iterator[Finding]:
+    """Of each GPU that the driver tells of; asked before JAX takes its share of it."""
+    try:
+        told = subprocess.run(QUERY_GPUS, capture_output=True, text=True, check=True, timeout=PROBE_SECONDS).stdout
+    except (OSError, subprocess.SubprocessError):  # no driver, or one that does not answer: devices tell the rest
+        return
+    for index, *mib in (re.split(", *", line.strip()) for line in told.splitlines()):
+        if len(mib) != 2 or not all(each.isdigit() for each in mib):
+            yield Finding("GPU memory", f"the driver does not tell that of GPU {index}")
+            continue
+        free, total = map(int, mib)
+        found = f"{free / 2**10:.1f} of {total / 2**10:.1f} GiB of GPU {index} are free"
+        if free >= JAX_TAKES * total:
+            yield Finding("GPU memory", found)
+        else:
+            mend = "end what nvidia-smi shows there, or name another GPU in CUDA_VISIBLE_DEVICES"
+            yield Finding("GPU memory", f"{found}, and JAX takes {JAX_TAKES:.0%} of all", mend)
 
 
 def _devices() -> Iterator[Finding]:
@@ -188,7 +225,12 @@ def _programs() -> Finding:
     except (InputError, RuntimeError) as error:
         return Finding("programs", f"not kept: {error}", "set XDG_CACHE_HOME to a folder that you can write to")
     held = sum(path.stat().st_size for path in programs.rglob("*") if path.is_file())
-    return Finding("programs", f"{held / 1e6:.0f} MB compiled ones in {programs}, which may be deleted")
+    free = shutil.disk_usage(programs).free
+    found = f"{held / 1e6:.0f} MB compiled ones in {programs}, which may be deleted; {free / 1e9:.1f} GB free there"
+    if free < LEAST_FREE_BYTES:
+        name = "JAX_COMPILATION_CACHE_DIR" if told else "XDG_CACHE_HOME"
+        return Finding("programs", found, f"delete them, or set {name} to a folder on another disk")
+    return Finding("programs", found)
 
 
 def _probe() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """`medssl doctor` on installations and machines that lack something: each time the line that mends it."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -117,6 +119,71 @@ def test_a_device_that_computes_wrongly(tmp_path, probed):
 
 
 @pytest.mark.parametrize(
+    ("free", "told", "mend"),
+    [
+        (2.9, "2.9 of 16.0 GiB are free: little for training", "end other programs, or take a larger machine"),
+        (3.0, "3.0 of 16.0 GiB are free", ""),
+    ],
+)
+def test_a_machine_whose_memory_is_taken(tmp_path, monkeypatch, probed, free, told, mend):
+    monkeypatch.setattr(doctor, "free_memory_bytes", lambda: int(free * 2**30))
+    monkeypatch.setattr(doctor, "machine_memory_bytes", lambda: 16 * 2**30)
+    assert found("memory", tmp_path) == [doctor.Finding("memory", told, mend, blocks=False)]
+
+
+def test_memory_is_not_known_without_the_package_that_tells_it(tmp_path, monkeypatch, probed):
+    def absent():
+        raise ModuleNotFoundError("No module named 'psutil'")
+
+    monkeypatch.setattr(doctor, "free_memory_bytes", absent)
+    (told,) = found("memory", tmp_path)
+    assert told.found == "not known: No module named 'psutil'"
+
+
+def driver_that_tells(folder, monkeypatch, *lines, status=0):
+    """An nvidia-smi that answers the one question with these lines, first among all programs."""
+    program = folder / "nvidia-smi"
+    asked = "--query-gpu=index,memory.free,memory.total --format=csv,noheader,nounits"
+    text = ["#!/bin/sh", f'[ "$*" = "{asked}" ] || exit 9', *(f"echo '{line}'" for line in lines), f"exit {status}"]
+    program.write_text("\n".join(text) + "\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_a_gpu_whose_memory_another_program_holds(tmp_path, monkeypatch, probed):
+    driver_that_tells(tmp_path, monkeypatch, "0, 61440, 81920", "1, 61439, 81920", "2, [N/A], [N/A]")
+    assert found("GPU memory", tmp_path) == [
+        doctor.Finding("GPU memory", "60.0 of 80.0 GiB of GPU 0 are free"),
+        doctor.Finding(
+            "GPU memory",
+            "60.0 of 80.0 GiB of GPU 1 are free, and JAX takes 75% of all",
+            "end what nvidia-smi shows there, or name another GPU in CUDA_VISIBLE_DEVICES",
+        ),
+        doctor.Finding("GPU memory", "the driver does not tell that of GPU 2"),
+    ]
+
+
+def test_a_driver_that_fails_is_left_to_the_devices(tmp_path, monkeypatch, probed):
+    driver_that_tells(tmp_path, monkeypatch, "NVIDIA-SMI has failed", status=9)
+    assert found("GPU memory", tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"])
+@pytest.mark.parametrize(("free", "is_little"), [(1.9e9, True), (2e9, False)])
+def test_the_disk_of_compiled_programs_may_be_another(tmp_path, monkeypatch, probed, name, free, is_little):
+    programs = tmp_path / "cache"
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv(name, str(programs))
+    usage = lambda path: Usage(2e12, 0, free if programs in (path, *Path(path).parents) else 1e12)  # noqa: E731
+    monkeypatch.setattr(doctor.shutil, "disk_usage", usage)
+    (told,) = found("programs", tmp_path)
+    place = programs / "medssl_jax" / "programs" if name == "XDG_CACHE_HOME" else programs
+    assert told.found == f"0 MB compiled ones in {place}, which may be deleted; {free / 1e9:.1f} GB free there"
+    assert told.mend == (f"delete them, or set {name} to a folder on another disk" if is_little else "")
+    assert not told.blocks
+
+
+@pytest.mark.parametrize(
     ("free", "blocks", "mend"),
     [
         (0, True, "free 2.0 GB, or change to a folder on another disk"),
@@ -149,10 +216,39 @@ def test_a_folder_and_a_cache_that_cannot_be_written(tmp_path, monkeypatch, prob
     assert programs.mend == "set XDG_CACHE_HOME to a folder that you can write to"
 
 
+def test_a_file_system_without_locks(tmp_path, monkeypatch, probed):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (told,) = found("folder", tmp_path)
+    assert told.blocks
+    assert "cannot be locked (No locks available)" in told.found
+    assert told.mend.endswith("on a file system with locks")
+
+
+def test_temporary_files_have_a_disk_of_their_own(tmp_path, monkeypatch, probed):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(doctor.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: Usage(2e12, 0, 0 if path == temporary else 1e12))
+    (disk,), (files,) = found("disk", tmp_path), found("temporary files", tmp_path)
+    assert (disk.blocks, files.blocks) == (False, True)
+    assert files.found == f"0.0 GB free in {temporary}"
+    assert files.mend == "free 2.0 GB, or set TMPDIR to a folder on another disk"
+
+
 def test_an_installation_that_is_older_than_its_code(tmp_path, monkeypatch, probed):
     monkeypatch.setitem(doctor.EXTRAS, "newer", "what is new")
     (told,) = found("extra newer", tmp_path)
     assert told.mend == "pip install -c constraints.txt -e . in the clone"
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_linux_and_macos_are_its_systems(tmp_path, monkeypatch, probed, platform):
+    monkeypatch.setattr(doctor.sys, "platform", platform)
+    (told,) = found("system", tmp_path)
+    assert (told.mend, told.blocks) == ("", False)
 
 
 def test_windows_is_told_what_to_do(tmp_path, monkeypatch, probed):
