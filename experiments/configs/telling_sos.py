@@ -15,11 +15,11 @@ def get_config(_: str = "") -> ConfigDict:
     """The networks of the slide phantom on the slides of the other one, as many as LKS has to train on."""
     config = phantom_sos.get_config()
     data = config.data
-    data.grid = 4
-    data.patch_side = 64
-    data.shrink = 4
+    data.grid = 8
+    data.patch_side = 32
+    data.shrink = 8
     data.phantom = ConfigDict(dict(variant="telling", seed=1, train=479, test=3000, layouts=("tiles-none",)))
     data.manual_dir = "data/telling_lks/LKS"
     data.data_dir = "data/telling_lks/tfds"
-    config.inference.patch_batch = 16  # all of a slide's
+    config.inference.patch_batch = 64  # all of a slide's
     return config

@@ -35,7 +35,7 @@ class SlideTruth:
     label: str
     fine_only: bool  # the class shows at full resolution alone
     hazy: bool
-    strength: float  # of the serum, about 1; means nothing for a negative one
+    strength: float  # of the serum, about 1; means nothing for a negative one or where there are conditions
     layout: str  # of the file
     size_yx: tuple[int, int]  # of the file
     crop_yx: tuple[int, int]  # where in the file the centre crop begins

@@ -90,7 +90,7 @@ def test_writes_slides_and_studies_and_their_contact_sheets(tmp_path):
     ]
     assert messages_of(slides, telling, studies) == [None, None, None]
     of_telling = json.loads((tmp_path / "telling" / "spec.json").read_text())
-    assert (of_telling["legibility"], of_telling["grid"], of_telling["share_weak"]) == ([0.5, 1.0], 4, 0.12)
+    assert (of_telling["legibility"], of_telling["grid"], of_telling["share_weak"]) == ([0.5, 1.0], 8, 0.12)
     assert len(list((tmp_path / "slides" / "Train").iterdir())) == 4
     spec = json.loads((tmp_path / "studies" / "spec.json").read_text())
     assert (spec["defects"], spec["layout"], spec["noise_hu"]) == ([], "idc", 40.0)

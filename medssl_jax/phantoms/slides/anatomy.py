@@ -82,18 +82,6 @@ def draw_section(grid: BlockGrid, rng: np.random.Generator) -> Section:
     )
 
 
-def placed_uptake(section: Section, grid: BlockGrid, place: str, share: float) -> Field:
-    """The uptake of stain, a `share` of it by `place`: brightest `near` the stomach's neck or `far` from it.
-
-    Both have the same mean, and patches of the organs do not show where they lie: only a view of the whole tells them
-    apart, whichever way it is turned.
-    """
-    y, _ = grid.corners()
-    upwards = np.clip((section.centre_yx[0] - y * grid.side) / section.radius, -1, 1)
-    towards = upwards if place == "near" else -upwards
-    return _float32(section.uptake * (1 + share * towards))
-
-
 def _harmonics(angle: Any, amplitudes: Float[np.ndarray, " n"], phases: Float[np.ndarray, " n"]) -> Any:
     return sum(a * np.cos(k * angle + p) for k, a, p in zip(HARMONICS, amplitudes, phases, strict=True))
 

@@ -13,9 +13,10 @@ from medssl_jax.phantoms.slides.spec import TellingPhantom
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """What has befallen a slide; `low` and `fine` are factors of the serum's light.
+    """What has befallen a slide; `low` and `fine` are factors of what its class shows.
 
-    `low` is of what is left of it in the low-resolution image, `fine` of all else.
+    `low` is of how far the halves of its organs differ in light (`places.placed_light`), `fine` of the texture that is
+    gone in the low-resolution image.
     """
 
     low: float

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int, Shaped
 
 from medssl_jax.phantoms.canvas import coverage
 from medssl_jax.phantoms.slides.anatomy import Section
-from medssl_jax.phantoms.slides.blocks import BlockGrid
+from medssl_jax.phantoms.slides.blocks import BlockGrid, Field
 from medssl_jax.phantoms.slides.imaging import Microscope, mosaic_gain
 from medssl_jax.phantoms.slides.stains import AUTOFLUORESCENCE, RELIEF, Stain
 from medssl_jax.phantoms.slides.strokes import Stroke, paint_strokes
@@ -44,7 +44,7 @@ class SlideDrawing:
     parenchyma: Tissue  # of kidney and liver
     glands: Tissue  # of the mucosa: rows run outwards, columns along the stomach
     strokes: list[Stroke]
-    legibility: tuple[float, float] | None = None  # factors of the stain: of its box means, of the rest
+    haze: Field | None = None  # grey levels of a light that kidney and liver have beside their own
 
     @property
     def shape_yx(self) -> tuple[int, int]:
@@ -77,8 +77,6 @@ class Painter:
         tissue *= gain
         if stain.any():
             stain *= gain
-            if slide.legibility is not None:
-                stain = _legible(stain, block, *slide.legibility)
             tissue += _without_box_mean(stain, block) if slide.fine_only else stain
         return tissue
 
@@ -107,6 +105,8 @@ class Painter:
         kidney, liver = inside * coverage(cleft + gap, EDGE), inside * coverage(gap - cleft, EDGE)
         relief = _repeated(slide.parenchyma.relief, y, x) * sharpness
         light = kidney * _glow("kidney", relief) + liver * _glow("liver", relief)
+        if slide.haze is not None:
+            light += (kidney + liver) * sample(slide.haze)
         if slide.stain.parenchyma:
             share = kidney + np.float32(slide.stain.liver_share) * liver
             stain += share * uptake * _repeated(self._parenchyma_stain, y, x)
@@ -167,12 +167,6 @@ def _repeated(tile: Float32[np.ndarray, "_ _"], y: Int[np.ndarray, " rows"], x: 
 
 def _at(tile: Tile, places: Places) -> Pixels:
     return tile[places[0] % tile.shape[0], places[1] % tile.shape[1]]
-
-
-def _legible(band: Band, block: int, low: float, fine: float) -> Band:
-    """`low` times what the low-resolution image has of it and `fine` times the rest."""
-    rest = _without_box_mean(band, block)
-    return np.float32(low) * (band - rest) + np.float32(fine) * rest
 
 
 def _without_box_mean(band: Band, block: int) -> Band:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from medssl_jax.phantoms.slides.anatomy import draw_section, placed_uptake
+from medssl_jax.phantoms.slides.anatomy import draw_section
 from medssl_jax.phantoms.slides.blocks import BlockGrid
 from medssl_jax.phantoms.slides.imaging import draw_microscope, expose
 from medssl_jax.phantoms.slides.painting import Painter, SlideDrawing
+from medssl_jax.phantoms.slides.places import placed_light
 from medssl_jax.phantoms.slides.roster import PlannedSlide, slide_generator
 from medssl_jax.phantoms.slides.spec import LksPhantom, TellingPhantom
-from medssl_jax.phantoms.slides.stains import PLACES, stain_of
+from medssl_jax.phantoms.slides.stains import HAZE, stain_of, titre
 from medssl_jax.phantoms.slides.strokes import draw_debris, draw_vessels
 from medssl_jax.phantoms.slides.textures import TARGETS, cell_pixels, draw_tissue
 from medssl_jax.phantoms.slides.tiff import Band
@@ -27,14 +28,11 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
     section = draw_section(grid, stream("anatomy"))
     microscope = draw_microscope(spec, planned, grid, stream("imaging"))
     stain = stain_of(spec, planned)
-    debris, legibility = spec.debris, None
+    debris, haze = spec.debris, None
     if isinstance(spec, TellingPhantom) and planned.conditions is not None:
         conditions = planned.conditions
-        # Lipofuscin is too fine for the low-resolution image, however legible that is.
-        legibility = (0.0 if conditions.lipofuscin else conditions.low, conditions.fine)
-        if planned.label in PLACES:
-            uptake = placed_uptake(section, grid, PLACES[planned.label], spec.share_placed)
-            section = dataclasses.replace(section, uptake=uptake)
+        depth = 0.0 if planned.fine_only else conditions.low * titre(spec, planned)
+        haze = section.uptake * placed_light(section, grid, planned.label, depth) * np.float32(HAZE * spec.stain)
         if conditions.out_of_focus:
             debris = spec.debris * spec.focus_debris
             microscope = dataclasses.replace(microscope, blur=microscope.blur + spec.focus_blur)
@@ -47,12 +45,12 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
         section=section,
         microscope=microscope,
         stain=stain,
-        fine_only=planned.fine_only,
-        legibility=legibility,
+        fine_only=planned.fine_only or haze is not None,
+        haze=haze,
         parenchyma=draw_tissue(textures, (cell, cell), spec.side, microscope.blur, grain, targets),
         glands=draw_tissue(textures, (3 * cell, 2 * cell // 3), spec.side, microscope.blur, grain, targets),
         strokes=[
-            *draw_vessels(section, spec.side, stain.vessel_walls, strokes, stained=legibility is not None),
+            *draw_vessels(section, spec.side, stain.vessel_walls, strokes),
             *draw_debris(section, spec.side, debris, strokes),
         ],
     )

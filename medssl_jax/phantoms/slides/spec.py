@@ -8,6 +8,7 @@ from medssl_jax.phantoms.slides.tiff import LAYOUTS
 from medssl_jax.phantoms.spec import AMOUNT, COUNT, PhantomSpec, lowest_highest, within
 
 LARGEST_CLASSIC_BYTES = 2**32 - 2**24
+TELLING_GRID = 7  # the patches of a coarser one reach from one organ's halves to the other's
 TELLING_SHRINK = 4  # a smaller box mean removes nothing that a patch could still show
 LEAST_LOW_SIDE = 32
 MIXED_LAYOUTS = ("strips-lzw", "strips-none", "tiles-lzw", "strips-deflate-big", "tiles-deflate", "tiles-none-big")
@@ -71,17 +72,18 @@ class TellingPhantom(LksPhantom):
     """Slides that can tell whether a rule knows where the HRN helps: what each resolution shows varies by itself.
 
     Every slide draws its conditions independently (`conditions.Conditions`), whatever its class or a method makes of
-    them. The slides are small, so that thousands can be made. The numbers are our choice. Raises InputError for a field
-    out of range.
+    them. The low-resolution image shows the class by which halves of the organs are brighter (`places`), single patches
+    by a texture that shrinking removes: neither shows what the other does. The slides are small, so that thousands can
+    be made. The numbers are our choice. Raises InputError for a field out of range.
     """
 
-    grid: int = within(COUNT, 4)
-    patch_side: int = within(COUNT, 64)
-    shrink: int = within(whole(TELLING_SHRINK), 4)
-    share_fine_only: int | float = within(SHARE, 0.0)  # legibility takes its place
+    grid: int = within(whole(TELLING_GRID), 8)
+    patch_side: int = within(COUNT, 32)
+    shrink: int = within(whole(TELLING_SHRINK), 8)
+    share_fine_only: int | float = within(SHARE, 0.0)  # of positive slides: the lowest legibility of all, 0
     share_hazy: int | float = within(SHARE, 0.0)  # on top of the veil that tells of a bad focus
 
-    # Lowest and highest factor of the serum's light, as much of it as the low-resolution image shows, and of the rest.
+    # Lowest and highest factor of what a class shows at low resolution, and at full resolution.
     legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.0, 1.0))
     fine_legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.0, 1.0))
     share_out_of_focus: int | float = within(SHARE, 0.2)
@@ -95,7 +97,6 @@ class TellingPhantom(LksPhantom):
     share_flipped: int | float = within(SHARE, 0.3)  # of the weak ones: raters call them negative
     share_lipofuscin: int | float = within(SHARE, 0.2)  # negative slides with granules as of AMA, at full resolution
     lipofuscin: int | float = within(AMOUNT, 0.7)  # brightness of those granules, as a share of AMA's
-    share_placed: int | float = within(SHARE, 1.0)  # of what tells SMA-V from SMA-T: where it is, no longer what it is
 
 
 VARIANTS = {"plain": LksPhantom, "telling": TellingPhantom}

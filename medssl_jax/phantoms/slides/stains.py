@@ -37,39 +37,29 @@ STAINS = {
     "SMA-T": Stain(muscle=32.0, spread=2.0, fibres=42.0, liver_share=0.1),
 }
 AUTOFLUORESCENCE = {"mount": 7.0, "kidney": 16.0, "liver": 13.0, "muscle": 20.0, "mucosa": 15.0}
-# Of the classes that a telling phantom has differ by place: where in the organs their stain is brightest.
-PLACES = {"SMA-V": "near", "SMA-T": "far"}  # from the neck
+HAZE = 12.0  # of a telling phantom's serum, whatever the class, in kidney and liver
 # The share of its autofluorescence that a tissue's relief takes.
 RELIEF = {"kidney": 0.45, "liver": 0.2, "muscle": 0.3, "mucosa": 0.5}
 
 
 def stain_of(spec: LksPhantom, slide: PlannedSlide) -> Stain:
-    """The stain of a slide; a fine-only one has no large targets."""
-    stain, factor = STAINS[slide.label], spec.stain * slide.strength
+    """The stain of a slide; one that is fine only, as all are of a telling phantom, has no large targets."""
+    label, factor, fine_only = slide.label, spec.stain * slide.strength, slide.fine_only
     if isinstance(spec, TellingPhantom) and slide.conditions is not None:
-        if slide.label in PLACES:
-            stain = _towards_common(stain, spec.share_placed)
-        if slide.conditions.weak:
-            factor *= spec.weak_strength
+        factor, fine_only = spec.stain * slide.conditions.fine * titre(spec, slide), True
         if slide.conditions.lipofuscin:
-            stain = dataclasses.replace(STAINS["AMA"], spread=0.0)
-            factor *= spec.lipofuscin
+            label, factor = "AMA", factor * spec.lipofuscin
+    stain = STAINS[label]
     scaled = {
         field.name: getattr(stain, field.name) * factor
         for field in dataclasses.fields(stain)
         if not field.name.endswith("_share")
     }
-    if slide.fine_only:
+    if fine_only:
         scaled |= {"muscle": 0.0, "vessel_walls": 0.0, "spread": 0.0}
     return dataclasses.replace(stain, **scaled)
 
 
-def _towards_common(stain: Stain, share: float) -> Stain:
-    """So much of the way to what the classes that differ by place have in common, the mean of their stains."""
-    return Stain(
-        *(
-            (1 - share) * getattr(stain, field.name)
-            + share * sum(getattr(STAINS[label], field.name) for label in PLACES) / len(PLACES)
-            for field in dataclasses.fields(Stain)
-        )
-    )
+def titre(spec: TellingPhantom, slide: PlannedSlide) -> float:
+    """How strong the serum of a telling phantom's slide is, 1 unless it is weak; both resolutions show as much less."""
+    return float(spec.weak_strength) if slide.conditions is not None and slide.conditions.weak else 1.0

@@ -31,7 +31,6 @@ class Stroke:
     brighten: float = 0.0
     rim: float = 0.0
     rim_width: float = 1.0
-    stained: bool = False  # the rim is the serum's light, not the tissue's own
 
     @property
     def reach(self) -> float:
@@ -44,13 +43,8 @@ class Stroke:
         return min(ends) - self.reach, max(ends) + self.reach
 
 
-def draw_vessels(
-    section: Section, side: int, walls: float, rng: np.random.Generator, *, stained: bool = False
-) -> list[Stroke]:
-    """Vessels of kidney and liver: dark inside, their walls as bright as the serum makes them.
-
-    That light is part of the tissue's, unless told that it counts as `stained`.
-    """
+def draw_vessels(section: Section, side: int, walls: float, rng: np.random.Generator) -> list[Stroke]:
+    """Vessels of kidney and liver: dark inside, their walls as bright as the serum makes them."""
     strokes = []
     for _ in range(VESSELS):
         angle, distance, direction = rng.uniform((0, 0, 0), (2 * np.pi, 1, np.pi))
@@ -62,8 +56,7 @@ def draw_vessels(
         if kept:
             end = (y + length * np.sin(direction), x + length * np.cos(direction))
             rim_width = max(1.1, 0.3 * radius)
-            vessel = Stroke((y, x), end, radius, darken=0.4, rim=walls, rim_width=rim_width, stained=stained)
-            strokes.append(vessel)
+            strokes.append(Stroke((y, x), end, radius, darken=0.4, rim=walls, rim_width=rim_width))
     return strokes
 
 
@@ -114,8 +107,7 @@ def paint_strokes(
         if stroke.brighten:
             tissue[window] += np.float32(stroke.brighten) * inside
         if stroke.rim:
-            light = stain if stroke.stained else tissue
-            light[window] += np.float32(stroke.rim) * np.exp(-((distance / np.float32(stroke.rim_width)) ** 2))
+            tissue[window] += np.float32(stroke.rim) * np.exp(-((distance / np.float32(stroke.rim_width)) ** 2))
 
 
 def _pixels(span: tuple[float, float], first: int, size: int) -> range:
