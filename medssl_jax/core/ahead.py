@@ -1,13 +1,13 @@
 """The next item of a sequence is made in a thread while the one before it is used."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def made_ahead(items: Iterator[Item]) -> Iterator[Item]:
+def made_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     """The same items in the same order, one more of them in memory; what making one raises is raised in its place.
 
     One thread makes all of them, so that `items` need not be fit for several.

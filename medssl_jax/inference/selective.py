@@ -4,23 +4,23 @@ A branch that depends on data cannot be compiled: the networks are compiled one 
 which is also the only place where the time saved can be measured honestly.
 """
 
+import contextlib
 import dataclasses
-import functools
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from medssl_jax.core.ahead import made_ahead
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, each, number, one_of, whole, within
 from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
+from medssl_jax.inference.slide_programs import SlidePrograms
 from medssl_jax.losses.confidence import switches
 from medssl_jax.models.deferral import asking_threshold
 from medssl_jax.models.sos_networks import SosNetworks
@@ -29,8 +29,6 @@ RULES = ("low", "high", "confidence", "policy", "deferral")
 # What each network costs, in the order in which a slide goes through it.
 LOW_STAGES = ("low_resolution_read", "low_network")
 HIGH_STAGES = ("patch_read", "high_network")
-# Of each network, for the next classifier: enough for the methods of one table, not for those of every seed.
-KEPT_PROGRAMS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +102,14 @@ class SelectiveClassifier:
         self._networks, self._layout, self._settings = networks, layout, settings
         self._background_threshold = background_threshold
         self._params = jax.device_put(params)
-        self._programs: dict[str, jax.stages.Compiled] = {}
+        self._programs = SlidePrograms(
+            networks,
+            layout,
+            rule=settings.rule,
+            ranks=settings.top_k > 0,
+            slide_batch=settings.slide_batch,
+            patch_batch=settings.patch_batch,
+        )
         # What the policy's logit, or the gain foretold, must be above.
         self._asking_threshold = (
             asking_threshold(np.asarray(params["deferral"]["percentiles"]), settings.deferral_budget)
@@ -123,8 +128,7 @@ class SelectiveClassifier:
 
         By the compiler's account, whichever programs the slides so far have needed.
         """
-        programs = map(self._program, _needed_programs(self._networks, self._settings.rule))
-        return max(_bytes(program.memory_analysis()) for program in programs)
+        return self._programs.peak_memory_bytes
 
     def __call__(
         self, slides: Iterable[Slide], *, on_error: Callable[[Slide, InputError], None] = refuse
@@ -133,19 +137,9 @@ class SelectiveClassifier:
 
         `on_error` is told of a slide that cannot be read, which then has no result; the others go on.
         """
-        passages = _begin_each(slides)
-        while batch := list(itertools.islice(passages, self._settings.slide_batch)):
-            try:
-                for passage in self._run_low(batch, on_error):
-                    try:
-                        result = self._finish(passage)
-                    except InputError as error:
-                        on_error(passage.slide, error)
-                    else:
-                        yield result
-            finally:
-                for passage in batch:
-                    passage.slide.close()
+        with contextlib.closing(self._batches(slides, on_error)) as batches:
+            for passages in batches:
+                yield from self._finish_each(passages, on_error)
 
     def high_by_top_k(
         self, slides: Iterable[Slide], counts: Sequence[int]
@@ -156,17 +150,26 @@ class SelectiveClassifier:
         `top_k`. Raises `InputError` at the first slide that cannot be read.
         """
         assert self._settings.top_k, "else the LRN does not tell which patches are relevant"
-        high = self._program("high")
+        high = self._programs.high
+        with contextlib.closing(self._batches(slides, refuse)) as batches:
+            for passages in batches:
+                whole = ((each, _patches(each, each.foreground)) for each in passages)
+                with contextlib.closing(self._encode(whole)) as encoded:
+                    for passage in encoded:
+                        if passage.error is not None:
+                            raise passage.error
+                        masks = [most_relevant(passage.relevance, passage.foreground, count) for count in counts]
+                        said = [high(self._params, passage.features, mask[None], passage.v)[0] for mask in masks]
+                        yield np.concatenate(jax.device_get(said))
+
+    def _batches(
+        self, slides: Iterable[Slide], on_error: Callable[[Slide, InputError], None]
+    ) -> Generator[list["_Passage"], None, None]:
+        """As many slides at a time as the LRN looks at, once it has, those that could be read; then they are closed."""
         passages = _begin_each(slides)
         while batch := list(itertools.islice(passages, self._settings.slide_batch)):
             try:
-                for passage in self._run_low(batch, refuse):
-                    indices = np.flatnonzero(passage.foreground)
-                    patches = passage.slide.patches(indices.tolist())
-                    features = self._encode(zip(indices, patches, strict=True), passage.seconds)
-                    masks = [most_relevant(passage.relevance, passage.foreground, count) for count in counts]
-                    said = [high(self._params, features, mask[None], passage.v)[0] for mask in masks]
-                    yield np.concatenate(jax.device_get(said))
+                yield self._run_low(batch, on_error)
             finally:
                 for passage in batch:
                     passage.slide.close()
@@ -183,7 +186,7 @@ class SelectiveClassifier:
                 read.append(passage)
         if not read or not self._networks.lrn:
             return read
-        low = self._program("low")
+        low = self._programs.low
         watch = _Stopwatch()
         images = _fill_up([passage.low_resolution for passage in read], self._settings.slide_batch)
         probability, v, asks, relevance = jax.device_get(low(self._params, images))
@@ -219,12 +222,28 @@ class SelectiveClassifier:
                 for column in np.flatnonzero(foreground_rows[-1]).tolist():
                     yield band.row * self._layout.grid + column, band.patches[column]
 
-        passage.features = self._encode(foreground_of_bands(), passage.seconds)
+        for _ in self._encode([(passage, foreground_of_bands())]):
+            if passage.error is not None:
+                raise passage.error
         passage.low_resolution = slide.low_resolution()
         passage.foreground = np.concatenate(foreground_rows)
 
     def _foreground(self, low_resolution: UInt8[np.ndarray, "rows columns"]) -> Bool[np.ndarray, " patches"]:
         return foreground_patches(low_resolution, self._layout, self._background_threshold)
+
+    def _finish_each(
+        self, passages: Sequence["_Passage"], on_error: Callable[[Slide, InputError], None]
+    ) -> Iterator[SlideResult]:
+        waiting = [passage for passage in passages if self._goes_high(passage) and passage.features is None]
+        shown = ((each, _patches(each, each.shown)) for each in waiting)
+        with contextlib.closing(self._encode(shown)) as encoded:
+            for passage in passages:
+                if passage in waiting:
+                    assert next(encoded) is passage
+                if passage.error is None:
+                    yield self._finish(passage)
+                else:
+                    on_error(passage.slide, passage.error)
 
     def _finish(self, passage: "_Passage") -> SlideResult:
         high_probability = attention = None
@@ -255,46 +274,49 @@ class SelectiveClassifier:
                 return rule == "high"
 
     def _run_high(self, passage: "_Passage") -> tuple[Float[np.ndarray, " classes"], Float[np.ndarray, " patches"]]:
-        """Probabilities and attention of the features of the foreground, made first unless they are there already."""
-        if passage.features is None:
-            indices = np.flatnonzero(passage.foreground if passage.looked_at is None else passage.looked_at)
-            patches = passage.slide.patches(indices.tolist())
-            passage.features = self._encode(zip(indices, patches, strict=True), passage.seconds)
-        high = self._program("high")
+        """Probabilities and attention, of features that are there."""
+        high = self._programs.high
         watch = _Stopwatch()
-        mask = (passage.foreground if passage.looked_at is None else passage.looked_at)[None]
+        mask = passage.shown[None]
         probability, attention = jax.device_get(high(self._params, passage.features, mask, passage.v))
         passage.seconds["high_network"] += watch.seconds()
         return probability[0], attention[0]
 
-    def _encode(
-        self, patches: Iterator[tuple[int, np.ndarray]], seconds: dict[str, float]
-    ) -> Float[np.ndarray, "1 patches d"]:
-        """Features (1, grid * grid, d) of patches that come with their number, a batch at a time; 0 where none came.
+    def _encode(self, passages: Iterable[tuple["_Passage", "_Patches"]]) -> Generator["_Passage", None, None]:
+        """Gives each passage its features (1, grid * grid, d), 0 where no patch came, and hands it on when it has all.
 
-        The next batch is read while the network looks at this one, so that of the reading only waiting is measured.
+        Batches are filled across slides, since those whose few best patches are looked at would leave most of one
+        empty. The next is read while the network looks at this one, so that of the reading only waiting is measured;
+        slides share the seconds of a batch by their patches in it. What is wrong with a slide's patches is its `error`.
         """
         assert self._networks.encoder is not None
-        encode = self._program("encode")
-        features = np.zeros((1, self._layout.grid**2, self._networks.encoder.features[-1]), np.float32)
-        seconds |= {"patch_read": 0.0, "high_network": 0.0}
-        batches = made_ahead(iter(lambda: list(itertools.islice(patches, self._settings.patch_batch)), []))
-        while True:
-            watch = _Stopwatch()
-            batch = next(batches, None)
-            seconds["patch_read"] += watch.seconds()
-            if batch is None:
-                return features
-            watch = _Stopwatch()
-            filled = _fill_up([patch for _, patch in batch], self._settings.patch_batch)
-            chosen = [number for number, _ in batch]
-            features[0, chosen] = jax.device_get(encode(self._params, filled))[: len(batch)]
-            seconds["high_network"] += watch.seconds()
+        encode, depth = self._programs.encode, self._networks.encoder.features[-1]
 
-    def _program(self, name: str) -> jax.stages.Compiled:
-        if name not in self._programs:
-            self._programs[name] = _compile(name, self._networks, self._layout, self._settings)
-        return self._programs[name]
+        def begun() -> Iterator[tuple["_Passage", "_Patches"]]:
+            for passage, patches in passages:
+                passage.features = np.zeros((1, self._layout.grid**2, depth), np.float32)
+                passage.seconds |= {"patch_read": 0.0, "high_network": 0.0}
+                yield passage, patches
+
+        ahead = made_ahead(_in_batches(begun(), self._settings.patch_batch))
+        with contextlib.closing(ahead) as batches:
+            while True:
+                watch = _Stopwatch()
+                batch = next(batches, None)
+                waited = watch.seconds()
+                if batch is None:
+                    return
+                watch = _Stopwatch()
+                if batch.patches:
+                    filled = _fill_up(batch.patches, self._settings.patch_batch)
+                    features = jax.device_get(encode(self._params, filled))[: len(batch.patches)]
+                    for (passage, number), feature in zip(batch.places, features, strict=True):
+                        passage.features[0, number] = feature
+                looked = watch.seconds()
+                for passage, _ in batch.places:
+                    passage.seconds["patch_read"] += waited / len(batch.places)
+                    passage.seconds["high_network"] += looked / len(batch.places)
+                yield from batch.ended
 
 
 @dataclasses.dataclass(eq=False)
@@ -305,13 +327,30 @@ class _Passage:
     seconds: dict[str, float]
     low_resolution: Any = None
     foreground: Any = None
-    looked_at: Any = None  # of the foreground, where the HRN is not shown all of it
+    looked_at: Any = None  # of the foreground, where the HRN is not to see all of it
     low_probability: Any = None
     v: Any = None
     relevance: Any = None  # of each patch, where only the most relevant are looked at
     asking: float | None = None
     asks: bool = False
     features: Any = None
+    error: InputError | None = None  # what is wrong with its patches
+
+    @property
+    def shown(self) -> Bool[np.ndarray, " patches"]:
+        """True for the patches that the HRN looks at, if it is asked."""
+        return self.foreground if self.looked_at is None else self.looked_at
+
+
+_Patches = Iterator[tuple[int, np.ndarray]]  # with their numbers
+
+
+class _Batch(NamedTuple):
+    """Patches for the encoder, whose each is and which, and the slides that have no further ones."""
+
+    patches: list[np.ndarray]
+    places: list[tuple[_Passage, int]]
+    ended: list[_Passage]
 
 
 class _Stopwatch:
@@ -331,6 +370,28 @@ def _begin_each(slides: Iterable[Slide]) -> Iterator[_Passage]:
         if slide is None:
             return
         yield _Passage(slide, {"low_resolution_read": watch.seconds()})
+
+
+def _patches(passage: _Passage, chosen: Bool[np.ndarray, " patches"]) -> _Patches:
+    numbers = np.flatnonzero(chosen).tolist()
+    return zip(numbers, passage.slide.patches(numbers), strict=True)
+
+
+def _in_batches(passages: Iterable[tuple[_Passage, _Patches]], size: int) -> Iterator[_Batch]:
+    """Batches of `size` patches, the last of what is left; a slide ends early where its patches cannot be read."""
+    batch = _Batch([], [], [])
+    for passage, patches in passages:
+        try:
+            for number, patch in patches:
+                batch.patches.append(patch)
+                batch.places.append((passage, number))
+                if len(batch.patches) == size:
+                    yield batch
+                    batch = _Batch([], [], [])
+        except InputError as error:
+            passage.error = error
+        batch.ended.append(passage)
+    yield batch
 
 
 def check_networks(networks: SosNetworks, settings: SelectiveSettings) -> None:
@@ -375,70 +436,3 @@ def _fill_up(images: Sequence[UInt8[np.ndarray, "side side"]], count: int) -> UI
     filled = np.zeros((count, *images[0].shape), np.uint8)
     np.stack(images, out=filled[: len(images)])
     return filled
-
-
-def _needed_programs(networks: SosNetworks, rule: str) -> list[str]:
-    """Those that some slide may need."""
-    return (["low"] if networks.lrn else []) + ([] if rule == "low" else ["encode", "high"])
-
-
-def _compile(name: str, networks: SosNetworks, layout: SlideLayout, settings: SelectiveSettings) -> jax.stages.Compiled:
-    match name:
-        case "low":
-            grid = layout.grid if settings.top_k else 0
-            return _compile_low(networks, settings.slide_batch, settings.rule, grid)
-        case "encode":
-            return _compile_encode(networks, settings.patch_batch)
-        case _:
-            return _compile_high(networks, layout.grid**2)
-
-
-# Compiled once, whatever c or which parameters are tried.
-@functools.lru_cache(KEPT_PROGRAMS)
-def _compile_low(networks: SosNetworks, slides: int, rule: str, grid: int) -> jax.stages.Compiled:
-    """With what `policy` and `deferral` ask by, and the relevance of `grid` x `grid` patches where `grid` is not 0."""
-
-    def low(params: Any, images: Array) -> tuple[Array, Array, Array, Array | None]:
-        logits, v = networks.low(params, images)
-        match rule:
-            case "policy":
-                asks = networks.policy(params, images)
-            case "deferral":
-                asks = networks.foretold_gain(params, v)
-            case _:
-                asks = jnp.zeros(slides)
-        relevance = networks.relevance(params, images, grid) if grid else None
-        return jax.nn.softmax(logits), v, asks, relevance
-
-    return _compiled(low, networks, jax.ShapeDtypeStruct((slides, networks.low_side, networks.low_side), jnp.uint8))
-
-
-@functools.lru_cache(KEPT_PROGRAMS)
-def _compile_encode(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
-    return _compiled(
-        networks.encode, networks, jax.ShapeDtypeStruct((patches, networks.patch_side, networks.patch_side), jnp.uint8)
-    )
-
-
-@functools.lru_cache(KEPT_PROGRAMS)
-def _compile_high(networks: SosNetworks, patches: int) -> jax.stages.Compiled:
-    assert networks.encoder is not None
-
-    def high(params: Any, features: Array, mask: Array, v: Array | None) -> tuple[Array, Array]:
-        logits, attention = networks.high(params, features, mask, v)
-        return jax.nn.softmax(logits), attention
-
-    features = jax.ShapeDtypeStruct((1, patches, networks.encoder.features[-1]), jnp.float32)
-    v = jax.ShapeDtypeStruct((1, networks.lrn.backbone.features[-1]), jnp.float32) if networks.lrn else None
-    return _compiled(high, networks, features, jax.ShapeDtypeStruct((1, patches), bool), v)
-
-
-def _compiled(
-    function: Callable[..., Any], networks: SosNetworks, *arguments: jax.ShapeDtypeStruct | None
-) -> jax.stages.Compiled:
-    params = jax.eval_shape(networks.init, jax.random.key(0))
-    return jax.jit(function).lower(params, *arguments).compile()
-
-
-def _bytes(memory: Any) -> int:
-    return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes

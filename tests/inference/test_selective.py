@@ -37,9 +37,10 @@ ALL_LOW, ALL_HIGH = {"c": 0.0}, {"c": 1.0}
 class PaintedSlide:
     """A slide in memory, some of its patches black; remembers which patches were asked for."""
 
-    def __init__(self, seed, black_share=0.4, broken=""):
+    def __init__(self, seed, black_share=0.4, broken="", sound=0):
         rng = np.random.default_rng(seed)
-        self.name, self.layout, self.broken, self.closed = f"slide{seed}", LAYOUT, broken, False
+        self.name, self.layout, self.closed = f"slide{seed}", LAYOUT, False
+        self.broken, self.sound = broken, sound
         self.pixels = rng.integers(5, 250 // rng.integers(1, 6), (16, 8, 8), np.uint8)
         self.pixels[rng.random(16) < black_share] = 0
         self.asked = []
@@ -59,7 +60,7 @@ class PaintedSlide:
 
     def patches(self, indices):
         for index in indices:
-            if self.broken == "patches":
+            if self.broken == "patches" and len(self.asked) == self.sound:
                 raise InputError(f"{self.name}: truncated")
             self.asked.append(index)
             yield self.pixels[index]
@@ -222,14 +223,18 @@ def test_an_all_black_slide_is_classified_and_has_no_foreground(params):
         assert result.attention is None or not result.attention.any()
 
 
-@pytest.mark.parametrize("broken", ["low", "patches"])
-def test_a_slide_that_cannot_be_read_stops_nothing_else(params, broken):
+@pytest.mark.parametrize(("broken", "sound"), [("low", 0), ("patches", 0), ("patches", 3)])
+def test_a_slide_that_cannot_be_read_stops_nothing_else(params, broken, sound):
     each = slides(5)
-    each[1] = PaintedSlide(1, broken=broken)
+    each[1] = PaintedSlide(1, broken=broken, sound=sound)
     said = []
-    results = classifier(params, **ALL_HIGH)(each, on_error=lambda slide, error: said.append((slide.name, str(error))))
+    told = classifier(params, **ALL_HIGH)(each, on_error=lambda slide, error: said.append((slide.name, str(error))))
+    results = list(told)
     assert [result.name for result in results] == ["slide0", "slide2", "slide3", "slide4"]
     assert said == [("slide1", "slide1: truncated")]
+    assert_same_results(
+        results, [result for result in classify(params, slides(5), **ALL_HIGH) if result.name != "slide1"]
+    )
     assert all(slide.closed for slide in each)
     with pytest.raises(InputError, match="slide1: truncated"):
         classify(params, [PaintedSlide(0), PaintedSlide(1, broken=broken)], **ALL_HIGH)
@@ -286,6 +291,57 @@ def test_opening_foreground_and_stacking_are_in_the_seconds(params, monkeypatch)
     assert settled.seconds == other.seconds == {"low_resolution_read": 111.0, "low_network": 2.0}
     (sent,) = classify(params, [PaintedSlide(0, black_share=0)], patch_batch=4, **ALL_HIGH)
     assert sent.seconds == {"low_resolution_read": 11.0, "low_network": 4.0, "patch_read": 0.0, "high_network": 16.0}
+
+
+def count_batches(monkeypatch, size):
+    """The sizes of the batches of patches that are looked at from now on, of `size` places each."""
+    looked_at, fill_up = [], selective._fill_up
+
+    def counted(images, count):
+        if count == size:
+            looked_at.append(len(images))
+        return fill_up(images, count)
+
+    monkeypatch.setattr(selective, "_fill_up", counted)
+    return looked_at
+
+
+@pytest.mark.parametrize(("slide_batch", "sizes"), [(7, [5, 5, 4]), (4, [5, 3, 5, 1]), (1, [2] * 7)])
+def test_batches_are_filled_across_the_slides_that_the_lrn_looks_at_together(params, monkeypatch, slide_batch, sizes):
+    """Seven slides, two patches of each."""
+    looked_at = count_batches(monkeypatch, SETTINGS.patch_batch)
+    each = slides()
+    results = classify(params, each, top_k=2, slide_batch=slide_batch, **ALL_HIGH)
+    assert looked_at == sizes
+    assert [slide.patches_read for slide in each] == [2] * 7
+    assert_same_results(results, classify(params, slides(), top_k=2, slide_batch=1, **ALL_HIGH))
+
+
+def test_a_result_comes_before_the_patches_of_slides_that_follow(params):
+    each = [PaintedSlide(seed, black_share=0) for seed in range(3)]
+    results = classifier(params, patch_batch=8, **ALL_HIGH)(iter(each))
+    next(results)
+    # One batch is read while the network looks at the one before it, and a slide is whole when the next has begun.
+    assert [slide.patches_read for slide in each][2] == 0
+    results.close()
+    assert all(slide.closed for slide in each)
+
+
+def test_slides_share_the_seconds_of_a_batch_by_their_patches_in_it(params, monkeypatch):
+    now = 0.0
+
+    def costs_six(images, count, fill_up=selective._fill_up):
+        nonlocal now
+        now += 6.0 * (count == 16)
+        return fill_up(images, count)
+
+    monkeypatch.setattr(selective, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(selective, "_fill_up", costs_six)
+    each = [PaintedSlide(0, black_share=0), PaintedSlide(1, black_share=0)]
+    each[0].pixels[4:] = 0
+    four, twelve_and_four = classify(params, each, patch_batch=16, **ALL_HIGH)
+    assert four.seconds["high_network"] == 6 * 4 / 16
+    assert twelve_and_four.seconds["high_network"] == 6 * 12 / 16 + 6
 
 
 def test_the_next_patches_are_read_while_the_network_looks_at_these(params, monkeypatch):
