@@ -138,6 +138,11 @@ def own_share(items: Sequence[Item]) -> list[Item]:
     return list(items[index() :: count()])
 
 
+def joined_shares(shares: Sequence[Sequence[Item]]) -> list[Item]:
+    """The items in their order, from what `own_share` gave to each process."""
+    return [share[place] for place in range(max(map(len, shares))) for share in shares if place < len(share)]
+
+
 def gather(own: Any) -> list[Any]:
     """Returns on every process what each of them gave, in their order.
 

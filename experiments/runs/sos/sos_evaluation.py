@@ -1,13 +1,14 @@
 """Methods on the same slides: the classes of each, the probabilities of both its networks, its time.
 
 Times are taken in turn: a few slides by every method, then the next few, so that a machine that slows down slows all of
-them alike.
+them alike. Hosts share the slides, each looked at by all methods on one of them, and all come back with all answers.
 """
 
 import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -23,9 +24,23 @@ from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveCla
 from medssl_jax.inference.trained_classifier import TrainedClassifier
 from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.slides.switching import MeanSeconds, mean_seconds
+from medssl_jax.parallel import hosts
 
 TIMED_BY_TOP_K = 16  # slides
 OpenSlide = Callable[[], Slide]
+
+
+class Answer(NamedTuple):
+    """What is kept of a slide's passage, as JSON holds it, so that hosts can tell each other."""
+
+    name: str
+    label: int
+    sent: bool
+    low_probability: list[float] | None
+    high_probability: list[float] | None
+    asking: float | None
+    low_seconds: float
+    high_seconds: float
 
 
 def evaluate(
@@ -47,8 +62,8 @@ def evaluate(
             seed=method.settings.seed,
             rule=method.settings.inference.rule,
             c=method.settings.inference.c,
-            names=tuple(result.name for result in by_name[name]),
-            predicted=np.array([result.label for result in by_name[name]]),
+            names=tuple(answer.name for answer in by_name[name]),
+            predicted=np.array([answer.label for answer in by_name[name]]),
             sent=_sent(by_name[name]),
             test=test[name],
             validation=validation[name],
@@ -99,9 +114,9 @@ def classify_in_turn(
 
 
 def raw_slides(method: TrainedClassifier[SosConfig], source: LksSource, indices: Sequence[int]) -> list[OpenSlide]:
-    """The slides as they were downloaded; none where `data.manual_dir` does not hold them any more."""
+    """The slides as they were downloaded; none where `data.manual_dir` of some host does not hold them any more."""
     folder = Path(method.settings.data.manual_dir)
-    if not lks_files.is_there(folder):
+    if not all(hosts.gather(lks_files.is_there(folder))):
         return []
     paths = {(slide.split, slide.name): slide.path for slide in lks_files.find_slides(folder)}
     wanted = [paths[source.splits[index], source.names[index]] for index in indices]
@@ -126,15 +141,15 @@ def both_networks(
         for name in first_with.values()
     }
     slides = [functools.partial(source.slide, index) for index in indices]
-    by_name = classify_in_turn(classifiers, slides, progress)
+    by_name = _answers(classifiers, slides, progress)
     label = np.array([source.labels[index] for index in indices], np.int64)
     said = {
         name: Probabilities(
             label,
-            low=_stacked([result.low_probability for result in results]),
-            high=_stacked([result.high_probability for result in results]),
+            low=_stacked([answer.low_probability for answer in answers]),
+            high=_stacked([answer.high_probability for answer in answers]),
         )
-        for name, results in by_name.items()
+        for name, answers in by_name.items()
     }
     return {name: said[first_with[id(method.params)]] for name, method in methods.items()}
 
@@ -146,24 +161,55 @@ def high_by_top_k(
     counts = method.settings.inference.top_k_tried
     if not counts or not indices:
         return {}
-    passing = map(source.slide, progress(indices))
-    said = np.stack(list(method.classifier(rule="high", top_k=1).high_by_top_k(passing, counts)), axis=1)
-    return dict(zip(counts, said, strict=True))
+    passing = map(source.slide, progress(hosts.own_share(indices)))
+    own = [said.tolist() for said in method.classifier(rule="high", top_k=1).high_by_top_k(passing, counts)]
+    of_slides = np.array(hosts.joined_shares(hosts.gather(own)), np.float32)
+    return {count: of_slides[:, place] for place, count in enumerate(counts)}
 
 
 def _timed(
     methods: Mapping[str, TrainedClassifier[SosConfig]], source: LksSource, indices: Sequence[int], progress: Progress
-) -> tuple[dict[str, SelectiveClassifier], dict[str, list[SlideResult]], dict[str, list[SlideResult]] | None]:
+) -> tuple[dict[str, SelectiveClassifier], dict[str, list[Answer]], dict[str, list[Answer]] | None]:
     """The classifiers, and what each says in turn of slides as prepared and, where they are there, as downloaded."""
     classifiers = {name: method.classifier() for name, method in methods.items()}
-    prepared = classify_in_turn(classifiers, [functools.partial(source.slide, index) for index in indices], progress)
+    prepared = _answers(classifiers, [functools.partial(source.slide, index) for index in indices], progress)
     raw = raw_slides(next(iter(methods.values())), source, indices)
-    return classifiers, prepared, classify_in_turn(classifiers, raw, progress) if raw else None
+    return classifiers, prepared, _answers(classifiers, raw, progress) if raw else None
 
 
-def _stacked(rows: Sequence[Float[np.ndarray, " classes"] | None]) -> Float[np.ndarray, "slides classes"] | None:
+def _answers(
+    classifiers: Mapping[str, SelectiveClassifier], slides: Sequence[OpenSlide], progress: Progress
+) -> dict[str, list[Answer]]:
+    own = classify_in_turn(classifiers, hosts.own_share(slides), progress)
+    of_hosts = hosts.gather({name: list(map(_answer, results)) for name, results in own.items()})
+    return {
+        name: [Answer(*values) for values in hosts.joined_shares([of_host[name] for of_host in of_hosts])]
+        for name in classifiers
+    }
+
+
+def _answer(result: SlideResult) -> Answer:
+    def listed(probability: Float[np.ndarray, " classes"] | None) -> list[float] | None:
+        return None if probability is None else probability.tolist()
+
+    def seconds(stages: Sequence[str]) -> float:
+        return sum(result.seconds.get(stage, 0.0) for stage in stages)
+
+    return Answer(
+        name=result.name,
+        label=result.label,
+        sent=result.route == "high",
+        low_probability=listed(result.low_probability),
+        high_probability=listed(result.high_probability),
+        asking=result.asking,
+        low_seconds=seconds(LOW_STAGES),
+        high_seconds=seconds(HIGH_STAGES),
+    )
+
+
+def _stacked(rows: Sequence[list[float] | None]) -> Float[np.ndarray, "slides classes"] | None:
     given = [row for row in rows if row is not None]
-    return np.stack(given) if given else None
+    return np.array(given, np.float32) if given else None
 
 
 def high_seconds_by_top_k(
@@ -178,21 +224,19 @@ def high_seconds_by_top_k(
         return {}
     slides = raw_slides(method, source, few) or [functools.partial(source.slide, index) for index in few]
     classifiers = {str(count): method.classifier(rule="high", top_k=count) for count in counts}
-    by_count = classify_in_turn(classifiers, slides)
+    by_count = _answers(classifiers, slides, silent)
     return {count: _seconds(by_count[str(count)]).high for count in counts}
 
 
-def _asking(results: Sequence[SlideResult]) -> Float[np.ndarray, " slides"] | None:
-    given = [result.asking for result in results if result.asking is not None]
+def _asking(answers: Sequence[Answer]) -> Float[np.ndarray, " slides"] | None:
+    given = [answer.asking for answer in answers if answer.asking is not None]
     return np.array(given) if given else None
 
 
-def _sent(results: Sequence[SlideResult]) -> Bool[np.ndarray, " slides"]:
-    return np.array([result.route == "high" for result in results])
+def _sent(answers: Sequence[Answer]) -> Bool[np.ndarray, " slides"]:
+    return np.array([answer.sent for answer in answers])
 
 
-def _seconds(results: Sequence[SlideResult]) -> MeanSeconds:
-    def of_stages(stages: Sequence[str]) -> Float[np.ndarray, " slides"]:
-        return np.array([sum(result.seconds.get(stage, 0.0) for stage in stages) for result in results])
-
-    return mean_seconds(of_stages(LOW_STAGES), of_stages(HIGH_STAGES), _sent(results))
+def _seconds(answers: Sequence[Answer]) -> MeanSeconds:
+    low, high = ([getattr(answer, name) for answer in answers] for name in ("low_seconds", "high_seconds"))
+    return mean_seconds(np.array(low), np.array(high), _sent(answers))

@@ -22,8 +22,8 @@ from medssl_jax.run_folder.workdir import only_run_in
 def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwatched) -> None:
     """Trains and evaluates; below `workdir` is what `train_method` and `write_summary` leave.
 
-    Every host evaluates all test slides, since seconds a slide are to be those of one. Raises `InputError`, see both;
-    or another run is in `workdir`.
+    Hosts share the slides of the evaluation; seconds are those of the host that a slide was on. Raises `InputError`,
+    see both; or another run is in `workdir`.
     """
     with only_run_in(workdir):
         method, source, split = train_method(config, workdir, watch=watch)

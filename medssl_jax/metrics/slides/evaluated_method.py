@@ -86,8 +86,7 @@ class EvaluatedMethod:
 
     def right_by_top_k(self) -> dict[int, Bool[np.ndarray, " slides"]]:
         """True for slides that are given their class by the same decisions with so many patches, by their number."""
-        low, _ = self.test.both()
         return {
-            count: switched_classes(low, high, self.sent) == self.test.label
+            count: switched_classes(self.test.both()[0], high, self.sent) == self.test.label
             for count, high in self.high_by_top_k.items()
         }

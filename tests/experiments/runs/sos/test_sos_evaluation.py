@@ -1,6 +1,10 @@
 """Methods with untrained networks on small slides: what is asked, how often, and who is named when one is bad."""
 
 import dataclasses
+import json
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -9,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from data_builders.lks import lks_files
 from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
 from experiments.configs import sos
@@ -21,6 +26,7 @@ from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatis
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import SelectiveClassifier
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainedClassifier, TrainingSlides
+from medssl_jax.parallel import hosts
 
 SPLIT = SlideSplit(train=(), validation=(0, 1, 2), test=(3, 4, 5, 6, 7))
 
@@ -142,6 +148,74 @@ def test_accuracy_by_the_number_of_patches_has_the_decisions_of_the_method(metho
     assert min(evaluated.high_seconds_by_top_k.values()) > 0
     plain = evaluate({"SOS": methods["SOS"]}, source, SPLIT)["SOS"]
     assert plain.high_by_top_k == plain.validation_high_by_top_k == plain.high_seconds_by_top_k == {}
+
+
+@pytest.fixture
+def as_two_hosts(monkeypatch):
+    """Calls a function on each of two hosts, threads here, that tell each other what real ones would."""
+    here, meeting, told = threading.local(), threading.Barrier(2, timeout=60), ["", ""]
+
+    def gather(own):
+        told[here.index] = json.dumps(own)
+        meeting.wait()
+        everyone = list(map(json.loads, told))
+        meeting.wait()
+        return everyone
+
+    def call_as(index, function):
+        here.index = index
+        return function()
+
+    def call(function):
+        with ThreadPoolExecutor(2) as threads:
+            return [each.result() for each in [threads.submit(call_as, index, function) for index in range(2)]]
+
+    monkeypatch.setattr(hosts, "index", lambda: here.index)
+    monkeypatch.setattr(hosts, "count", lambda: 2)
+    monkeypatch.setattr(hosts, "gather", gather)
+    return call
+
+
+@pytest.fixture
+def asked_by_one_host(methods, source):
+    """The methods, SOS also with few patches, and their evaluation; before there are two hosts."""
+    settings = methods["SOS"].settings
+    inference = dataclasses.replace(settings.inference, top_k_tried=(1, 16))
+    sos = dataclasses.replace(methods["SOS"], settings=dataclasses.replace(settings, inference=inference))
+    return {**methods, "SOS": sos}, evaluate({**methods, "SOS": sos}, source, SPLIT)
+
+
+def test_hosts_share_the_slides_and_each_comes_back_with_all_answers(
+    asked_by_one_host, as_two_hosts, source, monkeypatch
+):
+    asked, expected = asked_by_one_host
+    opened = []
+    open_slide = type(source).slide
+    monkeypatch.setattr(type(source), "slide", lambda self, index: opened.append(index) or open_slide(self, index))
+    for evaluations in as_two_hosts(lambda: evaluate(asked, source, SPLIT)):
+        for name, one in evaluations.items():
+            of_one = expected[name]
+            assert (one.names, one.predicted.tolist()) == (of_one.names, of_one.predicted.tolist())
+            assert one.sent.tolist() == of_one.sent.tolist()
+            for part in ("test", "validation"):
+                for network in ("label", "low", "high"):
+                    said, of_part = (getattr(getattr(each, part), network) for each in (one, of_one))
+                    np.testing.assert_allclose(said, of_part, rtol=1e-4)
+                    assert said.dtype == of_part.dtype
+            for field in ("high_by_top_k", "validation_high_by_top_k"):
+                said, of_field = getattr(one, field), getattr(of_one, field)
+                assert said.keys() == of_field.keys()
+                for count, probability in said.items():
+                    np.testing.assert_allclose(probability, of_field[count], rtol=1e-4)
+            assert one.raw_seconds is not None
+    # By both hosts together: each method in turn, each pair of networks, and each look for top_k, a slide once.
+    assert Counter(opened) == {index: (3 + 2 + 1) if index in SPLIT.test else (2 + 1) for index in range(8)}
+
+
+def test_slides_that_one_host_does_not_have_are_raw_on_none(methods, source, as_two_hosts, monkeypatch):
+    monkeypatch.setattr(lks_files, "is_there", lambda folder: hosts.index() == 0)
+    for evaluations in as_two_hosts(lambda: evaluate(methods, source, SPLIT)):
+        assert all(each.raw_seconds is None for each in evaluations.values())
 
 
 def test_no_validation_slide_is_no_error(methods, source):
