@@ -1,5 +1,6 @@
 """The exported program gives the network's answers where this library cannot be imported."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.scans.patches import normalise_hu
 from medssl_jax.detection.boxes import decode_boxes
-from medssl_jax.inference.window_program import PLATFORMS, description, window_program
+from medssl_jax.inference.window_program import description, window_program
+from medssl_jax.metrics.nodules.operating_points import OperatingPoint, OperatingPoints
+from medssl_jax.run_folder.experience import Experience
 from medssl_jax.run_folder.weights import TrainedWeights
 
 SIDE = 16
@@ -58,7 +61,7 @@ def test_the_same_answers_in_a_process_that_cannot_import_it(weights, tmp_path):
         [sys.executable, "-c", WITHOUT_THIS_LIBRARY, *paths], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert tuple(done.stdout.split()) == PLATFORMS
+    assert done.stdout.split() == ["cpu", "cuda", "tpu"]
     detector = weights.settings.detector()
     expected = detector.predict(weights.params, normalise_hu(jnp.asarray(windows))[..., None])
     boxes = decode_boxes(expected.deltas, jnp.asarray(detector.grid.boxes_zyxdhw()))
@@ -72,8 +75,26 @@ def test_the_same_answers_in_a_process_that_cannot_import_it(weights, tmp_path):
 def test_what_stands_beside_it_is_what_the_library_goes_by(weights):
     told = json.loads(json.dumps(description(weights)))
     assert told["input"].startswith("windows_hu: int16 (b, 16, 16, 16)")
-    assert told["preprocessing"]["hu_range"] == [-1200, 600]
-    assert told["preprocessing"]["mask_lungs"] is True
+    assert told["output"].startswith("logits: float32 (b, anchors); boxes_zyxdhw_voxel: float32 (b, anchors, 6)")
+    assert told["platforms"] == ["cpu", "cuda", "tpu"]
+    assert told["preprocessing"] == {
+        "spacing_mm": 1.0,
+        "axes": "z towards the head, y to the back, x to the patient's left",
+        "hu_range": [-1200, 600],
+        "outside_hu": 0,
+        "mask_lungs": True,
+        "lung_dilation_mm": 5.0,
+    }
     assert told["anchors"] == {"strides": [2, 4], "sides_mm": [[4.5], [7.0, 10.0]]}
     assert told["postprocessing"]["overlap"] == 4
+    assert told["postprocessing"]["score"] == "1 / (1 + exp(-logit))"
     assert (told["step"], told["about"]) == (7, "of nothing")
+    assert "operating_points" not in told
+
+
+def test_thresholds_that_are_known_are_told(weights):
+    points = OperatingPoints("LUNA16", 7, 4, 8, (OperatingPoint(1.0, 0.25, 0.75, 0.5),), None)
+    told = json.loads(json.dumps(description(dataclasses.replace(weights, experience=Experience(points, ("ab",))))))
+    (point,) = told["operating_points"]["points"]
+    assert (point["threshold"], point["sensitivity"], point["measured_fps_per_scan"]) == (0.25, 0.75, 0.5)
+    assert told["seen_series"] == ["ab"]
