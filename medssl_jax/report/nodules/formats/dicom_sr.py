@@ -4,8 +4,8 @@ Each mark is a nodule of the lung in two groups with one tracking UID. The first
 nearest to its centre, which refers to that slice's own SOPInstanceUID, its diameter, and its probability in percent,
 as Certainty of Finding (DCM 111012). The second (TID 1501) has the diameter again, inferred from its centre in the
 frame of reference: the first cannot hold a place between two slices. Where there is no mark, one group counts no
-lesion. The report refers to every slice of the series and carries the identity of patient and study as they do, since
-archives file it by them.
+lesion. What is known of detector and marks stands among the parameters of the algorithm. The report refers to every
+slice of the series and carries the identity of patient and study as they do, since archives file it by them.
 """
 
 import math
@@ -38,7 +38,13 @@ def structured_report(detections: ScanReport, *, min_probability: float | None) 
     algorithm = sr.AlgorithmIdentification(
         name=algorithm_name(detections),
         version=algorithm_version(detections),
-        parameters=[RESEARCH_USE, f"trained on {detections.detector.trained_on}"],
+        parameters=[
+            RESEARCH_USE,
+            f"trained on {detections.detector.trained_on}",
+            f"{detections.count_from(min_probability)} of {len(detections.marks)} marks",
+            *detections.detector.told,
+            *detections.told(min_probability),
+        ],
         manufacturer=MANUFACTURER,
     )
     observer = sr.ObserverContext(

@@ -19,18 +19,21 @@ def markups_as_json(detections: ScanReport, *, min_probability: float | None) ->
     """The content of the `.mrk.json`: a point at the centre of each mark of at least `min_probability`, best first.
 
     Coordinates are x, y, z in mm (LPS, as the file says). A point's label is the number of its mark and its
-    probability; its description has the diameter. Points are locked, so that none is moved by mistake.
+    probability, shown beside it; its description has the diameter. Points are locked, so that none is moved by mistake.
     """
+    shown = detections.count_from(min_probability)
+    detector = f"{detections.detector.run}, step {detections.detector.step}"
     return {
         "@schema": SCHEMA,
         "markups": [
             {
                 "type": "Fiducial",
-                "name": f"marks of {detections.detector.run}, step {detections.detector.step}",
+                "name": f"{shown} of {len(detections.marks)} marks of {detector}",
                 "coordinateSystem": "LPS",
                 "coordinateUnits": "mm",
                 "locked": True,
-                "controlPoints": [_point(detections, k) for k in range(detections.count_from(min_probability))],
+                "display": {"pointLabelsVisibility": True},  # off by the schema's default
+                "controlPoints": [_point(detections, k) for k in range(shown)],
             }
         ],
     }

@@ -105,6 +105,8 @@ def test_a_report_read_back_has_the_marks_and_refers_to_their_slices(reported, t
     text = pydicom.dcmread(tmp_path / "sr.dcm").to_json()
     assert "not a medical device" in text
     assert "FocalMix nodule detector, run luna" in text
+    assert "2 of 3 marks" in text
+    assert "This detector has no operating points" in text
 
 
 def test_no_likely_mark_is_a_count_of_none(reported, tmp_path):

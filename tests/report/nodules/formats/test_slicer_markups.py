@@ -26,6 +26,7 @@ def test_the_file_is_by_slicers_schema(tmp_path, turned_report):
     (markup,) = content["markups"]
     assert (markup["type"], markup["coordinateSystem"], markup["coordinateUnits"]) == ("Fiducial", "LPS", "mm")
     assert (type(markup["name"]), type(markup["locked"])) == (str, bool)
+    assert markup["display"] == {"pointLabelsVisibility": True}  # an object of booleans, among others
     for point in markup["controlPoints"]:
         assert {name: type(value) for name, value in point.items()} == POINT
         assert [type(mm) for mm in point["position"]] == [float] * 3
@@ -35,7 +36,9 @@ def test_the_file_is_by_slicers_schema(tmp_path, turned_report):
 
 def test_points_are_the_likely_marks_with_probability_and_diameter(tmp_path, turned_report):
     report = turned_report()
-    points = written(tmp_path, report, 0.5)["markups"][0]["controlPoints"]
+    (markup,) = written(tmp_path, report, 0.5)["markups"]
+    assert markup["name"] == "2 of 3 marks of luna, step 600"
+    points = markup["controlPoints"]
     assert [point["label"] for point in points] == ["1: 0.90", "2: 0.50"]
     np.testing.assert_allclose([point["position"] for point in points], report.marks.centre_xyz_mm[:2], atol=1e-4)
     assert points[0]["description"].startswith("probability 0.9, diameter 9.000 mm. Research software")
