@@ -32,6 +32,8 @@ def get_config(_: str = "") -> ConfigDict:
     batches.slides = 1  # (o) slides a step; the patches of one are up to 1.6 GB
     batches.chunk = 16  # (o) patches encoded at a time; 0: all at once, and kept for the backward pass
     batches.symmetries = True  # (o) flips and quarter turns of whole slides
+    # (o) slides of each step that are of a fold held out: of them L_3 alone, of the others all losses but L_3.
+    batches.held_out = 0  # 0: all losses of all slides
     batches.loader_threads = 4
 
     # (o) a ResNet-18 of its own for each network.

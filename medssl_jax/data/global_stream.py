@@ -55,6 +55,24 @@ def then(before: grain.MapDataset, after: grain.MapDataset, place: int) -> grain
     return grain.MapDataset.source(_Then(before, after, place))
 
 
+class _SideBySide:
+    def __init__(self, first: grain.MapDataset, second: grain.MapDataset, counts: tuple[int, int]):
+        self._streams, self._counts = (first, second), counts
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, place: int) -> Any:
+        turn, row = divmod(place, sum(self._counts))
+        which = int(row >= self._counts[0])
+        return self._streams[which][turn * self._counts[which] + row - which * self._counts[0]]
+
+
+def side_by_side(first: grain.MapDataset, second: grain.MapDataset, counts: tuple[int, int]) -> grain.MapDataset:
+    """One stream without end of two: by turns as many of the first as `counts` says, then as many of the second."""
+    return grain.MapDataset.source(_SideBySide(first, second, counts))
+
+
 class _HostRows:
     """The host's rows of all batches, one after the other; what each holds, its place in the whole stream decides."""
 

@@ -20,6 +20,7 @@ from medssl_jax.steps.state import TrainState
 from medssl_jax.steps.step_metrics import StepMetrics, of_step
 
 SlideBatch = Mapping[str, Array]
+EXECUTIVE = ("hesitant", "hurried")  # the parts of L_3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +126,20 @@ def classification_losses(
     return {name: weight * each for name, (weight, each) in weighted.items() if weight}
 
 
+def taught(losses: Mapping[str, Float[Array, " b"]], held_out: Bool[Array, " b"]) -> dict[str, Float[Array, " b"]]:
+    """Losses whose mean over the batch is, of L_3, that over the rows `held_out`, and of all others that over the rest.
+
+    So L_3 asks whether the networks are right on slides that they did not learn the classes of, where being right does
+    not saturate. Our choice: the paper's L_3 is of the slides that all losses are of.
+    """
+
+    def of(name: str, loss: Float[Array, " b"]) -> Float[Array, " b"]:
+        rows = held_out if name in EXECUTIVE else jnp.logical_not(held_out)
+        return jnp.where(rows, loss, 0) / rows.astype(loss.dtype).mean()
+
+    return {name: of(name, loss) for name, loss in losses.items()}
+
+
 def asking_reward(
     low_logits: Float[Array, "b k"],
     high_logits: Float[Array, "b k"],
@@ -226,13 +241,15 @@ def sos_step(
     """Networks, losses, one optimiser step (SOS, arXiv 2003.05080). Metrics are (sum, count).
 
     `batch` holds `low_resolution` uint8 (b, s, s), `label` int32 (b,) and, for methods with an HRN, `patches` uint8
-    (b, n, p, p) and their `mask` bool (b, n).
+    (b, n, p, p) and their `mask` bool (b, n); where it has `held_out` bool (b,), L_3 is of those rows alone.
     """
     labels = batch["label"]
 
     def loss(params: Any) -> tuple[Float[Array, ""], tuple[StepMetrics, Any]]:
         outputs = run_networks(params, batch, networks, settings, sharding)
         losses = classification_losses(outputs, labels, settings, state.step)
+        if "held_out" in batch:
+            losses = taught(losses, batch["held_out"])
         metrics = output_metrics(outputs, labels, settings)
         extra = None
         if outputs.ask_logits is not None:

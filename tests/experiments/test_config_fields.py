@@ -43,7 +43,14 @@ SENSIBLE = {
             "inference.overlap",
         ),
         *("model.stem_features", "model.head_depth", "model.low_stem_block", "model.high_stem_block"),
-        *("model.intensity_mean", "model.intensity_deviation", "batches.chunk", "inference.c", "inference.top_k"),
+        *(
+            "model.intensity_mean",
+            "model.intensity_deviation",
+            "batches.chunk",
+            "batches.held_out",
+            "inference.c",
+            "inference.top_k",
+        ),
         *("ssl.ramp_start_share", "ssl.ramp_share", "method.baseline_decay"),
         *("ssl.weight", "ssl.sure_positive_ratio", "ssl.sure_background_below", "ssl.marks_found_share"),
         *(f"augmentation.{name}" for name in ("intensity_scale", "intensity_shift", "blur", "noise", "cut_out")),
@@ -178,6 +185,15 @@ def test_bounds_of_focalmix(changes, told):
         ({"split.validation_share": 1.0}, "split.validation_share is 1.0, expected more than 0, below 1"),
         ({"data.background_threshold": 256.0}, "data.background_threshold is 256.0, expected 0 or more, at most 255"),
         ({"data.grid": 0}, "data.grid is 0, expected 1 or more"),
+        ({"batches.held_out": 8}, "batches.held_out is 8, expected less than batches.slides, 8"),
+        *(
+            ({"batches.held_out": 2} | other, "batches.held_out is 2, expected 0 without L_3, and beside a policy or")
+            for other in (
+                {"method.hesitant_weight": 0.0, "method.hurried_weight": 0.0},
+                {"method.use_policy": True},
+                {"method.use_deferral": True},
+            )
+        ),
         ({"logging.keep_checkpoints": 0}, "logging.keep_checkpoints is 0, expected 1 or more"),
     ],
 )

@@ -27,6 +27,7 @@ from medssl_jax.steps.sos_step import (
     policy_part,
     run_networks,
     sos_step,
+    taught,
 )
 from medssl_jax.steps.state import TrainState
 
@@ -235,6 +236,42 @@ def test_a_step_is_gradient_descent_on_the_equations():
     after, metrics = step(batch)
     assert_same(after.params, jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient))
     assert float(metrics["loss"][0]) == pytest.approx(float(loss), rel=1e-5)
+
+
+EXECUTIVE_ONLY = NO_LOSS | {"hesitant_weight": 1.0, "hurried_weight": 1.0}
+WITHOUT_EXECUTIVE = {"hesitant_weight": 0.0, "hurried_weight": 0.0}
+
+
+def test_l3_learns_from_rows_held_out_alone_and_all_other_losses_from_the_others():
+    held_out, labels = jnp.array([False, True, False, True, True, False]), jnp.array([0, 1, 2, 3, 0, 1])
+    # The LRN is right and unsure of half the rows of each kind and wrong and sure of the others, the HRN is right.
+    high, of_wrong = jax.nn.one_hot(labels, 4), 5 * jax.nn.one_hot((labels + 1) % 4, 4)
+    low = jnp.where(jnp.array([True, True, False, False, True, False])[:, None], high, of_wrong)
+
+    def means(low, high):
+        losses = taught(classification_losses(Outputs(low, high, None), labels, SETTINGS), held_out)
+        executive = losses["hesitant"].mean() + losses["hurried"].mean()
+        return executive, losses["low"].mean() + losses["high"].mean() + losses["paradoxical"].mean()
+
+    of_executive, of_others = jax.jacobian(means, (0, 1))(low, high)
+    for gradient in of_executive:
+        assert largest(gradient[~held_out]) == 0
+    for gradient in of_others:
+        assert largest(gradient[held_out]) == 0
+    taught_rows = of_executive[0][held_out], *(gradient[~held_out] for gradient in of_others)
+    assert all(float(jnp.abs(rows).max(1).min()) > 1e-3 for rows in taught_rows)
+
+
+def test_a_step_with_rows_held_out_adds_what_two_batches_teach():
+    """L_3 of the rows held out as if they were a batch, and all else of the others as if they were one."""
+    batch = slides(3, count=3)
+    held_out = np.array([True, False, True])
+    rows_of = {rows: {name: value[np.array(rows)] for name, value in batch.items()} for rows in ((0, 2), (1,))}
+    expected = jax.tree.map(
+        jnp.add, gradients(rows_of[0, 2], **EXECUTIVE_ONLY), gradients(rows_of[1,], **WITHOUT_EXECUTIVE)
+    )
+    assert_same(gradients(batch | {"held_out": jnp.asarray(held_out)}), expected, atol=1e-4)
+    assert largest(gradients(rows_of[0, 2], **EXECUTIVE_ONLY)) > 1e-3
 
 
 def test_accumulation_over_slides_equals_one_batch():

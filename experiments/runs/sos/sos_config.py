@@ -37,6 +37,11 @@ class SosConfig(ClassifierRunSettings):
         self.expect(
             "logging.save_every", self.logging.save_every % accumulate == 0, "a multiple of optimiser.accumulate"
         )
+        self.expect(
+            "batches.held_out",
+            not self.batches.held_out or (executive and not method.use_policy and not method.use_deferral),
+            "0 without L_3, and beside a policy or learned deferral, which are not taught on slides of their own",
+        )
         check_networks(self.networks(UNIT_INTENSITIES, classes=len(CLASSES)), self.inference)
 
     @property

@@ -19,7 +19,7 @@ from medssl_jax.core.settings import FOLDER, SEED, Settings, number, within
 from medssl_jax.data.slides.slide_cut import SlideCutSettings
 from medssl_jax.data.splits import draw_stratified
 
-PURPOSES = {"train": "train on", "validation": "validate on", "test": "test on"}
+PURPOSES = {"train": "train on", "validation": "validate on", "test": "test on", "held_out": "hold out"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,11 +48,12 @@ class SlideSplitSettings(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class SlideSplit:
-    """Positions of slides in a source; no slide is in two parts."""
+    """Positions of slides in a source; no slide is in two parts. `held_out` are those that only L_3 looks at."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
+    held_out: tuple[int, ...] = ()
 
 
 def open_slides(data: SlideDataSettings) -> LksSource:
@@ -131,8 +132,12 @@ def data_name(data: SlideDataSettings, source: LksSource) -> str:
     return f"slides in LKS's layout, not LKS, which has {expected} in classes of its own sizes"
 
 
-def split_of(data: SlideDataSettings, settings: SlideSplitSettings, source: LksSource) -> SlideSplit:
+def split_of(
+    data: SlideDataSettings, settings: SlideSplitSettings, source: LksSource, *, hold_out: bool = False
+) -> SlideSplit:
     """The data set's own test slides, and of its training slides a stratified share to validate on.
+
+    With `hold_out` the same share of those left to train on is held out of all losses but L_3.
 
     Raises `InputError` where there are too few slides for the three parts.
     """
@@ -140,13 +145,20 @@ def split_of(data: SlideDataSettings, settings: SlideSplitSettings, source: LksS
     train, validation = draw_stratified(
         [source.labels[index] for index in of_training], settings.validation_share, settings.seed
     )
+    held_out: tuple[int, ...] = ()
+    if hold_out:
+        kept, apart = draw_stratified(
+            [source.labels[of_training[position]] for position in train], settings.validation_share, settings.seed
+        )
+        train, held_out = (tuple(train[position] for position in part) for part in (kept, apart))
     split = SlideSplit(
         train=tuple(of_training[position] for position in train),
         validation=tuple(of_training[position] for position in validation),
         test=tuple(index for index, split in enumerate(source.splits) if split == "test"),
+        held_out=tuple(of_training[position] for position in held_out),
     )
     for part, indices in dataclasses.asdict(split).items():
-        if not indices:
+        if not indices and (part != "held_out" or hold_out):
             raise InputError(
                 f"{data.data_dir}: no slide to {PURPOSES[part]}, expected two or more training slides of a "
                 "class and one or more test slides: prepare more slides"

@@ -52,11 +52,11 @@ def train_method(
     settings = settings_from(SosConfig, config)
     claim_workdir(workdir, config)
     source = open_slides(settings.data)
-    split = split_of(settings.data, settings.split, source)
+    split = split_of(settings.data, settings.split, source, hold_out=settings.batches.held_out > 0)
     record = {"data_fingerprint": source.fingerprint}
     if settings.model.pretrained:
         record["pretrained_sha256"] = _file_digest(settings.model.pretrained)
-    names = {part: [source.names[index] for index in indices] for part, indices in dataclasses.asdict(split).items()}
+    names = {part: [source.names[index] for index in indices] for part, indices in _parts(split)}
     record_split(workdir, names | record)
     slides = measure_slides(source, split.train)
     state = _train(config, settings, source, split, slides, workdir, watch)
@@ -79,6 +79,11 @@ def measure_slides(source: LksSource, train: Sequence[int]) -> TrainingSlides:
 
     intensities = measure_intensities(images())
     return TrainingSlides(CLASSES, intensities, AppearanceStatistics.of(appearances))
+
+
+def _parts(split: SlideSplit) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The parts of a split that a run has."""
+    return ((part, indices) for part, indices in dataclasses.asdict(split).items() if indices)
 
 
 def _file_digest(path: str) -> str:
@@ -113,10 +118,19 @@ def _train(
         symmetries=settings.batches.symmetries,
         seed=settings.seed,
         host_rows=sharding.host_rows,
+        held_out=split.held_out,
+        held_out_rows=settings.batches.held_out,
     )
 
     def names_at(position: int) -> dict[str, list[str]]:
-        rows = batch_rows(indices, position, batch=settings.batches.slides, seed=settings.seed)
+        rows = batch_rows(
+            indices,
+            position,
+            batch=settings.batches.slides,
+            seed=settings.seed,
+            held_out=split.held_out,
+            held_out_rows=settings.batches.held_out,
+        )
         return {"slides": [source.names[index] for index in rows]}
 
     logging, measured = settings.logging, slides.for_checkpoint()

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from medssl_jax.core.settings import LARGEST_BATCH, SWITCH, Settings, whole, within
-from medssl_jax.data.global_stream import batch_on_host, shuffled
+from medssl_jax.data.global_stream import batch_on_host, shuffled, side_by_side
 from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.imaging.slides import Slide, SlideLayout
 
@@ -22,13 +22,18 @@ SYMMETRIES = 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SlideBatchSettings(Settings):
-    """How many slides make a batch, how they are turned, and how many of their patches are encoded at a time."""
+    """How many slides make a batch, `held_out` of them of a fold of their own, and how many patches are a chunk."""
 
     section: ClassVar[str] = "batches"
     slides: int = within(whole(1, LARGEST_BATCH))
     chunk: int = within(whole(0, LARGEST_BATCH))
     symmetries: bool = within(SWITCH)
+    held_out: int = within(whole(0, LARGEST_BATCH))
     loader_threads: int = within(whole(1, 1024))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect("held_out", self.held_out < self.slides, f"less than batches.slides, {self.slides}")
 
 
 @runtime_checkable
@@ -52,6 +57,8 @@ def slide_batches(
     symmetries: bool,
     seed: int,
     host_rows: Callable[[int], range] = range,
+    held_out: Sequence[int] = (),
+    held_out_rows: int = 0,
 ) -> grain.MapDataset:
     """Batch i holds `low_resolution` uint8 (batch, side, side) and `label` int32 (batch,).
 
@@ -59,8 +66,13 @@ def slide_batches(
     (batch, n); n is the largest foreground of `indices`, what is not masked is 0. With `symmetries` each slide is
     flipped and turned as a whole, in one of eight ways. The stream goes through `indices` in a new order every time
     round. Of a batch of n rows, those that `host_rows(n)` names are read.
+
+    The last `held_out_rows` of a batch are of the slides `held_out` instead, in an order of their own; then a batch
+    also has `held_out` bool (batch,), which tells them.
     """
-    width = max(1, *(source.foreground_counts[index] for index in indices))
+    width = max(1, *(source.foreground_counts[index] for index in (*indices, *held_out)))
+    order = _in_order(indices, batch=batch, seed=seed, held_out=held_out, held_out_rows=held_out_rows)
+    apart = frozenset(held_out)
 
     def read(index: int, rng: np.random.Generator) -> dict[str, Any]:
         symmetry = int(rng.integers(SYMMETRIES)) if symmetries else 0
@@ -70,17 +82,28 @@ def slide_batches(
                 "low_resolution": np.ascontiguousarray(turned(low_resolution, symmetry)),
                 "label": np.int32(source.labels[index]),
             }
+            if held_out_rows:
+                row["held_out"] = np.bool_(index in apart)
             if patches:
                 foreground = foreground_patches(low_resolution, source.layout, source.background_threshold)
                 row |= _read_patches(slide, foreground, symmetry, width)
         return row
 
-    return batch_on_host(shuffled(indices, seed).random_map(read), batch, host_rows(batch))
+    return batch_on_host(order.random_map(read), batch, host_rows(batch))
 
 
-def batch_rows(indices: Sequence[int], position: int, *, batch: int, seed: int) -> list[int]:
+def batch_rows(
+    indices: Sequence[int],
+    position: int,
+    *,
+    batch: int,
+    seed: int,
+    held_out: Sequence[int] = (),
+    held_out_rows: int = 0,
+) -> list[int]:
     """The slide of each row of the batch at `position`."""
-    return [shuffled(indices, seed)[position * batch + row] for row in range(batch)]
+    order = _in_order(indices, batch=batch, seed=seed, held_out=held_out, held_out_rows=held_out_rows)
+    return [order[position * batch + row] for row in range(batch)]
 
 
 def turned(images: Shaped[np.ndarray, "*images side side"], symmetry: int) -> Shaped[np.ndarray, "*images side side"]:
@@ -88,6 +111,17 @@ def turned(images: Shaped[np.ndarray, "*images side side"], symmetry: int) -> Sh
     if symmetry >= SYMMETRIES // 2:
         images = images[..., ::-1]
     return np.rot90(images, symmetry % (SYMMETRIES // 2), axes=(-2, -1))
+
+
+def _in_order(
+    indices: Sequence[int], *, batch: int, seed: int, held_out: Sequence[int], held_out_rows: int
+) -> grain.MapDataset:
+    """The slide at each place of the stream."""
+    order = shuffled(indices, seed)
+    if not held_out_rows:
+        return order
+    counts = (batch - held_out_rows, held_out_rows)
+    return side_by_side(order, shuffled(held_out, seed), counts).seed(seed)
 
 
 def _read_patches(

@@ -177,3 +177,31 @@ def test_the_stream_resumes_where_it_was(source):
     second = iter(batches(source).to_iter_dataset(few))
     second.set_state(state)
     assert equal(next(second), expected)
+
+
+HELD_OUT = dict(held_out=(0, 3), held_out_rows=1)
+
+
+def test_the_last_rows_are_of_the_slides_held_out_and_of_no_other(source):
+    """Both streams go round by themselves: five batches of 2 + 1 rows."""
+    stream = slide_batches(source, (1, 2), batch=3, patches=True, symmetries=False, seed=4, **HELD_OUT)
+    for position in range(5):
+        batch, rows = stream[position], batch_rows((1, 2), position, batch=3, seed=4, **HELD_OUT)
+        assert sorted(rows[:2]) == [1, 2]
+        assert batch["held_out"].tolist() == [False, False, True]
+        assert batch["label"].tolist() == [source.labels[index] for index in rows]
+        for row, index in enumerate(rows):
+            np.testing.assert_array_equal(batch["low_resolution"][row], source.slides[index].low_resolution())
+        assert batch["mask"].shape == (3, 9)  # of the largest slide, which is held out
+    seen = [batch_rows((1, 2), position, batch=3, seed=4, **HELD_OUT)[2] for position in range(6)]
+    assert [sorted(seen[start : start + 2]) for start in (0, 2, 4)] == [[0, 3]] * 3
+
+
+def test_hosts_share_the_rows_held_out_too(source):
+    def rows(host_rows):
+        options = dict(batch=4, patches=True, symmetries=True, seed=4, held_out=(0, 3), held_out_rows=2)
+        return slide_batches(source, (1, 2), host_rows=host_rows, **options)[7]
+
+    whole, first, second = rows(range), rows(lambda _: range(0, 2)), rows(lambda _: range(2, 4))
+    assert equal(whole, {name: np.concatenate([first[name], second[name]]) for name in whole})
+    assert second["held_out"].all()

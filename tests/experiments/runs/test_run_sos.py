@@ -237,6 +237,26 @@ def test_too_few_slides_to_validate_on_are_refused(trained, folder):
         sos_slides.split_of(settings.data, settings.split, one_of_each_class)
 
 
+def test_what_l3_alone_looks_at_is_neither_trained_validated_nor_tested_on(trained, folder):
+    settings, source = settings_from(SosConfig, small_config(folder)), trained[1]
+    plain, apart = (sos_slides.split_of(settings.data, settings.split, source, hold_out=each) for each in (False, True))
+    assert plain.held_out == ()
+    assert apart.held_out
+    assert (apart.validation, apart.test) == (plain.validation, plain.test)
+    assert sorted(apart.train + apart.held_out) == list(plain.train)
+    assert not set(apart.train) & set(apart.held_out)
+
+
+def test_a_run_with_slides_held_out_reads_some_of_them_at_each_step(trained, folder):
+    changes = {"batches.held_out": 1, "steps": 2}
+    _, source, split = sos_training.train_method(small_config(folder, **changes), folder / "held_out")
+    held_out = [source.names[index] for index in split.held_out]
+    assert json.loads((folder / "held_out" / "split.json").read_text())["held_out"] == held_out
+    lines = (folder / "held_out" / "hashes.jsonl").read_text().splitlines()
+    assert "held_out" in json.loads(lines[0])["batch"]
+    assert len(split.train) + len(held_out) + len(split.validation) == 16
+
+
 def test_the_switch_is_where_training_put_it_unless_it_is_moved():
     config = lks_sos.get_config()
     config.method.c = 0.8
