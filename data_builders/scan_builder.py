@@ -25,7 +25,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress, progress_bar
 from medssl_jax.core.worker_pool import results_as_completed
-from medssl_jax.data.scans.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
+from medssl_jax.data.scans.preparation import DEFAULT_PREPARATION, HU_RANGE, LUNG_DILATION_MM, LUNGS, Preparation
 from medssl_jax.data.scans.scan_files import ScanFiles
 
 with epy.lazy_imports():
@@ -33,7 +33,6 @@ with epy.lazy_imports():
 
 SPLIT = "scans"
 SCANS_PER_SHARD = 4  # Beam's workers hold the scans of a shard in memory
-SETTINGS = (HU_RANGE, SPACING_MM, LUNG_DILATION_MM)
 NAMED_FAILURES = 10
 
 
@@ -49,11 +48,18 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See README.md: the files as downloaded, in manual_dir."
 
     def __init__(
-        self, *, workers: int = 2, progress: Progress | None = None, allow_absent: bool = False, **options: Any
+        self,
+        *,
+        workers: int = 2,
+        progress: Progress | None = None,
+        allow_absent: bool = False,
+        preparation: Preparation = DEFAULT_PREPARATION,
+        **options: Any,
     ):
         self.workers = workers
         self.progress = progress or progress_bar("preparing", "scans")
         self.allow_absent = allow_absent
+        self.preparation = preparation
         super().__init__(**options)
 
     @abc.abstractmethod
@@ -73,7 +79,9 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
 
     def key(self, scan: ScanFiles) -> str:
         """Names exactly this scan, prepared by exactly these settings."""
-        decisive = (self.name, str(self.version), SETTINGS, scan.series_uid, scan.digest)
+        region, spacing_mm = self.preparation
+        settings = (HU_RANGE, spacing_mm, LUNG_DILATION_MM, *((region,) if region != LUNGS else ()))
+        decisive = (self.name, str(self.version), settings, scan.series_uid, scan.digest)
         return hashlib.sha256(repr(decisive).encode()).hexdigest()[:32]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -88,7 +96,7 @@ class ScanBuilder(tfds.core.ShardBasedBuilder):
         scans = self.find_scans(manual_dir)
         for start in range(0, len(scans), SCANS_PER_SHARD):
             of_shard = scans[start : start + SCANS_PER_SHARD]
-            yield Shard(of_shard, tuple(self.key(scan) for scan in of_shard))
+            yield Shard(of_shard, tuple(self.key(scan) for scan in of_shard), self.preparation)
 
     def _download_and_prepare(
         self,

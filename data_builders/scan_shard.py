@@ -24,7 +24,7 @@ from data_builders.canonical_records import canonical_record
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.checksums import file_sha256, sealed, unsealed
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.scans.preparation import PreparedScan, prepare_scan
+from medssl_jax.data.scans.preparation import Preparation, PreparedScan, prepare_scan
 from medssl_jax.data.scans.scan_files import ScanFiles
 
 ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
@@ -32,10 +32,11 @@ ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shard:
-    """The scans of one file of records, with their keys."""
+    """The scans of one file of records, with their keys, and how they are prepared."""
 
     scans: tuple[ScanFiles, ...]
     keys: tuple[str, ...]
+    preparation: Preparation
 
     def records_path(self, folder: Path) -> Path:
         """The path of the finished shard."""
@@ -111,7 +112,7 @@ def write_shard(shard: Shard, folder: Path) -> ShardSummary:
     summary = ShardSummary()
     for scan, key in zip(shard.scans, shard.keys, strict=True):
         try:
-            summary.scans[key] = _write_part(scan, folder / f"part-{key}")
+            summary.scans[key] = _write_part(scan, folder / f"part-{key}", shard.preparation)
         except InputError as error:
             summary.left_out[scan.series_uid], summary.left_out_keys[scan.series_uid] = str(error), key
     parts = [folder / f"part-{key}" for key in summary.scans]
@@ -139,7 +140,7 @@ def shard_examples(
     summary = ShardSummary()
     for scan, key in zip(shard.scans, shard.keys, strict=True):
         try:
-            prepared = prepare_scan(scan)
+            prepared = prepare_scan(scan, preparation=shard.preparation)
         except InputError as error:
             if not allow_absent:
                 raise
@@ -166,14 +167,14 @@ def _finished(shard: Shard, folder: Path) -> ShardSummary | None:
     return summary if summary and not summary.left_out and summary.sha256 == file_sha256(records_path) else None
 
 
-def _write_part(scan: ScanFiles, path: Path) -> dict[str, Any]:
+def _write_part(scan: ScanFiles, path: Path, preparation: Preparation) -> dict[str, Any]:
     """The metadata of one scan, which is prepared unless its part is there whole.
 
     The first line of a part is the metadata, the rest the record.
     """
     metadata = _metadata_of(path)
     if metadata is None:
-        prepared = prepare_scan(scan)
+        prepared = prepare_scan(scan, preparation=preparation)
         record = _record(prepared)
         metadata = _metadata(prepared, record)
         with atomic_path(path) as temporary:

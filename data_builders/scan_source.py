@@ -13,7 +13,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import exclusive
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress
-from medssl_jax.data.scans.preparation import PreparedScan
+from medssl_jax.data.scans.preparation import DEFAULT_PREPARATION, Preparation, PreparedScan
 from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.data.tfds_store import Records, check_is_made, is_made, make, read_metadata
 from medssl_jax.imaging.geometry import Grid
@@ -80,6 +80,7 @@ def prepare_scans(
     *,
     workers: int,
     progress: Progress | None = None,
+    preparation: Preparation = DEFAULT_PREPARATION,
     beam_runner: str | None = None,
     beam_options: Sequence[str] = (),
     **options: Any,
@@ -104,6 +105,7 @@ def prepare_scans(
         file_format="array_record",
         workers=workers,
         progress=progress,
+        preparation=preparation,
         **options,
     )
     if prepared:

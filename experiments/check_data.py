@@ -25,6 +25,7 @@ from experiments.configs import focalmix
 from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.data.scans.preparation import LUNGS, REGIONS
 from medssl_jax.data_check.defects import CheckReport
 from medssl_jax.report.data_check.check_page import check_page
 from medssl_jax.report.data_check.check_summary import text_report
@@ -43,6 +44,7 @@ DATA_SETS_OF_FLAG = {
     "train_subsets": ("luna16", "folder"),
     "test_subsets": ("luna16", "folder"),
     "data_dir": ("nlst", "folder"),
+    "region": ("folder",),
 }
 
 FLAGS = flags.FLAGS
@@ -52,6 +54,7 @@ flags.DEFINE_bool("allow_absent", False, "luna16: absent scans and masks do not 
 flags.DEFINE_list("train_subsets", None, "subsets that are trained on; as configs/focalmix.py has, or own.py chooses")
 flags.DEFINE_list("test_subsets", None, "subsets that are tested on; as configs/focalmix.py has, or own.py chooses")
 flags.DEFINE_string("data_dir", None, "nlst, folder: where experiments.prepare will write; headers are read once then")
+flags.DEFINE_enum("region", LUNGS, REGIONS, "folder: what will be searched, as data.region of the config has it")
 flags.DEFINE_integer(
     "workers", os.cpu_count() or 1, "processes; each takes 0.5 GB of memory at most, 2 to find lungs", lower_bound=1
 )
@@ -82,6 +85,7 @@ def _check(folder: Path, index_dir: Path) -> CheckReport:
         return luna16_check.check_luna16(folder, allow_absent=FLAGS.allow_absent, **_sides(split), **work)
     tables = data_set_flags.given("labels", "labelled_list", "lungs")
     given: dict[str, Any] = {name: Path(path) for name, path in tables.items()}
+    given |= {"frame": FLAGS.frame, "region": FLAGS.region}
     return folder_check.check_folder(folder, index_dir=index_dir, sides_of=_sides_of_own, **given, **work)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from absl import flags
 
+from data_builders.folder.frames import FRAMES_TO_ASK_FOR
 from medssl_jax.core.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -12,6 +13,7 @@ DATA_SETS_OF_OPTION = {
     "labels": ("folder",),
     "labelled_list": ("folder",),
     "lungs": ("folder",),
+    "frame": ("folder",),
     "min_slices": ("nlst",),
 }
 # So that --help of each command lists them.
@@ -25,6 +27,12 @@ def define(data_sets: Sequence[str], *, purpose: str) -> None:
     flags.DEFINE_string("labels", None, "folder: CSV file of points or boxes, or folder of masks")
     flags.DEFINE_string("labelled_list", None, "folder: CSV file of the series that are labelled")
     flags.DEFINE_string("lungs", None, "folder: folder of lung masks; the lungs of scans without one are found")
+    flags.DEFINE_enum(
+        "frame",
+        FRAMES_TO_ASK_FOR[0],
+        FRAMES_TO_ASK_FOR,
+        "folder: of a CSV file's coordinates; auto: the one in which all lesions lie in their scans",
+    )
     flags.DEFINE_integer("min_slices", None, "nlst: the fewest slices of a series")
 
 

@@ -18,6 +18,7 @@ from data_builders import scan_source, slide_source
 from experiments import command, data_set_flags
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
+from medssl_jax.data.scans.preparation import LUNGS, REGIONS, SPACING_MM, SPACINGS_MM, Preparation
 from medssl_jax.data.slides.foreground import BACKGROUND_GREY_LEVELS
 from medssl_jax.imaging.slides import SlideLayout
 
@@ -25,7 +26,7 @@ FLAGS = flags.FLAGS
 DATA_SETS_OF_FLAG = {
     **data_set_flags.DATA_SETS_OF_OPTION,
     **dict.fromkeys(("grid", "patch_side", "shrink", "background_threshold"), ("lks",)),
-    **dict.fromkeys(("allow_absent", "beam_runner", "beam_options"), scan_source.DATA_SETS),
+    **dict.fromkeys(("allow_absent", "region", "spacing_mm", "beam_runner", "beam_options"), scan_source.DATA_SETS),
 }
 
 data_set_flags.define([*scan_source.DATA_SETS, "lks"], purpose="to make")
@@ -34,6 +35,13 @@ flags.DEFINE_integer(
     "workers", 2, "processes; each takes 2 GB of memory for large scans, 0.5 for slides", lower_bound=1
 )
 flags.DEFINE_bool("allow_absent", False, "scans: goes on without those that are not there or cannot be read")
+flags.DEFINE_enum("region", LUNGS, REGIONS, "scans: what will be searched, as data.region of the config has it")
+flags.DEFINE_float("spacing_mm", SPACING_MM, "scans: side of the voxels, as data.spacing_mm of the config has it")
+flags.register_validator(
+    "spacing_mm",
+    lambda value: SPACINGS_MM[0] <= value <= SPACINGS_MM[1],
+    f"expected {SPACINGS_MM[0]:g} to {SPACINGS_MM[1]:g}",
+)
 flags.DEFINE_string("beam_runner", None, "scans: Apache Beam's runner, such as DataflowRunner; none: processes here")
 flags.DEFINE_multi_string("beam_options", [], "scans: a flag of Beam's, such as --project=NAME; may be repeated")
 flags.DEFINE_integer("grid", SlideLayout.grid, "lks: patches a side of the centre crop")
@@ -61,6 +69,7 @@ def _prepare_scans() -> scan_source.ScanSource:
         FLAGS.data_dir,
         workers=FLAGS.workers,
         allow_absent=FLAGS.allow_absent,
+        preparation=Preparation(FLAGS.region, FLAGS.spacing_mm),
         beam_runner=FLAGS.beam_runner,
         beam_options=FLAGS.beam_options,
         **data_set_flags.given(*data_set_flags.DATA_SETS_OF_OPTION),

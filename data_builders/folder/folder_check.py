@@ -10,6 +10,7 @@ from data_builders.folder.headers import read_scan_headers
 from data_builders.folder.tree import Notes, PassedOver, name_of, read_tree
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
+from medssl_jax.data.scans.preparation import LUNGS
 from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check.across import split_defects
 from medssl_jax.data_check.check_scan import check_scans
@@ -25,11 +26,13 @@ def check_folder(
     sides_of: SidesOf,
     workers: int,
     progress: Progress,
+    region: str = LUNGS,
     **given: Any,
 ) -> CheckReport:
-    """Checks all scans; `given` are `labels`, `labelled_list`, `lungs` and `index_dir` of `folder_files.find_scans`.
+    """Checks all scans; `given` are `labels`, `labelled_list`, `lungs`, `frame` and `index_dir` of `find_scans`.
 
-    `sides_of` tells the folds that are trained on and those that are tested on from the labelled scans of each fold.
+    The `region` will be searched, lungs or body. `sides_of` tells the folds that are trained on and those that are
+    tested on from the labelled scans of each fold.
 
     Raises:
       InputError: `folder` is none, or holds no scan.
@@ -50,7 +53,8 @@ def check_folder(
         lesions_of = [len(scan.centres_xyz_mm) for scan in found if scan.is_labelled]
         labelled = f"{len(lesions_of)}, with {sum(lesions_of)} lesions"
         notices = tuple(found.note.splitlines()[1:])
-    checked = check_scans(scans, find_lungs=is_understood, workers=workers, progress=progress)
+    find_lungs = is_understood and region == LUNGS
+    checked = check_scans(scans, find_lungs=find_lungs, workers=workers, progress=progress, region=region)
     defects += [defect for scan in checked for defect in scan.defects]
     train, test = sides_of(Counter(scan.subset for scan in scans if scan.is_labelled))
     defects += split_defects(checked, train_subsets=train, test_subsets=test)
@@ -60,12 +64,13 @@ def check_folder(
         overview={
             "Scans": str(len(scans)),
             "Labelled": labelled,
-            "Lung masks": lung_masks_in_words(scans, find_lungs=is_understood),
+            ("Lung masks" if region == LUNGS else "Masks"): lung_masks_in_words(scans, find_lungs=find_lungs),
             "Patients": f"{len({scan.patient for scan in scans} - {''})} known",
         },
         notices=notices,
         defects=tuple(sorted(set(defects))),
         scans=checked,
+        region=region,
     )
 
 

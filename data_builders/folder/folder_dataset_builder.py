@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from data_builders import folder
 from data_builders.folder import folder_files
+from data_builders.folder.frames import AUTO
 from data_builders.scan_builder import ScanBuilder
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.data.scans.scan_files import ScanFiles
@@ -29,9 +30,10 @@ class Folder(ScanBuilder):
         labels: str | os.PathLike[str] | None = None,
         labelled_list: str | os.PathLike[str] | None = None,
         lungs: str | os.PathLike[str] | None = None,
+        frame: str = AUTO,
         **options: Any,
     ):
-        self.labels, self.labelled_list, self.lungs = labels, labelled_list, lungs
+        self.labels, self.labelled_list, self.lungs, self.frame = labels, labelled_list, lungs, frame
         super().__init__(**options)
 
     def find_scans(self, manual_dir: Path) -> tuple[ScanFiles, ...]:
@@ -41,6 +43,7 @@ class Folder(ScanBuilder):
             _absolute(self.labels),
             _absolute(self.labelled_list),
             lungs=_absolute(self.lungs),
+            frame=self.frame,
             index_dir=Path(self.data_dir_root) / self.name / "index",
             workers=self.workers,
             progress=progress_bar("looking", "scans"),

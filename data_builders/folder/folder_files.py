@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from data_builders.folder import folds, masks, tables
+from data_builders.folder.frames import AUTO, RAS
 from data_builders.folder.headers import ScanHeader, read_file_header, read_scan_headers
-from data_builders.folder.lesions import Lesions, check_inside
+from data_builders.folder.lesions import Lesions, check_inside, frame_of, in_lps
 from data_builders.folder.lungs import find_lung_masks
 from data_builders.folder.reading import read_all
 from data_builders.folder.scans import FolderScans
@@ -35,6 +36,7 @@ def find_scans(
     labelled_list: Path | None = None,
     *,
     lungs: Path | None = None,
+    frame: str = AUTO,
     index_dir: Path | None = None,
     workers: int = 1,
     progress: Progress = silent,
@@ -43,14 +45,16 @@ def find_scans(
 
     `labels` is a table of lesions (`tables.read_lesion_table`) or a folder of masks named as the scans; `labelled_list`
     names, in the format of LUNA16's seriesuids.csv, scans that are labelled even where no lesion is. `lungs` is a
-    folder of lung masks named as the scans; where a scan has none its lungs are found. Folders of masks may lie in
+    folder of lung masks named as the scans; where a scan has none its lungs are found. `frame` is that of a table's
+    coordinates. Folders of masks may lie in
     `manual_dir`.
     Headers and masks are read in `workers` processes; DICOM's and masks' are remembered in `index_dir`.
 
     Raises:
       NoScanError: there is none.
       InputError: two scans of one id; an unreadable header; labels, lists, folds or patients of no scan; a bad cell;
-        a lesion outside its scan; lung masks of no scan only. Of several bad scans or masks all are told.
+        a lesion outside its scan; a table whose frame cannot be told; lung masks of no scan only. Of several bad scans
+        or masks all are told.
     """
     check_is_folder(manual_dir)
     index_dir = None if index_dir is None else writable_directory(index_dir)
@@ -66,7 +70,7 @@ def find_scans(
     if labels is not None and labels.is_dir():
         lesions_of = masks.read_masks(labels, headers, index_dir, notes, workers=workers, progress=progress)
     elif labels is not None:
-        lesions_of = _read_table(labels, headers)
+        lesions_of = _read_table(labels, headers, frame, notes)
     labelled = frozenset(lesions_of) | _read_list(labelled_list, labels, headers)
     lungs_of = {} if lungs is None else find_lung_masks(lungs, headers.keys(), notes)
     patient_of = {uid: header.patient for uid, header in headers.items()}
@@ -132,10 +136,15 @@ def _note_a_single_patient(headers: Iterable[ScanHeader], notes: Notes) -> None:
         )
 
 
-def _read_table(path: Path, headers: Mapping[str, ScanHeader]) -> dict[str, Lesions]:
+def _read_table(path: Path, headers: Mapping[str, ScanHeader], frame: str, notes: Notes) -> dict[str, Lesions]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder, expected a table of lesions (.csv) or a folder of masks")
     lesions_of = tables.read_lesion_table(path, headers.keys())
+    if frame == AUTO:
+        frame = frame_of(lesions_of, lambda series_uid: headers[series_uid].grid, path)
+        if frame == RAS:
+            notes.remarks.append(f"{path.name}: taken for RAS: with x and y negated all lesions lie inside their scans")
+    lesions_of = in_lps(lesions_of, frame)
     for series_uid, lesions in lesions_of.items():
         check_inside(lesions, headers[series_uid].grid, str(headers[series_uid].path))
     return lesions_of

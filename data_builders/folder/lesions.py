@@ -1,10 +1,13 @@
 """The lesions of a scan, in world mm, and whether they lie in it."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from data_builders.folder.frames import FRAMES, LPS, RAS
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 
@@ -33,6 +36,41 @@ class Lesions:
         return cls((low_xyz_mm + high_xyz_mm) / 2, high_xyz_mm - low_xyz_mm, sources)
 
 
+TO_LPS = {LPS: np.array([1.0, 1.0, 1.0]), RAS: np.array([-1.0, -1.0, 1.0])}
+
+
+def in_lps(lesions_of: Mapping[str, Lesions], frame: str) -> dict[str, Lesions]:
+    """Lesions by scan whose world coordinates are in `frame`, in LPS."""
+    signs = TO_LPS[frame]
+    return {
+        scan: dataclasses.replace(lesions, centres_xyz_mm=lesions.centres_xyz_mm * signs)
+        for scan, lesions in lesions_of.items()
+    }
+
+
+def frame_of(lesions_of: Mapping[str, Lesions], grid_of: Callable[[str], Grid], table: Path) -> str:
+    """The frame in which all lesions of a table lie in their scans; LPS where they do in neither, or the two are one.
+
+    Raises `InputError` where they do in both: the wrong one would mirror them.
+    """
+    fitting = [
+        frame
+        for frame in FRAMES
+        if all(
+            _are_inside(lesions.centres_xyz_mm, grid_of(scan)).all()
+            for scan, lesions in in_lps(lesions_of, frame).items()
+        )
+    ]
+    differ = any(lesions.centres_xyz_mm[:, :2].any() for lesions in lesions_of.values())
+    if differ and len(fitting) == len(FRAMES):
+        raise InputError(
+            f"{table}: all lesions lie inside their scans as LPS and as RAS (x and y negated), so the frame of its "
+            "coordinates cannot be told: say which (config: data.options.frame; prepare, check_data: --frame): LPS as "
+            "of DICOM, ITK and LUNA16, RAS as 3D Slicer shows"
+        )
+    return fitting[0] if fitting else LPS
+
+
 def check_inside(lesions: Lesions, grid: Grid, scan: str) -> None:
     """Raises `InputError` at a lesion whose centre lies outside the scan, and says so where another convention fits."""
     is_inside = _are_inside(lesions.centres_xyz_mm, grid)
@@ -42,7 +80,7 @@ def check_inside(lesions: Lesions, grid: Grid, scan: str) -> None:
     centre_xyz_mm = lesions.centres_xyz_mm[first]
     low_xyz_mm, high_xyz_mm = world_extent(grid)
     if _are_inside(lesions.centres_xyz_mm * [-1, -1, 1], grid).all():
-        guess = "(-x, -y, z) would lie inside: negate x and y if they are in RAS"
+        guess = "(-x, -y, z) would lie inside: give all rows in one frame, and say RAS if that is it (--frame)"
     elif _are_inside(voxel_zyx_to_world_xyz_mm(lesions.centres_xyz_mm[:, ::-1], grid), grid).all():
         guess = "as voxel indices they would lie inside: turn them into mm"
     else:

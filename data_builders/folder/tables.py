@@ -18,7 +18,9 @@ BOX_COLUMNS = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
 
 
 def read_lesion_table(path: Path, known: Collection[str]) -> dict[str, Lesions]:
-    """The lesions of each scan that has a row: `seriesuid` and `POINT_COLUMNS`, or `BOX_COLUMNS`; world mm, LPS.
+    """The lesions of each scan that has a row: `seriesuid` and `POINT_COLUMNS`, or `BOX_COLUMNS`.
+
+    They are in world mm of the table's own frame.
 
     Raises:
       InputError: other columns; a cell that is no number; a diameter or extent that is not positive or wider than a

@@ -1,7 +1,7 @@
 """Every setting of FocalMix, at the size of the paper's patches; the parent of the configs beside it.
 
 Marks: (p) stated by the paper (arXiv 2003.09108), (f) read off its figure 2, (c) a convention of LUNA16 code, (o) our
-choice, because the paper's value is not known to us. Lengths are in mm, which are voxels after resampling.
+choice, because the paper's value is not known to us. Lengths are in mm, which are voxels after resampling to 1 mm.
 """
 
 from ml_collections import ConfigDict
@@ -22,6 +22,9 @@ def get_config(_: str = "") -> ConfigDict:
     data.workers = 0  # processes that prepare; 0: as many as there are cores
     data.cache_dir = "data/cache"  # memory-mapped arrays for crops
     data.mask_lungs = True  # (c) 170/255 outside the dilated lungs
+    data.region = "lungs"  # (c) where patches are drawn and marks are kept; `body` for lesions elsewhere
+    data.window_hu = (-1200, 600)  # (c) HU that become -1 to 1; within these
+    data.spacing_mm = 1.0  # (p) side of the voxels; sides of patches are in voxels, those of anchors in mm
 
     split = config.split = ConfigDict()
     split.seed = 0

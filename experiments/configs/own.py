@@ -7,6 +7,8 @@ DIR holds MetaImage, NIfTI, NRRD or DICOM series in any tree; data_builders/fold
 Fields that are None are chosen when the run begins: from the scans and the folds that hold labelled ones, the sizes of
 the lesions, and the memory of the devices, by the compiler's own account of the step. The run prints what it chose and
 why, keeps it as WORKDIR/choice.json, and goes on with it wherever it is started again. A field that is given is kept.
+For lesions elsewhere than in lungs give --config.data.mask_lungs=False: then the body is searched, in a window of soft
+tissue (--config.data.window_hu="(-160,240)" says another, --config.data.spacing_mm=2.0 other voxels).
 
 Hardware: a CPU, or GPUs of 8 GB and more. Everything here is our choice (o) but what the parent marks as the paper's.
 """
@@ -16,11 +18,12 @@ from ml_collections.config_dict import placeholder
 
 from experiments.configs import focalmix, phantom
 
-# The sides that patches may have, in mm; a lesion fills at most half of one.
+# The sides that patches may have, in voxels; a lesion fills at most half of one.
 SIDES = (32, 48, 64, 96, 128, 160)
-# Anchors are those of this ladder that lesions are as large as. The stride of each is the last that begins by it.
-ANCHOR_SIDES_MM = (4.5, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 56.0, 80.0, 112.0)
-STRIDES_FROM_MM = {4: 0.0, 8: 12.0, 16: 24.0}
+# Anchors are those of this ladder, in voxels, that lesions are as large as. The stride of each is the last that begins
+# by it.
+ANCHOR_SIDES = (4.5, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 56.0, 80.0, 112.0)
+STRIDES_FROM = {4: 0.0, 8: 12.0, 16: 24.0}
 # From the least to the most that a device may be asked for; a CPU trains the first.
 NETWORKS = {
     "small": phantom.get_config().model,
@@ -48,6 +51,10 @@ RECIPE_FIELDS = (
     *("loss.negative_weight", "loss.positive_weight", "optimiser.learning_rate"),
     *("ssl.ramp_start_share", "ssl.ramp_share"),
 )
+# What is searched where lungs are masked and where they are not, and the HU that are told apart there.
+REGION_OF_MASKING = {True: "lungs", False: "body"}
+WINDOWS_HU = {"lungs": focalmix.get_config().data.window_hu, "body": (-160, 240)}  # of the body: soft tissue's
+BY_MASKING = {"data.region": str, "data.window_hu": tuple}
 FOLDERS = {"data.data_dir": "prepared", "data.cache_dir": "prepared/cache"}  # below the workdir
 # Each field that is chosen, with the kind of its values.
 CHOSEN = {
@@ -79,12 +86,13 @@ def get_config(_: str = "") -> ConfigDict:
         dict(
             labels="",  # CSV file of points or boxes, or folder of masks
             labelled_list="",  # CSV file of the labelled scans, where some of them have no nodule
-            lungs="",  # folder of lung masks; the lungs of scans without one are found
+            lungs="",  # folder of masks of lungs, or of what else is searched; where there is none it is found
+            frame="auto",  # LPS or RAS: of a table's coordinates; auto: the one in which all lesions lie in their scans
         )
     )
     config.split.labelled = -1
     config.split.unlabelled = 0
-    for field, kind in {**CHOSEN, **dict.fromkeys(FOLDERS, str)}.items():
+    for field, kind in {**CHOSEN, **BY_MASKING, **dict.fromkeys(FOLDERS, str)}.items():
         *sections, name = field.split(".")
         section = config[sections[0]] if sections else config
         if name in section:

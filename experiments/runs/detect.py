@@ -46,8 +46,16 @@ class ReadScan:
     source: SeriesReference | None
 
 
-def read_scan(found: IncomingScan, lungs_path: Path | None = None, *, with_headers: bool = False) -> ReadScan:
-    """Reads a scan and prepares it as those that were trained on; of DICOM keeps whole headers where asked for.
+def read_scan(
+    found: IncomingScan,
+    load: Callable[[], TrainedDetector],
+    *,
+    lungs_path: Path | None = None,
+    with_headers: bool = False,
+) -> ReadScan | None:
+    """Reads a scan and prepares it as those that the detector was trained on; of DICOM keeps whole headers if asked to.
+
+    None where the detector cannot be loaded: whoever loads it again hears why.
 
     Raises:
       InputError: see `read_volume`, `read_series` and `prepare_scan`.
@@ -58,7 +66,12 @@ def read_scan(found: IncomingScan, lungs_path: Path | None = None, *, with_heade
         else:
             series = read_series(path, found.series_uid)
             volume, source = read_slices(series), read_reference(series, with_headers=with_headers)
-        scan = prepare_scan(ScanFiles(volume.series_uid, path, lungs_path=lungs_path), volume)
+        try:
+            preparation = load().preparation
+        except InputError:
+            return None
+        files = ScanFiles(volume.series_uid, path, lungs_path=lungs_path)
+        scan = prepare_scan(files, volume, preparation=preparation)
         return ReadScan(scan, volume, lies_in_phantom(path, volume.series_uid), source)
 
 
@@ -73,10 +86,10 @@ def search_scans(
 ) -> Iterator[Searched | Failed]:
     """Yields the scans as they are searched, in their order; while one is, the next is read.
 
-    `load` gives the detector, once it is there; `run` is its name. What is wrong with the first scan is told before
-    what is wrong with the detector, which is raised.
+    `load` gives the detector, once it is there; `run` is its name. What keeps the first scan from being read is told
+    before what is wrong with the detector, which is raised.
     """
-    read = functools.partial(read_scan, lungs_path=lungs_path, with_headers=with_headers)
+    read = functools.partial(read_scan, load=load, lungs_path=lungs_path, with_headers=with_headers)
     with ThreadPoolExecutor(max_workers=1) as beside:
         ahead = [beside.submit(read, found) for found in scans[:1]]
         for place, found in enumerate(scans):
@@ -88,6 +101,7 @@ def search_scans(
                 yield Failed(found, str(error))
                 continue
             detector = load()
+            assert scan is not None, "it was prepared for this detector"
             try:
                 marks = detector(scan.scan, progress=progress)
             except InputError as error:

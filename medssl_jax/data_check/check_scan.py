@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
-from medssl_jax.data.scans.preparation import LUNG_DILATION_MM, lung_labels_of
+from medssl_jax.data.scans.preparation import LUNG_DILATION_MM, LUNGS, lung_labels_of
 from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check import found_lungs
 from medssl_jax.data_check.defects import CheckedScan, Defect
@@ -29,22 +29,23 @@ Read = TypeVar("Read")
 
 
 def check_scans(
-    scans: Sequence[ScanFiles], *, find_lungs: bool, workers: int, progress: Progress
+    scans: Sequence[ScanFiles], *, find_lungs: bool, workers: int, progress: Progress, region: str = LUNGS
 ) -> tuple[CheckedScan, ...]:
     """Checks every scan in processes of its own; in the order of `scans`."""
-    check = partial(check_scan, find_lungs=find_lungs)
+    check = partial(check_scan, find_lungs=find_lungs, region=region)
     checked = progress(results_as_completed(check, scans, workers=workers), total=len(scans)) if scans else ()
     by_place = {(each.scan.path, each.scan.series_uid): each for each in checked}
     return tuple(by_place[scan.path, scan.series_uid] for scan in scans)
 
 
-def check_scan(scan: ScanFiles, *, find_lungs: bool) -> CheckedScan:
+def check_scan(scan: ScanFiles, *, find_lungs: bool, region: str = LUNGS) -> CheckedScan:
     """Samples the scan, reads its mask, and looks where its nodules lie.
 
-    `find_lungs`: without a mask the scan is read whole and its lungs are found, as preparing will have to.
+    `find_lungs`: without a mask the scan is read whole and its lungs are found, as preparing will have to. Where the
+    `region` to search is the body, lungs play no part, and every label of a mask counts.
     """
     defects: list[Defect] = []
-    whole = find_lungs and scan.lungs_path is None
+    whole = find_lungs and scan.lungs_path is None and region == LUNGS
     sample, volume = _attempt(lambda: _read(scan, whole=whole), "unreadable scan", scan, defects) or (None, None)
     if sample:
         defects += value_defects(scan.series_uid, sample)
@@ -55,7 +56,8 @@ def check_scan(scan: ScanFiles, *, find_lungs: bool) -> CheckedScan:
         defects += lung_defects(scan.series_uid, found)
     if (lungs_path := scan.lungs_path) is not None:
         lungs = _attempt(lambda: read_labels(lungs_path), "unreadable mask", scan, defects)
-        defects += _mask_defects(scan, lungs, sample) if lungs else ()
+        labels = lung_labels_of(scan, lungs) if lungs and region == LUNGS else None
+        defects += _mask_defects(scan, lungs, sample, labels) if lungs else ()
     return CheckedScan(scan, sample, found, tuple(defects))
 
 
@@ -118,7 +120,9 @@ def _outside_volume(scan: ScanFiles, grid: Grid) -> Iterator[Defect]:
         )
 
 
-def _mask_defects(scan: ScanFiles, lungs: Volume, sample: VolumeSample | None) -> Iterator[Defect]:
+def _mask_defects(
+    scan: ScanFiles, lungs: Volume, sample: VolumeSample | None, labels: tuple[int, ...] | None
+) -> Iterator[Defect]:
     if sample and not _same_grid(lungs.grid, sample.grid):
         yield Defect(
             "mask on another grid",
@@ -127,7 +131,7 @@ def _mask_defects(scan: ScanFiles, lungs: Volume, sample: VolumeSample | None) -
             "it is laid over the scan by its own header",
             False,
         )
-    labels, few = lung_labels_of(scan, lungs), lungs.array_zyx[::LABELS_SAMPLED_EVERY]
+    few = lungs.array_zyx[::LABELS_SAMPLED_EVERY]
     if not any(has_label(part, labels).any() for part in (few, lungs.array_zyx)):
         wanted = "other than 0" if labels is None else " or ".join(map(str, labels))
         yield Defect(

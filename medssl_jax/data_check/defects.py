@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from medssl_jax.data.scans.preparation import LUNGS
 from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check.found_lungs import FoundLungs
 from medssl_jax.data_check.sampling import VolumeSample
@@ -38,7 +39,9 @@ class CheckedScan:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CheckReport:
-    """All that was found in one data set. `overview` is what was looked for and found, in words.
+    """All that was found in one data set, whose `region` will be searched, lungs or body.
+
+    `overview` is what was looked for and found, in words.
 
     `notices` are worth knowing and not wrong.
     """
@@ -49,6 +52,7 @@ class CheckReport:
     notices: tuple[str, ...]
     defects: tuple[Defect, ...]
     scans: tuple[CheckedScan, ...]
+    region: str = LUNGS
 
     @property
     def sampled(self) -> list[CheckedScan]:

@@ -7,7 +7,7 @@ patches loses over ten points of CPM on volumes of another size.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
@@ -19,6 +19,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.core.settings import LARGEST_BATCH, LARGEST_SIDE, SHARE, Settings, number, whole, within
 from medssl_jax.data.scans.patches import cut_window, normalise_hu
+from medssl_jax.data.scans.preparation import HU_RANGE
 from medssl_jax.detection.anchors import AnchorGrid
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.detection.nms import Detections, suppress, top_detections
@@ -61,7 +62,8 @@ class Window(NamedTuple):
 class SlidingDetector:
     """Finds nodules in scans of any size. The network, top-k and NMS of a window compile together, once.
 
-    The devices of a `sharding` share the windows of a batch.
+    The devices of a `sharding` share the windows of a batch. The HU from one end of `window_hu` to the other are told
+    apart.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class SlidingDetector:
         grid: AnchorGrid,
         settings: SlidingSettings,
         sharding: DataParallel = SINGLE_DEVICE,
+        *,
+        window_hu: Sequence[float | int] = HU_RANGE,
     ):
         if settings.overlap >= grid.patch_side:
             raise InputError(
@@ -79,7 +83,7 @@ class SlidingDetector:
         anchors = grid.boxes_zyxdhw()
 
         def detect(params: Any, windows_hu: Array, core_low: Array, core_high: Array) -> Detections:
-            prediction = predict(params, normalise_hu(windows_hu)[..., None])
+            prediction = predict(params, normalise_hu(windows_hu, window_hu)[..., None])
             boxes = decode_boxes(prediction.deltas, jnp.asarray(anchors))
             centre = boxes[..., :3]
             in_core = ((centre >= core_low[:, None]) & (centre < core_high[:, None])).all(-1)
@@ -96,7 +100,7 @@ class SlidingDetector:
         *,
         progress: Progress = silent,
     ) -> ScanDetections:
-        """Boxes centred in the (dilated) lungs of one scan at 1 mm, prepared as the training scans were."""
+        """Boxes centred in the (dilated) lungs, or the body, of a scan that was prepared as the training scans were."""
         windows = [w for w in plan_windows(hu_zyx.shape, self._side, self._settings.overlap) if _has_lung(w, lungs_zyx)]
         count = self._settings.window_batch
         batches = [windows[first : first + count] for first in range(0, len(windows), count)]

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 import jax
 import optax
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.scans.crop_cache import masked_hu
 from medssl_jax.data.scans.patches import PatchSettings
-from medssl_jax.data.scans.preparation import MaskingSettings, PreparedScan
+from medssl_jax.data.scans.preparation import DEFAULT_PREPARATION, Preparation, PreparationSettings, PreparedScan
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, SlidingSettings
 from medssl_jax.inference.world import as_marks, rows_in_world
@@ -36,7 +37,7 @@ class DetectorRunSettings(RunSettings, excerpt=True):
     """The part of a FocalMix config that says what is trained and how it is used, not on what and by which losses."""
 
     COMMAND: ClassVar[str] = "experiments.focalmix"
-    data: MaskingSettings
+    data: PreparationSettings
     patches: PatchSettings
     model: DetectorSettings
     anchors: AnchorSettings
@@ -71,12 +72,14 @@ class DetectorRunSettings(RunSettings, excerpt=True):
 
     def detector(self) -> Detector:
         """The network and its anchors."""
-        return make_detector(self.model, self.anchors, patch_side=self.patches.side)
+        spacing_mm = self.data.preparation.spacing_mm
+        return make_detector(self.model, self.anchors, patch_side=self.patches.side, spacing_mm=spacing_mm)
 
     def sliding_detector(self, sharding: DataParallel = SINGLE_DEVICE) -> SlidingDetector:
         """The finder of nodules in a scan; the devices of the sharding share its windows."""
         detector = self.detector()
-        return SlidingDetector(detector.predict, detector.grid, self.inference, sharding)
+        window_hu = self.data.window_hu
+        return SlidingDetector(detector.predict, detector.grid, self.inference, sharding, window_hu=window_hu)
 
     def fresh_state(self, measured: Mapping[str, Any] | None = None, *, seed: Any = None) -> TrainState:
         """The state before the first step; nothing is `measured` before it.
@@ -93,7 +96,8 @@ class TrainedDetector:
     """Finds nodules in scans. `config` is what it was trained by, for `step` steps, `about` what its users are told.
 
     Where `mask_lungs`, it learned on scans that are masked outside the lungs, and is shown them so. `experience` is
-    what is known of the scans that it was trained and validated on.
+    what is known of the scans that it was trained and validated on, `preparation` how their files were prepared
+    (`prepare_scan`), as others have to be.
     """
 
     config: Mapping[str, Any]
@@ -103,6 +107,7 @@ class TrainedDetector:
     mask_lungs: bool
     about: str = ""
     experience: Experience = NOTHING_KNOWN
+    preparation: Preparation = DEFAULT_PREPARATION
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -111,7 +116,16 @@ class TrainedDetector:
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
     def __call__(self, scan: PreparedScan, *, progress: Progress = silent) -> Marks:
-        """Marks in world mm (x, y, z of LPS), best first: all that the config's `inference` lets through."""
+        """Marks in world mm (x, y, z of LPS), best first: all that the config's `inference` lets through.
+
+        Raises `InputError` for a scan whose voxels are of another side than those that it was trained on.
+        """
+        found_mm, expected_mm = scan.grid.spacing_zyx_mm[0], self.preparation.spacing_mm
+        if found_mm != expected_mm:
+            raise InputError(
+                f"{scan.series_uid}: was prepared with voxels of {found_mm:g} mm, expected {expected_mm:g} mm, which "
+                "this detector was trained on: prepare it by its preparation"
+            )
         hu_zyx = masked_hu(scan) if self.mask_lungs else scan.hu
         found = self.sliding(self.params, hu_zyx, scan.lungs, progress=progress)
         return as_marks({scan.series_uid: rows_in_world(found, scan.grid)})
@@ -130,5 +144,5 @@ def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
     inference = dataclasses.replace(settings.inference, window_batch=rows)
     sliding = dataclasses.replace(settings, inference=inference).sliding_detector(local)
     params, mask_lungs = local.replicate(weights.params), settings.data.mask_lungs
-    about, experience = weights.about, weights.experience
-    return TrainedDetector(weights.config, weights.step, params, sliding, mask_lungs, about, experience)
+    about, experience, preparation = weights.about, weights.experience, settings.data.preparation
+    return TrainedDetector(weights.config, weights.step, params, sliding, mask_lungs, about, experience, preparation)

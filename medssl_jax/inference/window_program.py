@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int16
 
 from medssl_jax.data.scans.crop_cache import OUTSIDE_HU
 from medssl_jax.data.scans.patches import normalise_hu
-from medssl_jax.data.scans.preparation import HU_RANGE, LUNG_DILATION_MM, SPACING_MM
+from medssl_jax.data.scans.preparation import HU_RANGE, LUNG_DILATION_MM
 from medssl_jax.detection.boxes import decode_boxes
 from medssl_jax.models.target import compiled_for
 from medssl_jax.run_folder.weights import TrainedWeights
@@ -26,7 +26,7 @@ SUFFIX = ".stablehlo"
 def window_program(weights: TrainedWeights[Any]) -> bytes:
     """The serialised program of a detector; `jax.export.deserialize(bytearray(program)).call(windows_hu)` runs it.
 
-    `windows_hu` are int16 (b, side, side, side), z, y, x: HU at 1 mm, as `description` says. What comes back are logits
+    `windows_hu` are int16 (b, side, side, side), z, y, x: HU, as `description` says. What comes back are logits
     (b, anchors) and boxes (b, anchors, 6), centre and extents of each in voxels of its window.
     """
     side = weights.settings.patches.side
@@ -36,7 +36,7 @@ def window_program(weights: TrainedWeights[Any]) -> bytes:
     params = jax.tree.map(jnp.asarray, weights.params)
 
     def answer(windows_hu: Int16[Array, "b s s s"]) -> tuple[Float[Array, "b anchors"], Float[Array, "b anchors 6"]]:
-        prediction = detector.predict(params, normalise_hu(windows_hu)[..., None])
+        prediction = detector.predict(params, normalise_hu(windows_hu, weights.settings.data.window_hu)[..., None])
         return prediction.logits, jax.vmap(decode_boxes, in_axes=(0, None))(prediction.deltas, anchors)
 
     (batch,) = export.symbolic_shape("b")
@@ -55,10 +55,12 @@ def description(weights: TrainedWeights[Any]) -> dict[str, Any]:
         "voxels of the window, whose first is 0",
         "platforms": list(PLATFORMS),
         "preprocessing": {
-            "spacing_mm": SPACING_MM,
+            "spacing_mm": settings.data.spacing_mm,
             "axes": "z towards the head, y to the back, x to the patient's left",
             "hu_range": list(HU_RANGE),
+            "window_hu": list(settings.data.window_hu),
             "outside_hu": OUTSIDE_HU,
+            "region": settings.data.region,
             "mask_lungs": settings.data.mask_lungs,
             "lung_dilation_mm": LUNG_DILATION_MM,
         },

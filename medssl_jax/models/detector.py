@@ -79,14 +79,22 @@ class Detector:
         return jax.jit(self.network.init)(key, jnp.zeros((1, side, side, side, 1)))["params"]
 
     def predict(self, params: Any, patches: Float[Array, "b s s s 1"]) -> Prediction:
-        """Logits and box deltas of patches at 1 mm a voxel, their HU normalised to -1 to 1."""
+        """Logits and box deltas of patches, their HU normalised to -1 to 1."""
         prediction: Any = self.network.apply({"params": params}, patches)
         return prediction
 
 
-def make_detector(model: DetectorSettings, anchors: AnchorSettings, *, patch_side: int) -> Detector:
-    """The detector for patches of one side, in voxels. Raises `InputError` where side and strides do not fit."""
-    levels = tuple(AnchorLevel(stride, sides) for stride, sides in zip(anchors.strides, anchors.sides_mm, strict=True))
+def make_detector(
+    model: DetectorSettings, anchors: AnchorSettings, *, patch_side: int, spacing_mm: float = 1.0
+) -> Detector:
+    """The detector for patches of one side, in voxels of `spacing_mm`.
+
+    Raises `InputError` where side and strides do not fit.
+    """
+    levels = tuple(
+        AnchorLevel(stride, tuple(side_mm / spacing_mm for side_mm in sides_mm))
+        for stride, sides_mm in zip(anchors.strides, anchors.sides_mm, strict=True)
+    )
     network = FPN3D(
         levels=levels,
         stem_features=model.stem_features,

@@ -116,6 +116,7 @@ class FocalMixSettings:
     ssl: SslSettings
     mixup: MixUpSettings
     augmentation: AugmentationSettings
+    window_hu: tuple[float | int, float | int]
     ramp_start: int
     ramp_steps: int
     mixing_groups: int

@@ -60,7 +60,7 @@ def label_patches(batch: PatchBatch, grid: AnchorGrid, settings: FocalMixSetting
             ignored_iou=settings.anchors.ignored_iou,
         )
 
-    voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
+    voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side, window_hu=settings.window_hu)
     everything = jnp.ones(len(voxels))
     targets = jax.vmap(assign)(batch["boxes_zyxdhw"], batch["valid"])
     if "doubtful" in batch:
@@ -86,7 +86,7 @@ def pseudo_label_patches(
     They are sharpened or, where `ssl.targets` is `sure`, settled only where they are sure: `labelled_rate` is the
     number of positive anchors of a labelled patch.
     """
-    voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side)
+    voxels = scale_windows(batch["window_hu"], batch["scale"], grid.patch_side, window_hu=settings.window_hu)
     views = symmetries.draw_views(key, settings.ssl.views, symmetries.GROUPS[settings.ssl.view_group])
     averages = average_views(predict, voxels, views, grid, at_once=settings.ssl.views_at_once)
     probability, deltas = jax.lax.stop_gradient(averages)

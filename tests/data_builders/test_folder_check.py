@@ -193,6 +193,16 @@ def test_a_scan_without_lungs_and_without_a_mask_blocks_as_it_stops_preparing(fo
         prepare_scan(bert)
 
 
+def test_where_the_body_is_searched_no_lungs_are_asked_for(folder, tmp_path):
+    """And the sample is drawn in a window of soft tissue, in which lung is black."""
+    (tmp_path / "lungs/bert.mhd").unlink()
+    report = check(folder, region="body")
+    assert kinds(report) == []
+    html = check_page(report)
+    assert "In soft tissue window" in html
+    assert "In lung window" in check_page(check(folder))
+
+
 def test_scans_whose_lungs_are_doubted_are_pictured_or_their_number_is_said(folder):
     report = check(folder)
     anna = report.scans[0]
@@ -218,7 +228,7 @@ def test_the_trachea_of_a_luna16_mask_is_neither_outlined_nor_lung(folder):
     for label in (0, 5):
         mask[:, 8:16, 16:22] = label
         write_metaimage(folder.parent / "lungs" / "anna.mhd", Volume(mask, GRID, "anna"))
-        report = check(folder, labels=labels(folder, "anna,8,2,2,5"))  # where the trachea is
+        report = check(folder, labels=labels(folder, "anna,8,2,2,5"), frame="LPS")  # where the trachea is
         assert kinds(report) == [("nodule outside the lungs", "anna", False)]
         pages.append(check_page(report))
     assert pages[0] == pages[1]

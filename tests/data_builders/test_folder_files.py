@@ -92,7 +92,7 @@ class TestScans:
         rows = (shared_data / "luna16/annotations.csv").read_text().splitlines()
         inside, outside = (next(row for row in rows if place in row) for place in ("76.900239", "-47.633905"))
         series_uid, *centre, _ = inside.split(",")
-        found = by_uid(find_scans(shared_data / "ct", table(tmp_path / "l.csv", POINTS, inside)))
+        found = by_uid(find_scans(shared_data / "ct", table(tmp_path / "l.csv", POINTS, inside), frame="LPS"))
         assert sorted(found) == [series_uid, "right_lung"]
         assert found[series_uid].patient == patient_key("LIDC-IDRI-0003")
         volume = read_volume(found[series_uid].path)
@@ -241,7 +241,7 @@ class TestLabels:
             write(tmp_path / f"scans/{name}.nii")
         labels = table(tmp_path / "l.csv", POINTS, "b,1,2,-5,6", "b,3,2,-5,4.5", "a,0,0,0,5")
         listed = table(tmp_path / "list.csv", "a", "c")
-        found = by_uid(find_scans(tmp_path / "scans", labels, listed))
+        found = by_uid(find_scans(tmp_path / "scans", labels, listed, frame="LPS"))
         assert {uid for uid, scan in found.items() if scan.is_labelled} == {"a", "b", "c"}
         assert {uid: len(scan.centres_xyz_mm) for uid, scan in found.items()} == {"a": 1, "b": 2, "c": 0, "d": 0}
         assert {uid: scan.subset for uid, scan in found.items()} == {
@@ -253,7 +253,7 @@ class TestLabels:
     def test_a_box_has_a_centre_and_extents(self, tmp_path):
         write(tmp_path / "scans/a.nii")
         labels = table(tmp_path / "l.csv", BOXES, "a,0,0,-20,4,6,0")
-        found = find_scans(tmp_path / "scans", labels)
+        found = find_scans(tmp_path / "scans", labels, frame="LPS")
         np.testing.assert_array_equal(found[0].centres_xyz_mm, [[2, 3, -10]])
         np.testing.assert_array_equal(found[0].diameters_mm, [[4, 6, 20]])
 
@@ -280,7 +280,7 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("row", "guess"),
         [
-            ("a,-20,15,0,5", r"\(-x, -y, z\) would lie inside: negate x and y"),
+            ("a,-20,15,0,5", r"\(-x, -y, z\) would lie inside: give all rows in one frame"),
             ("a,39,29,19,5", "as voxel indices they would lie inside: turn them into mm"),
             ("a,500,0,0,5", "correct it, or the scan's header"),
         ],
@@ -294,8 +294,47 @@ class TestLabels:
             r"\(-10\.5, -20\.5, -31\.0\) to \(29\.5, 9\.5, 9\.0\); expected world mm",
             tmp_path / "scans",
             labels,
+            frame="LPS",
         )
-        refused(guess, tmp_path / "scans", lone)
+        refused(guess, tmp_path / "scans", lone, frame="LPS")
+
+    @pytest.mark.parametrize("kind", ["points", "boxes"])
+    def test_the_frame_is_the_one_in_which_all_lesions_lie_in_their_scans(self, tmp_path, kind):
+        """Of two scans the first lies to the left and the second to the right, where its lesion is."""
+        write(tmp_path / "scans/a.nii")
+        write(tmp_path / "scans/b.nii", grid=dataclasses.replace(GRID, origin_xyz_mm=(-70.0, -20.0, -30.0)))
+        centres = {"a": np.array([5.0, 3.0, -10.0]), "b": np.array([-40.0, -5.0, -20.0])}
+        half = np.array([1.0, 2.0, 3.0]) if kind == "boxes" else 3.0
+        found = {}
+        for frame, signs in (("LPS", (1, 1, 1)), ("RAS", (-1, -1, 1))):
+            rows = []
+            for name, centre in centres.items():
+                low, high = signs * centre - half, signs * centre + half
+                numbers = [*low, *high] if kind == "boxes" else [*(signs * centre), 6.0]
+                rows.append(",".join([name, *map(str, numbers)]))
+            labels = table(tmp_path / f"{frame}.csv", BOXES if kind == "boxes" else POINTS, *rows)
+            found[frame] = find_scans(tmp_path / "scans", labels)
+            for name, scan in by_uid(found[frame]).items():
+                np.testing.assert_allclose(scan.centres_xyz_mm, [centres[name]])
+                np.testing.assert_allclose(scan.diameters_mm, [2 * half])
+            given = find_scans(tmp_path / "scans", labels, frame=frame)
+            assert [scan.digest for scan in given] == [scan.digest for scan in found[frame]]
+        assert found["LPS"].note.find("RAS") == -1
+        assert "RAS.csv: taken for RAS: with x and y negated all lesions lie inside their scans" in found["RAS"].note
+        refused("lies outside its scan", tmp_path / "scans", tmp_path / "RAS.csv", frame="LPS")
+
+    def test_a_frame_that_cannot_be_told_is_asked_for(self, tmp_path):
+        write(tmp_path / "scans/a.nii")
+        labels = table(tmp_path / "l.csv", POINTS, "a,5,3,-10,5", "a,0,0,-10,5")
+        refused(
+            r"l\.csv: all lesions lie inside .* as LPS and as RAS .* cannot be told: say", tmp_path / "scans", labels
+        )
+        for frame, centre in (("LPS", [5, 3, -10]), ("RAS", [-5, -3, -10])):
+            (scan,) = find_scans(tmp_path / "scans", labels, frame=frame)
+            np.testing.assert_array_equal(scan.centres_xyz_mm, [centre, [0, 0, -10]])
+        # Where the two are one there is nothing to ask.
+        labels = table(tmp_path / "l.csv", POINTS, "a,0,0,-10,5")
+        assert len(find_scans(tmp_path / "scans", labels)[0].centres_xyz_mm) == 1
 
 
 class TestFolds:
@@ -360,7 +399,7 @@ class TestPrepared:
         labels = table(tmp_path / "l.csv", POINTS if kind == "points" else BOXES, row)
         lungs_of(tmp_path / "lungs", "a")
         mask_with(tmp_path / "lungs/a.nii.gz", grid)
-        (scan,) = find_scans(tmp_path / "scans", labels, lungs=tmp_path / "lungs")
+        (scan,) = find_scans(tmp_path / "scans", labels, lungs=tmp_path / "lungs", frame="LPS")
         prepared = prepare_scan(pickle.loads(pickle.dumps(scan)))
         expected = boxes_from_points(centre, np.array([6.0]), prepared.grid)
         np.testing.assert_allclose(prepared.boxes_zyxdhw_voxel, expected, atol=1e-4)
@@ -458,7 +497,7 @@ class TestPrepared:
 
         def describe(folder="one", rows=("a,0,0,0,5",), **options):
             table(labels, POINTS, *rows)
-            return find_scans(tmp_path / folder / "scans", labels, **options)[0].digest
+            return find_scans(tmp_path / folder / "scans", labels, frame="LPS", **options)[0].digest
 
         first = describe()
         shutil.copytree(tmp_path / "one", tmp_path / "two")

@@ -71,7 +71,7 @@ def test_a_scan_that_cannot_be_read_costs_no_other(luna16, default, tmp_path, mo
     monkeypatch.setattr(
         scan_shard,
         "prepare_scan",
-        lambda scan, original=scan_shard.prepare_scan: loaded.append(scan.series_uid) or original(scan),
+        lambda scan, original=scan_shard.prepare_scan, **how: loaded.append(scan.series_uid) or original(scan, **how),
     )
     prepare(tmp_path / "raw", tmp_path / "data")
     assert loaded == [SPEC.series_uid(5)]

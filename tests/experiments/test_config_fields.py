@@ -210,7 +210,7 @@ def full_config(name):
     if name == "focalmix":
         config.data = phantom_nlst.get_config().data
         config.split.unlabelled_extra = -1
-        options = dict(labels="", labelled_list="", lungs="")
+        options = dict(labels="", labelled_list="", lungs="", frame="auto")
         config.data.options, config.data.extra.options = (ml_collections.ConfigDict(options) for _ in range(2))
     return config
 
@@ -254,6 +254,7 @@ def test_a_field_too_few_is_named(name, section):
             "marks_found_share",
             "marks_doubtful_share",
             "searches",
+            *("region", "window_hu", "spacing_mm"),
         },
     }  # which have not these
     optional = {"phantom", "options", "extra"} | of_older_runs[name]

@@ -103,7 +103,7 @@ def test_a_probability_that_is_no_number_is_one_line(scan_and_mask, tmp_path):
 @pytest.mark.parametrize("name", ["lidc_idri_0003", "right_lung.mha"])
 def test_marks_in_real_scans_lie_in_them(shared_data, loaded, name):
     ((found, detections, _),) = search_scans(lambda: loaded, find_scans(shared_data / "ct" / name).scans, run="run")
-    scan = read_scan(found).scan
+    scan = read_scan(found, lambda: loaded).scan
     assert len(detections.marks) == 6
     voxels = world_xyz_mm_to_voxel_zyx(detections.marks.centre_xyz_mm, read_volume(shared_data / "ct" / name).grid)
     assert ((voxels > -0.5) & (voxels < np.array(detections.grid.size_zyx) - 0.5)).all()

@@ -51,6 +51,14 @@ def detect(hu, lungs, **changes):
     return detector(**changes)(jnp.array(1.0), hu, lungs)
 
 
+def test_the_window_of_hu_is_what_brightness_is_of():
+    hu, region = scan_with((8, 8, 8))
+    hu[8:12, 20:24, 8:12] = 50
+    found = SlidingDetector(bright_places, GRID, SETTINGS, window_hu=(0, 100))(jnp.array(1.0), hu, region)
+    # What is 600 HU is at the upper end, what is 50 in the middle.
+    np.testing.assert_allclose(found.probability, [expit(4), 0.5], atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(10, 16, 17), (40, 50, 23), (16, 16, 16), (31, 33, 64)])
 @pytest.mark.parametrize("overlap", [0, 4, 8])
 def test_every_place_is_answered_for_by_one_window_that_sees_it(shape, overlap):

@@ -21,6 +21,7 @@ from medssl_jax.run_folder.experience import Experience
 from medssl_jax.run_folder.weights import TrainedWeights
 
 SIDE = 16
+WINDOW_HU = (-160, 240)
 WITHOUT_THIS_LIBRARY = """
 import sys
 for name in ("medssl_jax", "experiments", "data_builders"):
@@ -42,6 +43,7 @@ def weights(request):
     config = phantom.get_config()
     config.patches.side, config.patches.jitter, config.inference.overlap = SIDE, 4, 4
     config.model.stem_features = request.param
+    config.data.window_hu = WINDOW_HU
     config.model.features, config.model.blocks, config.model.pyramid_features = (8, 8), (1, 1), 8
     config.anchors.strides, config.anchors.sides_mm = (2, 4), ((4.5,), (7.0, 10.0))
     settings = settings_from(FocalMixConfig, config)
@@ -63,7 +65,7 @@ def test_the_same_answers_in_a_process_that_cannot_import_it(weights, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["cpu", "cuda", "tpu"]
     detector = weights.settings.detector()
-    expected = detector.predict(weights.params, normalise_hu(jnp.asarray(windows))[..., None])
+    expected = detector.predict(weights.params, normalise_hu(jnp.asarray(windows), WINDOW_HU)[..., None])
     boxes = decode_boxes(expected.deltas, jnp.asarray(detector.grid.boxes_zyxdhw()))
     assert float(jnp.std(expected.logits)) > 0.1
     for rows in (1, 3):
@@ -81,7 +83,9 @@ def test_what_stands_beside_it_is_what_the_library_goes_by(weights):
         "spacing_mm": 1.0,
         "axes": "z towards the head, y to the back, x to the patient's left",
         "hu_range": [-1200, 600],
+        "window_hu": [-160, 240],
         "outside_hu": 0,
+        "region": "lungs",
         "mask_lungs": True,
         "lung_dilation_mm": 5.0,
     }

@@ -1,5 +1,7 @@
 """Marks in the world: where a box lies, how wide it is to the bit, and whose marks they are."""
 
+import dataclasses
+
 import numpy as np
 
 from medssl_jax.imaging.geometry import Grid
@@ -16,6 +18,12 @@ def test_a_mark_lies_where_its_box_does_and_is_as_wide():
     np.testing.assert_array_equal(rows[:, :3], [[-97.5, 22.0, 4.0]] * 50)
     np.testing.assert_array_equal(rows[:, 3], np.linspace(1, 0, 50).astype(np.float32))
     np.testing.assert_array_equal(rows[:, 4], sides)
+
+
+def test_the_width_is_in_mm_whatever_the_voxels():
+    grid = dataclasses.replace(GRID, spacing_zyx_mm=(2.5,) * 3)
+    found = ScanDetections(np.array([[1, 2, 3, 4, 5, 6]], np.float32), np.ones(1, np.float32))
+    assert rows_in_world(found, grid).tolist() == [[-93.0, 25.0, 5.5, 1.0, 12.5]]
 
 
 def test_each_mark_keeps_its_scan():

@@ -66,6 +66,7 @@ SETTINGS = FocalMixSettings(
         ramp_share=0.0,
         judge_pseudo_labels=False,
     ),
+    window_hu=(-1200, 600),
     augmentation=AugmentationSettings(
         labelled=False, intensity_scale=0.0, intensity_shift=0.0, blur=0.0, noise=0.0, cut_out=0.0
     ),

@@ -25,6 +25,7 @@ from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.scans.crop_cache import CropCache
+from medssl_jax.data.scans.preparation import BODY
 from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import Split, SplitSettings, draw_validation
 from medssl_jax.parallel import hosts
@@ -38,6 +39,7 @@ StepBytes = Callable[[FocalMixConfig], int]
 
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raises `InputError` for a config that is not sound whatever is chosen for its open fields."""
+    config = _with_region(config)
     left_open = _left_open(config)
     filled = _with(config, {field: _of_parent(field) for field in left_open})
     # Of these two, one that is open follows the one that is given.
@@ -56,6 +58,7 @@ def with_choice(
     What is chosen, and why, is printed and kept as `choice.json` in `workdir`; a run that goes on goes by that. Raises
     `InputError` as `choose_split` and `choose_sizes` do, and where the file is damaged.
     """
+    config = _with_region(config)
     left_open = _left_open(config)
     if not left_open:
         return config, None
@@ -74,6 +77,14 @@ def with_choice(
     return _with(config, kept), sources
 
 
+def _with_region(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """With what is searched, and the window of HU, where they are None: they follow from `data.mask_lungs`."""
+    if all(_get(config, field) is not None for field in own.BY_MASKING):
+        return config
+    config = _with_open(config, {"data.region": own.REGION_OF_MASKING[bool(config.data.mask_lungs)]})
+    return _with_open(config, {"data.window_hu": own.WINDOWS_HU.get(config.data.region, own.WINDOWS_HU["lungs"])})
+
+
 def _left_open(config: ml_collections.ConfigDict) -> list[str]:
     return [field for field in (*own.CHOSEN, *own.FOLDERS) if _get(config, field) is None]
 
@@ -86,12 +97,19 @@ def _choose(
     metadata = all_metadata(sources)
     labelled_of_fold = Counter(each.subset for each in metadata.values() if each.is_labelled)
     by_scans = choose_split(labelled_of_fold, len(metadata) - labelled_of_fold.total())
+    if data.region == BODY:
+        low, high = data.window_hu
+        told = (
+            f"region: the whole body is searched, where no mask says another; {low:g} to {high:g} HU are told apart, "
+            f"in voxels of {data.spacing_mm:g} mm"
+        )
+        by_scans = by_scans._replace(reasons=(told, *by_scans.reasons))
     config = _with_open(config, by_scans.fields)
     if "split.validation" in left_open:
         by_scans = _with_validation(config, by_scans, data, sources, metadata)
         config = _with_open(config, by_scans.fields)
     split, cache = _split_and_cache(config, data, sources, metadata)
-    extents_mm = [cache.scan(uid).boxes_zyxdhw_voxel[:, 3:].max(axis=1) for uid in split.labelled]
+    extents_mm = [data.spacing_mm * cache.scan(uid).boxes_zyxdhw_voxel[:, 3:].max(axis=1) for uid in split.labelled]
     lesions_mm = [extent for of_scan in extents_mm for extent in of_scan.tolist()]
 
     def bytes_of(fields: Mapping[str, Any]) -> int:
@@ -99,7 +117,7 @@ def _choose(
             FocalMixConfig, _with(config, {name: fields[name] for name in fields if name in left_open})
         )
         patches = settings.patches
-        rows = f"{patches.labelled_batch} + {patches.unlabelled_batch} patches of {patches.side} mm"
+        rows = f"{patches.labelled_batch} + {patches.unlabelled_batch} patches of {patches.side * data.spacing_mm:g} mm"
         hosts.say(f"compiling a step of {rows}")
         return step_bytes(settings)
 
@@ -111,6 +129,7 @@ def _choose(
         lesions_mm,
         _devices(),
         bytes_of,
+        spacing_mm=data.preparation.spacing_mm,
         side=_get(config, "patches.side"),
         is_validated=len(split.validation) > 0,
     )

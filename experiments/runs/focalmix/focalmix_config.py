@@ -111,6 +111,7 @@ class FocalMixConfig(DetectorRunSettings):
             ssl=self.ssl,
             mixup=self.mixup,
             augmentation=self.augmentation,
+            window_hu=self.data.window_hu,
             ramp_start=round(self.ssl.ramp_start_share * self.steps),
             ramp_steps=round(self.ssl.ramp_share * self.steps),
             mixing_groups=self.mixing_groups,

@@ -30,6 +30,7 @@ from medssl_jax.core.progress import Progress, progress_bar, silent
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.scans.crop_cache import CropCache
 from medssl_jax.data.scans.pipeline import Searched, batch_rows, patch_batches
+from medssl_jax.data.scans.preparation import LUNGS
 from medssl_jax.data.splits import Split, as_json
 from medssl_jax.imaging.luna16_csv import is_luna16, write_series_uids
 from medssl_jax.imaging.submission import Marks, read_marks, write_marks, write_submission
@@ -44,6 +45,7 @@ from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.froc_tables import paper_results, sensitivity_table
 from medssl_jax.report.nodules.mistakes_page import Seen, mistakes_page, threshold_of
+from medssl_jax.report.nodules.views import LUNG_WINDOW_HU
 from medssl_jax.run_folder.checkpoint import Checkpoints
 from medssl_jax.run_folder.records import Records, Watch, nothing_to_warn, unwatched
 from medssl_jax.run_folder.workdir import claim_workdir, only_run_in, record_split
@@ -129,14 +131,18 @@ def _write_mistakes(
         scan = cache.scan(series_uid)
         return Seen(scan.hu_zyx, scan.grid)
 
-    masked = ", masked outside the lungs" if settings.data.mask_lungs else ""
+    data = settings.data
+    masked = ", masked outside the lungs" if data.mask_lungs else ""
+    # Lungs are shown as readers hang them, anything else as the detector is told it.
+    low, high = LUNG_WINDOW_HU if data.region == LUNGS else data.window_hu
     text = mistakes_page(
         _name_of(split),
         result,
         mistakes,
         froc_png=(workdir / "froc.png").read_bytes(),
         scan_of=scan_of,
-        seen_as=f"what the detector saw, 1 mm voxels{masked}",
+        seen_as=f"what the detector saw, {data.spacing_mm:g} mm voxels{masked}",
+        window_hu=(float(low), float(high)),
     )
     write_text(workdir / "mistakes.html", text)
 

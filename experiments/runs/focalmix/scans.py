@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from data_builders.folder.frames import FRAMES_TO_ASK_FOR
 from data_builders.luna16.luna16_files import read_findings
 from data_builders.scan_source import DATA_SETS, ScanSource, open_scans, prepare_scans
 from experiments.runs.phantoms import phantom_from
@@ -15,7 +16,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import FOLDER, SWITCH, TEXT, Settings, one_of, whole, within
 from medssl_jax.data.scans.crop_cache import CachedScan, CropCache, build_crop_cache
-from medssl_jax.data.scans.preparation import MaskingSettings
+from medssl_jax.data.scans.preparation import PreparationSettings
 from medssl_jax.data.scans.scan_metadata import ScanMetadata
 from medssl_jax.data.splits import Split, SplitSettings, draw_split
 from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
@@ -30,6 +31,7 @@ class FolderSettings(Settings):
     labels: str = within(TEXT)
     labelled_list: str = within(TEXT)
     lungs: str = within(TEXT)
+    frame: str = within(one_of(FRAMES_TO_ASK_FOR))
 
 
 class ExtraFolderSettings(FolderSettings):
@@ -62,7 +64,7 @@ class ExtraDataSettings(DataSetSettings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScanDataSettings(DataSetSettings, MaskingSettings):
+class ScanDataSettings(DataSetSettings, PreparationSettings):
     """The scans of a run, and where they are prepared."""
 
     section: ClassVar[str] = "data"
@@ -149,13 +151,13 @@ def findings_of(data: ScanDataSettings, cache: CropCache, series_uids: Sequence[
 
 
 def boxes_as_findings(scans: Sequence[CachedScan]) -> Findings:
-    """The nodules of scans at 1 mm as points with diameters, which are the longest side of each box in its slice."""
+    """The nodules of scans as points with diameters, which are the longest side of each box in its slice."""
     centres = [voxel_zyx_to_world_xyz_mm(scan.boxes_zyxdhw_voxel[:, :3], scan.grid) for scan in scans]
-    boxes = [scan.boxes_zyxdhw_voxel for scan in scans]
+    boxes_mm = [scan.boxes_zyxdhw_voxel.astype(np.float64) * scan.grid.spacing_zyx_mm[0] for scan in scans]
     return Findings(
         tuple(scan.series_uid for scan in scans for _ in scan.boxes_zyxdhw_voxel),
         np.concatenate([np.zeros((0, 3)), *centres]),
-        np.concatenate([np.zeros((0, 6)), *boxes]).astype(np.float64)[:, 4:].max(axis=1),
+        np.concatenate([np.zeros((0, 6)), *boxes_mm])[:, 4:].max(axis=1),
     )
 
 
@@ -178,6 +180,7 @@ def _source(part: DataSetSettings, data: ScanDataSettings) -> ScanSource:
         data.data_dir,
         workers=data.processes,
         allow_absent=data.allow_absent,
+        preparation=data.preparation,
         **(dataclasses.asdict(part.options) if part.options else {}),
     )
     return open_scans(part.data_set, data.data_dir)

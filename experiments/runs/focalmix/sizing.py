@@ -114,6 +114,7 @@ def choose_sizes(
     devices: Devices,
     step_bytes: StepBytes,
     *,
+    spacing_mm: float = 1.0,
     side: int | None = None,
     is_validated: bool = False,
 ) -> Choice:
@@ -121,14 +122,16 @@ def choose_sizes(
 
     The network is the largest, and then the patches are, whose step fits the devices by `step_bytes`, which is asked a
     few times. A CPU trains the smallest, because its time ends before its memory. Every update is of the same number of
-    patches: where they do not fit at once, steps accumulate. A `side` of patches that is given is kept.
+    patches: where they do not fit at once, steps accumulate. A `side` of patches, in voxels of
+    `spacing_mm`, that is given is kept. A run that `is_validated` is scored a few times.
 
     Raises `InputError` where there is no lesion, or the smallest job does not fit.
     """
     if not len(lesions_mm):
         raise InputError("no labelled scan that is trained on holds a lesion, expected some: label more scans")
     small, large = (float(each) for each in np.quantile(lesions_mm, (0.05, 0.95), method="nearest"))
-    sides = [side] if side else [each for each in own.SIDES if each >= 2 * large] or [own.SIDES[-1]]
+    lesions = small / spacing_mm, large / spacing_mm  # in voxels
+    sides = [side] if side else [each for each in own.SIDES if each >= 2 * lesions[1]] or [own.SIDES[-1]]
     on_cpu = devices.platform == "cpu"
     rows_of_device = own.BATCH_ON_CPU if on_cpu else -(-own.BATCH // devices.count)
     # At once on all devices two rows of each kind or more, or MixUp would have nothing to mix.
@@ -140,7 +143,9 @@ def choose_sizes(
 
     def fields_of(network: str, side: int, rows: int) -> dict[str, Any]:
         updates = _updates(labelled, side, rows_of_device * (1 + (unlabelled > 0)), on_cpu=on_cpu)
-        fields = _fields(network, side, (small, large), rows, rows_of_device // rows, devices, unlabelled > 0, updates)
+        fields = _fields(network, side, lesions, rows, rows_of_device // rows, devices, unlabelled > 0, updates)
+        sides_mm = tuple(tuple(side * spacing_mm for side in sides) for sides in fields["anchors.sides_mm"])
+        fields["anchors.sides_mm"] = sides_mm
         return fields | {"validation.every": is_validated * _steps_between_scores(fields, on_cpu=on_cpu)}
 
     def fits(network: str, side: int, rows: int) -> bool:
@@ -156,13 +161,15 @@ def choose_sizes(
     rows = next((rows for rows in reversed(at_once) if fits(*chosen, rows)), None)
     if rows is None:
         needed = asked[(*chosen, at_once[0])]
+        side_mm, has, may = chosen[1] * spacing_mm, devices.memory_bytes / 2**30, devices.budget_bytes / 2**30
         raise InputError(
-            f"the smallest job, patches of {chosen[1]} mm, needs {needed / 2**30:.2f} GiB of a device, and of the "
-            f"{devices.memory_bytes / 2**30:.2f} GiB that {devices.kind} has {devices.budget_bytes / 2**30:.2f} may be "
-            "taken: use a larger device, or label smaller lesions"
+            f"the smallest job, patches of {side_mm:g} mm, needs {needed / 2**30:.2f} GiB of a device, and of the "
+            f"{has:.2f} GiB that {devices.kind} has {may:.2f} may be taken: use a larger device, or label smaller "
+            "lesions"
         )
     fields = fields_of(*chosen, rows)
-    reasons = _reasons(fields, (len(lesions_mm), small, large), chosen, devices, asked[(*chosen, rows)])
+    told = (len(lesions_mm), small, large)
+    reasons = _reasons(fields, told, (chosen[0], chosen[1] * spacing_mm), devices, asked[(*chosen, rows)])
     return Choice(fields, reasons)
 
 
@@ -184,7 +191,7 @@ def _steps_between_scores(fields: Mapping[str, Any], *, on_cpu: bool) -> int:
 def _fields(
     network: str,
     side: int,
-    lesions_mm: tuple[float, float],
+    lesions_voxel: tuple[float, float],
     rows_of_device: int,
     accumulate: int,
     devices: Devices,
@@ -196,7 +203,7 @@ def _fields(
     of_step = rows * (1 + has_unlabelled)
     recipe = SHORT if on_cpu else LONG
     model = own.NETWORKS[network]
-    strides, sides_mm = _anchors(*lesions_mm)
+    strides, sides_mm = _anchors(*lesions_voxel)
     return {
         "patches.side": side,
         "patches.jitter": 3 * side // 10,
@@ -213,20 +220,20 @@ def _fields(
         "optimiser.accumulate": accumulate,
         **{field: _at(recipe, field) for field in own.RECIPE_FIELDS},
         # A lesion lies whole in some window.
-        "inference.overlap": min(side // 2, max(math.ceil(lesions_mm[1]), 12, side // 5)),
+        "inference.overlap": min(side // 2, max(math.ceil(lesions_voxel[1]), 12, side // 5)),
         "inference.window_batch": 2 * rows,
         "logging.save_every": (100 if on_cpu else 500) * accumulate,
     }
 
 
-def _anchors(small_mm: float, large_mm: float) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]:
-    """The rungs of the ladder from the last up to `small_mm` to the first from `large_mm` on, by their stride."""
-    ladder = own.ANCHOR_SIDES_MM
-    first = max(bisect.bisect_right(ladder, small_mm) - 1, 0)
-    last = min(bisect.bisect_left(ladder, large_mm), len(ladder) - 1)
+def _anchors(small: float, large: float) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]:
+    """The rungs of the ladder from the last up to `small` to the first from `large` on, by their stride; voxels."""
+    ladder = own.ANCHOR_SIDES
+    first = max(bisect.bisect_right(ladder, small) - 1, 0)
+    last = min(bisect.bisect_left(ladder, large), len(ladder) - 1)
     of_stride: dict[int, list[float]] = {}
     for each in ladder[first : last + 1]:
-        stride = max(stride for stride, least in own.STRIDES_FROM_MM.items() if least <= each)
+        stride = max(stride for stride, least in own.STRIDES_FROM.items() if least <= each)
         of_stride.setdefault(stride, []).append(each)
     return tuple(of_stride), tuple(map(tuple, of_stride.values()))
 
@@ -239,7 +246,7 @@ def _at(config: Any, field: str) -> Any:
 def _reasons(
     fields: Mapping[str, Any],
     lesions: tuple[int, float, float],
-    job: tuple[str, int],
+    job: tuple[str, float],
     devices: Devices,
     step_bytes: int,
 ) -> tuple[str, ...]:
@@ -249,9 +256,9 @@ def _reasons(
     anchors = [side for sides in fields["anchors.sides_mm"] for side in sides]
     accumulate = fields["optimiser.accumulate"]
     updates = f", {accumulate} of which make one update" if accumulate > 1 else ""
-    cut = "" if 2 * large <= side else f"; lesions over {side // 2} mm fill more than half of a patch"
+    cut = "" if 2 * large <= side else f"; lesions over {side / 2:g} mm fill more than half of a patch"
     return (
-        f"lesions: {count} to train on, {small:.3g} to {large:.3g} mm (5 to 95 %): patches of {side} mm, anchors of "
+        f"lesions: {count} to train on, {small:.3g} to {large:.3g} mm (5 to 95 %): patches of {side:g} mm, anchors of "
         f"{anchors[0]:g} to {anchors[-1]:g} mm{cut}",
         f"devices: {devices.count} x {devices.kind} with {devices.memory_bytes / 2**30:.1f} GiB each: the {network} "
         f"network, {rows} + {unlabelled} patches a step; of the {devices.budget_bytes / 2**30:.1f} GiB that a step may "

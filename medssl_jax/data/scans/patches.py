@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, NotRequired, TypedDict
 
 import jax
@@ -18,7 +19,7 @@ from medssl_jax.detection.symmetries import GROUPS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PatchSettings(Settings):
-    """The settings by which patches are drawn, and how many at a time; sides and jitter in voxels of 1 mm."""
+    """The settings by which patches are drawn, and how many at a time; sides and jitter in voxels."""
 
     section: ClassVar[str] = "patches"
     side: int = within(whole(1, LARGEST_SIDE))
@@ -125,23 +126,31 @@ def cut_window(hu_zyx: Int16[np.ndarray, "z y x"], start_zyx: np.ndarray, side: 
     return window
 
 
-def normalise_hu(hu: Int16[Array, "*n"] | Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """Maps -1200..600 HU to -1..1."""
-    low, high = map(float, HU_RANGE)
+def normalise_hu(
+    hu: Int16[Array, "*n"] | Float[Array, "*n"], window_hu: Sequence[float | int] = HU_RANGE
+) -> Float[Array, "*n"]:
+    """Maps a window of HU, -1200..600 unless given, to -1..1; what lies outside goes to its ends."""
+    low, high = map(float, window_hu)
     return 2 * (jnp.clip(hu.astype(jnp.float32), low, high) - low) / (high - low) - 1
 
 
 def scale_windows(
-    window_hu: Int16[Array, "b w w w"], scale: Float[Array, " b"], side: int
+    windows: Int16[Array, "b w w w"],
+    scale: Float[Array, " b"],
+    side: int,
+    *,
+    window_hu: Sequence[float | int] = HU_RANGE,
 ) -> Float[Array, "b s s s 1"]:
     """Magnifies each window about its centre by `scale` and keeps the middle `side` voxels, normalised to -1..1.
 
+    The HU from one end of `window_hu` to the other are told apart.
+
     Linear interpolation along each axis in turn, as matrix products: no gathers, any scale, one compilation.
     """
-    window = window_hu.shape[-1]
+    window = windows.shape[-1]
     steps = (jnp.arange(side, dtype=jnp.float32) - (side - 1) / 2) / scale[:, None] + (window - 1) / 2
     weights = jnp.clip(1 - jnp.abs(steps[..., None] - jnp.arange(window, dtype=jnp.float32)), 0)
-    voxels = normalise_hu(window_hu)
+    voxels = normalise_hu(windows, window_hu)
     for _ in range(3):
         # The first axis is contracted and comes back last: after three turns the order is the old one.
         voxels = jnp.einsum("bzyx,bsz->byxs", voxels, weights)

@@ -1,17 +1,18 @@
-"""One scan, from its files to what a network looks at: 1 mm voxels, clipped HU, lungs, boxes.
+"""One scan, from its files to what a network looks at: cubic voxels, clipped HU, the region to search, boxes.
 
 The builders and detection prepare a scan by the same `prepare_scan`.
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int16, UInt8
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.settings import SWITCH, Settings, within
+from medssl_jax.core.settings import SWITCH, Settings, each, number, one_of, within
 from medssl_jax.data.scans.scan_files import ScanFiles
+from medssl_jax.imaging.body import segment_body
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
 from medssl_jax.imaging.lungs import segment_lungs
 from medssl_jax.imaging.resampling import resample_linear, resample_nearest
@@ -25,21 +26,48 @@ LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})  # 5 is the trachea
 LUNG_DILATION_MM = 5.0  # our choice: enough for a nodule on the pleura, whose centre a mask may leave out
 
 
+LUNGS, BODY = REGIONS = ("lungs", "body")
+SPACINGS_MM = (0.25, 8.0)
+
+
+class Preparation(NamedTuple):
+    """What of a scan is searched, `LUNGS` or `BODY`, and the side of the cubic voxels that it gets, in mm."""
+
+    region: str = LUNGS
+    spacing_mm: float = SPACING_MM
+
+
+DEFAULT_PREPARATION = Preparation()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MaskingSettings(Settings, excerpt=True):
-    """The part of a scan that a network sees: all of it, or its lungs alone."""
+class PreparationSettings(Settings, excerpt=True):
+    """The part of a scan that is searched, that a network sees, the HU that it tells apart, and its voxels."""
 
     section: ClassVar[str] = "data"
     mask_lungs: bool = within(SWITCH)
+    region: str = within(one_of(REGIONS), default=LUNGS)
+    window_hu: tuple[float | int, float | int] = within(each(number(*HU_RANGE), least=2, most=2), default=HU_RANGE)
+    spacing_mm: float | int = within(number(*SPACINGS_MM), default=SPACING_MM)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect("mask_lungs", not self.mask_lungs or self.region == LUNGS, f"False where data.region is {BODY}")
+        self.expect("window_hu", self.window_hu[0] < self.window_hu[1], "two numbers, the smaller first")
+
+    @property
+    def preparation(self) -> Preparation:
+        """What a scan's files are made into."""
+        return Preparation(self.region, float(self.spacing_mm))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PreparedScan:
-    """A scan at 1 mm; boxes are `z, y, x, depth, height, width` in voxels of `grid`.
+    """A scan in cubic voxels; boxes are `z, y, x, depth, height, width` in voxels of `grid`.
 
-    `subset` is the fold, -1 where there are none; `patient` is its key (see
-    `medssl_jax.imaging.patients`), "" where it is not known. A scan that is labelled and has no boxes has no nodules;
-    of one that is not labelled nothing is known.
+    `lungs` is the region that is searched, which may be another. `subset` is the fold, -1 where there are none;
+    `patient` is its key (see `medssl_jax.imaging.patients`), "" where it is not known. A scan that is labelled and has
+    no boxes has no nodules; of one that is not labelled nothing is known.
     """
 
     series_uid: str
@@ -53,8 +81,10 @@ class PreparedScan:
     is_labelled: bool = True
 
 
-def prepare_scan(scan: ScanFiles, volume: Volume | None = None) -> PreparedScan:
-    """Reads a scan and its lung mask and puts them on the 1 mm grid; `volume` is the scan if it is read already.
+def prepare_scan(
+    scan: ScanFiles, volume: Volume | None = None, *, preparation: Preparation = DEFAULT_PREPARATION
+) -> PreparedScan:
+    """Reads a scan and its mask and puts them on the grid of cubic voxels; `volume` is the scan if it is read already.
 
     Raises:
       InputError: see `read_volume`, `read_labels` and `prepare_volume`.
@@ -70,13 +100,14 @@ def prepare_scan(scan: ScanFiles, volume: Volume | None = None) -> PreparedScan:
         subset=scan.subset,
         patient=scan.patient,
         is_labelled=scan.is_labelled,
-        lung_labels=lung_labels_of(scan, lungs) if lungs else None,
+        lung_labels=lung_labels_of(scan, lungs) if lungs and preparation.region == LUNGS else None,
+        preparation=preparation,
     )
 
 
-def resampled_hu(volume: Volume) -> tuple[Int16[np.ndarray, "z y x"], Grid]:
-    """The clipped HU of an upright scan at 1 mm, and its grid: what `prepare_volume` makes of the voxels."""
-    grid = isotropic_grid(upright_grid(volume.grid), SPACING_MM)
+def resampled_hu(volume: Volume, spacing_mm: float = SPACING_MM) -> tuple[Int16[np.ndarray, "z y x"], Grid]:
+    """The clipped HU of an upright scan in cubic voxels, and its grid: what `prepare_volume` makes of the voxels."""
+    grid = isotropic_grid(upright_grid(volume.grid), spacing_mm)
     hu = resample_linear(np.clip(volume.array_zyx, *HU_RANGE), volume.grid, grid)
     return np.rint(hu).astype(np.int16), grid
 
@@ -102,25 +133,22 @@ def prepare_volume(
     is_labelled: bool = True,
     lung_labels: tuple[int, ...] | None = None,
     lung_dilation_mm: float = LUNG_DILATION_MM,
+    preparation: Preparation = DEFAULT_PREPARATION,
 ) -> PreparedScan:
-    """Clips HU to `HU_RANGE`, turns flipped axes back, resamples to 1 mm, and puts lungs and nodules on that grid.
+    """Clips HU to `HU_RANGE`, turns flipped axes back, resamples, and puts lungs or body and nodules on that grid.
 
     HU are clipped first, or padding (-2048, -3024) would bleed into the skin. Interpolation is linear, nearest for
     `lungs`, which may lie on a grid of its own; `lung_labels` are its lungs (every label but 0 if None), dilated by
-    `lung_dilation_mm`. No `lungs` are segmented. No nodules is normal: boxes of shape (0, 6). Diameters of shape (n, 3)
-    are extents of boxes, see `boxes_from_points`.
+    `lung_dilation_mm`. Where there are no `lungs`, they are segmented, or the body where that is the region of the
+    `preparation`; a mask of another organ is then as good. No nodules is normal: boxes of shape (0, 6). Diameters of
+    shape (n, 3) are extents of boxes, see `boxes_from_points`.
 
     Raises:
       InputError: a nodule outside the volume or without a diameter; a mask without lungs, or none found.
     """
     if lungs is None:
-        lungs, lung_labels = Volume(segment_lungs(volume), volume.grid, volume.series_uid), None
-        if not lungs.array_zyx.any():
-            raise InputError(
-                f"{volume.series_uid}: no lungs found in this scan, expected a CT of the chest in HU: give a mask of "
-                "its lungs (detect, folder: --lungs) or take it away"
-            )
-    hu, grid = resampled_hu(volume)
+        lungs, lung_labels = _found_region(volume, preparation.region), None
+    hu, grid = resampled_hu(volume, preparation.spacing_mm)
     return PreparedScan(
         series_uid=volume.series_uid,
         subset=subset,
@@ -134,6 +162,20 @@ def prepare_volume(
     )
 
 
+def _found_region(volume: Volume, region: str) -> Volume:
+    found = segment_lungs(volume) if region == LUNGS else segment_body(volume)
+    if not found.any():
+        told = (
+            "no lungs found in this scan, expected a CT of the chest in HU: give a mask of its lungs (detect, folder: "
+            "--lungs) or take it away; for lesions elsewhere set data.region=body and data.mask_lungs=False"
+            if region == LUNGS
+            else "no body found in this scan, expected a CT in HU: give a mask of what to search (detect, folder: "
+            "--lungs) or take it away"
+        )
+        raise InputError(f"{volume.series_uid}: {told}")
+    return Volume(found, volume.grid, volume.series_uid)
+
+
 def _dilated_lungs(
     lungs: Volume, grid: Grid, labels: tuple[int, ...] | None, dilation_mm: float
 ) -> UInt8[np.ndarray, "z y x"]:
@@ -142,7 +184,7 @@ def _dilated_lungs(
         wanted = "other than 0" if labels is None else "in " + ", ".join(map(str, labels))
         raise InputError(f"{lungs.series_uid}: its lung mask has no label {wanted} inside the scan, expected two lungs")
     # ITK's ball: from the middle of its voxel to the far side of the last.
-    return grown(on_grid.astype(bool), round(dilation_mm / SPACING_MM) + 0.5).astype(np.uint8)
+    return grown(on_grid.astype(bool), round(dilation_mm / grid.spacing_zyx_mm[0]) + 0.5).astype(np.uint8)
 
 
 def _boxes(

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.scans.preparation import lung_labels_of
+from medssl_jax.data.scans.preparation import LUNGS, lung_labels_of
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
 from medssl_jax.data_check.lung_defects import DOUBTED
 from medssl_jax.imaging.geometry import Grid
@@ -23,6 +23,7 @@ from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volu
 from medssl_jax.report import page
 from medssl_jax.report.data_check.check_summary import SAMPLED, all_notices, is_straight, range_rows, verdict
 from medssl_jax.report.nodules.contact_sheet import SheetScan, draw_contact_sheet
+from medssl_jax.report.nodules.views import LUNG_WINDOW_HU, SOFT_TISSUE_WINDOW_HU
 
 TEMPLATE = Path(__file__).with_name("check_page.html")
 PICTURED_SCANS = 6
@@ -95,19 +96,23 @@ def _ranges(report: CheckReport) -> str:
 
 
 def _sheets(report: CheckReport) -> str:
-    figures = [figure for scan in pictured_scans(report) if (figure := _figure(scan))]
+    of_lungs = report.region == LUNGS
+    window_hu = LUNG_WINDOW_HU if of_lungs else SOFT_TISSUE_WINDOW_HU
+    figures = [figure for scan in pictured_scans(report) if (figure := _figure(scan, window_hu))]
     if not figures:
         return ""
+    window = "lung" if of_lungs else "soft tissue"
+    outlined = "the lungs, which are those of the mask, or found" if of_lungs else "the mask, where there is one"
     legend = (
-        "In lung window, the patient's right on the left; in green the outline of the lungs, which are those of the "
-        "mask, or found; boxes round the nodules that a slice cuts."
+        f"In {window} window, the patient's right on the left; in green the outline of {outlined}; boxes round the "
+        "nodules that a slice cuts."
     )
     if (doubted := len(_with_doubted_lungs(report))) > PICTURED_DOUBTED_LUNGS:
         legend += f" Of {doubted} scans whose lungs are worth a look these are the first {PICTURED_DOUBTED_LUNGS}."
     return page.section("A sample", f'<p class="quiet">{legend}</p>', *figures)
 
 
-def _figure(checked: CheckedScan) -> str:
+def _figure(checked: CheckedScan, window_hu: tuple[float, float]) -> str:
     scan = checked.scan
     try:
         whole = read_volume(scan.path, series_uid=scan.series_uid)
@@ -120,7 +125,7 @@ def _figure(checked: CheckedScan) -> str:
     title = f"{scan.series_uid}, {page.count(len(diameters), 'nodule', 'nodules')}{found}"
     depth_mm, height_mm, width_mm = np.multiply(volume.array_zyx.shape, volume.grid.spacing_zyx_mm)
     scale = SHEET_PIXELS / (2 * width_mm + max(height_mm, depth_mm))
-    pictured = SheetScan("", volume, scan.centres_xyz_mm, diameters, lungs=lungs)
+    pictured = SheetScan("", volume, scan.centres_xyz_mm, diameters, lungs=lungs, window_hu=window_hu)
     sheet = draw_contact_sheet([pictured], pixels_per_mm=float(scale))
     alt = f"An axial, a coronal and a sagittal slice of {title}"
     picture = f'<img src="{page.png_data_uri(sheet)}" alt="{html.escape(alt)}">'

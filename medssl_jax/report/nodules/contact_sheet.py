@@ -47,12 +47,13 @@ class SheetScan:
     excluded_xyz_mm: Float[np.ndarray, "m 3"] = dataclasses.field(default_factory=NO_POINTS.copy)
     excluded_diameters_mm: Float[np.ndarray, " m"] = dataclasses.field(default_factory=lambda: np.zeros(0))
     lungs: Bool[np.ndarray, "z y x"] | None = None
+    window_hu: tuple[float, float] = LUNG_WINDOW_HU
 
 
 def draw_contact_sheet(
     scans: Sequence[SheetScan], *, pixels_per_mm: float = 1.5
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws the sheet in lung window: nodules in yellow, excluded findings in blue, the lungs' outline in green."""
+    """Draws the sheet, each scan in its window: nodules in yellow, excluded ones in blue, lungs' outline in green."""
     rows = [_row(scan, pixels_per_mm) for scan in scans]
     width = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(row, ((0, GAP_PIXELS), (0, width - row.shape[1]), (0, 0))) for row in rows])
@@ -69,7 +70,7 @@ def write_contact_sheet(
 
 def _row(scan: SheetScan, pixels_per_mm: float) -> UInt8[np.ndarray, "height width 3"]:
     array, lungs, boxes = _upright(scan)
-    grey = windowed(array.astype(np.float32), LUNG_WINDOW_HU)
+    grey = windowed(array.astype(np.float32), scan.window_hu)
     middle = _middle(boxes, array.shape)
     spacing = scan.volume.grid.spacing_zyx_mm
     views = []

@@ -16,7 +16,7 @@ from medssl_jax.metrics.nodules.froc import FrocResult
 from medssl_jax.metrics.nodules.mistakes import Mistake, Mistakes
 from medssl_jax.metrics.nodules.operating_points import operating_points
 from medssl_jax.report import page
-from medssl_jax.report.nodules.views import View, draw_slice, frame_round
+from medssl_jax.report.nodules.views import LUNG_WINDOW_HU, View, draw_slice, frame_round
 
 TEMPLATE = Path(__file__).with_name("mistakes_page.html")
 MOST = 24  # of either kind; more are for a program to look at
@@ -27,7 +27,7 @@ PIXELS_PER_MM, QUALITY = 3, 85
 
 
 class Seen(NamedTuple):
-    """A scan of 1 mm voxels, z towards the head, y to the back, x to the patient's left."""
+    """A scan of cubic voxels, z towards the head, y to the back, x to the patient's left."""
 
     hu_zyx: Int16[np.ndarray, "z y x"]
     grid: Grid
@@ -44,14 +44,23 @@ def _rate_of(result: FrocResult) -> float:
 
 
 def mistakes_page(
-    name: str, result: FrocResult, mistakes: Mistakes, *, froc_png: bytes, scan_of: Callable[[str], Seen], seen_as: str
+    name: str,
+    result: FrocResult,
+    mistakes: Mistakes,
+    *,
+    froc_png: bytes,
+    scan_of: Callable[[str], Seen],
+    seen_as: str,
+    window_hu: tuple[float, float] = LUNG_WINDOW_HU,
 ) -> str:
     """The page about the detector `name`; `scan_of` opens a scan, which is asked for once for each that is shown.
 
-    `seen_as` says in words what the pictures are of.
+    `seen_as` says in words what the pictures are of, which are drawn in a window of HU.
     """
     missed, false = mistakes.missed[:MOST], mistakes.false_positives[:MOST]
-    pictures = _pictures([*missed, *false], scan_of)
+    pictures = _pictures([*missed, *false], scan_of, window_hu)
+    low, high = window_hu
+    window = "lung window" if window_hu == LUNG_WINDOW_HU else f"{low:g} to {high:g} HU from black to white"
     rate = f"{_rate_of(result):g} FP/scan"
     threshold = "none reaches it" if mistakes.threshold == np.inf else f"{mistakes.threshold:.3g}"
     facts = {
@@ -59,7 +68,7 @@ def mistakes_page(
         "Nodules": str(mistakes.nodules),
         "CPM": f"{result.cpm:.3f}",
         f"Score at {rate}": threshold,
-        "Pictures": f"{seen_as}; lung window, {2 * REACH_MM} mm or more across, front or head above, the patient's "
+        "Pictures": f"{seen_as}; {window}, {2 * REACH_MM} mm or more across, front or head above, the patient's "
         "right or front on the left",
     }
     return page.fill_page(
@@ -112,30 +121,33 @@ def _section(
     return page.section(heading, f"<p>{told}{rest}.</p>", '<div class="cards">', *cards, "</div>")
 
 
-def _pictures(mistakes: Sequence[Mistake], scan_of: Callable[[str], Seen]) -> list[str]:
+def _pictures(mistakes: Sequence[Mistake], scan_of: Callable[[str], Seen], window_hu: tuple[float, float]) -> list[str]:
     """The figures of each, scan by scan, so that each is opened once."""
     figures = [""] * len(mistakes)
     for series_uid in dict.fromkeys(each.series_uid for each in mistakes):
         scan = scan_of(series_uid)
         for place, mistake in enumerate(mistakes):
             if mistake.series_uid == series_uid:
-                figures[place] = "\n".join(_figure(view, mistake, scan) for view in View)
+                figures[place] = "\n".join(_figure(view, mistake, scan, window_hu) for view in View)
     return figures
 
 
-def _figure(view: View, mistake: Mistake, scan: Seen) -> str:
+def _figure(view: View, mistake: Mistake, scan: Seen, window_hu: tuple[float, float]) -> str:
     (centre,) = world_xyz_mm_to_voxel_zyx(mistake.centre_xyz_mm[None], scan.grid)
     diameter_mm = UNMEASURED_MM if np.isnan(mistake.diameter_mm) else mistake.diameter_mm
-    frame = frame_round(view, centre, max(REACH_MM, round(REACH_DIAMETERS * diameter_mm)))
+    voxel_mm = scan.grid.spacing_zyx_mm[0]
+    # A frame counts in voxels.
+    frame = frame_round(view, centre, round(max(REACH_MM, round(REACH_DIAMETERS * diameter_mm)) / voxel_mm))
     index = round(float(centre[view.axis]))
-    picture = draw_slice(scan.hu_zyx, frame, index, pixels_per_mm=PIXELS_PER_MM)
-    left, top, width, height = frame.rectangle(np.array([*centre, *[diameter_mm] * 3]))
+    pixels = max(1, round(PIXELS_PER_MM * voxel_mm))
+    picture = draw_slice(scan.hu_zyx, frame, index, window_hu=window_hu, pixels_per_mm=pixels)
+    left, top, width, height = frame.rectangle(np.array([*centre, *[diameter_mm / voxel_mm] * 3]))
     place = (
         f"left:{100 * left / frame.width_mm:.2f}%;top:{100 * top / frame.height_mm:.2f}%;"
         f"width:{100 * width / frame.width_mm:.2f}%;height:{100 * height / frame.height_mm:.2f}%"
     )
     name = view.name.capitalize()
-    alt = f"{name} slice, {frame.width_mm} mm wide, with a box of {diameter_mm:.0f} mm"
+    alt = f"{name} slice, {frame.width_mm * voxel_mm:.0f} mm wide, with a box of {diameter_mm:.0f} mm"
     return (
         f'<figure><div class="frame"><img src="{page.jpeg_data_uri(picture, quality=QUALITY)}" alt="{alt}" '
         f'width="{frame.width_mm}" height="{frame.height_mm}"><span class="box" style="{place}" aria-hidden="true">'

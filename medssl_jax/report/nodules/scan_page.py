@@ -74,6 +74,7 @@ def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float 
         "codes": CODES,
         "hu_of_codes": HU_OF_CODES,
         "windows_hu": {"lung": LUNG_WINDOW_HU, "soft": SOFT_TISSUE_WINDOW_HU},
+        "window": "lung" if detections.detector.searches_lungs else "soft",
         "slice_axis": slice_axis,
         "instance_numbers": _instance_numbers(detections, slices),
         "marks": [
@@ -129,7 +130,9 @@ def _facts(detections: ScanReport) -> str:
         "Size": f"{_by(size_xyz, 'd')} voxels (x, y, z), {_by(extent_xyz_mm, '.0f')} mm",
         "Spacing": f"{_by(spacing_xyz_mm, '.3f')} mm",
         "Direction": direction_in_words(grid),
-        "Lungs": f"mask {detections.lungs_name}" if detections.lungs_name else "segmented from the scan, roughly",
+        "Lungs" if card.searches_lungs else "Body": f"mask {detections.lungs_name}"
+        if detections.lungs_name
+        else "segmented from the scan, roughly",
         "Detector": f"{card.run}, step {card.step}",
         "Trained on": card.trained_on,
     }

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.core.versions import versions
+from medssl_jax.data.scans.preparation import LUNGS
 from medssl_jax.imaging.dicom.references import Instance, SeriesReference
 from medssl_jax.imaging.geometry import Grid, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS
@@ -49,15 +50,20 @@ class DetectorCard(ModelCard):
         data = "phantom (synthetic scans)" if self.trained_on_phantom else TRAINED_ON[self.config["data"]["data_set"]]
         return f"{data}: {', '.join(parts)}"
 
+    @property
+    def searches_lungs(self) -> bool:
+        """True where it searches lungs alone, as every detector did before others were known."""
+        return bool(self.config["data"].get("region", LUNGS) == LUNGS)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScanReport:
     """The marks in one scan, best first, and where they come from.
 
-    `input_name` and `lungs_name` (None: segmented from the scan) are names without folders; `grid` is that of the scan
-    as read; `is_phantom_scan` says that the scan itself is synthetic. `source` are the DICOM instances that it was read
-    from, None where it is no DICOM series. `experience` is what the detector knows of scans; `is_cut` says that the
-    list is as long as its config lets it be, so that there may be more.
+    `input_name` and `lungs_name` (None: what is searched was segmented) are names without folders; `grid` is that of
+    the scan as read; `is_phantom_scan` says that the scan itself is synthetic. `source` are the DICOM instances that it
+    was read from, None where it is no DICOM series. `experience` is what the detector knows of scans; `is_cut` says
+    that the list is as long as its config lets it be, so that there may be more.
     """
 
     input_name: str

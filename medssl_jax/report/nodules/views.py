@@ -93,9 +93,14 @@ def frame_round(view: View, centre_zyx: Float[np.ndarray, "3"], reach_mm: int) -
 
 
 def draw_slice(
-    hu_zyx: Int16[np.ndarray, "z y x"], frame: Frame, index: int, *, pixels_per_mm: int = 1
+    hu_zyx: Int16[np.ndarray, "z y x"],
+    frame: Frame,
+    index: int,
+    *,
+    window_hu: tuple[float, float] = LUNG_WINDOW_HU,
+    pixels_per_mm: int = 1,
 ) -> UInt8[np.ndarray, "height width"]:
-    """The slice `index` along the view's axis in lung window; black beyond the scan."""
+    """The slice `index` along the view's axis in a window of HU; black beyond the scan."""
     axes = frame.view.rows_axis, frame.view.columns_axis
     axis = frame.view.axis
     plane = np.take(hu_zyx, int(np.clip(index, 0, hu_zyx.shape[axis] - 1)), axis).astype(np.float32)
@@ -111,7 +116,7 @@ def draw_slice(
         size = (hu.shape[1] * pixels_per_mm, hu.shape[0] * pixels_per_mm)
         hu = np.asarray(Image.fromarray(np.ascontiguousarray(hu)).resize(size, Image.Resampling.BICUBIC))
         inside = inside.repeat(pixels_per_mm, 0).repeat(pixels_per_mm, 1)
-    return np.where(inside, np.rint(windowed(hu, LUNG_WINDOW_HU) * 255), 0).astype(np.uint8)
+    return np.where(inside, np.rint(windowed(hu, window_hu) * 255), 0).astype(np.uint8)
 
 
 def windowed(hu: Float[np.ndarray, "*shape"], window_hu: tuple[float, float]) -> Float[np.ndarray, "*shape"]:

@@ -215,6 +215,14 @@ def test_normalisation_by_hand():
     np.testing.assert_allclose(normalise_hu(hu), [-1, -1, 0, 1 / 3, 1, 1], atol=1e-6)
 
 
+def test_a_window_of_hu_by_hand():
+    hu = jnp.array([-1200, -160, -60, 40, 240, 600], jnp.int16)
+    np.testing.assert_allclose(normalise_hu(hu, (-160, 240)), [-1, -1, -0.5, 0, 1, 1], atol=1e-6)
+    windows = jnp.broadcast_to(hu[:, None, None, None], (6, 4, 4, 4))
+    scaled = scale_windows(windows, jnp.ones(6), 2, window_hu=(-160, 240))
+    np.testing.assert_allclose(scaled[:, 0, 0, 0, 0], [-1, -1, -0.5, 0, 1, 1], atol=1e-6)
+
+
 @pytest.mark.parametrize("scale", [0.75, 1.0, 1.2])
 def test_scaling_agrees_with_scipy(scale):
     window = np.random.default_rng(3).integers(-1100, 500, (2, 16, 16, 16)).astype(np.int16)

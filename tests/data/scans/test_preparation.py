@@ -8,7 +8,7 @@ import scipy.ndimage
 import SimpleITK as sitk
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.scans.preparation import prepare_scan, prepare_volume
+from medssl_jax.data.scans.preparation import BODY, LUNGS, Preparation, prepare_scan, prepare_volume
 from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.volumes import Volume, write_metaimage
@@ -38,6 +38,64 @@ def test_hu_are_those_of_scipy_at_the_same_world_points(direction):
     assert scan.hu.dtype == np.int16
     assert scan.grid.spacing_zyx_mm == (1.0, 1.0, 1.0)
     assert scan.source_spacing_zyx_mm == (2.5, 0.7, 0.8)
+
+
+@pytest.mark.parametrize("spacing_mm", [0.5, 2.0])
+def test_voxels_of_another_side_show_the_same_world(spacing_mm):
+    volume, lungs = scan_on(OBLIQUE, size_zyx=(16, 60, 50))
+    centre_xyz_mm = voxel_zyx_to_world_xyz_mm(np.array([[8.0, 30, 25]]), volume.grid)
+    scan = prepare_volume(
+        volume, lungs, centre_xyz_mm, np.array([6.0]), preparation=Preparation(LUNGS, spacing_mm), lung_dilation_mm=2.0
+    )
+    assert scan.grid.spacing_zyx_mm == (spacing_mm,) * 3
+    (box,) = scan.boxes_zyxdhw_voxel
+    np.testing.assert_allclose(voxel_zyx_to_world_xyz_mm(box[None, :3], scan.grid), centre_xyz_mm, atol=1e-3)
+    np.testing.assert_allclose(box[3:] * spacing_mm, 6.0, rtol=1e-5)
+    indices = np.indices(scan.hu.shape).reshape(3, -1).T.astype(float)
+    source = world_xyz_mm_to_voxel_zyx(voxel_zyx_to_world_xyz_mm(indices, scan.grid), volume.grid)
+    clipped = np.clip(volume.array_zyx.astype(float), -1200, 600)
+    oracle = scipy.ndimage.map_coordinates(clipped, source.T, order=1, mode="nearest")
+    np.testing.assert_allclose(scan.hu.ravel(), oracle, atol=1)
+
+
+def test_dilation_is_in_mm():
+    grid = Grid((24, 24, 24), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    labels = np.zeros(grid.size_zyx, np.uint8)
+    labels[12:14, 12:14, 12:14] = 1
+    volume, mask = Volume(np.zeros(grid.size_zyx, np.int16), grid, "1"), Volume(labels, grid, "1")
+    fine, coarse = (
+        prepare_volume(volume, mask, NO_POINTS, NO_DIAMETERS, preparation=Preparation(LUNGS, mm)).lungs
+        for mm in (1.0, 2.0)
+    )
+    assert abs(int(coarse.any((1, 2)).sum()) * 2 - int(fine.any((1, 2)).sum())) <= 2
+
+
+def test_the_body_is_searched_where_that_is_the_region():
+    """There are no lungs, which stops preparing for lungs."""
+    grid = Grid((30, 60, 60), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    _, y, x = np.indices(grid.size_zyx)
+    body = (y - 30) ** 2 + (x - 30) ** 2 < 24**2
+    volume = Volume(np.where(body, 50, -1000).astype(np.int16), grid, "1")
+    of_body = Preparation(BODY, 1.0)
+    found = prepare_volume(volume, None, NO_POINTS, NO_DIAMETERS, preparation=of_body, lung_dilation_mm=0.0).lungs > 0
+    assert (found != body).mean() < 0.03
+    with pytest.raises(InputError, match=r"1: no lungs found.*for lesions elsewhere set data\.region=body"):
+        prepare_volume(volume, None, NO_POINTS, NO_DIAMETERS)
+    air = Volume(np.full(grid.size_zyx, -1000, np.int16), grid, "1")
+    with pytest.raises(InputError, match=r"1: no body found in this scan.*what to search"):
+        prepare_volume(air, None, NO_POINTS, NO_DIAMETERS, preparation=of_body)
+
+
+def test_every_label_of_a_mask_of_another_organ_counts(tmp_path):
+    volume, lungs = scan_on(IDENTITY)
+    labels = np.zeros_like(lungs.array_zyx)
+    labels[:, 5:9, 5:9] = 5  # LUNA16's trachea, which is no lung
+    write_metaimage(tmp_path / "scan.mhd", volume)
+    write_metaimage(tmp_path / "mask.mhd", Volume(labels, volume.grid, ""))
+    files = ScanFiles("1.2.3", tmp_path / "scan.mhd", lungs_path=tmp_path / "mask.mhd")
+    assert prepare_scan(files, preparation=Preparation(BODY, 1.0)).lungs.any()
+    with pytest.raises(InputError, match="no label in 3, 4"):
+        prepare_scan(files)
 
 
 @pytest.mark.parametrize("direction", [FLIPPED, SAGITTAL])

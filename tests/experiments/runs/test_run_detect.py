@@ -151,18 +151,24 @@ def test_no_lungs_and_no_mask_are_one_line(tmp_path):
         prepared(soft, tmp_path / "mask.nii.gz")
 
 
-def test_what_is_wrong_with_a_scan_is_told_before_what_is_wrong_with_a_detector(tmp_path):
+def test_what_cannot_be_read_is_told_before_what_is_wrong_with_a_detector(tmp_path):
+    """How a scan is prepared only the detector knows, so that anything else is told after that."""
+
     def load():
         raise InputError("run: a run of another method")
 
     soft = Volume(np.full((20, 30, 30), 40, np.int16), Grid((20, 30, 30), (2.0, 2.0, 2.0)), "head")
-    write_metaimage(tmp_path / "scan.mhd", soft)
-    (failed,) = search_scans(load, find_scans(tmp_path / "scan.mhd").scans, run="run")
+    write_metaimage(tmp_path / "scan.mhd", soft, compress=True)
+    (voxels,) = tmp_path.glob("*.zraw")
+    whole = voxels.read_bytes()
+    voxels.write_bytes(bytes(len(whole)))
+    scans = find_scans(tmp_path / "scan.mhd").scans
+    (failed,) = search_scans(load, scans, run="run")
     assert isinstance(failed, Failed)
-    assert "no lungs found" in failed.reason
-    write_metaimage(tmp_path / "scan.mhd", small_scan())
-    with pytest.raises(InputError, match="another method"):
-        list(search_scans(load, find_scans(tmp_path / "scan.mhd").scans, run="run"))
+    assert "does not decompress" in failed.reason
+    voxels.write_bytes(whole)
+    with pytest.raises(InputError, match="a run of another method"):
+        list(search_scans(load, scans, run="run"))
 
 
 @pytest.mark.usefixtures("known_lungs")

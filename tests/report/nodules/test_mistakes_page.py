@@ -63,6 +63,25 @@ def test_each_mistake_lies_bright_in_the_middle_of_its_three_slices(read_page, p
     assert all(address.startswith("data:") for address in page.addresses)
 
 
+def test_pictures_in_another_window_of_larger_voxels(read_page, picture):
+    """Voxels of 2 mm: the same places, as wide in mm; -850 HU is black, and 100 is not."""
+
+    def halved(series_uid):
+        seen = scan_of(series_uid)
+        grid = dataclasses.replace(seen.grid, size_zyx=(35, 40, 40), spacing_zyx_mm=(2.0,) * 3)
+        return Seen(np.ascontiguousarray(seen.hu_zyx[::2, ::2, ::2]), grid)
+
+    options = {"froc_png": PNG, "seen_as": "the scans"}
+    page = read_page(mistakes_page("x", *scored(), scan_of=halved, window_hu=(-200.0, 400.0), **options))
+    assert "the scans; -200 to 400 HU from black to white" in page.text
+    for image in page.images[1:]:
+        assert "slice, 52 mm wide, with a box of" in image["alt"] or "slice, 50 mm wide" in image["alt"]
+        grey = picture(image)
+        middle = grey.shape[0] // 2
+        assert grey[middle - 6 : middle + 7, middle - 6 : middle + 7].max() > 90
+        assert np.median(grey) < 5
+
+
 def test_scans_are_opened_once_and_only_where_there_is_a_mistake(monkeypatch, read_page):
     monkeypatch.setattr(module, "MOST", 2)
     opened = []

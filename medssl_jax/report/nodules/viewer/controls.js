@@ -19,7 +19,7 @@ const panes = Object.entries(PLANES).map(([name, plane]) => ({
 const view = {
   cursor: scan.size.map((length) => length / 2),
   zoom: 1,
-  window: "lung",
+  window: scan.window,
   leastScore: scan.threshold,
   showsMarks: true,
   chosen: null,
@@ -198,6 +198,7 @@ try {
   blocks = [stack, ...patches.reverse()];
   if (shownMarks().length) view.cursor = [...shownMarks()[0].place];
   element("viewer").hidden = false;
+  element(`window-${view.window}`).checked = true;
   listen();
   fit();
   filterFrom(view.leastScore);

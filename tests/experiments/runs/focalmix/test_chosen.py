@@ -186,8 +186,8 @@ def test_the_choice_fits_by_the_compilers_own_account(monkeypatch):
     narrow.update({"features": (8,), "blocks": (1,), "pyramid_features": 8, "head_depth": 0})
     monkeypatch.setitem(own.NETWORKS, "small", narrow)
     monkeypatch.setattr(own, "SIDES", (16,))
-    monkeypatch.setattr(own, "STRIDES_FROM_MM", {2: 0.0})
-    config = own.get_config()
+    monkeypatch.setattr(own, "STRIDES_FROM", {2: 0.0})
+    config = chosen._with_region(own.get_config())
     config.split.update({"train_subsets": (0,), "test_subsets": (1,), "unlabelled_extra": 0, "validation": 0})
     config.data.data_dir = config.data.cache_dir = "nowhere"
     asked = {}

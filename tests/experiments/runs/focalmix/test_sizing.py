@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import own
-from experiments.runs.focalmix.chosen import _with
+from experiments.runs.focalmix.chosen import _with, _with_region
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix.sizing import Devices, choose_sizes, choose_split, choose_validation, most_validated
 from medssl_jax.core.errors import InputError
@@ -18,7 +18,7 @@ MEMORIES = [2, 4, 8, 16, 24, 80]
 COUNTS = [1, 2, 3, 8, 12]
 LESIONS = [(3.0, 5.0), (4.0, 8.0, 16.0), (15.0, 60.0), (90.0, 200.0)]
 ORDER = [*own.NETWORKS]
-OWN = own.get_config()
+OWN = _with_region(own.get_config())
 
 
 def gpus(memory, count=1):
@@ -94,9 +94,23 @@ def test_larger_lesions_never_get_smaller_patches_and_fill_half_of_one_at_most(d
 def test_every_lesion_has_an_anchor_near_its_size(lesions):
     anchors = [side for sides in chosen(CPU, lesions)["anchors.sides_mm"] for side in sides]
     for lesion in lesions[2:-2] if len(lesions) > 9 else lesions:
-        if lesion > own.ANCHOR_SIDES_MM[0]:
+        if lesion > own.ANCHOR_SIDES[0]:
             assert min(max(lesion / side, side / lesion) for side in anchors) < 1.26
     assert anchors == sorted(anchors)
+
+
+@pytest.mark.parametrize("devices", [CPU, gpus(8), gpus(80, 8)])
+@pytest.mark.parametrize("spacing_mm", [0.5, 2.0])
+def test_lesions_and_voxels_that_grow_alike_are_the_same_job(devices, spacing_mm):
+    """Anchors are in mm and grow too; all else counts voxels."""
+    for lesions in LESIONS:
+        same, grown = chosen(devices, lesions), [spacing_mm * mm for mm in lesions]
+        fields = dict(chosen(devices, grown, spacing_mm=spacing_mm))
+        of_anchors = [[spacing_mm * side for side in sides] for sides in same["anchors.sides_mm"]]
+        np.testing.assert_allclose(np.concatenate(fields.pop("anchors.sides_mm")), np.concatenate(of_anchors))
+        assert fields == {name: value for name, value in same.items() if name != "anchors.sides_mm"}
+    told = choose_sizes(3, 3, [8.0, 16.0], CPU, lambda _: 0, spacing_mm=2.0).reasons[0]
+    assert told.startswith("lesions: 2 to train on, 8 to 16 mm (5 to 95 %): patches of 64 mm, anchors of 9 to 20 mm")
 
 
 def test_a_fine_anchor_stands_on_a_fine_stride():
