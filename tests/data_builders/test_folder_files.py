@@ -332,6 +332,9 @@ class TestLabels:
         for frame, centre in (("LPS", [5, 3, -10]), ("RAS", [-5, -3, -10])):
             (scan,) = find_scans(tmp_path / "scans", labels, frame=frame)
             np.testing.assert_array_equal(scan.centres_xyz_mm, [centre, [0, 0, -10]])
+        # Where neither would do it is told as it stands there.
+        far = table(tmp_path / "far.csv", POINTS, "a,500,3,0,5")
+        refused(r"a lesion at x, y, z = \(500\.0, 3\.0, 0\.0\) mm lies outside", tmp_path / "scans", far)
         # Where the two are one there is nothing to ask.
         labels = table(tmp_path / "l.csv", POINTS, "a,0,0,-10,5")
         assert len(find_scans(tmp_path / "scans", labels)[0].centres_xyz_mm) == 1

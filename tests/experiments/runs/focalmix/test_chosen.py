@@ -91,6 +91,20 @@ def test_what_is_given_is_kept_and_nothing_is_compiled_for_what_no_device_decide
     }
 
 
+def test_what_is_given_is_kept_beside_what_is_chosen(folder):
+    filled, _ = chosen.with_choice(config_of(folder, steps=50, patches__jitter=3), folder / "run", lambda _: 0)
+    assert (filled.steps, filled.patches.jitter, filled.patches.side) == (50, 3, 32)
+
+
+def test_lesions_are_in_mm_whatever_the_voxels(folder, capsys):
+    config = config_of(folder, data__spacing_mm=2.0)
+    filled, _ = chosen.with_choice(config, folder / "run", lambda _: 0)
+    told = capsys.readouterr().out
+    assert "lesions: 2 to train on, 6 to 8 mm (5 to 95 %): patches of 64 mm, anchors of 9 to 9 mm" in told
+    assert "compiling a step of 4 + 4 patches of 64 mm" in told
+    assert filled.patches.side == 32
+
+
 def test_some_scans_validate_where_there_are_enough(folder, capsys, monkeypatch):
     monkeypatch.setattr(own, "FEWEST_VALIDATED", 1)
     config, _ = chosen.with_choice(config_of(folder), folder / "run", lambda _: 0)
@@ -207,6 +221,15 @@ def test_the_choice_fits_by_the_compilers_own_account(monkeypatch):
     assert account(tight) <= asked[4] - 1
     with pytest.raises(InputError, match="the smallest job, patches of 16 mm, needs"):
         choice(asked[2])
+
+
+def test_the_devices_that_a_cpu_is_divided_into_share_its_memory(monkeypatch):
+    (first, *_) = jax.local_devices()
+    monkeypatch.setattr(chosen, "memory_bytes", lambda _: 8 * GIB)
+    for count in (1, 4):
+        monkeypatch.setattr(jax, "devices", lambda count=count: [first] * count)
+        monkeypatch.setattr(jax, "local_devices", lambda count=count: [first] * count)
+        assert chosen._devices() == Devices("cpu", first.device_kind, count, 8 * GIB // count)
 
 
 def test_the_devices_are_those_of_this_machine():

@@ -136,6 +136,16 @@ def test_steps_accumulate_where_a_cpu_has_little_memory_too():
     assert fields["logging.save_every"] % 2 == 0
 
 
+@pytest.mark.parametrize(("devices", "saved"), [(CPU, 100), (gpus(80), 500), (gpus(8), 500)])
+def test_what_follows_from_rows_side_and_accumulation(devices, saved):
+    for lesions in LESIONS[:3]:
+        fields = chosen(devices, lesions)
+        rows, side = fields["patches.labelled_batch"], fields["patches.side"]
+        assert fields["inference.window_batch"] == 2 * rows  # as many windows as a step has patches
+        assert fields["mixup.object_window"] == min(48, side)
+        assert fields["logging.save_every"] == saved * fields["optimiser.accumulate"]
+
+
 @pytest.mark.parametrize(("labelled", "updates"), [(1, 3000), (20, 4000), (1000, 30000)])
 def test_more_scans_are_trained_on_for_longer(labelled, updates):
     assert chosen(gpus(80), labelled=labelled)["steps"] == updates
