@@ -29,8 +29,8 @@ def test_every_command_is_run_here_or_is_the_test_command():
     parts = (
         *("configs/phantom.py", "pytest", "experiments.detect", "configs/luna_25.py", "experiments.evaluate"),
         *("experiments.check_data", "configs/phantom_nlst.py", "configs/own.py"),
-        *("configs/phantom_sos.py", "experiments.classify", "experiments.table", "configs/lks_sos.py"),
-        "experiments.reproduce",
+        *("configs/phantom_sos.py", "experiments.classify", "--name=sos", "configs/lks_sos.py"),
+        *("--name=gain", "experiments.reproduce"),
     )
     assert len(COMMANDS) == len(parts)
     assert all(command_with(part) for part in parts)
@@ -63,6 +63,17 @@ def test_scans_of_ones_own_that_are_not_there_are_said(tmp_path):
     done = run(command_with("configs/own.py"), tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/SCANS: no such folder, expected one with scans")
+
+
+def test_the_table_of_the_phantom_is_what_its_runs_came_to(tmp_path):
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    done = run(command_with("--name=gain"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = [[cell.strip() for cell in line.split("|")[2:10]] for line in done.stdout.splitlines() if " to " in line]
+    of_readme = README.partition("| phantom | 0.125 ")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(of_readme) == 4
+    for line in of_readme:
+        assert [cell.strip() for cell in line.split("|")[2:10]] in printed
 
 
 def test_lks_without_lks_says_what_to_download(tmp_path):
@@ -123,7 +134,7 @@ def test_sos_then_slides_then_all_methods(tmp_path):
 
     (configs / "phantom_sos.py").write_text(NARROW)
     part = " --draws=0 --rows=image,multiscale,sos,cascade"
-    done = run(command_with("experiments.table").strip() + part, tmp_path)
+    done = run(command_with("--name=sos") + part, tmp_path)
     assert done.returncode == 0, done.stderr
     assert all(f"\n| {name} " in done.stdout for name in ("Image-Level", "Multi-Scale", "SOS", "Cascade"))
     assert "- runs: 4 of 45" in done.stdout
