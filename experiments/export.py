@@ -22,14 +22,17 @@ from medssl_jax.core.errors import InputError
 with epy.lazy_imports():
     from medssl_jax.inference import trained_classifier, trained_detector, window_program
     from medssl_jax.report import json_report
-    from medssl_jax.run_folder import checkpoint, load_run, weights
+    from medssl_jax.run_folder import weights
     from medssl_jax.steps import run_settings
 
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "the --workdir of a training run; the checkpoint that its score is of is taken", required=True
+    "checkpoint",
+    None,
+    "the --workdir of a training run, of which the checkpoint that its score is of is taken, or a file that this wrote",
+    required=True,
 )
 OUTPUT = flags.DEFINE_string("output", None, "the file to write, .safetensors", required=True)
-ABOUT = flags.DEFINE_string("about", "", "a line that whoever uses it is to be told, such as what it is not for")
+ABOUT = flags.DEFINE_string("about", None, "a line that whoever uses it is to be told, such as what it is not for")
 STABLEHLO = flags.DEFINE_bool("stablehlo", False, "also write a detector's window program and its description")
 
 
@@ -39,10 +42,12 @@ def main(_: Sequence[str]) -> None:
     if not weights.is_weights_file(path):
         raise InputError(f"--output={path}: expected a name that ends in {weights.SUFFIX}")
     command.start_devices(keep_programs=True)
-    kind = _kind(Path(CHECKPOINT.value))
+    kind = _kind(CHECKPOINT.value)
     if STABLEHLO.value and kind is not trained_detector.DetectorRunSettings:
         raise InputError(f"--stablehlo: is of detectors, and {CHECKPOINT.value} is a classifier: leave it out")
-    loaded = dataclasses.replace(weights.load_weights(CHECKPOINT.value, kind), about=ABOUT.value)
+    loaded = weights.load_weights(CHECKPOINT.value, kind)
+    if ABOUT.value is not None:
+        loaded = dataclasses.replace(loaded, about=ABOUT.value)
     weights.write_weights(path, loaded)
     print(f"written: {path}, {path.stat().st_size / 1e6:.2f} MB, trained for {loaded.step} steps")
     if STABLEHLO.value:
@@ -53,11 +58,9 @@ def main(_: Sequence[str]) -> None:
         print(f"written: {program}, {program.stat().st_size / 1e6:.2f} MB, and {path.with_suffix('.json')}")
 
 
-def _kind(workdir: Path) -> "type[run_settings.RunSettings]":
-    """Of the method that the run's config names; `load_weights` refuses what is neither."""
-    checkpoints = checkpoint.Checkpoints(load_run.folder_of_checkpoints(workdir))
-    told = checkpoints.config().get("command")
-    checkpoints.close()
+def _kind(checkpoint: str) -> "type[run_settings.RunSettings]":
+    """Of the method that the config names; `load_weights` refuses what is neither."""
+    told = weights.config_of(checkpoint).get("command")
     classifier, detector = trained_classifier.ClassifierRunSettings, trained_detector.DetectorRunSettings
     return classifier if told == classifier.COMMAND else detector
 

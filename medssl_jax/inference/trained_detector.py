@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -16,8 +17,16 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.scans.crop_cache import masked_hu
 from medssl_jax.data.scans.patches import PatchSettings
-from medssl_jax.data.scans.preparation import DEFAULT_PREPARATION, Preparation, PreparationSettings, PreparedScan
+from medssl_jax.data.scans.preparation import (
+    DEFAULT_PREPARATION,
+    Preparation,
+    PreparationSettings,
+    PreparedScan,
+    prepare_scan,
+)
+from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.submission import Marks
+from medssl_jax.imaging.volumes import read_volume
 from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, SlidingSettings
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
@@ -115,11 +124,24 @@ class TrainedDetector:
         told = [self.config, self.step, self.about, self.experience.as_json(), tensor_hashes(self.params)]
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
-    def __call__(self, scan: PreparedScan, *, progress: Progress = silent) -> Marks:
+    def __call__(self, scan: object, *, progress: Progress = silent) -> Marks:
         """Marks in world mm (x, y, z of LPS), best first: all that the config's `inference` lets through.
 
-        Raises `InputError` for a scan whose voxels are of another side than those that it was trained on.
+        `scan` is a file or a folder of DICOM slices, which `read_volume` reads, or what `prepare_scan` makes of one.
+
+        Raises `InputError` for a file that cannot be read or prepared, see both, for a scan whose voxels are of another
+        side than those that it was trained on, and for anything else, such as an array, which does not say where its
+        voxels are.
         """
+        if isinstance(scan, (str, os.PathLike)):
+            volume = read_volume(scan)
+            files = ScanFiles(volume.series_uid, Path(scan))
+            scan = prepare_scan(files, volume, preparation=self.preparation)
+        elif not isinstance(scan, PreparedScan):
+            raise InputError(
+                f"scan: found {type(scan).__name__}, expected the path of a scan, or what prepare_scan makes of one; "
+                "an array with its grid becomes one by medssl_jax.data.scans.preparation.prepare_volume"
+            )
         found_mm, expected_mm = scan.grid.spacing_zyx_mm[0], self.preparation.spacing_mm
         if found_mm != expected_mm:
             raise InputError(
@@ -133,6 +155,9 @@ class TrainedDetector:
 
 def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
     """The detector of a finished or running training, from its workdir, a folder `checkpoints`, or a file of weights.
+
+    The demonstration that comes with the package is `medssl_jax.inference.demonstration.DETECTOR`. Call what it returns
+    with the path of a scan.
 
     All devices of this host share the windows of a batch, which is filled up to a multiple of them. Raises `InputError`
     as `load_weights` does.

@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
+from medssl_jax.run_folder.checkpoint import Checkpoints
 from medssl_jax.run_folder.experience import NOTHING_KNOWN, Experience, experience_of
 from medssl_jax.run_folder.load_run import Config, folder_of_best, folder_of_checkpoints, load_run, settings_and_state
 
@@ -88,7 +89,33 @@ def write_weights(path: str | os.PathLike[str], weights: TrainedWeights[Any]) ->
         save_file(arrays, unfinished, {ENTRY: entry})
 
 
+def config_of(checkpoint: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """The config of a file of weights or of a run, of whichever method. Raises `InputError` as `load_weights` does."""
+    path = Path(checkpoint)
+    expect_weights(path)
+    if is_weights_file(path):
+        return _told(path)[1]["config"]
+    checkpoints = Checkpoints(folder_of_checkpoints(path))
+    config = checkpoints.config()
+    checkpoints.close()
+    return config
+
+
 def _read(path: Path, kind: type[Config]) -> TrainedWeights[Config]:
+    arrays, told = _told(path)
+    config, measured = told["config"], told["measured"]
+    settings, state = settings_and_state(path, config, measured, kind)
+    expected = traverse_util.flatten_dict(state.params, sep="/")
+    shapes = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    if shapes != {name: (array.shape, array.dtype) for name, array in expected.items()}:
+        raise InputError(f"{path}: its parameters are not those of its config: use the version that wrote it")
+    params = traverse_util.unflatten_dict(jax.device_put(arrays, jax.local_devices()[0]), sep="/")
+    about, experience = told["about"], Experience.from_json(told)
+    return TrainedWeights(config, settings, measured, told["step"], params, about, experience)
+
+
+def _told(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The parameters of a file, and what it says of them, which is whole."""
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
@@ -104,15 +131,7 @@ def _read(path: Path, kind: type[Config]) -> TrainedWeights[Config]:
         is_whole = False
     if not is_whole:
         raise InputError(f"{path}: damaged, its SHA-256 is not the one that it says: {REMEDY}")
-    config, measured = told["config"], told["measured"]
-    settings, state = settings_and_state(path, config, measured, kind)
-    expected = traverse_util.flatten_dict(state.params, sep="/")
-    shapes = {name: (array.shape, array.dtype) for name, array in arrays.items()}
-    if shapes != {name: (array.shape, array.dtype) for name, array in expected.items()}:
-        raise InputError(f"{path}: its parameters are not those of its config: use the version that wrote it")
-    params = traverse_util.unflatten_dict(jax.device_put(arrays, jax.local_devices()[0]), sep="/")
-    about, experience = told["about"], Experience.from_json(told)
-    return TrainedWeights(config, settings, measured, told["step"], params, about, experience)
+    return arrays, told
 
 
 def _without_folders(value: Any) -> Any:

@@ -166,7 +166,7 @@ class TestPreparedOnce:
             prepare(luna16, prepared / "data")
 
     def test_other_settings_are_refused(self, prepared, monkeypatch):
-        monkeypatch.setattr("data_builders.scan_builder.SETTINGS", ((-1000, 400),))
+        monkeypatch.setattr("data_builders.scan_builder.HU_RANGE", (-1000, 400))
         with pytest.raises(InputError, match="or by other settings"):
             prepare(prepared / "raw", prepared / "data")
 

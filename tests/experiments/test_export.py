@@ -12,6 +12,7 @@ import pytest
 from experiments.configs import phantom
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
+from medssl_jax.inference.demonstration import DETECTOR
 from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.run_folder.checkpoint import Checkpoints
 
@@ -30,14 +31,14 @@ def run(tmp_path_factory):
     return folder
 
 
-def export(checkpoint, output, *flags):
+def export(checkpoint, output, *flags, about="of nothing"):
     command = [
         sys.executable,
         "-m",
         "experiments.export",
         f"--checkpoint={checkpoint}",
         f"--output={output}",
-        "--about=of nothing",
+        *([] if about is None else [f"--about={about}"]),
         *flags,
     ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -64,6 +65,13 @@ def test_the_detector_comes_back_from_the_file(run, tmp_path):
 
 def leaves(tree):
     return [leaf for _, each in sorted(tree.items()) for leaf in (leaves(each) if isinstance(each, dict) else [each])]
+
+
+def test_a_file_that_was_handed_on_is_exported_with_what_it_tells(tmp_path):
+    """The demonstration, which has no run here."""
+    done = export(DETECTOR, tmp_path / "again.safetensors", about=None)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.safetensors").read_bytes() == DETECTOR.read_bytes()
 
 
 def test_what_cannot_be_exported_is_one_line(run, tmp_path):
