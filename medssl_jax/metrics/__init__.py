@@ -22,13 +22,14 @@ with epy.lazy_api_imports(globals()):
     )
     from medssl_jax.metrics.over_draws import (
         DrawScores,
+        Judged,
         OverDraws,
         Recovered,
         holm,
         in_common,
+        judged,
         over_draws,
         recovered_share,
-        shown,
     )
     from medssl_jax.metrics.slides.classification import (
         ClassScores,
@@ -59,6 +60,7 @@ __all__ = [
     "Estimate",
     "FrocResult",
     "Interval",
+    "Judged",
     "MeanSeconds",
     "OperatingPoint",
     "OperatingPoints",
@@ -78,6 +80,7 @@ __all__ = [
     "in_common",
     "interval_95",
     "joined",
+    "judged",
     "low_share",
     "match",
     "mean_over_runs",
@@ -87,7 +90,6 @@ __all__ = [
     "recovered_share",
     "score",
     "sensitivities",
-    "shown",
     "speed_boost",
     "switch_curve",
     "switch_scores",

@@ -62,6 +62,14 @@ class OverDraws(NamedTuple):
         return any(each.low <= 0 <= each.high for each in (self.crossed, self.over_draws) if each is not None)
 
 
+class Judged(NamedTuple):
+    """A difference with its p adjusted for all of its table, and whether it is shown."""
+
+    estimate: OverDraws
+    adjusted_p: float
+    is_shown: bool
+
+
 class Recovered(NamedTuple):
     """The share of what more labels give that a method gives without them.
 
@@ -129,13 +137,16 @@ def holm(p: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
-def shown(claims: Sequence[OverDraws]) -> tuple[bool, ...]:
-    """For each claim of a table, whether it is shown: no interval holds 0, nor does its p by `holm` exceed 5 %.
+def judged(estimates: Sequence[OverDraws]) -> tuple[Judged, ...]:
+    """The differences of a table that claims are made of, each judged beside the others.
 
-    A rule of our own: what fails it is written as "not shown".
+    Shown is one of which no interval holds 0, nor its p by `holm` exceeds 5 %. A rule of our own: what fails it is
+    written as "not shown".
     """
-    adjusted = holm([claim.p for claim in claims])
-    return tuple(bool(not each.holds_0 and p <= ERROR_RATE) for each, p in zip(claims, adjusted, strict=True))
+    adjusted = holm([each.p for each in estimates])
+    return tuple(
+        Judged(each, p, bool(not each.holds_0 and p <= ERROR_RATE)) for each, p in zip(estimates, adjusted, strict=True)
+    )
 
 
 def _crossed(scores: DrawScores, seed: int) -> Float[np.ndarray, " bootstraps"]:

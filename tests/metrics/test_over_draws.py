@@ -16,9 +16,9 @@ from medssl_jax.metrics.over_draws import (
     OverDraws,
     holm,
     in_common,
+    judged,
     over_draws,
     recovered_share,
-    shown,
 )
 
 SCANS = tuple(f"scan{number}" for number in range(12))
@@ -143,6 +143,10 @@ def test_the_crossed_interval_covers_and_those_over_one_sample_do_not():
     assert 0.91 < crossed / 300 < 0.99
     assert scans / 300 < crossed / 300
     assert draws / 300 < 0.6  # scans are shared by all draws, so these do not tell what other scans would give
+
+
+def shown(estimates):
+    return tuple(each.is_shown for each in judged(estimates))
 
 
 def test_few_claims_are_shown_where_there_is_nothing():

@@ -13,11 +13,10 @@ from medssl_jax.metrics.over_draws import (
     DrawScores,
     OverDraws,
     Recovered,
-    holm,
     in_common,
+    judged,
     over_draws,
     recovered_share,
-    shown,
 )
 
 
@@ -91,11 +90,10 @@ def draws_table(
         return in_common([scores[name] for name in names], [list(outcomes[name]) for name in names])
 
     pairs = {(row, other): found for row, other in differences if (found := together(row, other))}
-    estimates = {pair: over_draws(of_row.minus(of_other)) for pair, (of_row, of_other) in pairs.items()}
-    adjusted, decided = holm([each.p for each in estimates.values()]), shown(list(estimates.values()))
+    decided = judged([over_draws(of_row.minus(of_other)) for of_row, of_other in pairs.values()])
     claims = [
-        Claim(*pair, estimates[pair], estimates[pair].mean / float(of_other.of_draw.mean() or np.nan), p, is_shown)
-        for (pair, (_, of_other)), p, is_shown in zip(pairs.items(), adjusted, decided, strict=True)
+        Claim(*pair, estimate, estimate.mean / float(of_other.of_draw.mean() or np.nan), adjusted_p, is_shown)
+        for (pair, (_, of_other)), (estimate, adjusted_p, is_shown) in zip(pairs.items(), decided, strict=True)
     ]
     found_shares = {names: found for names in shares if (found := together(*names))}
     return DrawsTable(

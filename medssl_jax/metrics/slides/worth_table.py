@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from medssl_jax.metrics.bootstrap import draw_counts
-from medssl_jax.metrics.over_draws import DrawScores, OverDraws, holm, in_common, over_draws, shown
+from medssl_jax.metrics.over_draws import DrawScores, OverDraws, in_common, judged, over_draws
 from medssl_jax.metrics.slides.accuracy_by_share import AccuracyByShare, accuracy_by_share
 from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod
 
@@ -89,10 +89,9 @@ def worth_table(
     claims = []
     for figure in (AREA, *AT, TOTAL_ACCURACY):
         pairs = {pair: found for pair in differences if (found := together(*pair, figure, figure))}
-        estimates = [over_draws(of_row.minus(of_other)) for of_row, of_other in pairs.values()]
-        adjusted = holm([each.p for each in estimates])
-        for pair, estimate, p, is_shown in zip(pairs, estimates, adjusted, shown(estimates), strict=True):
-            claims.append(FigureClaim(*pair, figure, estimate, p, is_shown))
+        decided = judged([over_draws(of_row.minus(of_other)) for of_row, of_other in pairs.values()])
+        for pair, (estimate, adjusted_p, is_shown) in zip(pairs, decided, strict=True):
+            claims.append(FigureClaim(*pair, figure, estimate, adjusted_p, is_shown))
     parts = []
     for row, alone in gains:
         training = together(row, alone, LOW_ACCURACY, TOTAL_ACCURACY)
