@@ -102,8 +102,9 @@ def test_whatever_befalls_one_of_them_the_run_ends_in_the_same_bits(tmp_path, di
     again = finish(start(tmp_path, "cut"))
     assert [status for status, _, _ in again] == [0, 0], again
     assert f"resumed at step {step} of 24" in again[0][1]
-    found = [(tmp_path / name / "validation.json").read_text() for name in ("whole", "cut")]
-    assert found[0] == found[1]
+    for written in ("validation.json", "operating_points.json", "operating_points_on_test.json"):
+        found = [(tmp_path / name / written).read_text() for name in ("whole", "cut")]
+        assert found[0] == found[1]
     compared = differences_of_runs(phantom.get_config(), tmp_path / "whole", workdir)
     assert len(compared) > 5
     assert not any(compared.values()), compared

@@ -23,7 +23,13 @@ from experiments.runs.focalmix.scans import (
     split_of,
 )
 from experiments.runs.focalmix.searches import searched
-from experiments.runs.focalmix.validation import best_of, validation_of, write_operating_points, write_validation
+from experiments.runs.focalmix.validation import (
+    best_of,
+    validation_of,
+    write_operating_points,
+    write_points_on_test,
+    write_validation,
+)
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, progress_bar, silent
@@ -62,7 +68,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path, *, watch: Watch = unwa
     Below `workdir`: `config.json`, `split.json`, `run.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events,
     `hashes.jsonl`, `submission.csv` and the `seriesuids.csv` it answers for, `froc.json`, `froc.png`, `mistakes.html`,
     which pictures missed nodules and the best false positives; with validation, `best/`, `validation.json`, which says
-    what was scored, `operating_points.json` and `reliability.png`.
+    what was scored, `operating_points.json` with `operating_points_on_test.json` and `reliability.png`.
 
     Raises `InputError` for a bad config, absent data, or a `workdir` that belongs to another config, that another run
     is in or that cannot be written.
@@ -90,6 +96,7 @@ def _train_and_score(
     annotations, excluded = findings_of(settings.data, cache, split.test)
     record_split(workdir, as_json(split) | {"data_fingerprint": cache.fingerprint})
     state = train_focalmix(config, cache, split, workdir, watch)
+    points = None
     if settings.validation.every:
         best = best_of(settings, workdir, sharding_of(settings, jax.devices()))
         if settings.score.checkpoint == BEST:
@@ -98,13 +105,15 @@ def _train_and_score(
             write_validation(workdir, best, scored_step=int(state.step))
         on_validation = marker(settings, cache, split.validation, progress_bar("finding thresholds", "scans"))(state)
         if hosts.is_first():
-            write_operating_points(settings, cache, split, workdir, on_validation, step=int(state.step))
+            points = write_operating_points(settings, cache, split, workdir, on_validation, step=int(state.step))
     marks = marker(settings, cache, split.test, progress_bar("detecting", "scans"))(state)
     rates = settings.score.fps_per_scan
     result = score(marks, annotations, excluded, split.test, fps_per_scan=rates, bootstraps=settings.logging.bootstraps)
     if hosts.is_first():
         on_luna16 = any(map(is_luna16, cache.metadata_of.values()))
         _write_results(settings, workdir, split, marks, result, on_luna16=on_luna16)
+        if points is not None:
+            write_points_on_test(points, result.outcome, workdir)
         mistakes = find_mistakes(marks, annotations, excluded, split.test, threshold=threshold_of(result))
         _write_mistakes(settings, workdir, split, cache, result, mistakes)
     return result

@@ -14,8 +14,8 @@ from medssl_jax.data.splits import Split
 from medssl_jax.imaging.luna16_csv import Findings
 from medssl_jax.imaging.submission import Marks
 from medssl_jax.metrics.nodules.froc import score
-from medssl_jax.metrics.nodules.matching import match
-from medssl_jax.metrics.nodules.operating_points import OperatingPoints, calibrate, operating_points
+from medssl_jax.metrics.nodules.matching import Outcome, match
+from medssl_jax.metrics.nodules.operating_points import OperatingPoints, calibrate, measured_on, operating_points
 from medssl_jax.parallel.sharding import DataParallel
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.json_report import write_json
@@ -61,8 +61,8 @@ def validation_of(
 
 def write_operating_points(
     settings: FocalMixConfig, cache: CropCache, split: Split, workdir: Path, marks: Marks, *, step: int
-) -> None:
-    """Writes what the scored state's scores are worth, from its `marks` on the validation scans, and says it.
+) -> OperatingPoints:
+    """Writes and returns what the scored state's scores are worth, from its `marks` on the validation scans; says it.
 
     `operating_points.json` has thresholds for LUNA16's seven rates and a calibration, `reliability.png` its picture.
     """
@@ -79,10 +79,23 @@ def write_operating_points(
         print("no operating points: the highest score alone costs more false positives a scan than the highest rate")
     if calibration is None:
         print("no calibration: the validation scans have no marks on nodules, or no others, or only one scan has marks")
-        return
+        return points
     write_figure(workdir / "reliability.png", draw_reliability(outcome, calibration))
     before, after = calibration.error_before, calibration.error_after
     print(f"expected calibration error {before:.3f}, calibrated {after:.3f} (on scans left out of the fit)")
+    return points
+
+
+def write_points_on_test(points: OperatingPoints, outcome: Outcome, workdir: Path) -> None:
+    """Writes and says how far thresholds and calibration of the validation scans hold on the test scans' `outcome`."""
+    on_test = measured_on(points, outcome)
+    write_json(workdir / "operating_points_on_test.json", on_test.as_json())
+    told = ", ".join(f"{each.measured_fps_per_scan:.2f} ({each.fps_per_scan:g})" for each in on_test.points)
+    if told:
+        print(f"false positives a test scan at these thresholds, asked for in brackets: {told}")
+    if on_test.calibration is not None:
+        before, after = on_test.calibration.error_before, on_test.calibration.error_after
+        print(f"expected calibration error on the test scans {before:.3f}, calibrated {after:.3f}")
 
 
 def best_of(settings: FocalMixConfig, workdir: Path, sharding: DataParallel) -> Restored:

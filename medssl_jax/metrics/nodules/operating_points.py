@@ -112,6 +112,28 @@ def operating_points(outcome: Outcome, *, fps_per_scan: Sequence[float] = FPS_PE
     return tuple(points)
 
 
+def measured_on(points: OperatingPoints, outcome: Outcome) -> OperatingPoints:
+    """The thresholds and calibration of `points` with what they do on an outcome they were not chosen on.
+
+    No calibration is left where the outcome has no marks.
+    """
+    score, is_hit = outcome.entry_probability, outcome.entry_is_hit
+    scans, nodules = len(outcome.series_uids), int(outcome.nodules_per_scan.sum())
+
+    def moved(point: OperatingPoint) -> OperatingPoint:
+        shown = score >= point.threshold
+        hits, false = int((shown & is_hit).sum()), int((shown & ~is_hit).sum())
+        return dataclasses.replace(point, sensitivity=hits / nodules, measured_fps_per_scan=false / scans)
+
+    calibration = points.calibration if len(score) else None
+    if calibration is not None:
+        before, after = (expected_calibration_error(each, is_hit) for each in (score, calibration(score)))
+        calibration = dataclasses.replace(calibration, error_before=before, error_after=after)
+    return dataclasses.replace(
+        points, scans=scans, nodules=nodules, points=tuple(map(moved, points.points)), calibration=calibration
+    )
+
+
 def calibrate(outcome: Outcome) -> Calibration | None:
     """The calibration of an outcome's scores; None unless two scans have marks, and some are hits and some false."""
     score, is_hit, scan = outcome.entry_probability, outcome.entry_is_hit, outcome.entry_scan

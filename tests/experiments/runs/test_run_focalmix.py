@@ -131,8 +131,9 @@ def test_supervised_training_finds_the_balls(cache, tmp_path):
     truth = truth_of(cache, apart)
     assert score(marks, truth, None, apart, bootstraps=1).cpm == of_step[best]
     record_split(tmp_path, as_json(split))
-    write_operating_points(settings, cache, split, tmp_path, marks, step=best)
+    written = write_operating_points(settings, cache, split, tmp_path, marks, step=best)
     points = load_detector(tmp_path).experience.points
+    assert points == written
     assert (points.step, points.scans, points.nodules) == (best, len(apart), len(truth))
     for point in points.points:  # the marks of that score and above, scored anew
         kept = [k for k, score_of in enumerate(marks.probability) if score_of >= point.threshold]

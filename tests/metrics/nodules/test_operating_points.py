@@ -12,6 +12,7 @@ from medssl_jax.metrics.nodules.operating_points import (
     calibrate,
     expected_calibration_error,
     fit_logistic,
+    measured_on,
     operating_points,
 )
 
@@ -54,6 +55,35 @@ def test_no_lower_threshold_keeps_to_the_rate(seed):
 def test_a_detector_without_marks_has_no_points():
     assert operating_points(outcome_of([], np.zeros(0, bool), np.zeros(0, int), 2, [1, 1])) == ()
     assert calibrate(outcome_of([], np.zeros(0, bool), np.zeros(0, int), 2, [1, 1])) is None
+
+
+def points_of(outcome, fps_per_scan):
+    chosen = operating_points(outcome, fps_per_scan=fps_per_scan)
+    nodules = int(outcome.nodules_per_scan.sum())
+    return OperatingPoints("made", 5, len(outcome.series_uids), nodules, chosen, calibrate(outcome))
+
+
+def test_points_on_other_scans_keep_their_thresholds_and_count_anew():
+    chosen_on = outcome_of([0.9, 0.8, 0.6, 0.5], [True, False, True, False], [0, 1, 1, 0], 2, [1, 1])
+    points = points_of(chosen_on, (0.5, 1.0))
+    other = outcome_of([0.95, 0.7, 0.6, 0.55, 0.2], [False, True, False, False, True], [0, 1, 2, 2, 3], 4, [1, 1, 0, 2])
+    there = measured_on(points, other)
+    assert [each.threshold for each in there.points] == [each.threshold for each in points.points] == [0.6, 0.5]
+    assert [(each.sensitivity, each.measured_fps_per_scan) for each in there.points] == [(1 / 4, 2 / 4), (1 / 4, 3 / 4)]
+    assert (there.scans, there.nodules, there.data, there.step) == (4, 4, "made", 5)
+    curve, is_hit = points.calibration, other.entry_is_hit
+    assert (there.calibration.slope, there.calibration.intercept) == (curve.slope, curve.intercept)
+    assert there.calibration.error_before == expected_calibration_error(other.entry_probability, is_hit)
+    assert there.calibration.error_after == expected_calibration_error(curve(other.entry_probability), is_hit)
+    again = measured_on(points, chosen_on)
+    assert again.points == points.points
+
+
+def test_points_on_scans_without_marks_find_nothing():
+    points = points_of(outcome_of([0.9, 0.8], [True, False], [0, 1], 2, [1, 0]), (0.5,))
+    there = measured_on(points, outcome_of([], np.zeros(0, bool), np.zeros(0, int), 3, [1, 0, 1]))
+    assert [(each.sensitivity, each.measured_fps_per_scan) for each in there.points] == [(0, 0)]
+    assert there.calibration is None
 
 
 def drawn(slope, intercept, count=20_000):
