@@ -157,11 +157,15 @@ def load_table(name: str, data: str) -> Table:
     if data not in DATA_SETS:
         raise InputError(f"--data={data}: expected one of {', '.join(DATA_SETS)}")
     declared = runpy.run_path(str(FOLDER / f"{name}.py"))
-    is_of_it = declared["COMMAND"] == DATA_SETS[data].job.command
-    table = declared["get_table"](data) if is_of_it else None
+
+    def on(data: str) -> Table | None:
+        is_of_it = declared["COMMAND"] == DATA_SETS[data].job.command
+        return declared["get_table"](data) if is_of_it else None
+
+    table = on(data)
     if table is None:
-        raise InputError(f"--name={name} --data={data}: there is no such table on these data, expected other --data")
-    assert isinstance(table, Table)
+        served = ", ".join(each for each in DATA_SETS if on(each) is not None)
+        raise InputError(f"--name={name} --data={data}: there is no such table on these data, expected one of {served}")
     return table
 
 

@@ -147,7 +147,8 @@ def test_what_is_not_there_is_named():
         load_table("gain", "moon")
     for name, of_data in OF_SOME_DATA.items():
         for data in DATA_SETS.keys() - {*of_data}:
-            with pytest.raises(InputError, match="there is no such table on these data, expected other --data"):
+            served = ", ".join(each for each in DATA_SETS if each in of_data)
+            with pytest.raises(InputError, match=f"no such table on these data, expected one of {served}$"):
                 load_table(name, data)
     with pytest.raises(InputError, match="row 'x': not in the table, expected one of supervised_10, "):
         runs_of(load_table("gain", "phantom"), "phantom", rows=["x"])
