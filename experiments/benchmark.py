@@ -28,6 +28,7 @@ from experiments.benchmarks.bench import Bench
 from experiments.benchmarks.own_process import in_own_process, use_processors
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.requirements import install_line
 
 PARTS = {
     path.stem: (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
@@ -86,7 +87,7 @@ def environment_here() -> dict[str, Any]:
 def require_peers() -> None:
     """Raises `InputError` where PyTorch or MONAI is not installed."""
     if missing := [name for name in PEERS if importlib.util.find_spec(name) is None]:
-        raise InputError(f"--peer needs {' and '.join(missing)}: pip install 'medssl-jax[peers]'")
+        raise InputError(f"--peer needs {' and '.join(missing)}: {install_line('peers')}")
 
 
 def define_sizes(name: str, module: ModuleType) -> None:

@@ -64,6 +64,7 @@ def main(argv: Sequence[str]) -> None:
     """Checks, prints, writes the page."""
     del argv
     data_set_flags.refuse_those_of_others(DATA_SETS_OF_FLAG)
+    command.expect_paths("labels", "labelled_list", "lungs")
     output = writable_directory(FLAGS.output) if FLAGS.output else None
     with tempfile.TemporaryDirectory() as temporary:
         index_dir = Path(FLAGS.data_dir or temporary) / FLAGS.dataset / "index"

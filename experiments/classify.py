@@ -5,6 +5,7 @@ high-resolution network looked. Research software, not a medical device.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 from etils import epy
@@ -18,6 +19,7 @@ from medssl_jax.report.json_report import write_json
 with epy.lazy_imports():
     from experiments.runs import classify
     from medssl_jax.report.slides import slide_page, slide_report
+    from medssl_jax.run_folder import weights_place
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "the --workdir of a training run; its newest checkpoint is taken", required=True
@@ -48,6 +50,8 @@ COMPILATION_CACHE = command.define_compilation_cache_flag()
 def main(argv: Sequence[str]) -> None:
     """Classifies, writes three files, prints what was found; slides that could not be read come last, as an error."""
     del argv
+    command.expect_paths("input")
+    weights_place.expect_weights(Path(CHECKPOINT.value))
     output = writable_directory(OUTPUT.value)
     command.start_devices(keep_programs=COMPILATION_CACHE.value)
     report, thumbnails = classify.classify_files(

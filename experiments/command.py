@@ -35,8 +35,6 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     """
 
     def guarded(argv: Sequence[str]) -> None:
-        if len(argv) > 1:
-            fail(f"unexpected argument {argv[1]!r}: every option is given as --name=value, see --help")
         try:
             try:
                 main(argv)
@@ -77,6 +75,17 @@ def define_compilation_cache_flag() -> flags.FlagHolder[Any]:
     return flags.DEFINE_bool(
         "compilation_cache", True, "Compiled programs are kept in your cache folder, so that the next start is quick."
     )
+
+
+def expect_paths(*names: str) -> None:
+    """Raises `InputError` for the first of these flags that names a file or folder which is not there.
+
+    Called before anything heavy is imported: a path is mistyped more often than anything else.
+    """
+    for name in names:
+        value = flags.FLAGS[name].value
+        if value and not Path(value).exists():
+            raise InputError(f"--{name}={value}: no such file or folder{_nearest_there(Path(value))}")
 
 
 def start_devices(*, keep_programs: bool, deterministic: bool = False, shared: bool = False) -> None:
@@ -140,6 +149,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         sys.exit()
     try:
         argv = [_find_config(argument) for argument in _joined(argv)]
+        _expect_flags_alone(argv[1:])
         for argument in argv:
             if argument.startswith(_either("config=")):
                 load_config(argument.partition("=")[2])
@@ -150,6 +160,33 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         # ml_collections tells of a field that the config does not have in many ways.
         fail(_unknown_field(argv) or " ".join(str(error).split()))
     raise AssertionError("fail() exits")
+
+
+def _nearest_there(path: Path) -> str:
+    """What to do about an absent path: the nearest name beside it, or where it was looked for."""
+    try:
+        beside = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        beside = []
+    nearest = difflib.get_close_matches(path.name, beside, n=1)
+    if nearest:
+        return f", did you mean {path.with_name(nearest[0])}?"
+    return ": correct it" if path.is_absolute() else f" from {Path.cwd()}: correct it"
+
+
+def _expect_flags_alone(argv: Sequence[str]) -> None:
+    """Raises `InputError` for a word that is neither a flag nor the value of the one before it."""
+    known, takes_next = flags.FLAGS, False
+    for word in argv:
+        if takes_next:
+            takes_next = False
+        elif word.startswith("-") and len(word) > 1:
+            name = word.lstrip("-").partition("." if "=" not in word else "\0")[0]
+            takes_next = name in known and not known[name].boolean
+        else:
+            meant = [name for name in (("config",) if ".py" in word else ("input", "run")) if name in known]
+            hint = f"did you mean --{meant[0]}={word}?" if meant else "options are --name=value, see --help"
+            raise InputError(f"unexpected argument {word!r}: {hint}")
 
 
 def _either(name: str) -> tuple[str, str]:

@@ -19,8 +19,8 @@ with epy.lazy_imports():
     from data_builders.incoming import names
     from experiments.runs import detect_folder, threshold
     from medssl_jax.inference import demonstration
-    from medssl_jax.report.nodules import results
-    from medssl_jax.run_folder import weights
+    from medssl_jax.report.nodules import result_files
+    from medssl_jax.run_folder import weights_place
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -75,12 +75,13 @@ flags.register_validator(
 def main(argv: Sequence[str]) -> None:
     """Searches what was given, writes results and prints what was found."""
     del argv
-    formats = results.check_formats(FORMATS.value)
+    command.expect_paths("input", "lungs")
+    checkpoint = CHECKPOINT.value or str(demonstration.DETECTOR)
+    weights_place.expect_weights(Path(checkpoint))
+    formats = result_files.check_formats(FORMATS.value)
     asked = threshold.AskedThreshold(FP_PER_SCAN.value, MIN_PROBABILITY.value)
     shard = names.parse_shard(SHARD.value)
     output = writable_directory(OUTPUT.value)
-    checkpoint = CHECKPOINT.value or str(demonstration.DETECTOR)
-    weights.expect_weights(Path(checkpoint))  # the detector is loaded after the scan was looked at
     command.start_devices(keep_programs=COMPILATION_CACHE.value)
     lungs = None if LUNGS.value is None else Path(LUNGS.value)
     detect_folder.detect_into(

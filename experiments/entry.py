@@ -13,6 +13,7 @@ from experiments import completion
 BAD_INPUT_STATUS = 2
 OURS = ("experiments", "medssl_jax", "data_builders")
 OPTIONS = (
+    "  --help        this page",
     "  --version     the version of medssl_jax",
     '  --completion  what a shell evaluates to complete commands and flags: eval "$(medssl --completion)"',
 )
@@ -28,10 +29,14 @@ def commands() -> dict[str, str]:
 def main() -> None:
     """Runs the command that is named first as `python -m` would; its own flags follow.
 
-    A name that no command has, and a package that is not installed, are told in one line, with exit status 2.
+    A name that no command has, and a package that is not installed, are told in one line, with exit status 2; no name
+    at all by the page of help, with the same status.
     """
-    name, *_ = [*sys.argv[1:], ""]
     known = commands()
+    if not sys.argv[1:]:
+        print(_help(known), file=sys.stderr)
+        sys.exit(BAD_INPUT_STATUS)
+    name = sys.argv[1]
     if name.replace("_", "-") in known:
         del sys.argv[1]
         try:
@@ -48,9 +53,11 @@ def main() -> None:
     elif name in ("--help", "-help", "-h"):
         print(_help(known))
     else:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(known)}"
-        _fail(f"medssl {name}: no such command; {hint}")
+        is_option = name.startswith("-")
+        there_are = [line.split()[0] for line in OPTIONS] if is_option else [*known]
+        nearest = difflib.get_close_matches(name, there_are, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(there_are)}"
+        _fail(f"medssl {name}: no such {'option' if is_option else 'command'}; {hint}")
 
 
 def _fail(message: str) -> NoReturn:

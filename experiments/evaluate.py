@@ -56,6 +56,7 @@ SEED = flags.DEFINE_integer("seed", 0, "seed of the resamples", lower_bound=0)
 def main(argv: Sequence[str]) -> None:
     """Reads, scores, prints and writes."""
     del argv
+    command.expect_paths("submission", "annotations", "excluded", "seriesuids", "scans")
     output = writable_directory(OUTPUT.value)
     rates = FPS_OF_LUNA16 if FPS_PER_SCAN.value is None else _rates(FPS_PER_SCAN.value)
     series_uids = read_series_uids(SERIESUIDS.value)

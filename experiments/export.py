@@ -22,7 +22,7 @@ from medssl_jax.core.errors import InputError
 with epy.lazy_imports():
     from medssl_jax.inference import trained_classifier, trained_detector, window_program
     from medssl_jax.report import json_report
-    from medssl_jax.run_folder import weights
+    from medssl_jax.run_folder import weights, weights_place
     from medssl_jax.steps import run_settings
 
 CHECKPOINT = flags.DEFINE_string(
@@ -39,8 +39,10 @@ STABLEHLO = flags.DEFINE_bool("stablehlo", False, "also write a detector's windo
 def main(_: Sequence[str]) -> None:
     """Loads, writes and prints what the file holds."""
     path = Path(OUTPUT.value)
-    if not weights.is_weights_file(path):
-        raise InputError(f"--output={path}: expected a name that ends in {weights.SUFFIX}")
+    weights_place.expect_weights(Path(CHECKPOINT.value))
+    if not weights_place.is_weights_file(path):
+        raise InputError(f"--output={path}: expected a name that ends in {weights_place.SUFFIX}")
+    atomic.writable_directory(path.parent)
     command.start_devices(keep_programs=True)
     kind = _kind(CHECKPOINT.value)
     if STABLEHLO.value and kind is not trained_detector.DetectorRunSettings:

@@ -56,6 +56,7 @@ def main(argv: Sequence[str]) -> None:
     """Prepares and says what is there."""
     del argv
     data_set_flags.refuse_those_of_others(DATA_SETS_OF_FLAG)
+    command.expect_paths("labels", "labelled_list", "lungs")
     source = _prepare_lks() if FLAGS.dataset == "lks" else _prepare_scans()
     print(f"{FLAGS.data_dir}: {source}")
 

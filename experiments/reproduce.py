@@ -33,6 +33,7 @@ _COMPILATION_CACHE = command.define_compilation_cache_flag()
 
 def main(_: Sequence[str]) -> None:
     """Tells of what stands in the way, makes the run, and gives the verdict."""
+    command.expect_paths("run")
     path = Path(_RUN.value)
     workdir = Path(_WORKDIR.value) if _WORKDIR.value else path.parent / "reproduced"
     if workdir.resolve() == path.parent.resolve():

@@ -27,7 +27,7 @@ from medssl_jax.report.slides.slide_notices import SlideReading
 from medssl_jax.report.slides.slide_page import thumbnail
 from medssl_jax.report.slides.slide_report import ClassifierCard, SlideReport
 from medssl_jax.report.slides.sos_figures import read_validation_curves
-from medssl_jax.run_folder.load_run import run_name
+from medssl_jax.run_folder.weights_place import run_name
 
 # What lies beside slides and is none; a file of any other kind might be one, and is not passed over in silence.
 OTHER_SUFFIXES = (

@@ -21,11 +21,12 @@ from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.inference.trained_detector import TrainedDetector, load_detector
 from medssl_jax.report.nodules import scan_folders
-from medssl_jax.report.nodules.results import Choice, of_dicom, write_results
+from medssl_jax.report.nodules.result_files import Choice, of_dicom
+from medssl_jax.report.nodules.results import write_results
 from medssl_jax.report.nodules.scan_report import counted, summary
 from medssl_jax.report.nodules.scans_report import ScansReport, write_scans_report
 from medssl_jax.report.provenance import RESEARCH_USE
-from medssl_jax.run_folder.load_run import run_name
+from medssl_jax.run_folder.weights_place import run_name
 
 
 def detect_into(

@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.machine_memory import free_memory_bytes, machine_memory_bytes
-from medssl_jax.core.requirements import Unmet, installed_version, requirements_of, unmet
+from medssl_jax.core.requirements import PACKAGE, Unmet, install_line, installed_version, requirements_of, unmet
 from medssl_jax.core.user_cache import programs_folder
 
-PACKAGE = "medssl-jax"
 # What each extra is for; `test` and `peers` are for who works on the project.
 EXTRAS = {
     "gpu": "training and detection on NVIDIA GPUs",
@@ -189,10 +188,7 @@ def _extras() -> Iterator[Finding]:
         if not wrong:
             yield Finding(f"extra {extra}", f"is there, for {purpose}")
             continue
-        asked = [str(each).partition(";")[0] for each in requirements_of(PACKAGE, extra)]
-        # Another JAX than the one that all the rest was installed with is not to come along.
-        pinned = [f"{each}=={_jax()}" if each.startswith("jax[") else each for each in asked]
-        yield Finding(f"extra {extra}", f"is not there, for {purpose}", _pip_install(pinned))
+        yield Finding(f"extra {extra}", f"is not there, for {purpose}", install_line(extra))
 
 
 def _disk(subject: str, folder: Path, elsewhere: str) -> Finding:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN
 from medssl_jax.metrics.nodules.operating_points import OperatingPoints
 
 DEFAULT_FPS_PER_SCAN = 1.0
@@ -12,7 +13,7 @@ DEFAULT_FPS_PER_SCAN = 1.0
 class AskedThreshold:
     """A rate of false positives, or a score, or neither: one false positive a scan where that is known, or the best.
 
-    Raises `InputError` for both.
+    Raises `InputError` for both, and for a rate that no training finds a threshold of.
     """
 
     fps_per_scan: float | None = None
@@ -21,6 +22,12 @@ class AskedThreshold:
     def __post_init__(self) -> None:
         if self.fps_per_scan is not None and self.min_probability is not None:
             raise InputError("--fp_per_scan and --min_probability: found both, expected one of them: leave one out")
+        if self.fps_per_scan is not None and self.fps_per_scan not in FPS_PER_SCAN:
+            rates = ", ".join(f"{each:g}" for each in FPS_PER_SCAN)
+            raise InputError(
+                f"--fp_per_scan={self.fps_per_scan:g}: thresholds are found for {rates} false positives a scan: take "
+                "one of these, or a score of your own by --min_probability"
+            )
 
     def of(self, points: OperatingPoints | None) -> float | None:
         """The score for a detector with these points; None where nothing tells it, which stands for the ten best marks.
@@ -37,8 +44,12 @@ class AskedThreshold:
             return None
         if points is None:
             raise InputError(
-                f"--fp_per_scan={asked:g}: this detector has no operating points, which training with split.validation "
-                "gives: use --min_probability, or another detector"
+                f"--fp_per_scan={asked:g}: this detector has no thresholds, which training with split.validation gives "
+                "it: give a score of your own by --min_probability, or another detector"
             )
         known = ", ".join(f"{each.fps_per_scan:g}" for each in points.points)
-        raise InputError(f"--fp_per_scan={asked:g}: this detector knows {known or 'no rate'}: take one of them")
+        told = f"has thresholds for {known}: take one of these, or" if known else "has no threshold: give"
+        raise InputError(
+            f"--fp_per_scan={asked:g}: was not reached on the validation scans of this detector, which {told} a score "
+            "of your own by --min_probability"
+        )

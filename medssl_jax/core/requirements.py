@@ -1,10 +1,15 @@
 """What packages ask of each other, by their own metadata, and what of it is not there."""
 
 import importlib.metadata
+import shlex
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
+
+PACKAGE = "medssl-jax"
+VERSIONS_FILE = "constraints.txt"
 
 
 class Unmet(NamedTuple):
@@ -32,6 +37,21 @@ def requirements_of(package: str, extra: str = "") -> list[Requirement]:
     if not extra:
         return always
     return [each for each in every if each not in always and each.marker and each.marker.evaluate({"extra": extra})]
+
+
+def install_line(extra: str) -> str:
+    """The shell's line that adds one of this package's extras to this installation, in whatever folder it is typed.
+
+    In a clone it takes the versions that were tested together; elsewhere JAX stays in the version that is here.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if (root / VERSIONS_FILE).is_file():
+        here = root == Path.cwd()
+        versions, clone = VERSIONS_FILE if here else str(root / VERSIONS_FILE), "." if here else str(root)
+        return shlex.join(["pip", "install", "-c", versions, "-e", f"{clone}[{extra}]"])
+    asked = [str(each).partition(";")[0].strip() for each in requirements_of(PACKAGE, extra)]
+    jax = importlib.metadata.version("jax")
+    return shlex.join(["pip", "install", *(f"{each}=={jax}" if each.startswith("jax[") else each for each in asked)])
 
 
 def unmet(

@@ -25,6 +25,7 @@ from etils import epy
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.checksums import SUMS_FILE, check_sums, sums_text
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.requirements import install_line
 
 with epy.lazy_imports():
     import tensorflow_datasets as tfds
@@ -156,9 +157,7 @@ def _beam_options(runner: str, flags: Sequence[str]) -> Any:
         from apache_beam.options.pipeline_options import PipelineOptions
         from apache_beam.runners import create_runner
     except ImportError:
-        raise InputError(
-            "--beam_runner: Apache Beam is not installed: `pip install -c constraints.txt -e '.[beam]'`"
-        ) from None
+        raise InputError(f"--beam_runner: Apache Beam is not installed: {install_line('beam')}") from None
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:

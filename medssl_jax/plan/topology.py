@@ -8,6 +8,7 @@ import jax
 from jax.experimental import topologies
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.requirements import install_line
 
 KINDS = ("v4", "v5e", "v5p", "v6e")
 # libtpu asks the machine it runs on what TPU host it is; where it is none, these are its answers.
@@ -35,7 +36,7 @@ def topology_devices(topology: str) -> Sequence[jax.Device]:
     try:
         import libtpu  # noqa: F401
     except ImportError:
-        raise InputError("--topology needs libtpu, which is not installed: pip install 'medssl-jax[plan]'") from None
+        raise InputError(f"--topology needs libtpu, which is not installed: {install_line('plan')}") from None
     for name, value in _COMPILE_ONLY.items():
         os.environ.setdefault(name, value)
     # A v4 chip is two devices unless its cores are joined; later ones are joined, or have one.

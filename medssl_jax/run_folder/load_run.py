@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -10,35 +9,15 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.names import printable
 from medssl_jax.core.settings import settings_from
 from medssl_jax.parallel.sharding import on_first_device
 from medssl_jax.run_folder.checkpoint import Checkpoints
+from medssl_jax.run_folder.weights_place import folder_of_checkpoints
 from medssl_jax.steps.run_settings import RunSettings
-from medssl_jax.steps.score_settings import BEST
 from medssl_jax.steps.state import TrainState
 
 Config = TypeVar("Config", bound=RunSettings)
 MEASURED = "measured"  # what was measured of the data, beside the sections of a checkpoint's config
-
-
-def folder_of_checkpoints(checkpoint: Path) -> Path:
-    """The folder `checkpoints` of a workdir, or the one given. Raises `InputError` where there is none."""
-    folder = checkpoint / "checkpoints" if (checkpoint / "checkpoints").is_dir() else checkpoint
-    if not folder.is_dir():
-        raise InputError(f"{checkpoint}: no such folder, expected the --workdir of a training run")
-    return folder
-
-
-def folder_of_best(checkpoint: Path) -> Path:
-    """The folder, beside `checkpoints`, of the one that was best on validation scans; of a workdir or one in it."""
-    return folder_of_checkpoints(checkpoint).absolute().parent / BEST
-
-
-def run_name(checkpoint: str | os.PathLike[str]) -> str:
-    """The name of a run's workdir, which is given itself or by its folder `checkpoints` or `best`."""
-    folder = Path(checkpoint).absolute()
-    return printable(folder.parent.name if folder.name in ("checkpoints", BEST) else folder.name)
 
 
 def settings_and_state(

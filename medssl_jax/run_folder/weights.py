@@ -23,9 +23,9 @@ from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
 from medssl_jax.run_folder.checkpoint import Checkpoints
 from medssl_jax.run_folder.experience import NOTHING_KNOWN, Experience, experience_of
-from medssl_jax.run_folder.load_run import Config, folder_of_best, folder_of_checkpoints, load_run, settings_and_state
+from medssl_jax.run_folder.load_run import Config, load_run, settings_and_state
+from medssl_jax.run_folder.weights_place import expect_weights, folder_of_best, folder_of_checkpoints, is_weights_file
 
-SUFFIX = ".safetensors"
 REMEDY = "copy it again, or export it again from its run"
 ENTRY = "medssl_jax"  # the only one: several would be written in any order
 
@@ -45,19 +45,6 @@ class TrainedWeights(Generic[Config]):
     params: Any
     about: str = ""
     experience: Experience = NOTHING_KNOWN
-
-
-def is_weights_file(checkpoint: Path) -> bool:
-    """True for the name of a file of weights, False for that of a folder."""
-    return checkpoint.suffix == SUFFIX
-
-
-def expect_weights(checkpoint: Path) -> None:
-    """Raises `InputError` where there is neither a file of weights nor a folder of checkpoints."""
-    if not is_weights_file(checkpoint):
-        folder_of_checkpoints(checkpoint)
-    elif not checkpoint.is_file():
-        raise InputError(f"{checkpoint}: no such file, expected weights that experiments.export wrote")
 
 
 def load_weights(checkpoint: str | os.PathLike[str], kind: type[Config]) -> TrainedWeights[Config]:

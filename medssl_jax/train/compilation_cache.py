@@ -39,7 +39,8 @@ def keep_programs() -> None:
         programs = programs_folder()
         folder = writable_directory(programs / name)
     except (InputError, RuntimeError) as error:
-        print(f"warning: compiled programs are not kept for the next start: {error}", file=sys.stderr, flush=True)
+        told = f"compiled programs are not kept for the next start: {error}; XDG_CACHE_HOME says where"
+        print(f"warning: {told}", file=sys.stderr, flush=True)
         return
     make_room(programs, MAX_BYTES)
     jax.config.update(FOLDER, str(folder))

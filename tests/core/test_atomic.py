@@ -104,7 +104,7 @@ def test_writable_directory_makes_the_folder_and_leaves_nothing_in_it(tmp_path):
 
 def test_writable_directory_refuses_a_file(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="cannot be used as the output folder"):
+    with pytest.raises(InputError, match="no folder that can be written to"):
         writable_directory(tmp_path / "file")
 
 

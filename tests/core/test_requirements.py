@@ -1,9 +1,12 @@
 """What is asked and not there, of hand-made requirements."""
 
+from pathlib import Path
+
 import pytest
 from packaging.requirements import Requirement
 
-from medssl_jax.core.requirements import Unmet, installed_version, requirements_of, unmet
+from medssl_jax.core import requirements
+from medssl_jax.core.requirements import Unmet, install_line, installed_version, requirements_of, unmet
 
 VERSIONS = {"a": "1.5", "b": "2.0rc1", "pytest": "1000"}
 
@@ -50,3 +53,17 @@ def test_what_is_needed_on_another_system_is_not_asked_for():
 def test_versions():
     assert installed_version("numpy") == __import__("numpy").__version__
     assert installed_version("no-such-package") is None
+
+
+def test_an_extra_is_added_by_one_line_in_any_folder(tmp_path, monkeypatch):
+    root = Path(requirements.__file__).parents[2]
+    monkeypatch.chdir(root)
+    assert install_line("dicom") == "pip install -c constraints.txt -e '.[dicom]'"
+    monkeypatch.chdir(tmp_path)
+    assert install_line("dicom") == f"pip install -c {root}/constraints.txt -e '{root}[dicom]'"
+
+
+def test_outside_a_clone_it_is_what_the_extra_asks_for_and_the_jax_that_is_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(requirements, "__file__", str(tmp_path / "medssl_jax" / "core" / "requirements.py"))
+    assert install_line("beam") == "pip install 'apache-beam>=2.77'"
+    assert install_line("gpu") == f"pip install 'jax[cuda12]=={installed_version('jax')}'"

@@ -49,7 +49,7 @@ def test_beam_gets_its_flags(tmp_path):
 
 def test_beam_that_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam.runners", None)
-    with pytest.raises(InputError, match="--beam_runner: Apache Beam is not installed: `pip install"):
+    with pytest.raises(InputError, match="--beam_runner: Apache Beam is not installed: pip install"):
         make(Builder(tmp_path / "made"), tmp_path, beam_runner="DirectRunner")
 
 

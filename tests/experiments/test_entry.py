@@ -55,7 +55,7 @@ def test_the_module_runs_under_its_own_name_so_that_processes_it_spawns_find_it(
 
 def test_help_names_every_command_and_nothing_else():
     status, out, _ = run("--help")
-    names = [line.split()[0] for line in out.splitlines()[2:-3]]
+    names = [line.split()[0] for line in out.splitlines()[2:-4]]
     modules = sorted(
         path.stem.replace("_", "-")
         for path in (ROOT / "experiments").glob("*.py")
@@ -70,13 +70,24 @@ def test_the_version():
 
 
 @pytest.mark.parametrize(
-    ("given", "hint"), [(["detct"], "did you mean detect?"), (["command"], "no such command"), ([], "there are: ")]
+    ("given", "hint"),
+    [
+        (["detct"], "no such command; did you mean detect?"),
+        (["command"], "no such command; there are: "),
+        (["--hlep"], "no such option; did you mean --help?"),
+        (["-x"], "no such option; there are: --help, --version, --completion"),
+    ],
 )
 def test_no_such_command(given, hint):
     status, out, error = run(*given)
     assert (status, out) == (2, "")
     assert hint in error
     assert len(error.splitlines()) == 1
+
+
+def test_no_command_at_all_is_the_page_of_help():
+    _, page, _ = run("--help")
+    assert run() == (2, "", page)
 
 
 def completed(*words):

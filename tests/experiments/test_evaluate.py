@@ -107,10 +107,10 @@ def test_wrong_ids_are_refused_by_the_first_of_them(tmp_path, shared_data):
 
 def test_an_output_that_is_a_file_is_refused_before_anything_is_read(files, tmp_path):
     files["output"].write_text("a result of another day")
-    files["submission"].unlink()
+    files["submission"].write_text("no submission")
     done = evaluate(tmp_path, **files)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {files['output']}: cannot be used as the output folder")
+    assert done.stderr.startswith(f"error: {files['output']}: no folder that can be written to")
     assert files["output"].read_text() == "a result of another day"
 
 

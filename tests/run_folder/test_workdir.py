@@ -98,7 +98,7 @@ def test_other_scans_are_refused(begun):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be used as the output folder"):
+    with pytest.raises(InputError, match="no folder that can be written to"):
         claim_workdir(tmp_path / "file" / "run", config_with())
 
 

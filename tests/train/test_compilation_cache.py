@@ -87,7 +87,7 @@ def test_a_user_without_a_home_is_told_too(monkeypatch, capsys):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", homeless)
     assert chosen() is None
-    assert capsys.readouterr().err.endswith("Could not determine home directory.\n")
+    assert capsys.readouterr().err.endswith("Could not determine home directory.; XDG_CACHE_HOME says where\n")
 
 
 def test_those_that_were_longest_unused_make_room(tmp_path):

@@ -15,7 +15,8 @@ from medssl_jax.core.atomic import atomic_folder
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report.json_report import write_json
-from medssl_jax.report.nodules.results import ALWAYS, FILE_OF_FORMAT, Choice, write_results
+from medssl_jax.report.nodules.result_files import ALWAYS, FILE_OF_FORMAT, Choice
+from medssl_jax.report.nodules.results import write_results
 from medssl_jax.report.nodules.scan_report import ScanReport
 
 RESULT, FAILURE = FILE_OF_FORMAT[ALWAYS], "failed.json"

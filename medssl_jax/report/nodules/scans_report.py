@@ -10,7 +10,7 @@ from medssl_jax.core.atomic import write_text
 from medssl_jax.core.csv_files import csv_text
 from medssl_jax.report import page
 from medssl_jax.report.json_report import write_json
-from medssl_jax.report.nodules.results import FILE_OF_FORMAT, Choice
+from medssl_jax.report.nodules.result_files import FILE_OF_FORMAT, Choice
 from medssl_jax.report.nodules.scan_report import DETECTION_COLUMNS, detection_rows
 from medssl_jax.report.provenance import RESEARCH_USE
 

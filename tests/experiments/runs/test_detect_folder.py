@@ -26,7 +26,7 @@ from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.volumes import Volume, write_metaimage, write_nifti
 from medssl_jax.inference.sliding import ScanDetections
 from medssl_jax.inference.trained_detector import TrainedDetector
-from medssl_jax.report.nodules.results import Choice
+from medssl_jax.report.nodules.result_files import Choice
 from medssl_jax.report.nodules.scan_page import scan_page
 
 CHOICE = Choice(("csv", "json", "html"), 0.3)

@@ -4,25 +4,15 @@ highdicom, which both are made with, comes with the extra `dicom`.
 """
 
 import importlib.metadata
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 from medssl_jax.core.atomic import atomic_path
-from medssl_jax.core.errors import InputError
 from medssl_jax.report.nodules.scan_report import ScanReport
 
 MANUFACTURER = "medssl_jax"
 SERIES_DESCRIPTION = "Nodule marks, research use only, not for diagnosis"  # DICOM allows 64 characters
 SR_SERIES_NUMBER, SEG_SERIES_NUMBER = 9001, 9002  # our choice, beyond those that scanners give
-
-
-def expect_highdicom(what: str) -> None:
-    """Raises `InputError` where highdicom is not installed."""
-    if importlib.util.find_spec("highdicom") is None:
-        raise InputError(
-            f"{what} needs highdicom, which is not installed: pip install -c constraints.txt -e '.[dicom]'"
-        )
 
 
 def algorithm_name(detections: ScanReport) -> str:

@@ -13,7 +13,7 @@ from medssl_jax.imaging.dicom.references import read_reference
 from medssl_jax.imaging.dicom.series import read_series
 from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.report.nodules.formats.dicom_coding import expect_highdicom, write_dicom
+from medssl_jax.report.nodules.formats.dicom_coding import write_dicom
 from medssl_jax.report.nodules.formats.dicom_seg import segmentation
 from medssl_jax.report.nodules.formats.dicom_sr import structured_report
 from medssl_jax.report.nodules.formats.label_map import label_map
@@ -154,10 +154,3 @@ def test_a_series_without_a_frame_of_reference_is_one_line(reported, write_serie
     assert read_reference(series).frame_of_reference_uid is None
     with pytest.raises(InputError, match=r"1-\d+\.dcm: no FrameOfReferenceUID, .*leave sr and seg out of --formats"):
         read_reference(series, with_headers=True)
-
-
-def test_without_highdicom_there_is_a_line_that_installs_it(monkeypatch):
-    expect_highdicom("--formats=sr")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"--formats=sr needs highdicom.*pip install .*\[dicom\]"):
-        expect_highdicom("--formats=sr")
