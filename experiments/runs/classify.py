@@ -1,10 +1,13 @@
 """Slides of any origin: from their files to classes, the way the test slides of a run go."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
 
 from data_builders.lks.lks_files import TIFF_SUFFIXES
 from medssl_jax.core.errors import InputError
@@ -100,42 +103,33 @@ def classify_files(
     chosen = None if budget is None else choice_of_budget(checkpoint, method, budget)
     if chosen:
         used = _with(method, c=chosen.c, top_k=chosen.top_k)
-    at_hand: dict[str, TiffSlide | FolderSlide] = {}
+    thumbnails, readings = {}, {}
 
-    def refuse(slide: Slide, error: InputError) -> None:
-        refused[printable(file_of[slide.name].name)] = str(error)
+    def refuse(place: int, error: InputError) -> None:
+        refused[printable(paths[place].name)] = str(error)
 
-    def open_all() -> Iterator[Slide]:
-        for path in progress(paths):
-            try:
-                slide = open_slide(path, method.layout)
-            except InputError as error:
-                refused[printable(path.name)] = str(error)
-            else:
-                at_hand[slide.name] = slide
-                yield slide
-
-    results, thumbnails, readings = [], {}, {}
-    for result in used.classifier()(open_all(), on_error=refuse):
-        slide = at_hand.pop(result.name)
+    def note(place: int, slide: Slide, foreground: Bool[np.ndarray, " patches"]) -> None:
+        assert isinstance(slide, TiffSlide | FolderSlide), paths[place]
         low_resolution = slide.low_resolution()
-        results.append(result)
-        thumbnails[result.name] = thumbnail(low_resolution)
-        appearance = appearance_of(low_resolution, result.foreground)
-        readings[result.name] = SlideReading(slide.share_read, slide.channels, appearance)
+        thumbnails[slide.name] = thumbnail(low_resolution)
+        appearance = appearance_of(low_resolution, foreground)
+        readings[slide.name] = SlideReading(slide.share_read, slide.channels, appearance)
+
+    slides = [functools.partial(open_slide, path, method.layout) for path in paths]
+    results = tuple(used.classifier()(slides, on_error=refuse, on_read=note, progress=progress))
     report = SlideReport(
         classifier=ClassifierCard(run_name(checkpoint), method.step, method.config, method.about),
         classes=method.training_slides.classes,
         rule=used.settings.inference.rule,
         c=used.settings.inference.c,
         are_phantom_slides=all(lies_in_phantom(path, path.stem) for path in paths),
-        results=tuple(results),
+        results=results,
         refused=refused,
-        readings=readings,
+        readings={result.name: readings[result.name] for result in results},
         training=method.training_slides.appearance,
         chosen=chosen,
     )
-    return report, thumbnails
+    return report, {result.name: thumbnails[result.name] for result in results}
 
 
 def choice_of_budget(

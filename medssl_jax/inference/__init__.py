@@ -3,7 +3,8 @@
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings, SlideResult
+    from medssl_jax.inference.selective import SelectiveClassifier, SlideResult
+    from medssl_jax.inference.selective_settings import SelectiveSettings
     from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, SlidingSettings
     from medssl_jax.inference.trained_classifier import TrainedClassifier, load_slide_classifier
     from medssl_jax.inference.trained_detector import TrainedDetector, load_detector

@@ -6,10 +6,10 @@ which is also the only place where the time saved can be measured honestly.
 
 import contextlib
 import dataclasses
+import functools
 import itertools
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,49 +17,30 @@ from jaxtyping import Bool, Float, UInt8
 
 from medssl_jax.core.ahead import made_ahead
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.settings import LARGEST_BATCH, SHARE, Settings, each, number, one_of, whole, within
+from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.imaging.slides import BandedSlide, Slide, SlideLayout
+from medssl_jax.inference.patch_batches import Patches, Stopwatch, encode_patches, filled_up
+from medssl_jax.inference.selective_settings import SelectiveSettings, check_networks
 from medssl_jax.inference.slide_programs import SlidePrograms
 from medssl_jax.losses.confidence import switches
 from medssl_jax.models.deferral import asking_threshold
 from medssl_jax.models.sos_networks import SosNetworks
 
-RULES = ("low", "high", "confidence", "policy", "deferral")
 # What each network costs, in the order in which a slide goes through it.
 LOW_STAGES = ("low_resolution_read", "low_network")
 HIGH_STAGES = ("patch_read", "high_network")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SelectiveSettings(Settings):
-    """The way through slides; `experiments/configs/sos.py` explains each field.
-
-    `rule` is who decides: `low` and `high` always take that network's answer, `confidence` is SOS's switch at `c`,
-    `policy` is RDMS's, `deferral` asks the HRN where a head on v foretells the largest gain, within `deferral_budget`
-    as a share of the slides. Above 0, `top_k` is how many patches of a slide the HRN looks at: those of the foreground
-    that speak most for the LRN's class. An evaluation tells what the HRN would say of the `top_k_tried` too.
-    """
-
-    section: ClassVar[str] = "inference"
-    rule: str = within(one_of(RULES))
-    c: float = within(SHARE)
-    deferral_budget: float = within(number(0, 1, above=True))
-    top_k: int = within(whole(0))
-    top_k_tried: tuple[int, ...] = within(each(whole(1), least=0))
-    slide_batch: int = within(whole(1, LARGEST_BATCH))
-    patch_batch: int = within(whole(1, LARGEST_BATCH))
-
-
 class SlideResult(NamedTuple):
     """The class of one slide and its making; patches are numbered row by row.
 
-    `seconds` of the stages it went through: `low_resolution_read` begins with the opening of the file and ends with
-    what is foreground, `low_network` is its share of the batch, with the policy's time, then `patch_read`, which is the
-    waiting for patches, and `high_network`. Where one pass gives everything, all of it but the opening is `patch_read`.
-    Probabilities are those of the networks that ran, `feature` is the LRN's v, `attention` is 0 on patches that were
-    not looked at. A slide without `foreground` is classified, and worth a warning. `asking` is what the rules `policy`
-    and `deferral` ask by: the policy's logit, the gain foretold.
+    `seconds` of the stages it went through: `low_resolution_read` is its share of the waiting for the batch's images,
+    from the opening of the files to what is foreground, `low_network` its share of the batch, with the policy's time,
+    then `patch_read`, which is the waiting for patches, and `high_network`. Where one pass gives everything, all
+    waiting is `patch_read`. Probabilities are those of the networks that ran, `feature` is the LRN's v, `attention` is
+    0 on patches that were not looked at. A slide without `foreground` is classified, and worth a warning. `asking` is
+    what the rules `policy` and `deferral` ask by: the policy's logit, the gain foretold.
     """
 
     name: str
@@ -74,17 +55,29 @@ class SlideResult(NamedTuple):
     asking: float | None = None
 
 
-def refuse(slide: Slide, error: InputError) -> None:
+OpenSlide = Callable[[], Slide]
+# Told of a slide by its place in the order: what is wrong with it; or itself while it is open, its foreground.
+OnError = Callable[[int, InputError], None]
+OnRead = Callable[[int, Slide, Bool[np.ndarray, " patches"]], None]
+
+
+def refuse(place: int, error: InputError) -> None:
     """Stops at a slide that cannot be read."""
+    del place
     raise error
+
+
+def unheard(place: int, slide: Slide, foreground: Bool[np.ndarray, " patches"]) -> None:
+    """Takes no notice."""
+    del place, slide, foreground
 
 
 class SelectiveClassifier:
     """Classifies slides; those that the LRN settles never have a patch decoded.
 
-    Memory is bounded by one batch of low-resolution images, two of patches, a few bands of one slide, and the features
-    of a batch of slides. Compiling is left out of all measured times. Patches whose mean is at most
-    `background_threshold` grey levels are not looked at.
+    Memory is bounded by two batches of low-resolution images, two of patches, a few bands of one slide, the features of
+    a batch of slides, and a few kilobytes of every slide. Compiling is left out of all measured times. Patches whose
+    mean is at most `background_threshold` grey levels are not looked at.
 
     Raises `InputError` where the rule does not fit the networks.
     """
@@ -131,18 +124,29 @@ class SelectiveClassifier:
         return self._programs.peak_memory_bytes
 
     def __call__(
-        self, slides: Iterable[Slide], *, on_error: Callable[[Slide, InputError], None] = refuse
+        self,
+        slides: Sequence[OpenSlide],
+        *,
+        on_error: OnError = refuse,
+        on_read: OnRead = unheard,
+        progress: Progress = silent,
     ) -> Iterator[SlideResult]:
-        """Results in the order of `slides`; slides are closed once their batch is done.
+        """Results in the order of `slides`, of which one at a time is open.
 
-        `on_error` is told of a slide that cannot be read, which then has no result; the others go on.
+        All are looked at in low resolution first, the next ones read meanwhile; then those for which the HRN is asked
+        are opened again. Where it sees all of every slide, both come from one pass, and results as it goes on.
+
+        `on_error` is told of a slide that cannot be read, which then has no result; the others go on. `on_read` is
+        called, in the thread that reads, when a slide has its low-resolution image. `progress` wraps the slides, and
+        then those that are opened again.
         """
-        with contextlib.closing(self._batches(slides, on_error)) as batches:
-            for passages in batches:
-                yield from self._finish_each(passages, on_error)
+        in_one_pass = self._settings.rule == "high" and not self._settings.top_k
+        look = self._in_one_pass if in_one_pass else self._low_then_high
+        with contextlib.closing(look(slides, on_error, on_read, progress)) as passages:
+            yield from map(self._finish, passages)
 
     def high_by_top_k(
-        self, slides: Iterable[Slide], counts: Sequence[int]
+        self, slides: Sequence[OpenSlide], counts: Sequence[int], *, progress: Progress = silent
     ) -> Iterator[Float[np.ndarray, "counts classes"]]:
         """The HRN's probabilities of each slide if it looked at each of `counts` patches, the most relevant ones.
 
@@ -151,112 +155,137 @@ class SelectiveClassifier:
         """
         assert self._settings.top_k, "else the LRN does not tell which patches are relevant"
         high = self._programs.high
-        with contextlib.closing(self._batches(slides, refuse)) as batches:
-            for passages in batches:
-                whole = ((each, _patches(each, each.foreground)) for each in passages)
-                with contextlib.closing(self._encode(whole)) as encoded:
-                    for passage in encoded:
-                        if passage.error is not None:
-                            raise passage.error
-                        masks = [most_relevant(passage.relevance, passage.foreground, count) for count in counts]
-                        said = [high(self._params, passage.features, mask[None], passage.v)[0] for mask in masks]
-                        yield np.concatenate(jax.device_get(said))
+        with contextlib.closing(self._in_one_pass(slides, refuse, unheard, progress)) as passages:
+            for passage in passages:
+                masks = [most_relevant(passage.relevance, passage.foreground, count) for count in counts]
+                said = [high(self._params, passage.features[None], mask[None], passage.v)[0] for mask in masks]
+                passage.features = None
+                yield np.concatenate(jax.device_get(said))
 
-    def _batches(
-        self, slides: Iterable[Slide], on_error: Callable[[Slide, InputError], None]
-    ) -> Generator[list["_Passage"], None, None]:
-        """As many slides at a time as the LRN looks at, once it has, those that could be read; then they are closed."""
-        passages = _begin_each(slides)
-        while batch := list(itertools.islice(passages, self._settings.slide_batch)):
-            try:
-                yield self._run_low(batch, on_error)
-            finally:
+    def _low_then_high(
+        self, slides: Sequence[OpenSlide], on_error: OnError, on_read: OnRead, progress: Progress
+    ) -> Generator["_Passage", None, None]:
+        passages: list[_Passage] = []
+        reading = (self._read_low(place, open_slide, on_read) for place, open_slide in enumerate(progress(slides)))
+        with contextlib.closing(made_ahead(reading)) as read:
+            while True:
+                watch = Stopwatch()
+                batch = list(itertools.islice(read, self._settings.slide_batch))
+                if not batch:
+                    break
+                share = watch.seconds() / len(batch)
                 for passage in batch:
-                    passage.slide.close()
+                    passage.seconds["low_resolution_read"] = share
+                sound = list(_sound(batch, on_error))
+                self._run_low(sound)
+                passages += sound
+        asking = [passage for passage in passages if passage.asks]
+        patches = (_patches_of(passage, slides[passage.place]) for passage in (progress(asking) if asking else ()))
+        with contextlib.closing(self._encode(asking, patches)) as encoded:
+            for passage in passages:
+                yield from _sound([next(encoded)] if passage.asks else [passage], on_error)
 
-    def _run_low(self, batch: list["_Passage"], on_error: Callable[[Slide, InputError], None]) -> list["_Passage"]:
-        """Reads low-resolution images, runs the LRN and the policy on all at once, returns those that could be read."""
-        read = []
-        for passage in batch:
-            try:
-                self._read(passage)
-            except InputError as error:
-                on_error(passage.slide, error)
+    def _in_one_pass(
+        self, slides: Sequence[OpenSlide], on_error: OnError, on_read: OnRead, progress: Progress
+    ) -> Generator["_Passage", None, None]:
+        """The features of all slides, of the LRN last, which has the low-resolution image when the patches are gone."""
+        passages = [_Passage(place, asks=True) for place in range(len(slides))]
+        patches = (self._read_whole(passage, slides[passage.place], on_read) for passage in progress(passages))
+        with contextlib.closing(self._encode(passages, patches)) as encoded:
+            sound = _sound(encoded, on_error)
+            while batch := list(itertools.islice(sound, self._settings.slide_batch)):
+                self._run_low(batch)
+                yield from batch
+
+    def _read_low(self, place: int, open_slide: OpenSlide, on_read: OnRead) -> "_Passage":
+        passage = _Passage(place)
+        try:
+            with open_slide() as slide:
+                self._see(passage, slide, on_read)
+        except InputError as error:
+            passage.error = error
+        return passage
+
+    def _read_whole(self, passage: "_Passage", open_slide: OpenSlide, on_read: OnRead) -> Patches:
+        with open_slide() as slide:
+            if isinstance(slide, BandedSlide):
+                for band in slide.bands():
+                    for column in np.flatnonzero(self._foreground(band.low)).tolist():
+                        yield band.row * self._layout.grid + column, band.patches[column]
+                self._see(passage, slide, on_read)
             else:
-                read.append(passage)
-        if not read or not self._networks.lrn:
-            return read
-        low = self._programs.low
-        watch = _Stopwatch()
-        images = _fill_up([passage.low_resolution for passage in read], self._settings.slide_batch)
-        probability, v, asks, relevance = jax.device_get(low(self._params, images))
-        share = watch.seconds() / len(read)
-        for index, passage in enumerate(read):
-            passage.seconds["low_network"] = share
-            passage.low_probability, passage.v = probability[index], v[index : index + 1]
-            if self._settings.rule in ("policy", "deferral"):
-                passage.asking = float(asks[index])
-                passage.asks = bool(asks[index] > self._asking_threshold)
-            if self._settings.top_k:
-                passage.relevance = relevance[index]
-                passage.looked_at = most_relevant(passage.relevance, passage.foreground, self._settings.top_k)
-        return read
+                self._see(passage, slide, on_read)
+                yield from _chosen_patches(slide, passage.foreground)
 
-    def _read(self, passage: "_Passage") -> None:
-        # Where the HRN is always asked, one pass gives both what is shrunk and the patches.
-        one_pass = self._settings.rule == "high" and not self._settings.top_k
-        if one_pass and isinstance(passage.slide, BandedSlide):
-            self._read_in_one_pass(passage, passage.slide)
-            return
-        watch = _Stopwatch()
-        passage.low_resolution = passage.slide.low_resolution()
+    def _see(self, passage: "_Passage", slide: Slide, on_read: OnRead) -> None:
+        passage.name, passage.low_resolution = slide.name, slide.low_resolution()
         passage.foreground = self._foreground(passage.low_resolution)
-        passage.seconds["low_resolution_read"] += watch.seconds()
-
-    def _read_in_one_pass(self, passage: "_Passage", slide: BandedSlide) -> None:
-        foreground_rows: list[np.ndarray] = []
-
-        def foreground_of_bands() -> Iterator[tuple[int, np.ndarray]]:
-            for band in slide.bands():
-                foreground_rows.append(self._foreground(band.low))
-                for column in np.flatnonzero(foreground_rows[-1]).tolist():
-                    yield band.row * self._layout.grid + column, band.patches[column]
-
-        for _ in self._encode([(passage, foreground_of_bands())]):
-            if passage.error is not None:
-                raise passage.error
-        passage.low_resolution = slide.low_resolution()
-        passage.foreground = np.concatenate(foreground_rows)
+        on_read(passage.place, slide, passage.foreground)
 
     def _foreground(self, low_resolution: UInt8[np.ndarray, "rows columns"]) -> Bool[np.ndarray, " patches"]:
         return foreground_patches(low_resolution, self._layout, self._background_threshold)
 
-    def _finish_each(
-        self, passages: Sequence["_Passage"], on_error: Callable[[Slide, InputError], None]
-    ) -> Iterator[SlideResult]:
-        waiting = [passage for passage in passages if self._goes_high(passage) and passage.features is None]
-        shown = ((each, _patches(each, each.shown)) for each in waiting)
-        with contextlib.closing(self._encode(shown)) as encoded:
-            for passage in passages:
-                if passage in waiting:
-                    assert next(encoded) is passage
-                if passage.error is None:
-                    yield self._finish(passage)
-                else:
-                    on_error(passage.slide, passage.error)
+    def _run_low(self, batch: Sequence["_Passage"]) -> None:
+        """Runs the LRN and who decides on all at once, which then need their images no more."""
+        if not batch or not self._networks.lrn:
+            return
+        low = self._programs.low
+        watch = Stopwatch()
+        images = filled_up([passage.low_resolution for passage in batch], self._settings.slide_batch)
+        probability, v, asking, relevance = jax.device_get(low(self._params, images))
+        share = watch.seconds() / len(batch)
+        for index, passage in enumerate(batch):
+            passage.low_resolution = None
+            passage.seconds["low_network"] = share
+            passage.low_probability, passage.v = probability[index], v[index : index + 1]
+            match self._settings.rule:
+                case "confidence":
+                    passage.asks = bool(switches(passage.low_probability[None], self._settings.c)[0])
+                case "policy" | "deferral":
+                    passage.asking = float(asking[index])
+                    passage.asks = bool(asking[index] > self._asking_threshold)
+                case rule:
+                    passage.asks = rule == "high"
+            if self._settings.top_k:
+                passage.relevance = relevance[index]
+                passage.looked_at = most_relevant(passage.relevance, passage.foreground, self._settings.top_k)
+
+    def _encode(self, passages: Sequence["_Passage"], patches: Iterable[Patches]) -> Generator["_Passage", None, None]:
+        """Hands each passage on when it has the features of its patches, or what is wrong with them."""
+        if not passages:
+            return
+        assert self._networks.encoder is not None
+        encoded = encode_patches(
+            patches,
+            functools.partial(self._programs.encode, self._params),
+            batch=self._settings.patch_batch,
+            numbers=self._layout.grid**2,
+            depth=self._networks.encoder.features[-1],
+        )
+        with contextlib.closing(encoded):
+            for passage, each in zip(passages, encoded, strict=True):
+                passage.features, passage.error = each.features, each.error
+                passage.seconds |= {"patch_read": each.waited, "high_network": each.looked}
+                yield passage
 
     def _finish(self, passage: "_Passage") -> SlideResult:
         high_probability = attention = None
-        route = "high" if self._goes_high(passage) else "low"
-        if route == "high":
-            high_probability, attention = self._run_high(passage)
+        if passage.asks:
+            high = self._programs.high
+            watch = Stopwatch()
+            mask = passage.shown[None]
+            (high_probability,), (attention,) = jax.device_get(
+                high(self._params, passage.features[None], mask, passage.v)
+            )
+            passage.seconds["high_network"] += watch.seconds()
+            passage.features = None
         deciding = passage.low_probability if high_probability is None else high_probability
         return SlideResult(
-            name=passage.slide.name,
+            name=passage.name,
             low_probability=passage.low_probability,
             high_probability=high_probability,
             feature=None if passage.v is None else passage.v[0],
-            route=route,
+            route="high" if passage.asks else "low",
             label=int(deciding.argmax()),
             seconds=passage.seconds,
             attention=attention,
@@ -264,67 +293,14 @@ class SelectiveClassifier:
             asking=passage.asking,
         )
 
-    def _goes_high(self, passage: "_Passage") -> bool:
-        match self._settings.rule:
-            case "confidence":
-                return bool(switches(passage.low_probability[None], self._settings.c)[0])
-            case "policy" | "deferral":
-                return passage.asks
-            case rule:
-                return rule == "high"
-
-    def _run_high(self, passage: "_Passage") -> tuple[Float[np.ndarray, " classes"], Float[np.ndarray, " patches"]]:
-        """Probabilities and attention, of features that are there."""
-        high = self._programs.high
-        watch = _Stopwatch()
-        mask = passage.shown[None]
-        probability, attention = jax.device_get(high(self._params, passage.features, mask, passage.v))
-        passage.seconds["high_network"] += watch.seconds()
-        return probability[0], attention[0]
-
-    def _encode(self, passages: Iterable[tuple["_Passage", "_Patches"]]) -> Generator["_Passage", None, None]:
-        """Gives each passage its features (1, grid * grid, d), 0 where no patch came, and hands it on when it has all.
-
-        Batches are filled across slides, since those whose few best patches are looked at would leave most of one
-        empty. The next is read while the network looks at this one, so that of the reading only waiting is measured;
-        slides share the seconds of a batch by their patches in it. What is wrong with a slide's patches is its `error`.
-        """
-        assert self._networks.encoder is not None
-        encode, depth = self._programs.encode, self._networks.encoder.features[-1]
-
-        def begun() -> Iterator[tuple["_Passage", "_Patches"]]:
-            for passage, patches in passages:
-                passage.features = np.zeros((1, self._layout.grid**2, depth), np.float32)
-                passage.seconds |= {"patch_read": 0.0, "high_network": 0.0}
-                yield passage, patches
-
-        ahead = made_ahead(_in_batches(begun(), self._settings.patch_batch))
-        with contextlib.closing(ahead) as batches:
-            while True:
-                watch = _Stopwatch()
-                batch = next(batches, None)
-                waited = watch.seconds()
-                if batch is None:
-                    return
-                watch = _Stopwatch()
-                if batch.patches:
-                    filled = _fill_up(batch.patches, self._settings.patch_batch)
-                    features = jax.device_get(encode(self._params, filled))[: len(batch.patches)]
-                    for (passage, number), feature in zip(batch.places, features, strict=True):
-                        passage.features[0, number] = feature
-                looked = watch.seconds()
-                for passage, _ in batch.places:
-                    passage.seconds["patch_read"] += waited / len(batch.places)
-                    passage.seconds["high_network"] += looked / len(batch.places)
-                yield from batch.ended
-
 
 @dataclasses.dataclass(eq=False)
 class _Passage:
-    """A slide on its way, and what is known of it so far."""
+    """A slide on its way, by its place in the order, and what is known of it so far."""
 
-    slide: Slide
-    seconds: dict[str, float]
+    place: int
+    name: str = ""
+    seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"low_resolution_read": 0.0})
     low_resolution: Any = None
     foreground: Any = None
     looked_at: Any = None  # of the foreground, where the HRN is not to see all of it
@@ -334,7 +310,7 @@ class _Passage:
     asking: float | None = None
     asks: bool = False
     features: Any = None
-    error: InputError | None = None  # what is wrong with its patches
+    error: InputError | None = None
 
     @property
     def shown(self) -> Bool[np.ndarray, " patches"]:
@@ -342,83 +318,23 @@ class _Passage:
         return self.foreground if self.looked_at is None else self.looked_at
 
 
-_Patches = Iterator[tuple[int, np.ndarray]]  # with their numbers
+def _sound(passages: Iterable[_Passage], on_error: OnError) -> Iterator[_Passage]:
+    """Those without an error; `on_error` is told of the others."""
+    for passage in passages:
+        if passage.error is None:
+            yield passage
+        else:
+            on_error(passage.place, passage.error)
 
 
-class _Batch(NamedTuple):
-    """Patches for the encoder, whose each is and which, and the slides that have no further ones."""
-
-    patches: list[np.ndarray]
-    places: list[tuple[_Passage, int]]
-    ended: list[_Passage]
+def _patches_of(passage: _Passage, open_slide: OpenSlide) -> Patches:
+    with open_slide() as slide:
+        yield from _chosen_patches(slide, passage.shown)
 
 
-class _Stopwatch:
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-
-def _begin_each(slides: Iterable[Slide]) -> Iterator[_Passage]:
-    """Begins with each slide; where `slides` opens it as it is asked for, that is timed."""
-    slides = iter(slides)
-    while True:
-        watch = _Stopwatch()
-        slide = next(slides, None)
-        if slide is None:
-            return
-        yield _Passage(slide, {"low_resolution_read": watch.seconds()})
-
-
-def _patches(passage: _Passage, chosen: Bool[np.ndarray, " patches"]) -> _Patches:
+def _chosen_patches(slide: Slide, chosen: Bool[np.ndarray, " patches"]) -> Patches:
     numbers = np.flatnonzero(chosen).tolist()
-    return zip(numbers, passage.slide.patches(numbers), strict=True)
-
-
-def _in_batches(passages: Iterable[tuple[_Passage, _Patches]], size: int) -> Iterator[_Batch]:
-    """Batches of `size` patches, the last of what is left; a slide ends early where its patches cannot be read."""
-    batch = _Batch([], [], [])
-    for passage, patches in passages:
-        try:
-            for number, patch in patches:
-                batch.patches.append(patch)
-                batch.places.append((passage, number))
-                if len(batch.patches) == size:
-                    yield batch
-                    batch = _Batch([], [], [])
-        except InputError as error:
-            passage.error = error
-        batch.ended.append(passage)
-    yield batch
-
-
-def check_networks(networks: SosNetworks, settings: SelectiveSettings) -> None:
-    """Raises `InputError` where the rule does not fit the networks."""
-    needed: dict[str, dict[str, Any]] = {
-        "low": {"low": networks.lrn},
-        "high": {"high": networks.hrn},
-        "confidence": {"low": networks.lrn, "high": networks.hrn},
-        "policy": {"low": networks.lrn, "high": networks.hrn, "policy": networks.policy_network},
-        "deferral": {"low": networks.lrn, "high": networks.hrn, "deferral": networks.defers or None},
-    }
-    if settings.top_k_tried and (networks.lrn is None or networks.hrn is None):
-        raise InputError(
-            f"config field inference.top_k_tried is {settings.top_k_tried}, expected () without both networks: the LRN "
-            "chooses patches for the HRN"
-        )
-    if settings.top_k and networks.lrn is None:
-        raise InputError(
-            f"config field inference.top_k is {settings.top_k}, expected 0 where method.use_low is False: the LRN "
-            "chooses the patches"
-        )
-    for name, network in needed[settings.rule].items():
-        if network is None:
-            raise InputError(
-                f"config field inference.rule is {settings.rule}, which needs the {name} network: "
-                f"set method.use_{name}, or choose another rule"
-            )
+    yield from zip(numbers, slide.patches(numbers), strict=True)
 
 
 def most_relevant(
@@ -429,10 +345,3 @@ def most_relevant(
     chosen = np.zeros(len(foreground), bool)
     chosen[order[foreground[order]][:count]] = True
     return chosen
-
-
-def _fill_up(images: Sequence[UInt8[np.ndarray, "side side"]], count: int) -> UInt8[np.ndarray, "{count} side side"]:
-    """Images as one array of a fixed size, so that one program does for all; what is beyond them is black."""
-    filled = np.zeros((count, *images[0].shape), np.uint8)
-    np.stack(images, out=filled[: len(images)])
-    return filled

@@ -11,7 +11,8 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.data.slides.slide_appearance import AppearanceStatistics
 from medssl_jax.data.slides.slide_cut import SlideCutSettings
 from medssl_jax.imaging.slides import SlideLayout
-from medssl_jax.inference.selective import SelectiveClassifier, SelectiveSettings
+from medssl_jax.inference.selective import SelectiveClassifier
+from medssl_jax.inference.selective_settings import SelectiveSettings
 from medssl_jax.models.sos_networks import Intensities, MethodSettings, SosModelSettings, SosNetworks, make_networks
 from medssl_jax.run_folder.weights import load_weights
 from medssl_jax.steps.optimiser import AccumulatingOptimiserSettings, make_optimiser

@@ -1,6 +1,8 @@
 """What is decoded and what is not, and that no batching changes a result; slides count what is read of them."""
 
+import collections
 import dataclasses
+import functools
 import threading
 import types
 
@@ -17,14 +19,9 @@ from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.data.slides.patch_store import PreparedSlide, write_patch_store
 from medssl_jax.imaging.slides import Slide, SlideLayout, TiffSlide, shrink_as_libvips
 from medssl_jax.imaging.tiff.grey import GreyTiff
-from medssl_jax.inference import selective
-from medssl_jax.inference.selective import (
-    HIGH_STAGES,
-    LOW_STAGES,
-    SelectiveClassifier,
-    SelectiveSettings,
-    most_relevant,
-)
+from medssl_jax.inference import patch_batches, selective
+from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, most_relevant
+from medssl_jax.inference.selective_settings import SelectiveSettings
 from medssl_jax.models.sos_networks import MethodSettings, SosModelSettings, make_networks
 
 LAYOUT = SlideLayout(grid=4, patch_side=8, shrink=2)
@@ -40,7 +37,7 @@ class PaintedSlide:
     def __init__(self, seed, black_share=0.4, broken="", sound=0):
         rng = np.random.default_rng(seed)
         self.name, self.layout, self.closed = f"slide{seed}", LAYOUT, False
-        self.broken, self.sound = broken, sound
+        self.broken, self.sound, self.opened = broken, sound, 0
         self.pixels = rng.integers(5, 250 // rng.integers(1, 6), (16, 8, 8), np.uint8)
         self.pixels[rng.random(16) < black_share] = 0
         self.asked = []
@@ -67,6 +64,11 @@ class PaintedSlide:
 
     def close(self):
         self.closed = True
+
+    def __call__(self):
+        """Opens it."""
+        self.opened, self.closed = self.opened + 1, False
+        return self
 
     def __enter__(self):
         return self
@@ -112,7 +114,7 @@ def classifier(params, networks=NETWORKS, **changes):
 
 
 def classify(params, each, networks=NETWORKS, **changes):
-    return list(classifier(params, networks, **changes)(iter(each)))
+    return list(classifier(params, networks, **changes)(each))
 
 
 @pytest.fixture(scope="module")
@@ -158,16 +160,22 @@ def tiffs(tmp_path):
 
 @pytest.mark.parametrize("prepared", [False, True], ids=["TIFF", "prepared"])
 def test_no_patch_is_read_from_a_real_file_that_the_lrn_settles(params, middle_c, tiffs, prepared):
-    each = [TiffSlide(path, LAYOUT) for path in tiffs]
+    opened = collections.defaultdict(list)
+
+    def open_one(path):
+        slide = PreparedSlide(path.with_suffix(".array_record")) if prepared else TiffSlide(path, LAYOUT)
+        opened[slide.name].append(slide)
+        return slide
+
     if prepared:
-        for path, slide in zip(tiffs, each, strict=True):
-            write_patch_store(path.with_suffix(".array_record"), slide)
-            slide.close()
-        each = [PreparedSlide(path.with_suffix(".array_record")) for path in tiffs]
-    results = classify(params, each, c=middle_c)
+        for path in tiffs:
+            with TiffSlide(path, LAYOUT) as slide:
+                write_patch_store(path.with_suffix(".array_record"), slide)
+    results = classify(params, [functools.partial(open_one, path) for path in tiffs], c=middle_c)
     assert {result.route for result in results} == {"low", "high"}
-    for slide, result in zip(each, results, strict=True):
-        assert slide.patches_read == (result.foreground.sum() if result.route == "high" else 0)
+    for result in results:
+        read = [slide.patches_read for slide in opened[result.name]]
+        assert read == ([0, result.foreground.sum()] if result.route == "high" else [0])
         assert result.foreground.any()
     assert_same_results(results, classify(params, slides(), c=middle_c))
 
@@ -223,43 +231,115 @@ def test_an_all_black_slide_is_classified_and_has_no_foreground(params):
         assert result.attention is None or not result.attention.any()
 
 
+@pytest.mark.parametrize("rule", [{}, {"rule": "high"}], ids=["low first", "in one pass"])
 @pytest.mark.parametrize(("broken", "sound"), [("low", 0), ("patches", 0), ("patches", 3)])
-def test_a_slide_that_cannot_be_read_stops_nothing_else(params, broken, sound):
+def test_a_slide_that_cannot_be_read_stops_nothing_else(params, broken, sound, rule):
     each = slides(5)
     each[1] = PaintedSlide(1, broken=broken, sound=sound)
     said = []
-    told = classifier(params, **ALL_HIGH)(each, on_error=lambda slide, error: said.append((slide.name, str(error))))
+    told = classifier(params, **ALL_HIGH, **rule)(each, on_error=lambda place, error: said.append((place, str(error))))
     results = list(told)
     assert [result.name for result in results] == ["slide0", "slide2", "slide3", "slide4"]
-    assert said == [("slide1", "slide1: truncated")]
+    assert said == [(1, "slide1: truncated")]
     assert_same_results(
         results, [result for result in classify(params, slides(5), **ALL_HIGH) if result.name != "slide1"]
     )
     assert all(slide.closed for slide in each)
     with pytest.raises(InputError, match="slide1: truncated"):
-        classify(params, [PaintedSlide(0), PaintedSlide(1, broken=broken)], **ALL_HIGH)
+        classify(params, [PaintedSlide(0), PaintedSlide(1, broken=broken)], **ALL_HIGH, **rule)
+
+
+def test_a_file_that_is_not_there_stops_no_other_and_is_said_at_once(params, tmp_path):
+    absent = functools.partial(TiffSlide, tmp_path / "absent.tif", LAYOUT)
+    places = []
+    results = classifier(params)([PaintedSlide(0), absent], on_error=lambda place, error: places.append(place))
+    assert [result.name for result in results] == ["slide0"]
+    assert places == [1]
+    far = [PaintedSlide(seed) for seed in range(20)]
+    with pytest.raises(InputError, match=r"absent\.tif: cannot be opened"):
+        classify(params, [absent, *far])
+    # A batch of three, and what is read ahead.
+    assert sum(slide.opened for slide in far) <= 2 + 1
 
 
 def test_where_no_slide_can_be_read_there_is_no_result(params):
     told = []
     each = [PaintedSlide(seed, broken="low") for seed in range(SETTINGS.slide_batch + 1)]
-    assert list(classifier(params)(iter(each), on_error=lambda slide, error: told.append(slide))) == []
-    assert told == each
+    assert list(classifier(params)(each, on_error=lambda place, error: told.append(place))) == []
+    assert told == list(range(len(each)))
 
 
-def test_slides_are_opened_as_they_are_needed_and_closed(params):
-    opened = []
+def test_low_resolution_of_all_slides_comes_first_then_those_in_doubt_are_opened_again(params, middle_c, monkeypatch):
+    events = []
+    low_resolution, patches = PaintedSlide.low_resolution, PaintedSlide.patches
 
-    def opening():
-        for slide in slides():
-            opened.append(slide)
-            yield slide
+    def told(kind, function):
+        return lambda self, *rest: events.append((kind, self.name)) or function(self, *rest)
 
-    results = classifier(params, **ALL_LOW)(opening())
+    monkeypatch.setattr(PaintedSlide, "low_resolution", told("low", low_resolution))
+    monkeypatch.setattr(PaintedSlide, "patches", told("patches", patches))
+    each = slides()
+    results = classify(params, each, c=middle_c)
+    assert [result.name for result in results] == [slide.name for slide in each]
+    doubtful = [result.name for result in results if result.route == "high"]
+    assert 0 < len(doubtful) < len(each)
+    assert events == [("low", slide.name) for slide in each] + [("patches", name) for name in doubtful]
+    assert {slide.name: slide.opened for slide in each} == {slide.name: 1 + (slide.name in doubtful) for slide in each}
+    assert all(slide.closed for slide in each)
+
+
+@pytest.mark.parametrize("changes", [ALL_LOW, ALL_HIGH, {"rule": "high"}])
+def test_one_slide_at_a_time_is_open_and_none_when_left_early(params, changes, monkeypatch):
+    each, at_once = slides(), []
+    for kind in ("low_resolution", "patches"):
+        function = getattr(PaintedSlide, kind)
+
+        def counted(self, *rest, function=function):
+            at_once.append(sum(slide.opened > 0 and not slide.closed for slide in each))
+            return function(self, *rest)
+
+        monkeypatch.setattr(PaintedSlide, kind, counted)
+    results = classifier(params, **changes)(each)
     next(results)
-    assert len(opened) == SETTINGS.slide_batch
     results.close()
-    assert all(slide.closed for slide in opened)
+    assert set(at_once) == {1}
+    assert all(slide.closed for slide in each if slide.opened)
+
+
+def test_the_next_slides_are_read_while_the_lrn_looks_at_these(params, monkeypatch):
+    each, waited = slides(4), []
+    beyond_the_batch, filled_up = threading.Event(), selective.filled_up
+    low_resolution = PaintedSlide.low_resolution
+
+    def told(self):
+        if self is each[3]:
+            beyond_the_batch.set()
+        return low_resolution(self)
+
+    def waits(images, count):
+        if not waited:
+            waited.append(beyond_the_batch.wait(10))
+        return filled_up(images, count)
+
+    monkeypatch.setattr(PaintedSlide, "low_resolution", told)
+    monkeypatch.setattr(selective, "filled_up", waits)
+    classify(params, each, **ALL_LOW)
+    assert waited == [True]
+
+
+@pytest.mark.parametrize("changes", [ALL_LOW, {"rule": "high"}])
+def test_who_listens_is_told_of_each_slide_while_it_is_open(params, changes):
+    each, told = slides(), []
+
+    def listen(place, slide, foreground):
+        assert slide is each[place]
+        assert not slide.closed
+        told.append((place, foreground))
+
+    results = list(classifier(params, **changes)(each, on_read=listen))
+    assert [place for place, _ in told] == list(range(len(each)))
+    for (_, foreground), result in zip(told, results, strict=True):
+        np.testing.assert_array_equal(foreground, result.foreground)
 
 
 def test_the_seconds_are_those_of_the_stages_gone_through(params):
@@ -282,44 +362,37 @@ def test_opening_foreground_and_stacking_are_in_the_seconds(params, monkeypatch)
 
         return slow
 
-    monkeypatch.setattr(selective, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(patch_batches, "time", types.SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(selective, "foreground_patches", costs(1.0, foreground_patches))
-    monkeypatch.setattr(selective, "_fill_up", costs(4.0, selective._fill_up))
+    for module in (selective, patch_batches):
+        monkeypatch.setattr(module, "filled_up", costs(4.0, patch_batches.filled_up))
     monkeypatch.setattr(PaintedSlide, "low_resolution", costs(10.0, PaintedSlide.low_resolution))
-    opening = map(costs(100.0, PaintedSlide), range(2))
-    settled, other = classify(params, opening, slide_batch=2, **ALL_LOW)
+    monkeypatch.setattr(PaintedSlide, "__call__", costs(100.0, PaintedSlide.__call__))
+    settled, other = classify(params, slides(2), slide_batch=2, **ALL_LOW)
     assert settled.seconds == other.seconds == {"low_resolution_read": 111.0, "low_network": 2.0}
-    (sent,) = classify(params, [PaintedSlide(0, black_share=0)], patch_batch=4, **ALL_HIGH)
-    assert sent.seconds == {"low_resolution_read": 11.0, "low_network": 4.0, "patch_read": 0.0, "high_network": 16.0}
+    (sent,) = classify(params, [PaintedSlide(0, black_share=0)], patch_batch=16, **ALL_HIGH)
+    assert sent.seconds == {"low_resolution_read": 111.0, "low_network": 4.0, "patch_read": 100.0, "high_network": 4.0}
+    (whole,) = classify(params, [PaintedSlide(0, black_share=0)], patch_batch=16, rule="high")
+    assert whole.seconds == {"low_resolution_read": 0.0, "low_network": 4.0, "patch_read": 111.0, "high_network": 4.0}
 
 
-def count_batches(monkeypatch, size):
-    """The sizes of the batches of patches that are looked at from now on, of `size` places each."""
-    looked_at, fill_up = [], selective._fill_up
-
-    def counted(images, count):
-        if count == size:
-            looked_at.append(len(images))
-        return fill_up(images, count)
-
-    monkeypatch.setattr(selective, "_fill_up", counted)
-    return looked_at
-
-
-@pytest.mark.parametrize(("slide_batch", "sizes"), [(7, [5, 5, 4]), (4, [5, 3, 5, 1]), (1, [2] * 7)])
-def test_batches_are_filled_across_the_slides_that_the_lrn_looks_at_together(params, monkeypatch, slide_batch, sizes):
+@pytest.mark.parametrize("slide_batch", [7, 4, 1])
+def test_batches_are_filled_across_all_slides(params, monkeypatch, slide_batch):
     """Seven slides, two patches of each."""
-    looked_at = count_batches(monkeypatch, SETTINGS.patch_batch)
+    looked_at, filled_up = [], patch_batches.filled_up
+    monkeypatch.setattr(
+        patch_batches, "filled_up", lambda images, count: looked_at.append(len(images)) or filled_up(images, count)
+    )
     each = slides()
     results = classify(params, each, top_k=2, slide_batch=slide_batch, **ALL_HIGH)
-    assert looked_at == sizes
+    assert looked_at == [5, 5, 4]
     assert [slide.patches_read for slide in each] == [2] * 7
     assert_same_results(results, classify(params, slides(), top_k=2, slide_batch=1, **ALL_HIGH))
 
 
 def test_a_result_comes_before_the_patches_of_slides_that_follow(params):
     each = [PaintedSlide(seed, black_share=0) for seed in range(3)]
-    results = classifier(params, patch_batch=8, **ALL_HIGH)(iter(each))
+    results = classifier(params, patch_batch=8, **ALL_HIGH)(each)
     next(results)
     # One batch is read while the network looks at the one before it, and a slide is whole when the next has begun.
     assert [slide.patches_read for slide in each][2] == 0
@@ -330,13 +403,13 @@ def test_a_result_comes_before_the_patches_of_slides_that_follow(params):
 def test_slides_share_the_seconds_of_a_batch_by_their_patches_in_it(params, monkeypatch):
     now = 0.0
 
-    def costs_six(images, count, fill_up=selective._fill_up):
+    def costs_six(images, count, filled_up=patch_batches.filled_up):
         nonlocal now
-        now += 6.0 * (count == 16)
-        return fill_up(images, count)
+        now += 6.0
+        return filled_up(images, count)
 
-    monkeypatch.setattr(selective, "time", types.SimpleNamespace(perf_counter=lambda: now))
-    monkeypatch.setattr(selective, "_fill_up", costs_six)
+    monkeypatch.setattr(patch_batches, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(patch_batches, "filled_up", costs_six)
     each = [PaintedSlide(0, black_share=0), PaintedSlide(1, black_share=0)]
     each[0].pixels[4:] = 0
     four, twelve_and_four = classify(params, each, patch_batch=16, **ALL_HIGH)
@@ -347,7 +420,7 @@ def test_slides_share_the_seconds_of_a_batch_by_their_patches_in_it(params, monk
 def test_the_next_patches_are_read_while_the_network_looks_at_these(params, monkeypatch):
     slide, waited = PaintedSlide(0, black_share=0), []
     beyond_the_first = threading.Event()
-    patches, fill_up = slide.patches, selective._fill_up
+    patches, filled_up = slide.patches, patch_batches.filled_up
 
     def told(indices):
         for place, patch in enumerate(patches(indices)):
@@ -356,12 +429,12 @@ def test_the_next_patches_are_read_while_the_network_looks_at_these(params, monk
             yield patch
 
     def waits(images, count):
-        if count == 4 and not waited:  # the first batch of patches
+        if not waited:
             waited.append(beyond_the_first.wait(10))
-        return fill_up(images, count)
+        return filled_up(images, count)
 
     monkeypatch.setattr(slide, "patches", told)
-    monkeypatch.setattr(selective, "_fill_up", waits)
+    monkeypatch.setattr(patch_batches, "filled_up", waits)
     classify(params, [slide], patch_batch=4, **ALL_HIGH)
     assert waited == [True]
 
@@ -419,9 +492,10 @@ def test_one_pass_over_a_tiff_is_enough_where_the_hrn_is_always_asked(params, ti
     decoded = []
     decode = GreyTiff.decode
     monkeypatch.setattr(GreyTiff, "decode", lambda self, piece: decoded.append(piece) or decode(self, piece))
-    one_pass = classify(params, [TiffSlide(path, LAYOUT) for path in tiffs], rule="high")
+    opening = [functools.partial(TiffSlide, path, LAYOUT) for path in tiffs]
+    one_pass = classify(params, opening, rule="high")
     assert sorted(decoded) == sorted(len(tiffs) * list(range(4)))
-    two_passes = classify(params, [TiffSlide(path, LAYOUT) for path in tiffs], **ALL_HIGH)
+    two_passes = classify(params, opening, **ALL_HIGH)
     assert len(decoded) > 2 * len(tiffs) * 4
     assert all(result.seconds.keys() == {*LOW_STAGES, *HIGH_STAGES} for result in one_pass)
     assert_same_results(one_pass, two_passes)
@@ -430,7 +504,7 @@ def test_one_pass_over_a_tiff_is_enough_where_the_hrn_is_always_asked(params, ti
 def test_one_look_tells_what_any_number_of_patches_would_give(params):
     counts = (1, 3, 16)
     looks = slides(4)
-    said = list(classifier(params, rule="high", top_k=1).high_by_top_k(iter(looks), counts))
+    said = list(classifier(params, rule="high", top_k=1).high_by_top_k(looks, counts))
     assert [slide.asked for slide in looks] == [np.flatnonzero(slide.pixels.any((1, 2))).tolist() for slide in looks]
     assert all(slide.closed for slide in looks)
     for place, count in enumerate(counts):

@@ -5,7 +5,7 @@ import dataclasses
 from data_builders.lks.lks_files import CLASSES
 from experiments.runs.sos.sos_slides import SlideDataSettings, SlideSplitSettings
 from medssl_jax.data.slides.slide_batches import SlideBatchSettings
-from medssl_jax.inference.selective import check_networks
+from medssl_jax.inference.selective_settings import check_networks
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, ClassifierRunSettings
 from medssl_jax.steps.sos_step import SosSettings
 

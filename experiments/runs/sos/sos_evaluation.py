@@ -4,9 +4,8 @@ Times are taken in turn: a few slides by every method, then the next few, so tha
 them alike. Hosts share the slides, each looked at by all methods on one of them, and all come back with all answers.
 """
 
-import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +18,14 @@ from data_builders.slide_source import LksSource
 from experiments.runs.sos.sos_config import SosConfig
 from experiments.runs.sos.sos_slides import SlideSplit
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.imaging.slides import Slide, open_slide
-from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, SelectiveClassifier, SlideResult
+from medssl_jax.imaging.slides import open_slide
+from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, OpenSlide, SelectiveClassifier, SlideResult
 from medssl_jax.inference.trained_classifier import TrainedClassifier
 from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.slides.switching import MeanSeconds, mean_seconds
 from medssl_jax.parallel import hosts
 
 TIMED_BY_TOP_K = 16  # slides
-OpenSlide = Callable[[], Slide]
 
 
 class Answer(NamedTuple):
@@ -107,9 +105,7 @@ def classify_in_turn(
     for turn, batch in enumerate(progress(batches)):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            # Whoever opens closes: an unreadable slide leaves none of its batch open.
-            with contextlib.ExitStack() as opened:
-                results[name] += classifiers[name](opened.enter_context(open_one()) for open_one in batch)
+            results[name] += classifiers[name](batch)
     return results
 
 
@@ -140,8 +136,8 @@ def both_networks(
         name: methods[name].classifier(rule="high" if methods[name].networks.hrn else "low")
         for name in first_with.values()
     }
-    slides = [functools.partial(source.slide, index) for index in indices]
-    by_name = _answers(classifiers, slides, progress)
+    slides = hosts.own_share([functools.partial(source.slide, index) for index in indices])
+    by_name = _of_all_hosts({name: list(each(slides, progress=progress)) for name, each in classifiers.items()})
     label = np.array([source.labels[index] for index in indices], np.int64)
     said = {
         name: Probabilities(
@@ -161,8 +157,9 @@ def high_by_top_k(
     counts = method.settings.inference.top_k_tried
     if not counts or not indices:
         return {}
-    passing = map(source.slide, progress(hosts.own_share(indices)))
-    own = [said.tolist() for said in method.classifier(rule="high", top_k=1).high_by_top_k(passing, counts)]
+    slides = [functools.partial(source.slide, index) for index in hosts.own_share(indices)]
+    classifier = method.classifier(rule="high", top_k=1)
+    own = [said.tolist() for said in classifier.high_by_top_k(slides, counts, progress=progress)]
     of_slides = np.array(hosts.joined_shares(hosts.gather(own)), np.float32)
     return {count: of_slides[:, place] for place, count in enumerate(counts)}
 
@@ -180,11 +177,15 @@ def _timed(
 def _answers(
     classifiers: Mapping[str, SelectiveClassifier], slides: Sequence[OpenSlide], progress: Progress
 ) -> dict[str, list[Answer]]:
-    own = classify_in_turn(classifiers, hosts.own_share(slides), progress)
+    return _of_all_hosts(classify_in_turn(classifiers, hosts.own_share(slides), progress))
+
+
+def _of_all_hosts(own: Mapping[str, Sequence[SlideResult]]) -> dict[str, list[Answer]]:
+    """What every host says of its share, in the order of all slides."""
     of_hosts = hosts.gather({name: list(map(_answer, results)) for name, results in own.items()})
     return {
         name: [Answer(*values) for values in hosts.joined_shares([of_host[name] for of_host in of_hosts])]
-        for name in classifiers
+        for name in own
     }
 
 

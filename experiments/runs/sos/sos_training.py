@@ -157,9 +157,10 @@ def with_deferral(
 ) -> TrainState:
     """The trained state with the head of learned deferral, fitted to `held_out` slides, which were not trained on."""
     method = TrainedClassifier({}, settings, int(state.step), state.params_to_evaluate, slides)
-    passing = map(source.slide, progress_bar("learning whom to ask", "slides")(held_out))
+    opening = [functools.partial(source.slide, index) for index in held_out]
+    asked = method.classifier(rule="high")(opening, progress=progress_bar("learning whom to ask", "slides"))
     gains, features = [], []
-    for index, result in zip(held_out, method.classifier(rule="high")(passing), strict=True):
+    for index, result in zip(held_out, asked, strict=True):
         low, high, feature = result.low_probability, result.high_probability, result.feature
         assert low is not None
         assert high is not None

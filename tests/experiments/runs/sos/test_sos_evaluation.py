@@ -107,18 +107,17 @@ def test_all_that_is_known_of_each_method(methods, source):
         assert (each.test.low.shape, each.validation.high.shape) == ((5, 4), (3, 4))
         assert each.raw_seconds is not None
         np.testing.assert_array_equal(each.right, each.predicted == [source.labels[index] for index in SPLIT.test])
-    # Prepared, raw, both networks on test and on validation, in batches of two: none without progress.
-    assert progress.passes == [[3, 3], [3, 3], [3, 3], [2, 2]]
+    # Prepared and raw in batches of two; then slides, by two pairs of networks on test and on validation.
+    assert progress.passes == [[3, 3], [3, 3], [5, 5], [5, 5], [3, 3], [3, 3]]
 
 
 def test_networks_that_methods_share_are_asked_once(methods, source, monkeypatch):
     asked = []
     call = SelectiveClassifier.__call__
 
-    def counted(self, slides, *rest):
-        slides = list(slides)
-        asked.extend(slide.name for slide in slides)
-        return call(self, iter(slides), *rest)
+    def counted(self, slides, **rest):
+        asked.extend(slides)
+        return call(self, slides, **rest)
 
     monkeypatch.setattr(SelectiveClassifier, "__call__", counted)
     said = both_networks(methods, source, SPLIT.test)
