@@ -208,7 +208,7 @@ class SelectiveClassifier:
 
     def _read_whole(self, passage: "_Passage", open_slide: OpenSlide, on_read: OnRead) -> Patches:
         with open_slide() as slide:
-            if isinstance(slide, BandedSlide):
+            if isinstance(slide, BandedSlide) and slide.one_pass_pays:
                 for band in slide.bands():
                     for column in np.flatnonzero(self._foreground(band.low)).tolist():
                         yield band.row * self._layout.grid + column, band.patches[column]

@@ -4,6 +4,7 @@ import itertools
 import os
 import threading
 import tracemalloc
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,6 +24,7 @@ from medssl_jax.imaging.slides import (
     open_slide,
     shrink_as_libvips,
 )
+from medssl_jax.imaging.tiff import grey
 from medssl_jax.imaging.tiff.grey import GreyTiff
 
 # It would give back a file of the same name that a test has replaced.
@@ -71,10 +73,12 @@ def libvips_shrink(pixels, shrink):
     return pyvips.Image.new_from_array(pixels).shrink(shrink, shrink).numpy()
 
 
-def assert_reads_as(path, pixels, layout=LAYOUT):
-    patches, low = cut(pixels, layout)
+def assert_reads_as(path, pixels, layout=LAYOUT, apart=0):
+    """`apart` is how many grey levels the low-resolution image may be from that of the full one: it has levels."""
+    patches, expected = cut(pixels, layout)
     with open_slide(path, layout) as slide:
-        np.testing.assert_array_equal(slide.low_resolution(), low)
+        low = slide.low_resolution()
+        assert np.abs(low - expected.astype(int)).max() <= apart
         assert slide.patches_read == 0
         bands = list(slide.bands())
         assert [band.row for band in bands] == list(range(layout.grid))
@@ -213,31 +217,152 @@ class TestFormats:
         with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
             tiff.write(pixels[::16, ::16], compression="lzw")
             tiff.write(pixels, tile=(64, 64), compression="zlib")
-            tiff.write(pixels[::2, ::2], tile=(64, 64), compression="zlib", subfiletype=1)
-        assert_reads_as(tmp_path / "slide.tif", pixels)
+            tiff.write(halved(pixels), tile=(64, 64), compression="zlib", subfiletype=1)
+        assert_reads_as(tmp_path / "slide.tif", pixels, apart=3)  # noise, and a margin of an odd number of pixels
 
     def test_a_slide_of_just_the_crop(self, write):
         pixels = noise(LAYOUT.side, LAYOUT.side)
         assert_reads_as(write(pixels, compression="lzw"), pixels)
 
     @pytest.mark.parametrize(
-        ("name", "layout"),
-        [("grey10kx5k.tif", SlideLayout(3, 1600, 40)), ("boxes.tiff", SlideLayout(4, 60, 20))],
+        ("name", "layout", "apart"),
+        [("grey10kx5k.tif", SlideLayout(3, 1600, 40), 0), ("boxes.tiff", SlideLayout(4, 60, 20), 10)],
     )
-    def test_real_files_as_libvips_reads_them(self, shared_data, name, layout):
+    def test_real_files_as_libvips_reads_them(self, shared_data, name, layout, apart):
+        """The second is a pyramid of black boxes on white, with a margin that is no whole number of its pixels."""
         oracle = pyvips.Image.new_from_file(str(shared_data / "tiff" / name))
-        assert_reads_as(shared_data / "tiff" / name, oracle[min(1, oracle.bands - 1)].numpy(), layout)
+        assert_reads_as(shared_data / "tiff" / name, oracle[min(1, oracle.bands - 1)].numpy(), layout, apart)
 
     def test_a_real_zstd_pyramid(self, shared_data):
         path = shared_data / "tiff" / "yb10kx5k.zstd.tiff"
-        assert_reads_as(path, tifffile.imread(path, level=0)[..., 1], SlideLayout(3, 1600, 40))
+        pixels = tifffile.imread(path, level=0)[..., 1]
+        assert_reads_as(path, pixels, SlideLayout(3, 1600, 40), apart=1)
 
     @pytest.mark.parametrize("name", ["test3-DAPI-2.ndpi", "CMU-1-Small-Region.svs"])
     def test_real_slides_as_tifffile_and_libvips_read_them(self, shared_data, name):
         path = shared_data / "real" / "slides" / name
         oracle = tifffile.imread(path, key=0)
         np.testing.assert_array_equal(pyvips.Image.new_from_file(str(path)).numpy(), oracle)
-        assert_reads_as(path, oracle[..., 1], SlideLayout(4, 500, 20))
+        assert_reads_as(path, oracle[..., 1], SlideLayout(4, 500, 20), apart=4 if name.endswith("ndpi") else 0)
+
+
+def halved(pixels):
+    """Means of 2 x 2 pixels; what is left at the end is left out."""
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    return np.rint(pixels[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3))).astype(np.uint8)
+
+
+class TestPyramids:
+    """Of which the low-resolution image is made from one level, and nothing of the full image is read for it."""
+
+    LAYOUT = SlideLayout(grid=4, patch_side=128, shrink=32)
+
+    def write(self, path, pixels, levels=3, scale=1, **options):
+        """A pyramid of full, half, quarter and eighth, the reduced ones in grey levels `scale` times as bright."""
+        options = {"tile": (64, 64), "compression": "zlib"} | options
+        with tifffile.TiffWriter(path) as tiff:
+            tiff.write(pixels, **options)
+            for _ in range(levels):
+                pixels = halved(pixels)
+                tiff.write((pixels * scale).astype(np.uint8), subfiletype=1, **options)
+        return path
+
+    @pytest.fixture
+    def bytes_read(self, monkeypatch):
+        lengths, pread = [], os.pread
+
+        def counted(descriptor, length, place):
+            lengths.append(length)
+            return pread(descriptor, length, place)
+
+        monkeypatch.setattr(grey, "os", types.SimpleNamespace(pread=counted))
+        return lengths
+
+    @pytest.mark.parametrize(("levels", "reduction"), [(1, 2), (2, 4), (3, 8), (4, 8)])
+    def test_the_smallest_level_with_four_pixels_along_each(self, tmp_path, bytes_read, levels, reduction):
+        pixels = np.random.default_rng(0).integers(0, 60, (700, 650), np.uint8)
+        path = self.write(tmp_path / "slide.tif", pixels, levels)
+        with open_slide(path, self.LAYOUT) as slide:
+            low = slide.low_resolution()
+            assert np.abs(low - cut(pixels, self.LAYOUT)[1].astype(int)).max() <= 1
+        with tifffile.TiffFile(path) as tiff:
+            level = tiff.pages[reduction.bit_length() - 1]
+            assert 0 < sum(bytes_read) <= sum(level.databytecounts)
+
+    def test_the_means_are_those_of_the_level(self, tmp_path):
+        """Where boxes begin with its pixels libvips tells them, of a level that is brighter than the full image."""
+        pixels = np.random.default_rng(1).integers(0, 60, (512 + 64, 512 + 32), np.uint8)
+        path = self.write(tmp_path / "slide.tif", pixels, scale=3)
+        level = halved(halved(halved(pixels))) * 3
+        expected = libvips_shrink(level[4:68, 2:66], 4)
+        with open_slide(path, self.LAYOUT) as slide:
+            assert np.abs(slide.low_resolution() - expected.astype(int)).max() <= 1  # half-way it rounds otherwise
+
+    @pytest.mark.parametrize(("height", "width"), [(512, 512), (513, 519), (514, 577), (525, 640)])
+    @pytest.mark.parametrize("tile", [(16, 32), (48, 256)])
+    def test_a_pixel_of_the_level_counts_by_the_part_that_lies_in_a_box(self, tmp_path, height, width, tile):
+        """Of a slope the mean of a box is what it is at its middle, wherever the boxes begin."""
+        rows, columns = np.ogrid[:height, :width]
+        slope = 10 + rows / 8 + columns / 4
+        path = tmp_path / "slide.tif"
+        with tifffile.TiffWriter(path) as tiff:
+            tiff.write(slope.astype(np.uint8), tile=(64, 64))
+            reduced = slope[: height // 8 * 8, : width // 8 * 8].reshape(height // 8, 8, width // 8, 8).mean((1, 3))
+            tiff.write(np.rint(reduced).astype(np.uint8), tile=tile, subfiletype=1)
+        top, left = (height - 512) // 2, (width - 512) // 2
+        middle = 15.5 + 32 * np.arange(16)
+        expected = 10 + (top + middle)[:, None] / 8 + (left + middle) / 4
+        with open_slide(path, self.LAYOUT) as slide:
+            # But for rounding, and for the last pixels of the full image, which the level may leave out.
+            assert np.abs(slide.low_resolution() - expected)[:-1, :-1].max() < 1.1
+            assert np.abs(slide.low_resolution() - expected).max() < 2
+
+    def test_patches_and_passes_are_of_the_full_image_and_agree_on_low_resolution(self, tmp_path, bytes_read):
+        pixels = np.random.default_rng(2).integers(0, 60, (600, 600), np.uint8)
+        path = self.write(tmp_path / "slide.tif", pixels, scale=3)
+        patches, _ = cut(pixels, self.LAYOUT)
+        with open_slide(path, self.LAYOUT) as slide:
+            assert not slide.one_pass_pays
+            bands = list(slide.bands())
+            low = slide.low_resolution()
+        np.testing.assert_array_equal(np.concatenate([band.patches for band in bands]), patches)
+        np.testing.assert_array_equal(np.concatenate([band.low for band in bands]), low)
+        assert low.mean() > 2 * pixels.mean()
+        bytes_read.clear()
+        with open_slide(path, self.LAYOUT) as slide:
+            np.testing.assert_array_equal(next(slide.patches([5])), patches[5])
+        with tifffile.TiffFile(path) as tiff:
+            # A patch of 128 lies on 3 x 3 tiles of 64.
+            assert sum(bytes_read) <= 9 * max(tiff.pages[0].databytecounts)
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"tile": None, "rowsperstrip": 16}, {"compression": "lzw"}, {"photometric": "miniswhite"}, "other shape"],
+        ids=["strips", "other compression", "other colours", "other shape"],
+    )
+    def test_what_is_stored_in_another_way_is_no_level(self, tmp_path, options):
+        pixels = np.random.default_rng(3).integers(0, 60, (600, 600), np.uint8)
+        plain = {"tile": (64, 64), "compression": "zlib", "photometric": "minisblack"}
+        reduced = np.zeros((75, 75), np.uint8)
+        if options == "other shape":
+            options, reduced = {}, reduced[:, :66]
+        with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
+            tiff.write(pixels, **plain)
+            tiff.write(reduced, **plain | options)
+        assert_reads_as(tmp_path / "slide.tif", pixels, self.LAYOUT)
+
+    def test_a_damaged_level_is_refused(self, tmp_path):
+        path = self.write(tmp_path / "slide.tif", np.zeros((600, 600), np.uint8))
+        with tifffile.TiffFile(path) as tiff:
+            offset, length = tiff.pages[3].dataoffsets[0], tiff.pages[3].databytecounts[0]
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            file.write(b"\xff" * length)
+        with (
+            open_slide(path, self.LAYOUT) as slide,
+            pytest.raises(InputError, match="tile at row 0, column 0 cannot be decoded"),
+        ):
+            slide.low_resolution()
 
 
 class TestWhatIsDecoded:

@@ -17,6 +17,7 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.data.slides.patch_store import PreparedSlide, write_patch_store
+from medssl_jax.imaging import slides as imaging_slides
 from medssl_jax.imaging.slides import Slide, SlideLayout, TiffSlide, shrink_as_libvips
 from medssl_jax.imaging.tiff.grey import GreyTiff
 from medssl_jax.inference import patch_batches, selective
@@ -499,6 +500,23 @@ def test_one_pass_over_a_tiff_is_enough_where_the_hrn_is_always_asked(params, ti
     assert len(decoded) > 2 * len(tiffs) * 4
     assert all(result.seconds.keys() == {*LOW_STAGES, *HIGH_STAGES} for result in one_pass)
     assert_same_results(one_pass, two_passes)
+
+
+def test_of_a_pyramid_only_patches_that_are_looked_at_are_decoded(params, tmp_path, monkeypatch):
+    monkeypatch.setattr(imaging_slides, "LEAST_LEVEL_PIXELS", 1)
+    pixels, opened = PaintedSlide(3).whole, []
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as tiff:
+        tiff.write(pixels, tile=(16, 16))
+        tiff.write(shrink_as_libvips(pixels, 2), tile=(16, 16), subfiletype=1)
+
+    def open_one():
+        opened.append(TiffSlide(tmp_path / "slide.tif", LAYOUT))
+        return opened[-1]
+
+    (result,) = classify(params, [open_one], rule="high")
+    assert [slide.patches_read for slide in opened] == [result.foreground.sum()]
+    assert 0 < result.foreground.sum() < 16
+    assert_same_results([result._replace(name="slide3")], classify(params, [PaintedSlide(3)], rule="high"))
 
 
 def test_one_look_tells_what_any_number_of_patches_would_give(params):

@@ -1,9 +1,10 @@
-"""The full-resolution image of a TIFF file as one grey channel, decoded piece by piece.
+"""An image of a TIFF file, the full one or a reduced one, as one grey channel, decoded piece by piece.
 
 A piece is a tile, or some rows of a file of strips. Only the pieces that are asked for are read, so a large file costs
 no memory.
 """
 
+import copy
 import math
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from jaxtyping import UInt8
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.jpeg import JpegKindError
 from medssl_jax.imaging.tiff.codecs import GREEN, decode_segment
-from medssl_jax.imaging.tiff.image import MIN_IS_WHITE, full_image
+from medssl_jax.imaging.tiff.image import MIN_IS_WHITE, TiffImage, full_image, reduced_image
 
 # One-row strips are common, and handing them on one by one costs more than decoding them.
 ROWS_PER_PIECE = 64
@@ -36,10 +37,26 @@ class GreyTiff:
         except OSError as error:
             raise InputError(f"{path}: cannot be opened ({error.strerror}), expected a TIFF file") from None
         try:
-            self._image = image = full_image(self.path, self._file)
+            self._take(full_image(self.path, self._file))
         except BaseException:
             self.close()
             raise
+
+    def reduced(self, most: int) -> "tuple[int, GreyTiff] | None":
+        """The smallest level of a pyramid that is at most `most` times smaller, and how many times; None without one.
+
+        It is open as long as this image is. Raises `InputError` where a level is truncated or damaged.
+        """
+        found = reduced_image(self.path, self._file, self._image, most)
+        if found is None:
+            return None
+        reduction, image = found
+        level = copy.copy(self)
+        level._take(image)
+        return reduction, level
+
+    def _take(self, image: TiffImage) -> None:
+        self._image = image
         self.height, self.width, self.channels = image.height, image.width, image.channels
         self._is_one_block = image.is_one_block
         if self._is_one_block:

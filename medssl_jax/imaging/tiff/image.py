@@ -1,4 +1,4 @@
-"""The image in full size of a TIFF file: its kind, and where its segments lie, which are tiles or strips.
+"""The images of a TIFF file, in full size and reduced: their kind, and where their segments lie, tiles or strips.
 
 What the header claims is held against the length of the file, and where segments are compressed against a bound,
 before anything is decoded.
@@ -139,6 +139,43 @@ def full_image(path: Path, file: BinaryIO) -> TiffImage:
     image = _with_mcu_starts(path, file, directory, _image(path, directory, *shape))
     _check_segments(path, file, image)
     return image
+
+
+def reduced_image(path: Path, file: BinaryIO, full: TiffImage, most: int) -> tuple[int, TiffImage] | None:
+    """The smallest level of a pyramid that is at most `most` times smaller than the `full` image, and how many times.
+
+    A level is tiled, of the full image's kind and shape, and a whole number of times smaller; None where there is none.
+
+    Raises:
+      InputError: a level is truncated or damaged.
+    """
+    levels = []
+    for directory in read_directories(path, file):
+        height, width = _shape(directory)
+        reduction = round(full.height / max(height, 1))
+        fits = all(
+            abs(size - reduction * reduced) < reduction
+            for size, reduced in ((full.height, height), (full.width, width))
+        )
+        if fits and 2 <= reduction <= most and _is_alike(directory, full):
+            levels.append((reduction, directory))
+    for reduction, directory in sorted(levels, key=lambda level: -level[0]):
+        image = _with_mcu_starts(path, file, directory, _image(path, directory, *_shape(directory)))
+        if image.is_tiled:
+            _check_segments(path, file, image)
+            return reduction, image
+    return None
+
+
+def _is_alike(directory: Directory, full: TiffImage) -> bool:
+    """True for pixels of the full image's kind."""
+    found = (
+        directory.number(Field.Compression, NOT_COMPRESSED),
+        directory.number(Field.SamplesPerPixel, 1),
+        directory.number(Field.PhotometricInterpretation),
+        {*directory.numbers(Field.BitsPerSample, 1).tolist()},
+    )
+    return found == (full.compression, full.channels, full.photometric, {8})
 
 
 def _shape(directory: Directory) -> tuple[int, int]:
