@@ -30,6 +30,7 @@ from medssl_jax.models.sos_networks import SosNetworks
 # What each network costs, in the order in which a slide goes through it.
 LOW_STAGES = ("low_resolution_read", "low_network")
 HIGH_STAGES = ("patch_read", "high_network")
+WAITING_STAGES = ("low_resolution_read", "patch_read")  # in which networks have nothing to do
 
 
 class SlideResult(NamedTuple):

@@ -4,8 +4,9 @@ Times are taken in turn: a few slides by every method, then the next few, so tha
 them alike. Hosts share the slides, each looked at by all methods on one of them, and all come back with all answers.
 """
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,15 +18,25 @@ from data_builders.lks import lks_files
 from data_builders.slide_source import LksSource
 from experiments.runs.sos.sos_config import SosConfig
 from experiments.runs.sos.sos_slides import SlideSplit
+from experiments.runs.sos.timed_files import FILE_KINDS, written_as
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.imaging.slides import open_slide
-from medssl_jax.inference.selective import HIGH_STAGES, LOW_STAGES, OpenSlide, SelectiveClassifier, SlideResult
+from medssl_jax.inference.selective import (
+    HIGH_STAGES,
+    LOW_STAGES,
+    WAITING_STAGES,
+    OpenSlide,
+    SelectiveClassifier,
+    SlideResult,
+)
 from medssl_jax.inference.trained_classifier import TrainedClassifier
 from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.slides.switching import MeanSeconds, mean_seconds
 from medssl_jax.parallel import hosts
+from medssl_jax.report.slides.sos_tables import TIMED_ON
 
 TIMED_BY_TOP_K = 16  # slides
+MadeSlides = Callable[[Sequence[OpenSlide]], contextlib.AbstractContextManager[Sequence[OpenSlide]]]
 
 
 class Answer(NamedTuple):
@@ -39,6 +50,14 @@ class Answer(NamedTuple):
     asking: float | None
     low_seconds: float
     high_seconds: float
+    waiting_seconds: float
+
+
+class Timed(NamedTuple):
+    """The mean seconds of a method, and the share of them in which its networks wait for pixels."""
+
+    seconds: MeanSeconds
+    waiting: float
 
 
 def evaluate(
@@ -85,18 +104,32 @@ def seconds_of_methods(
     source: LksSource,
     indices: Sequence[int],
     progress: Progress = silent,
-) -> dict[str, tuple[MeanSeconds, MeanSeconds | None]]:
-    """Mean seconds of both parts of each method on slides in turn: prepared, and as downloaded where they are there."""
-    _, prepared, raw = _timed(methods, source, indices, progress)
-    return {name: (_seconds(prepared[name]), _seconds(raw[name]) if raw else None) for name in methods}
+) -> dict[str, dict[str, Timed]]:
+    """Seconds of each method on slides in turn, by how these lie in files.
+
+    That is as downloaded, where they are there, as prepared, and as each of `FILE_KINDS`.
+    """
+    classifiers, prepared, raw = _timed(methods, source, indices, progress)
+    answers = {TIMED_ON[True]: raw} if raw else {}
+    answers[TIMED_ON[False]] = prepared
+    slides = [functools.partial(source.slide, index) for index in indices]
+    for kind, written in FILE_KINDS.items():
+        made = functools.partial(written_as, written, source.layout)
+        answers[kind] = _answers(classifiers, slides, progress, made=made)
+    return {name: {kind: _timed_answers(of_kind[name]) for kind, of_kind in answers.items()} for name in methods}
 
 
 def classify_in_turn(
-    classifiers: Mapping[str, SelectiveClassifier], slides: Sequence[OpenSlide], progress: Progress = silent
+    classifiers: Mapping[str, SelectiveClassifier],
+    slides: Sequence[OpenSlide],
+    progress: Progress = silent,
+    *,
+    made: MadeSlides = contextlib.nullcontext,
 ) -> dict[str, list[SlideResult]]:
     """The results of each classifier, in the order of `slides`; every classifier opens and reads each for itself.
 
-    Which one goes first changes from batch to batch: it is the one that finds the files unread.
+    Which one goes first changes from batch to batch: it is the one that finds the files unread. What is looked at in
+    place of a few slides is what `made` makes of them, which is not timed.
     """
     results: dict[str, list[SlideResult]] = {name: [] for name in classifiers}
     names = list(classifiers)
@@ -104,8 +137,9 @@ def classify_in_turn(
     batches = [slides[start : start + size] for start in range(0, len(slides), size)]
     for turn, batch in enumerate(progress(batches)):
         first = turn % len(names)
-        for name in names[first:] + names[:first]:
-            results[name] += classifiers[name](batch)
+        with made(batch) as there:
+            for name in names[first:] + names[:first]:
+                results[name] += classifiers[name](there)
     return results
 
 
@@ -175,9 +209,13 @@ def _timed(
 
 
 def _answers(
-    classifiers: Mapping[str, SelectiveClassifier], slides: Sequence[OpenSlide], progress: Progress
+    classifiers: Mapping[str, SelectiveClassifier],
+    slides: Sequence[OpenSlide],
+    progress: Progress,
+    *,
+    made: MadeSlides = contextlib.nullcontext,
 ) -> dict[str, list[Answer]]:
-    return _of_all_hosts(classify_in_turn(classifiers, hosts.own_share(slides), progress))
+    return _of_all_hosts(classify_in_turn(classifiers, hosts.own_share(slides), progress, made=made))
 
 
 def _of_all_hosts(own: Mapping[str, Sequence[SlideResult]]) -> dict[str, list[Answer]]:
@@ -205,6 +243,7 @@ def _answer(result: SlideResult) -> Answer:
         asking=result.asking,
         low_seconds=seconds(LOW_STAGES),
         high_seconds=seconds(HIGH_STAGES),
+        waiting_seconds=seconds(WAITING_STAGES),
     )
 
 
@@ -236,6 +275,14 @@ def _asking(answers: Sequence[Answer]) -> Float[np.ndarray, " slides"] | None:
 
 def _sent(answers: Sequence[Answer]) -> Bool[np.ndarray, " slides"]:
     return np.array([answer.sent for answer in answers])
+
+
+def _timed_answers(answers: Sequence[Answer]) -> Timed:
+    waiting, of_all = (
+        sum(getattr(answer, name) for answer in answers for name in names)
+        for names in (("waiting_seconds",), ("low_seconds", "high_seconds"))
+    )
+    return Timed(_seconds(answers), waiting / of_all)
 
 
 def _seconds(answers: Sequence[Answer]) -> MeanSeconds:

@@ -21,8 +21,8 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import settings_from
 from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod, Probabilities
-from medssl_jax.metrics.slides.method_scores import scores_of_methods, times_of_methods
-from medssl_jax.metrics.slides.sos_comparison import Truth, has_raw_seconds, scores_of_switch
+from medssl_jax.metrics.slides.method_scores import MethodTimes, scores_of_methods, times_of_methods
+from medssl_jax.metrics.slides.sos_comparison import Runs, Truth, has_raw_seconds, scores_of_switch
 from medssl_jax.metrics.slides.switch_worth import settled_risk
 from medssl_jax.metrics.slides.switching import MeanSeconds
 from medssl_jax.metrics.slides.worth_table import worth_table
@@ -58,15 +58,19 @@ def answers_of_run(config: ml_collections.ConfigDict, workdir: Path) -> Answers:
 
 
 def seconds_in_turn(rows: Mapping[str, tuple[ml_collections.ConfigDict, Path]], slides: int) -> dict[str, Any]:
-    """Mean seconds of both parts of each row on up to so many test slides, as prepared and as downloaded."""
+    """Mean seconds of both parts of each row on up to so many test slides, by how these lie in files."""
     methods = {}
     for row, (config, workdir) in rows.items():
         with only_run_in(workdir):
             trained, source, split = sos_training.train_method(config, workdir)
         methods[row] = trained.used_as(settings_from(SosConfig, config))
     places = np.unique(np.linspace(0, len(split.test) - 1, slides).round().astype(int))
-    measured = seconds_of_methods(methods, source, [split.test[place] for place in places])
-    return {row: _seconds_as_json(prepared, raw) for row, (prepared, raw) in measured.items()}
+    indices = [split.test[place] for place in places]
+    measured = seconds_of_methods(methods, source, indices, progress_bar("timing", "batches"))
+    return {
+        row: {kind: {"seconds": _plain(each.seconds), "waiting": each.waiting} for kind, each in kinds.items()}
+        for row, kinds in measured.items()
+    }
 
 
 def answers_as_json(answers: Answers) -> dict[str, Any]:
@@ -135,10 +139,8 @@ def answers_report(table: "Table", scored: Scored, frame: Frame) -> WorthReport:
     }
     done = {name: list(of_draws.values()) for name, of_draws in evaluations.items() if of_draws}
     by_label = {of_row[0].name: of_row for of_row in done.values()}
-    timed = {of_row[0].name: of_row for name, of_row in done.items() if name in frame.seconds or not frame.seconds}
     truth = results[0].needs_high if results else None
     on_lks = bool(results) and all(each.is_lks for each in results)
-    kinds = (True, False) if timed and has_raw_seconds(timed) else (False,)
     promises = {
         name: {draw: risk for draw, each in of_draws.items() if (risk := settled_risk(each))}
         for name, of_draws in evaluations.items()
@@ -157,7 +159,7 @@ def answers_report(table: "Table", scored: Scored, frame: Frame) -> WorthReport:
         notes=frame.notes,
         classes=CLASSES,
         methods=scores_of_methods(by_label, len(CLASSES)) if by_label else [],
-        times={TIMED_ON[raw]: times_of_methods(timed, raw=raw) for raw in kinds} if timed else {},
+        times=_times(frame, {name: done[name] for name in done if name in frame.seconds}, by_label),
         promises={name: of_draws for name, of_draws in promises.items() if of_draws},
         switches={name: found for name, each in done.items() if (found := scores_of_switch(each, truth))},
         by_top_k={name: tried for name, each in done.items() if (tried := _mean_by_top_k(each))},
@@ -171,32 +173,62 @@ def printed_answers(table: "Table", report: WorthReport) -> Printed:
     return Printed(text.markdown(), text.html(figure=picture), worth_json(report), picture)
 
 
+def _times(
+    frame: Frame, measured: Mapping[str, Sequence[EvaluatedMethod]], by_label: Runs
+) -> dict[str, dict[str, MethodTimes]]:
+    """Times by how slides lie in files: of the rows that were `measured` in turn, else those of each run by itself."""
+    if not frame.seconds:
+        kinds = (True, False) if by_label and has_raw_seconds(by_label) else (False,)
+        return {TIMED_ON[raw]: times_of_methods(by_label, raw=raw) for raw in kinds} if by_label else {}
+    found: dict[str, dict[str, MethodTimes]] = {}
+    for kind in next(iter(frame.seconds.values())) if measured else ():
+        on_kind = {
+            of_row[0].name: [
+                dataclasses.replace(each, prepared_seconds=_known(frame.seconds[row][kind]["seconds"]))
+                for each in of_row
+            ]
+            for row, of_row in measured.items()
+        }
+        waiting = {of_row[0].name: frame.seconds[row][kind]["waiting"] for row, of_row in measured.items()}
+        times = times_of_methods(on_kind, raw=False)
+        found[kind] = {label: each._replace(waiting=waiting[label]) for label, each in times.items()}
+    return found
+
+
 def _seconds_in(frame: Frame, row: str) -> dict[str, MeanSeconds | None]:
     """The seconds that were measured in turn; where some rows were, the others have none that may stand beside them."""
     if not frame.seconds:
         return {}
     unknown = MeanSeconds(float("nan"), float("nan"))
-    measured = frame.seconds.get(row)
-    prepared, raw = _seconds_from_json(measured) if measured else (unknown, unknown)
-    return {"prepared_seconds": prepared, "raw_seconds": raw}
+    if row not in frame.seconds:
+        return {"prepared_seconds": unknown, "raw_seconds": unknown}
+    raw, prepared = (frame.seconds[row].get(TIMED_ON[is_raw]) for is_raw in (True, False))
+    if prepared is None:
+        found, wanted = ", ".join(frame.seconds[row]), TIMED_ON[False]
+        raise InputError(f"seconds of row {row}: found {found}, expected {wanted} among them: measure with --seconds")
+    return {
+        "prepared_seconds": _known(prepared["seconds"]),
+        "raw_seconds": None if raw is None else _known(raw["seconds"]),
+    }
 
 
 def _seconds_as_json(prepared: MeanSeconds, raw: MeanSeconds | None) -> dict[str, list[float | None] | None]:
-    """Both as (low, high), None for what is not known."""
-
-    def plain(seconds: MeanSeconds) -> list[float | None]:
-        return [None if np.isnan(each) else each for each in seconds]
-
-    return {"prepared": plain(prepared), "raw": None if raw is None else plain(raw)}
+    return {"prepared": _plain(prepared), "raw": None if raw is None else _plain(raw)}
 
 
 def _seconds_from_json(content: Mapping[str, Any]) -> tuple[MeanSeconds, MeanSeconds | None]:
-    def known(seconds: Sequence[float | None]) -> MeanSeconds:
-        low, high = (float("nan") if each is None else each for each in seconds)
-        return MeanSeconds(low, high)
-
     raw = content["raw"]
-    return known(content["prepared"]), None if raw is None else known(raw)
+    return _known(content["prepared"]), None if raw is None else _known(raw)
+
+
+def _plain(seconds: MeanSeconds) -> list[float | None]:
+    """The two means, None for one that is not known."""
+    return [None if np.isnan(each) else each for each in seconds]
+
+
+def _known(seconds: Sequence[float | None]) -> MeanSeconds:
+    low, high = (float("nan") if each is None else each for each in seconds)
+    return MeanSeconds(low, high)
 
 
 def _require_alike(methods: Sequence[EvaluatedMethod]) -> None:

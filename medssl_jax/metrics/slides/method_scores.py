@@ -20,13 +20,19 @@ from medssl_jax.metrics.slides.switching import speed_boost
 
 
 class MethodTimes(NamedTuple):
-    """Seconds of the LRN's part and of the HRN's (nan: none sent), LP, IT, and SB (None: Multi-Scale is not there)."""
+    """Seconds of the LRN's part and of the HRN's (nan: none sent), LP, IT, and SB (None: Multi-Scale is not there).
+
+    `of_ceiling` is the speed as a share of Image-Level's, faster than which nothing is that looks at every slide (None:
+    it is not there), `waiting` the share of the time in which the networks wait for pixels (None: not measured).
+    """
 
     low: float
     high: float
     low_share: float
     per_slide: float
     speed_boost: float | None
+    of_ceiling: float | None
+    waiting: float | None = None
 
 
 class MethodScores(NamedTuple):
@@ -59,7 +65,17 @@ def times_of_methods(runs: Runs, *, raw: bool) -> dict[str, MethodTimes]:
     per_slide = {name: seconds[name].per_slide(low_share[name]) for name in runs}
     multi_scale = per_slide.get(MULTI_SCALE)
     boost = {name: None if multi_scale is None else speed_boost(per_slide[name], multi_scale) for name in runs}
-    return {name: MethodTimes(*seconds[name], low_share[name], per_slide[name], boost[name]) for name in runs}
+    ceiling = per_slide.get(IMAGE_LEVEL)
+    return {
+        name: MethodTimes(
+            *seconds[name],
+            low_share=low_share[name],
+            per_slide=per_slide[name],
+            speed_boost=boost[name],
+            of_ceiling=None if ceiling is None else ceiling / per_slide[name],
+        )
+        for name in runs
+    }
 
 
 def scores_of_methods(runs: Runs, classes: int) -> list[MethodScores]:

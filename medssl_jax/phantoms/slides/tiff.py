@@ -12,6 +12,7 @@ with epy.lazy_imports():
     import tifffile
 
 STRIP_ROWS, TILE_SIDE = 16, 256
+SMALLEST_LEVEL = 16  # pixels
 COMPRESSIONS = {"none": None, "lzw": "lzw", "deflate": "adobe_deflate"}
 # How a slide may lie in its file: strips or tiles, its compression, "big" for BigTIFF.
 LAYOUTS = tuple(
@@ -24,11 +25,19 @@ LAYOUTS = tuple(
 Band = UInt8[np.ndarray, "rows columns"]
 
 
-def write_tiff(path: Path, bands: Iterable[Band], shape_yx: tuple[int, int], layout: str) -> None:
-    """Writes an image of `shape_yx`, given as bands of rows from top to bottom, in one of `LAYOUTS`."""
+def write_tiff(
+    path: Path, bands: Iterable[Band], shape_yx: tuple[int, int], layout: str, *, levels: bool = False
+) -> None:
+    """Writes an image of `shape_yx`, given as bands of rows from top to bottom, in one of `LAYOUTS`.
+
+    With `levels` a pyramid: its half follows, which memory holds, then that one's, down to a side of `SMALLEST_LEVEL`.
+    """
     pieces, compression, *big = layout.split("-")
     is_tiled = pieces == "tiles"
     rows = _bands_of(bands, TILE_SIDE if is_tiled else STRIP_ROWS)
+    level = np.empty((shape_yx[0] // 2, shape_yx[1] // 2) if levels else (0, 0), np.uint8)
+    if levels:
+        rows = _halving(rows, level)
     tiles = (band[:, left : left + TILE_SIDE] for band in rows for left in range(0, shape_yx[1], TILE_SIDE))
     with tifffile.TiffWriter(path, bigtiff=bool(big)) as tiff:
         tiff.write(
@@ -45,6 +54,35 @@ def write_tiff(path: Path, bands: Iterable[Band], shape_yx: tuple[int, int], lay
             software="medssl_jax phantom",
             maxworkers=1,
         )
+        while min(level.shape) >= SMALLEST_LEVEL:
+            tiff.write(
+                level,
+                tile=(TILE_SIDE, TILE_SIDE),
+                photometric="minisblack",
+                compression=COMPRESSIONS[compression],
+                predictor=compression == "deflate",
+                subfiletype=1,
+                metadata=None,
+                maxworkers=1,
+            )
+            level = _halved(level)
+
+
+def _halving(bands: Iterable[Band], half: UInt8[np.ndarray, "half_rows half_columns"]) -> Iterator[Band]:
+    """The same bands, of an even height but for the last, while their `half` is written."""
+    top = 0
+    for band in bands:
+        few = _halved(band)
+        half[top : top + len(few)] = few
+        top += len(few)
+        yield band
+
+
+def _halved(pixels: Band) -> UInt8[np.ndarray, "half_rows half_columns"]:
+    """Means of 2 x 2 pixels, rounded; an odd last row or column is left out."""
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    boxes = pixels[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    return ((boxes.sum(axis=(1, 3), dtype=np.uint16) + 2) // 4).astype(np.uint8)
 
 
 def _encoded(strip: Band, compression: str) -> bytes:

@@ -130,11 +130,19 @@ def timing_table(times: Mapping[str, MethodTimes], *, markdown: bool = False) ->
 
 
 def timing_cells(times: Mapping[str, MethodTimes]) -> list[list[str]]:
-    """The parts of IT: mean seconds of the LRN's part, of the HRN's part where it ran, and LP."""
+    """The parts of IT: mean seconds of the LRN's part, of the HRN's part where it ran, and LP.
+
+    Where waiting was measured also the share of the time in it, and the speed beside its ceiling, Image-Level's.
+    """
+    measured = any(each.waiting is not None for each in times.values())
     rows = [["method", "LRN's part s", "HRN's part s", "LP", "IT s", "SB"]]
+    if measured:
+        rows[0] += ["of Image-Level's speed %", "waiting %"]
     for name, each in times.items():
         cells = [_seconds(each.low), _seconds(each.high), f"{each.low_share:.2f}", _seconds(each.per_slide)]
         rows.append([name, *cells, _number(each.speed_boost, ".2f")])
+        if measured:
+            rows[-1] += [_percent(each.of_ceiling), _percent(each.waiting)]
     return rows
 
 
@@ -195,6 +203,10 @@ def _four_digits(scores: Iterable[float]) -> list[str]:
 
 def _seconds(value: float) -> str:
     return _number(value, ".3f" if value < 1 else ".2f")
+
+
+def _percent(share: float | None) -> str:
+    return _number(None if share is None else 100 * share, ".0f")
 
 
 def _number(value: float | None, form: str) -> str:

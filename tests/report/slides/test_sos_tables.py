@@ -168,5 +168,21 @@ def test_time_in_its_parts():
     nobody_sent = method("Image-Level", seconds=(0.25, float("nan")))
     runs = {"Image-Level": [nobody_sent], "Multi-Scale": [method("Multi-Scale", sent=1.0, seconds=(0.5, 19.5))]}
     lines = timing_table(times_of_methods(runs, raw=False)).splitlines()
+    assert "waiting" not in lines[0]
     assert lines[1].split() == ["Image-Level", "0.250", "-", "1.00", "0.250", "80.00"]
     assert lines[2].split() == ["Multi-Scale", "0.500", "19.50", "0.00", "20.00", "1.00"]
+
+
+def test_speed_beside_its_ceiling_and_waiting_where_it_was_measured():
+    runs = {
+        "Image-Level": [method("Image-Level", seconds=(0.5, 0.0))],
+        "SOS": [method("SOS", sent=0.5, seconds=(1, 2))],
+    }
+    times = {name: each._replace(waiting=0.6) for name, each in times_of_methods(runs, raw=False).items()}
+    assert times["SOS"].of_ceiling == 0.25
+    header, image, sos = timing_table(times).splitlines()
+    assert "of Image-Level's speed %" in header
+    assert image.split()[-2:] == ["100", "60"]
+    assert sos.split()[-2:] == ["25", "60"]
+    alone = times_of_methods({"SOS": runs["SOS"]}, raw=False)["SOS"]
+    assert (alone.of_ceiling, alone.waiting) == (None, None)

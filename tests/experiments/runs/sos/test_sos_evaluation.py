@@ -18,14 +18,16 @@ from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource, open_lks, prepare_lks
 from experiments.configs import sos
 from experiments.runs.sos.sos_config import SosConfig
-from experiments.runs.sos.sos_evaluation import both_networks, evaluate
+from experiments.runs.sos.sos_evaluation import Timed, both_networks, evaluate, seconds_of_methods
 from experiments.runs.sos.sos_slides import SlideSplit
+from experiments.runs.sos.timed_files import FILE_KINDS
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatistics
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.inference.selective import SelectiveClassifier
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainedClassifier, TrainingSlides
+from medssl_jax.metrics.slides.switching import MeanSeconds
 from medssl_jax.parallel import hosts
 
 SPLIT = SlideSplit(train=(), validation=(0, 1, 2), test=(3, 4, 5, 6, 7))
@@ -109,6 +111,24 @@ def test_all_that_is_known_of_each_method(methods, source):
         np.testing.assert_array_equal(each.right, each.predicted == [source.labels[index] for index in SPLIT.test])
     # Prepared and raw in batches of two; then slides, by two pairs of networks on test and on validation.
     assert progress.passes == [[3, 3], [3, 3], [5, 5], [5, 5], [3, 3], [3, 3]]
+
+
+def test_seconds_are_told_for_each_kind_of_file_and_how_much_of_them_is_waiting(methods, source, monkeypatch):
+    opened = []
+    call = SelectiveClassifier.__call__
+
+    def timed(self, slides, **rest):
+        opened.extend(slides)
+        seconds = {"low_resolution_read": 1.0, "low_network": 1.0, "patch_read": 2.0, "high_network": 4.0}
+        return [result._replace(seconds=seconds, route="high") for result in call(self, slides, **rest)]
+
+    monkeypatch.setattr(SelectiveClassifier, "__call__", timed)
+    measured = seconds_of_methods(methods, source, SPLIT.test[:3])
+    for kinds in measured.values():
+        assert list(kinds) == ["as downloaded", "as prepared", *FILE_KINDS]
+        assert set(kinds.values()) == {Timed(MeanSeconds(2.0, 6.0), 3 / 8)}
+    assert measured.keys() == methods.keys()
+    assert len(opened) == 3 * len(methods) * 5
 
 
 def test_networks_that_methods_share_are_asked_once(methods, source, monkeypatch):

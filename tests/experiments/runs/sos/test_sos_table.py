@@ -162,7 +162,14 @@ def test_seconds_in_turn_take_the_place_of_those_of_each_run(answered, tmp_path)
         assert {config.seed for config, _ in rows.values()} == {0}
         firsts = [run for run in timed if run.draw == 0]
         assert {folder for _, folder in rows.values()} == {tmp_path / "runs" / run.training / "run" for run in firsts}
-        return {row: {"prepared": [0.5, None if row == "image" else 4.0], "raw": None} for row in rows}
+        files = {"as prepared": 1, "in LZW tiles": 3}
+        return {
+            row: {
+                kind: {"seconds": [0.5 * factor, None if row == "image" else 4.0 * factor], "waiting": 0.25 * factor}
+                for kind, factor in files.items()
+            }
+            for row in rows
+        }
 
     timed = [run for run in runs if run.row in ("image", "multiscale", "sos")]
     for run in timed:
@@ -173,12 +180,22 @@ def test_seconds_in_turn_take_the_place_of_those_of_each_run(answered, tmp_path)
     found = read_seconds(runs, tmp_path)
     assert found.rows.keys() == {"image", "multiscale", "sos"}
     report = table_report(table, "slide_phantom", standing(runs, results_known(tmp_path)), seconds=found, bootstraps=20)
-    (times,) = report.times.values()
+    times, of_tiles = report.times.values()
+    assert list(report.times) == ["as prepared", "in LZW tiles"]
     low_share = plain.rows["sos"].low_share
     assert times["SOS"].per_slide == pytest.approx(0.5 + (1 - low_share) * 4)
     assert times["Multi-Scale"].per_slide == 4.5
-    assert times.keys() == {"Image-Level", "Multi-Scale", "SOS"}
+    assert times.keys() == of_tiles.keys() == {"Image-Level", "Multi-Scale", "SOS"}
+    assert of_tiles["SOS"].per_slide == pytest.approx(3 * times["SOS"].per_slide)
+    assert (times["SOS"].waiting, of_tiles["SOS"].waiting) == (0.25, 0.75)
+    printed = printed_answers(table, report).markdown
+    assert "## Seconds a slide, slides in LZW tiles" in printed
+    (line,) = [line for line in printed.splitlines() if line.startswith("| Multi-Scale ") and " 13.50 " in line]
+    assert [cell.strip() for cell in line.strip("|").split("|")][-3:] == ["1.00", "11", "75"]  # 1.5 of 13.5 seconds
     assert report.facts["seconds"].startswith("in turn on up to 12 slides, draw 0, ")
+    older = found._replace(rows={"sos": {"prepared": [1.0, 2.0], "raw": None}})
+    with pytest.raises(InputError, match="seconds of row sos: found prepared, raw, expected as prepared among them"):
+        table_report(table, "slide_phantom", standing(runs, results_known(tmp_path)), seconds=older, bootstraps=20)
     changed = runs_of(table, "slide_phantom", draws=[0, 1], changes=["steps=7"])
     assert read_seconds(changed, tmp_path) is None  # they are of other runs
 
