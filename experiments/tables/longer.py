@@ -7,7 +7,7 @@ that has not converged flatters whatever is set against it. Everything here is o
 """
 
 from experiments.runs.table.tables import Row, Table
-from experiments.tables._arms import focalmix_plus, supervised, supervised_steady
+from experiments.tables._arms import focalmix, focalmix_plus, supervised, supervised_steady
 
 COMMAND = "experiments.focalmix"
 LABELLED = 10
@@ -15,7 +15,7 @@ STEPS = 5000
 
 
 def get_table(data: str) -> Table | None:
-    """Few labels supervised, the same with the optimiser of focalmix_plus, focalmix_plus, and all labels."""
+    """Few labels supervised, FocalMix, focalmix_plus, its optimiser alone, its computation alone; all labels."""
     if data == "luna16":
         return None  # its configs are long already
     long = {"steps": STEPS}
@@ -28,10 +28,22 @@ def get_table(data: str) -> Table | None:
                 label="supervised, constant rate and averaged",
                 overrides={**supervised_steady(LABELLED, STEPS), **long},
             ),
+            Row(name="focalmix", label="FocalMix", overrides={**focalmix(LABELLED), **long}),
             Row(name="focalmix_plus", label="focalmix_plus", overrides={**focalmix_plus(LABELLED, STEPS), **long}),
+            Row(
+                name="supervised_compute",
+                label="supervised, focalmix_plus's computation",
+                overrides={**supervised(LABELLED), **long},
+                compute_of="focalmix_plus",
+            ),
             Row(name="all", label="all labelled, supervised", overrides={**supervised(-1), **long}),
         ),
         draws=(0, 1, 2, 3, 4),
-        differences=(("focalmix_plus", "supervised"), ("focalmix_plus", "supervised_steady")),
+        differences=(
+            ("focalmix_plus", "supervised"),
+            ("focalmix_plus", "supervised_steady"),
+            ("focalmix_plus", "supervised_compute"),
+            ("focalmix", "supervised"),
+        ),
         shares=(("supervised", "focalmix_plus", "all"),),
     )
