@@ -9,9 +9,11 @@ read whole and its lungs are found, which takes some seconds. Exit status 0: tra
 2: there is nothing to check, or a flag is wrong.
 """
 
+import dataclasses
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +89,17 @@ def _check(folder: Path, index_dir: Path) -> CheckReport:
     tables = data_set_flags.given("labels", "labelled_list", "lungs")
     given: dict[str, Any] = {name: Path(path) for name, path in tables.items()}
     given |= {"frame": FLAGS.frame, "region": FLAGS.region}
-    return folder_check.check_folder(folder, index_dir=index_dir, sides_of=_sides_of_own, **given, **work)
+    report = folder_check.check_folder(folder, index_dir=index_dir, sides_of=_sides_of_own, **given, **work)
+    return dataclasses.replace(report, notices=(*report.notices, *_validation_notices(report)))
+
+
+def _validation_notices(report: CheckReport) -> list[str]:
+    """That own.py will keep no scans apart to validate on, where these are too few."""
+    labelled_of_fold = Counter(each.scan.subset for each in report.scans if each.scan.is_labelled)
+    train, _ = _sides_of_own(labelled_of_fold)
+    trainable = sum(labelled_of_fold[fold] for fold in train)
+    told = sizing.validation_in_words(trainable) if trainable else ""
+    return [told] if told else []
 
 
 def _sides_of_own(labelled_of_fold: Mapping[int, int]) -> tuple[Collection[int], Collection[int]]:

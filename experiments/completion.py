@@ -1,4 +1,4 @@
-"""Completion of `medssl` in a shell: commands, their flags, the configs that come with it, and file names."""
+"""Completion of `medssl` in a shell: commands, their flags, the configs that come with it, formats, file names."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -16,6 +16,12 @@ _medssl() {
     COMPREPLY=($(compgen -S ' ' -W 'CONFIGS' -- "${word#=}"))
   elif [ "${word%%=*}=" = --config= ]; then  # zsh does not
     COMPREPLY=($(compgen -P --config= -S ' ' -W 'CONFIGS' -- "${word#--config=}"))
+  elif [ "$before" = --formats= ]; then
+    word=${word#=}
+    COMPREPLY=($(compgen -P "${word%"${word##*,}"}" -W 'FORMATS' -- "${word##*,}"))
+  elif [ "${word%%=*}=" = --formats= ]; then
+    word=${word#--formats=}
+    COMPREPLY=($(compgen -P "--formats=${word%"${word##*,}"}" -W 'FORMATS' -- "${word##*,}"))
   elif [ "${word:0:1}" = - ]; then
     # A flag that is on or off stands alone; the others take a value.
     COMPREPLY=($(compgen -W "$(medssl "${COMP_WORDS[1]}" --help 2>/dev/null | sed -n \
@@ -33,4 +39,10 @@ complete -o default -o nospace -F _medssl medssl
 def script(commands: Collection[str], configs: Path) -> str:
     """What a shell evaluates to complete `medssl`; `configs` is the folder of those that `--config` finds."""
     names = sorted(f"configs/{path.relative_to(configs)}" for path in configs.glob("**/[!_]*.py"))
-    return SCRIPT.replace("COMMANDS", "\n".join(commands)).replace("CONFIGS", "\n".join(names))
+    from medssl_jax.report.nodules.result_files import FILE_OF_FORMAT  # the entry itself needs nothing but Python
+
+    words = {"COMMANDS": commands, "CONFIGS": names, "FORMATS": FILE_OF_FORMAT}
+    text = SCRIPT
+    for place, each in words.items():
+        text = text.replace(place, "\n".join(each))
+    return text

@@ -56,10 +56,10 @@ FP_PER_SCAN = flags.DEFINE_float(
     "detections.csv and detections.json hold all that its config lets through (inference.score_threshold and "
     "inference.marks)",
 )
-MIN_PROBABILITY = flags.DEFINE_float(
-    "min_probability",
+MIN_SCORE = flags.DEFINE_float(
+    "min_score",
     None,
-    "in place of --fp_per_scan, the score itself",
+    "in place of --fp_per_scan, the score itself, from 0 to 1",
     lower_bound=0,
     upper_bound=1,
 )
@@ -68,7 +68,7 @@ SHARD = flags.DEFINE_string(
 )
 COMPILATION_CACHE = command.define_compilation_cache_flag()
 flags.register_validator(
-    MIN_PROBABILITY, lambda value: value is None or not math.isnan(value), "expected a number from 0 to 1"
+    MIN_SCORE, lambda value: value is None or not math.isnan(value), "expected a number from 0 to 1"
 )
 
 
@@ -76,10 +76,10 @@ def main(argv: Sequence[str]) -> None:
     """Searches what was given, writes results and prints what was found."""
     del argv
     command.expect_paths("input", "lungs")
-    checkpoint = CHECKPOINT.value or str(demonstration.DETECTOR)
+    checkpoint = CHECKPOINT.value or str(demonstration.DEMONSTRATION)
     weights_place.expect_weights(Path(checkpoint))
     formats = result_files.check_formats(FORMATS.value)
-    asked = threshold.AskedThreshold(FP_PER_SCAN.value, MIN_PROBABILITY.value)
+    asked = threshold.AskedThreshold(FP_PER_SCAN.value, MIN_SCORE.value)
     shard = names.parse_shard(SHARD.value)
     output = writable_directory(OUTPUT.value)
     command.start_devices(keep_programs=COMPILATION_CACHE.value)

@@ -30,7 +30,10 @@ with epy.lazy_imports():
     from medssl_jax.report.nodules import mistakes_page
 
 SUBMISSION = flags.DEFINE_string(
-    "submission", None, "marks to score: seriesuid,coordX,coordY,coordZ,probability", required=True
+    "submission",
+    None,
+    "marks: seriesuid,coordX,coordY,coordZ,probability, or detections.csv of detect",
+    required=True,
 )
 ANNOTATIONS = flags.DEFINE_string("annotations", None, "LUNA16's annotations.csv", required=True)
 EXCLUDED = flags.DEFINE_string("excluded", None, "LUNA16's annotations_excluded.csv; without it nothing is excluded")

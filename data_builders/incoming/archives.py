@@ -11,6 +11,7 @@ from pathlib import Path
 from medssl_jax.core.errors import InputError
 
 SUFFIX = ".zip"
+FIRST_BYTES = b"PK\x03\x04"  # of a zip with files in it
 # What deflate makes of a CT is a third to a half of it; a header that claims more is no archive of scans.
 LARGEST_RATIO, ALWAYS_ALLOWED_BYTES = 200, 1 << 28
 
@@ -30,12 +31,21 @@ def unpacked(archive: Path) -> Iterator[Path]:
                 opened.extractall(folder)  # which takes .. and leading slashes out of names
         # zipfile has NotImplementedError for a compression that it does not know.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+            if _is_cut(archive):
+                told = "is cut short, the list of its files at its end is not there"
+                raise InputError(f"{archive}: {told}: copy it again, whole") from None
             raise InputError(f"{archive}: cannot be unpacked ({error}), expected a zip: copy it again") from None
         except OSError as error:
             raise InputError(
                 f"{archive}: cannot be unpacked ({error.strerror or error}): unpack it yourself and give the folder"
             ) from None
         yield folder
+
+
+def _is_cut(archive: Path) -> bool:
+    """True for a file that begins as a zip and does not end as one."""
+    with archive.open("rb") as file:
+        return file.read(len(FIRST_BYTES)) == FIRST_BYTES and not zipfile.is_zipfile(archive)
 
 
 def _check(archive: Path, opened: zipfile.ZipFile, folder: Path) -> None:

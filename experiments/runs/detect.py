@@ -11,8 +11,9 @@ from data_builders.incoming.find import IncomingScan
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
 from medssl_jax.core.progress import Progress, silent
-from medssl_jax.data.scans.preparation import PreparedScan, prepare_scan
+from medssl_jax.data.scans.preparation import LUNGS, PreparedScan, prepare_scan
 from medssl_jax.data.scans.scan_files import ScanFiles
+from medssl_jax.data_check.lung_defects import litres_of
 from medssl_jax.imaging.dicom.references import SeriesReference, read_reference
 from medssl_jax.imaging.dicom.series import read_series
 from medssl_jax.imaging.volumes import Volume, read_slices, read_volume
@@ -118,5 +119,11 @@ def search_scans(
                 source=scan.source,
                 experience=detector.experience,
                 is_cut=len(marks) >= detector.config["inference"]["marks"],
+                lungs_litres=_litres(scan.scan) if detector.preparation.region == LUNGS else None,
             )
             yield Searched(found, report, scan.volume)
+
+
+def _litres(scan: PreparedScan) -> float:
+    """The volume of what is searched."""
+    return int(scan.lungs.astype(bool).sum()) * litres_of(scan.grid)

@@ -6,24 +6,27 @@ made of those; shards of a job array share the folder.
 
 import dataclasses
 import functools
+import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from data_builders.folder.headers import read_file_header
 from data_builders.incoming.find import Incoming, IncomingScan, Told, find_scans
 from data_builders.incoming.names import in_shard
 from experiments.runs.detect import Failed, Searched, search_scans
 from experiments.runs.threshold import AskedThreshold
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.file_sample import size_and_samples
 from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.inference.trained_detector import TrainedDetector, load_detector
 from medssl_jax.report.nodules import scan_folders
 from medssl_jax.report.nodules.result_files import Choice, of_dicom
 from medssl_jax.report.nodules.results import write_results
-from medssl_jax.report.nodules.scan_report import counted, summary
+from medssl_jax.report.nodules.scan_report import counted, counted_in, summary
 from medssl_jax.report.nodules.scans_report import ScansReport, write_scans_report
 from medssl_jax.report.provenance import RESEARCH_USE
 from medssl_jax.run_folder.weights_place import run_name
@@ -95,7 +98,7 @@ class _Work:
             "scan_sha256": scan.digest,
             "detector_sha256": self.load().sha256,
             "formats": list(self.choice_for(scan).formats),
-            "min_probability": self.choice.min_probability,
+            "min_score": self.choice.min_score,
         }
 
     def choice_for(self, scan: IncomingScan) -> Choice:
@@ -122,19 +125,44 @@ def _detect_one(work: _Work, found: IncomingScan, lungs: Path | None) -> None:
             f"--formats: {','.join(of_dicom(work.formats))} refers to DICOM slices, and {found.origin} is no DICOM "
             "series: leave it out"
         )
+    before = _result_of_one(work, found, lungs)
+    if before is not None:
+        print(f"{found.origin}: {counted_in(before)}")
+        print("\n".join([*before["told"], RESEARCH_USE]))
+        print(f"done before, by this detector with these settings: {', '.join(work.choice.files)} in {work.output}")
+        return
     (searched,) = work.search([found], lungs_path=lungs, progress=progress)
     if isinstance(searched, Failed):
         raise InputError(_line(Told(found.origin, searched.reason)))
-    made_from = {**work.made_from(found), "lungs": searched.report.lungs_name}
+    made_from = _one_made_from(work, found, lungs)
     written = write_results(work.output, searched.report, searched.volume, choice=work.choice, made_from=made_from)
-    print(summary(searched.report, min_probability=work.choice.min_probability))
+    print(summary(searched.report, min_score=work.choice.min_score))
     print(f"written: {', '.join(written)} in {work.output}")
+
+
+def _one_made_from(work: _Work, found: IncomingScan, lungs: Path | None) -> Mapping[str, Any]:
+    return {**work.made_from(found), "lungs": None if lungs is None else _digest_of_mask(lungs)}
+
+
+def _result_of_one(work: _Work, found: IncomingScan, lungs: Path | None) -> dict[str, Any] | None:
+    """The content of detections.json where the scan was searched before, all else being equal."""
+    if not (work.output / scan_folders.RESULT).is_file():
+        return None  # and the detector is loaded while the scan is read
+    made_from = _one_made_from(work, found, lungs)
+    return scan_folders.read_result(work.output, choice=work.choice_for(found), made_from=made_from)
+
+
+def _digest_of_mask(lungs: Path) -> str:
+    """Changes with the mask's headers, the sizes of its files and samples of them."""
+    if lungs.is_file():
+        return read_file_header(lungs).digest
+    files = sorted(path for path in lungs.rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(map(size_and_samples, files))).hexdigest()
 
 
 def _detect_several(work: _Work, incoming: Incoming, own: Incoming) -> None:
     waiting = [scan for scan in own.scans if work.result(scan) is None]
-    done = len(own.scans) - len(waiting)
-    print(f"{len(own.scans)} of {len(incoming.scans)} scans, {done} of them done before", flush=True)
+    print(_counts(incoming, own, len(waiting)), flush=True)
     if others := sum(work.choice_for(scan) != work.choice for scan in own.scans):
         formats = ",".join(of_dicom(work.formats))
         print(f"{others} of them are no DICOM series: no {formats} is written of these", file=sys.stderr)
@@ -165,6 +193,14 @@ def _detect_several(work: _Work, incoming: Incoming, own: Incoming) -> None:
         )
 
 
+def _counts(incoming: Incoming, own: Incoming, waiting: int) -> str:
+    """What there is to do, of all scans that were found, also those that cannot be read."""
+    total, here = (len(each.scans) + len(each.refused) for each in (incoming, own))
+    parts = [f"{waiting} to search", f"{len(own.scans) - waiting} done before"]
+    parts += [f"{len(own.refused)} cannot be read"] if own.refused else []
+    return f"{here} scans{f' of {total} in this shard' if here < total else ''}: {', '.join(parts)}"
+
+
 def _written(work: _Work, searched: Searched | Failed) -> tuple[str, str]:
     """Writes the results of a scan; what is told of it, and what is wrong with it, if anything."""
     if isinstance(searched, Failed):
@@ -177,7 +213,7 @@ def _written(work: _Work, searched: Searched | Failed) -> tuple[str, str]:
         )
     except InputError as error:  # such as headers that no report can be made of; a full disk stops what comes next
         return "failed", str(error)
-    return counted(report, min_probability=choice.min_probability), ""
+    return counted(report, min_score=choice.min_score), ""
 
 
 def _of_shard(incoming: Incoming, shard: tuple[int, int]) -> Incoming:

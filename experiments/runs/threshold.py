@@ -17,16 +17,16 @@ class AskedThreshold:
     """
 
     fps_per_scan: float | None = None
-    min_probability: float | None = None
+    min_score: float | None = None
 
     def __post_init__(self) -> None:
-        if self.fps_per_scan is not None and self.min_probability is not None:
-            raise InputError("--fp_per_scan and --min_probability: found both, expected one of them: leave one out")
+        if self.fps_per_scan is not None and self.min_score is not None:
+            raise InputError("--fp_per_scan and --min_score: found both, expected one of them: leave one out")
         if self.fps_per_scan is not None and self.fps_per_scan not in FPS_PER_SCAN:
             rates = ", ".join(f"{each:g}" for each in FPS_PER_SCAN)
             raise InputError(
                 f"--fp_per_scan={self.fps_per_scan:g}: thresholds are found for {rates} false positives a scan: take "
-                "one of these, or a score of your own by --min_probability"
+                "one of these, or a score of your own by --min_score"
             )
 
     def of(self, points: OperatingPoints | None) -> float | None:
@@ -34,8 +34,8 @@ class AskedThreshold:
 
         Raises `InputError` where a rate was asked for that it has no point of.
         """
-        if self.min_probability is not None:
-            return self.min_probability
+        if self.min_score is not None:
+            return self.min_score
         asked = DEFAULT_FPS_PER_SCAN if self.fps_per_scan is None else self.fps_per_scan
         point = None if points is None else points.at_rate(asked)
         if point is not None:
@@ -45,11 +45,11 @@ class AskedThreshold:
         if points is None:
             raise InputError(
                 f"--fp_per_scan={asked:g}: this detector has no thresholds, which training with split.validation gives "
-                "it: give a score of your own by --min_probability, or another detector"
+                "it: give a score of your own by --min_score, or another detector"
             )
         known = ", ".join(f"{each.fps_per_scan:g}" for each in points.points)
         told = f"has thresholds for {known}: take one of these, or" if known else "has no threshold: give"
         raise InputError(
             f"--fp_per_scan={asked:g}: was not reached on the validation scans of this detector, which {told} a score "
-            "of your own by --min_probability"
+            "of your own by --min_score"
         )

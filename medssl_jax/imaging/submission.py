@@ -1,6 +1,6 @@
 """A detector's marks, and LUNA16's submission format for them.
 
-World coordinates in mm, x y z. A probability may be any finite score: only its order counts.
+World coordinates in mm, x y z. LUNA16 calls a score `probability`; it may be any finite number, only its order counts.
 """
 
 import os
@@ -11,11 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from medssl_jax.core.atomic import write_text
-from medssl_jax.core.csv_files import csv_text
+from medssl_jax.core.csv_files import csv_text, read_rows
 from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.luna16_csv import COORDINATE_COLUMNS, read_points
 
-SUBMISSION_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS, "probability")
+POINT_COLUMNS = ("seriesuid", *COORDINATE_COLUMNS)
+SUBMISSION_COLUMNS = (*POINT_COLUMNS, "probability")
+SCORE_COLUMN = "score"  # of detect's own CSV, where a probability is calibrated
 MARK_COLUMNS = (*SUBMISSION_COLUMNS, "diameter_mm")
 
 
@@ -25,11 +27,11 @@ class Marks:
 
     series_uid: tuple[str, ...]
     centre_xyz_mm: Float[np.ndarray, "n 3"]
-    probability: Float[np.ndarray, " n"]
+    score: Float[np.ndarray, " n"]
     diameter_mm: Float[np.ndarray, " n"] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("centre_xyz_mm", "probability", "diameter_mm"):
+        for name in ("centre_xyz_mm", "score", "diameter_mm"):
             values = getattr(self, name)
             if values is None:
                 continue
@@ -52,13 +54,13 @@ def write_submission(path: str | os.PathLike[str], marks: Marks) -> None:
 
     Diameters are left out: the format has no column for them.
     """
-    _write(path, marks, SUBMISSION_COLUMNS, marks.centre_xyz_mm, marks.probability)
+    _write(path, marks, SUBMISSION_COLUMNS, marks.centre_xyz_mm, marks.score)
 
 
 def write_marks(path: str | os.PathLike[str], marks: Marks) -> None:
     """Writes a submission with the diameters of the marks as a further column, which `read_submission` passes over."""
     assert marks.diameter_mm is not None
-    _write(path, marks, MARK_COLUMNS, marks.centre_xyz_mm, marks.probability, marks.diameter_mm)
+    _write(path, marks, MARK_COLUMNS, marks.centre_xyz_mm, marks.score, marks.diameter_mm)
 
 
 def read_marks(path: str | os.PathLike[str]) -> Marks:
@@ -68,12 +70,14 @@ def read_marks(path: str | os.PathLike[str]) -> Marks:
 
 
 def read_submission(path: str | os.PathLike[str], *, known_series: Collection[str] | None = None) -> Marks:
-    """Reads a submission, plain or as `.csv.gz`; further columns are ignored.
+    """Reads a submission, plain or as `.csv.gz`, or the `detections.csv` of `detect`; further columns are ignored.
 
     Raises InputError at the first bad cell, at a mark that is there twice, and at a series outside `known_series` where
     that is given.
     """
-    series_uid, table = read_points(path, SUBMISSION_COLUMNS, known_series, once="the same mark")
+    _, header = next(read_rows(path), (1, []))
+    columns = (*POINT_COLUMNS, SCORE_COLUMN) if SCORE_COLUMN in header else SUBMISSION_COLUMNS
+    series_uid, table = read_points(path, columns, known_series, once="the same mark")
     return Marks(series_uid, table[:, :3].copy(), table[:, 3].copy())
 
 

@@ -41,15 +41,23 @@ Integers = type[np.int16] | type[np.uint8]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Volume:
-    """An array, the grid its voxels lie on, and the series it belongs to."""
+    """An array, the grid its voxels lie on, and the series it belongs to.
+
+    Raises `InputError` for an array that is not z, y, x of the grid's size.
+    """
 
     array_zyx: Num[np.ndarray, "z y x"]
     grid: Grid
     series_uid: str
 
     def __post_init__(self) -> None:
-        if self.array_zyx.shape != self.grid.size_zyx:
-            raise ValueError(f"array of shape {self.array_zyx.shape} on a grid of size {self.grid.size_zyx}")
+        if not isinstance(self.array_zyx, np.ndarray):
+            raise InputError(f"array_zyx: found {type(self.array_zyx).__name__}, expected a NumPy array z, y, x")
+        found, expected = self.array_zyx.shape, self.grid.size_zyx
+        if found != expected:
+            is_turned = sorted(found) == sorted(expected)
+            mend = "transpose it, its axes are in another order" if is_turned else "give the array that the grid is of"
+            raise InputError(f"array_zyx: found shape {found}, expected {expected} (z, y, x), as its grid says: {mend}")
 
 
 def read_volume(path: str | os.PathLike[str], *, series_uid: str | None = None) -> Volume:

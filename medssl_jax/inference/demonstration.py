@@ -5,4 +5,4 @@
 
 from pathlib import Path
 
-DETECTOR = Path(__file__).with_name("demonstration_detector.safetensors")
+DEMONSTRATION = Path(__file__).with_name("demonstration_detector.safetensors")

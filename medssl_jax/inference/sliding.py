@@ -48,7 +48,7 @@ class ScanDetections(NamedTuple):
     """Boxes in voxels of the scan, best first."""
 
     boxes_zyxdhw_voxel: Float[np.ndarray, "n 6"]
-    probability: Float[np.ndarray, " n"]
+    score: Float[np.ndarray, " n"]
 
 
 class Window(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 import optax
 
 from medssl_jax.core.errors import InputError
@@ -23,10 +24,11 @@ from medssl_jax.data.scans.preparation import (
     PreparationSettings,
     PreparedScan,
     prepare_scan,
+    prepare_volume,
 )
 from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.submission import Marks
-from medssl_jax.imaging.volumes import read_volume
+from medssl_jax.imaging.volumes import Volume, read_volume
 from medssl_jax.inference.sliding import ScanDetections, SlidingDetector, SlidingSettings
 from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.models.detector import AnchorSettings, Detector, DetectorSettings, make_detector
@@ -127,21 +129,25 @@ class TrainedDetector:
     def __call__(self, scan: object, *, progress: Progress = silent) -> Marks:
         """Marks in world mm (x, y, z of LPS), best first: all that the config's `inference` lets through.
 
-        `scan` is a file or a folder of DICOM slices, which `read_volume` reads, or what `prepare_scan` makes of one.
+        `scan` is a file or a folder of DICOM slices, which `read_volume` reads, a `Volume` of HU (an array z, y, x with
+        its grid), or what `prepare_scan` makes of one.
 
-        Raises `InputError` for a file that cannot be read or prepared, see both, for a scan whose voxels are of another
-        side than those that it was trained on, and for anything else, such as an array, which does not say where its
-        voxels are.
+        Raises `InputError` for a file that cannot be read or prepared, see both, for voxels that are no HU, for a scan
+        whose voxels are of another side than those that it was trained on, and for anything else, such as an array
+        alone, which does not say where its voxels are.
         """
         if isinstance(scan, (str, os.PathLike)):
             volume = read_volume(scan)
             files = ScanFiles(volume.series_uid, Path(scan))
             scan = prepare_scan(files, volume, preparation=self.preparation)
+        elif isinstance(scan, Volume):
+            scan = prepare_volume(scan, None, np.zeros((0, 3)), np.zeros(0), preparation=self.preparation)
         elif not isinstance(scan, PreparedScan):
             raise InputError(
-                f"scan: found {type(scan).__name__}, expected the path of a scan, or what prepare_scan makes of one; "
-                "an array with its grid becomes one by medssl_jax.data.scans.preparation.prepare_volume"
+                f"scan: found {type(scan).__name__}, expected the path of a scan; an array of HU needs its place: "
+                "medssl_jax.Volume(array_zyx, medssl_jax.Grid(size_zyx, spacing_zyx_mm), name)"
             )
+        _check_prepared(scan)
         found_mm, expected_mm = scan.grid.spacing_zyx_mm[0], self.preparation.spacing_mm
         if found_mm != expected_mm:
             raise InputError(
@@ -153,11 +159,20 @@ class TrainedDetector:
         return as_marks({scan.series_uid: rows_in_world(found, scan.grid)})
 
 
+def _check_prepared(scan: PreparedScan) -> None:
+    """Raises `InputError` for a scan that somebody put together so that no preparation would."""
+    for name, array, kind in (("hu", scan.hu, np.int16), ("lungs", scan.lungs, np.uint8)):
+        if array.dtype != kind or array.shape != scan.grid.size_zyx:
+            raise InputError(
+                f"{scan.series_uid}: {name}: found {array.dtype} of shape {array.shape}, expected {kind.__name__} of "
+                f"shape {scan.grid.size_zyx} (z, y, x), as its grid says: let prepare_scan make it"
+            )
+
+
 def load_detector(checkpoint: str | os.PathLike[str]) -> TrainedDetector:
     """The detector of a finished or running training, from its workdir, a folder `checkpoints`, or a file of weights.
 
-    The demonstration that comes with the package is `medssl_jax.inference.demonstration.DETECTOR`. Call what it returns
-    with the path of a scan.
+    The small one that comes with the package is `medssl_jax.DEMONSTRATION`. Call what it returns with a scan.
 
     All devices of this host share the windows of a batch, which is filled up to a multiple of them. Raises `InputError`
     as `load_weights` does.

@@ -11,10 +11,10 @@ from medssl_jax.inference.sliding import ScanDetections
 
 
 def rows_in_world(found: ScanDetections, grid: Grid) -> Float[np.ndarray, "n 5"]:
-    """Of each mark of one scan x, y, z in mm, probability, diameter in mm, best first; `grid` has cubic voxels."""
+    """Of each mark of one scan x, y, z in mm, score, diameter in mm, best first; `grid` has cubic voxels."""
     boxes_zyxdhw = found.boxes_zyxdhw_voxel.astype(np.float64)
     centres = voxel_zyx_to_world_xyz_mm(boxes_zyxdhw[:, :3], grid)
-    return np.column_stack([centres, found.probability, boxes_zyxdhw[:, 3:].mean(1) * grid.spacing_zyx_mm[0]])
+    return np.column_stack([centres, found.score, boxes_zyxdhw[:, 3:].mean(1) * grid.spacing_zyx_mm[0]])
 
 
 def as_marks(rows_of: Mapping[str, Float[np.ndarray, "_n 5"]]) -> Marks:
@@ -23,6 +23,6 @@ def as_marks(rows_of: Mapping[str, Float[np.ndarray, "_n 5"]]) -> Marks:
     return Marks(
         series_uid=tuple(uid for uid, rows_of_scan in rows_of.items() for _ in rows_of_scan),
         centre_xyz_mm=rows[:, :3],
-        probability=rows[:, 3],
+        score=rows[:, 3],
         diameter_mm=rows[:, 4],
     )

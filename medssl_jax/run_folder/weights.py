@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.core.errors import InputError
@@ -73,7 +73,7 @@ def write_weights(path: str | os.PathLike[str], weights: TrainedWeights[Any]) ->
     told |= {"about": weights.about, **weights.experience.as_json()}
     entry = json.dumps(told | {"sha256": _sha256(arrays, told)}, sort_keys=True)
     with atomic_path(path) as unfinished:
-        save_file(arrays, unfinished, {ENTRY: entry})
+        unfinished.write_bytes(save(arrays, {ENTRY: entry}))  # `save_file` lets nobody but the owner read it
 
 
 def config_of(checkpoint: str | os.PathLike[str]) -> Mapping[str, Any]:

@@ -144,6 +144,7 @@ class Trainer:
         return self.validation.open(self.sharding.abstract_state(state), resume_step=step)
 
     def _compile(self, state: TrainState, batch: Any) -> jax.stages.Compiled:
+        hosts.say("compiling the training step: seconds to minutes, the first time")
         # A state that was restored is bound to its devices, a new one is not: shapes give both the same program.
         compiled = self.train_step.lower(self.sharding.abstract_state(state), batch).compile()
         hosts.wait_for_all("compiled")  # the first exchange would not wait long for the slowest host

@@ -232,3 +232,12 @@ def test_the_trachea_of_a_luna16_mask_is_neither_outlined_nor_lung(folder):
         assert kinds(report) == [("nodule outside the lungs", "anna", False)]
         pages.append(check_page(report))
     assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(("voxels", "expected"), [(2000, []), (600, [("small lung mask", "anna", False)])])
+def test_a_mask_too_small_for_lungs_is_remarked(folder, voxels, expected):
+    """A tenth of the view is 691 voxels."""
+    mask = np.zeros(GRID.size_zyx, np.uint8)
+    mask.reshape(-1)[:voxels] = 1
+    write_metaimage(folder.parent / "lungs" / "anna.mhd", Volume(mask, GRID, "anna"))
+    assert [each for each in kinds(check(folder)) if each[0] == "small lung mask"] == expected

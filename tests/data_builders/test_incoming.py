@@ -169,13 +169,21 @@ def damaged_zip(path, how):
         data[central + 8] |= 1
     elif how == "claims":
         data[central + 24 : central + 28] = struct.pack("<I", 2**31)
+    elif how == "cut":
+        del data[central + 10 :]
     else:
         data[central - 10] ^= 1
     path.write_bytes(data)
 
 
 @pytest.mark.parametrize(
-    ("how", "told"), [("encrypted", "is encrypted"), ("claims", r"claims 2\.1 GB in"), ("bytes", "Bad CRC-32")]
+    ("how", "told"),
+    [
+        ("encrypted", "is encrypted"),
+        ("claims", r"claims 2\.1 GB in"),
+        ("bytes", "Bad CRC-32"),
+        ("cut", "is cut short, the list of its files at its end is not there: copy it again, whole"),
+    ],
 )
 def test_a_damaged_zip_is_one_line(tmp_path, how, told):
     damaged_zip(tmp_path / "scans.zip", how)

@@ -64,9 +64,9 @@ def run_detect(**flags):
 def test_writes_what_was_asked_for_and_says_what_it_is_not(workdir, scan_and_mask, tmp_path):
     scan, mask = scan_and_mask
     files = dict(checkpoint=workdir, input=scan, lungs=mask, output=tmp_path / "out")
-    done = run_detect(**files, min_probability=0, formats="csv,html,mrk,labelmap")
+    done = run_detect(**files, min_score=0, formats="csv,html,mrk,labelmap")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("scan.mhd: 6 marks, 6 of probability 0 or more\n")
+    assert done.stdout.startswith("scan.mhd: 6 marks, 6 of score 0 or more\n")
     assert "synthetic scans only" in done.stdout
     assert "not a medical device" in done.stdout
     names = [f"detections.{kind}" for kind in ("csv", "html", "json", "mrk.json", "nii.gz")]
@@ -93,10 +93,10 @@ def test_an_absent_checkpoint_is_one_line(scan_and_mask, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_probability_that_is_no_number_is_one_line(scan_and_mask, tmp_path):
-    done = run_detect(checkpoint=tmp_path, input=scan_and_mask[0], output=tmp_path / "out", min_probability="nan")
+def test_a_score_that_is_no_number_is_one_line(scan_and_mask, tmp_path):
+    done = run_detect(checkpoint=tmp_path, input=scan_and_mask[0], output=tmp_path / "out", min_score="nan")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "min_probability=nan: expected a number from 0 to 1" in done.stderr
+    assert "min_score=nan: expected a number from 0 to 1" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

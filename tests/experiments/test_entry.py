@@ -117,6 +117,9 @@ def completed(*words):
         (["medssl", "focalmix", "--config", "=", "configs/phantom_n"], ["configs/phantom_nlst.py "]),
         (["medssl", "focalmix", "--config=configs/phantom_n"], ["--config=configs/phantom_nlst.py "]),
         (["medssl", "focalmix", "--config", "="], None),
+        (["medssl", "detect", "--formats", "=", "s"], ["sr", "seg"]),
+        (["medssl", "detect", "--formats", "=", "csv,json,m"], ["csv,json,mrk"]),
+        (["medssl", "detect", "--formats=csv,l"], ["--formats=csv,labelmap"]),
     ],
 )
 def test_bash_completes(words, offered):

@@ -12,7 +12,7 @@ import pytest
 from experiments.configs import phantom
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from medssl_jax.core.settings import settings_from
-from medssl_jax.inference.demonstration import DETECTOR
+from medssl_jax.inference.demonstration import DEMONSTRATION
 from medssl_jax.inference.trained_detector import load_detector
 from medssl_jax.run_folder.checkpoint import Checkpoints
 
@@ -69,9 +69,9 @@ def leaves(tree):
 
 def test_a_file_that_was_handed_on_is_exported_with_what_it_tells(tmp_path):
     """The demonstration, which has no run here."""
-    done = export(DETECTOR, tmp_path / "again.safetensors", about=None)
+    done = export(DEMONSTRATION, tmp_path / "again.safetensors", about=None)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "again.safetensors").read_bytes() == DETECTOR.read_bytes()
+    assert (tmp_path / "again.safetensors").read_bytes() == DEMONSTRATION.read_bytes()
 
 
 def test_what_cannot_be_exported_is_one_line(run, tmp_path):

@@ -158,7 +158,7 @@ def test_training_and_detection_name_nobody(scans, tmp_path):
         "--checkpoint=run",
         f"--input={scans / 'scans/scan3'}",
         "--output=found",
-        "--min_probability=0",
+        "--min_score=0",
     )
     assert {"split.json", "submission.csv", "run.json"} <= {path.name for path in (tmp_path / "run").iterdir()}
     assert (tmp_path / "found" / "detections.html").is_file()

@@ -16,7 +16,7 @@ def test_reading_back_gives_the_same_bits(tmp_path):
     back = read_submission(tmp_path / "submission.csv")
     assert back.series_uid == marks.series_uid
     np.testing.assert_array_equal(back.centre_xyz_mm, marks.centre_xyz_mm)
-    np.testing.assert_array_equal(back.probability, marks.probability)
+    np.testing.assert_array_equal(back.score, marks.score)
     assert back.diameter_mm is None
 
 
@@ -26,7 +26,7 @@ def test_marks_keep_their_diameters_and_are_a_submission(tmp_path):
     path = tmp_path / "marks.csv"
     write_marks(path, marks)
     back = read_marks(path)
-    for name in ("series_uid", "centre_xyz_mm", "probability", "diameter_mm"):
+    for name in ("series_uid", "centre_xyz_mm", "score", "diameter_mm"):
         np.testing.assert_array_equal(getattr(back, name), getattr(marks, name))
     np.testing.assert_array_equal(read_submission(path).centre_xyz_mm, marks.centre_xyz_mm)
     write_submission(path, marks)
@@ -71,7 +71,7 @@ def test_unknown_series_and_bad_probability_are_refused(tmp_path):
     path.write_text(f"{HEADER}\na,1,2,3,NaN\n")
     with pytest.raises(InputError, match="row 2, column probability: found 'NaN'"):
         read_submission(path)
-    path.write_text("seriesuid,coordX,coordY,coordZ,score\na,1,2,3,1\n")
+    path.write_text("seriesuid,coordX,coordY,coordZ,likelihood\na,1,2,3,1\n")
     with pytest.raises(InputError, match="expected the column 'probability'"):
         read_submission(path)
 
@@ -83,9 +83,15 @@ def test_real_submission_is_read_and_the_one_of_wrong_ids_is_not(shared_data, tm
         read_submission(folder / "submission_with_wrong_ids.csv", known_series=["1.3.6.1"])
 
 
-@pytest.mark.parametrize("name", ["centre_xyz_mm", "probability", "diameter_mm"])
+@pytest.mark.parametrize("name", ["centre_xyz_mm", "score", "diameter_mm"])
 def test_marks_that_are_not_numbers_are_refused(name):
-    values = {"centre_xyz_mm": np.zeros((2, 3)), "probability": np.zeros(2), "diameter_mm": np.ones(2)}
+    values = {"centre_xyz_mm": np.zeros((2, 3)), "score": np.zeros(2), "diameter_mm": np.ones(2)}
     values[name][1] = np.nan
     with pytest.raises(InputError, match=rf"{name} of mark 1 \(series b\): found .*nan"):
         Marks(("a", "b"), **values)
+
+
+def test_of_a_list_with_scores_and_probabilities_the_scores_are_taken(tmp_path):
+    """As `detect` writes it, with no probability where the detector was not calibrated."""
+    (tmp_path / "d.csv").write_text("probability,score,seriesuid,coordX,coordY,coordZ\n,0.75,a,1,2,3\n.1,.5,a,4,5,6\n")
+    assert read_submission(tmp_path / "d.csv").score.tolist() == [0.75, 0.5]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.inference.demonstration import DETECTOR
+from medssl_jax.inference.demonstration import DEMONSTRATION
 from medssl_jax.inference.trained_detector import load_detector
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -16,20 +16,20 @@ PYTHON_OF_README = README.partition("```python\n")[2].partition("```")[0]
 
 
 def test_it_is_whole_and_says_what_it_is():
-    detector = load_detector(DETECTOR)
+    detector = load_detector(DEMONSTRATION)
     assert detector.step == 5000
     assert detector.about.startswith("A demonstration: trained on 419 cubes of 44 mm round nodules of LUNA16")
-    assert DETECTOR.stat().st_size < 3_000_000
-    card = DETECTOR.with_suffix(".md").read_text()
+    assert DEMONSTRATION.stat().st_size < 3_000_000
+    card = DEMONSTRATION.with_suffix(".md").read_text()
     assert all(part in card for part in ("Intended use", "Figures", "Limits", "CC BY 4.0", "CC BY 3.0"))
 
 
 def test_what_is_no_scan_is_refused():
     for what in (np.zeros((4, 4, 4), np.int16), None):
         with pytest.raises(InputError, match=rf"scan: found {type(what).__name__}, expected the path of a scan"):
-            load_detector(DETECTOR)(what)
+            load_detector(DEMONSTRATION)(what)
     with pytest.raises(InputError, match=r"absent\.mha"):
-        load_detector(DETECTOR)("absent.mha")
+        load_detector(DEMONSTRATION)("absent.mha")
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_the_window_of_hu_is_what_brightness_is_of():
     hu[8:12, 20:24, 8:12] = 50
     found = SlidingDetector(bright_places, GRID, SETTINGS, window_hu=(0, 100))(jnp.array(1.0), hu, region)
     # What is 600 HU is at the upper end, what is 50 in the middle.
-    np.testing.assert_allclose(found.probability, [expit(4), 0.5], atol=1e-6)
+    np.testing.assert_allclose(found.score, [expit(4), 0.5], atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(10, 16, 17), (40, 50, 23), (16, 16, 16), (31, 33, 64)])
@@ -82,12 +82,12 @@ def test_every_cube_is_found_once_where_it_is():
     # Windows of this shape start at multiples of 8, so that these cubes fill places of the windows that see them.
     places = [(0, 0, 0), (12, 20, 8), (20, 36, 28), (4, 12, 24)]
     found = detect(*scan_with(*places))
-    strong = found.probability > 0.9
+    strong = found.score > 0.9
     expected = np.array(sorted(places)) + 1.5
     centres = found.boxes_zyxdhw_voxel[strong, :3]
     np.testing.assert_allclose(centres[np.lexsort(centres.T[::-1])], expected, atol=1e-4)
-    np.testing.assert_allclose(found.probability[strong], expit(4), rtol=1e-5)
-    assert (np.diff(found.probability) <= 0).all()
+    np.testing.assert_allclose(found.score[strong], expit(4), rtol=1e-5)
+    assert (np.diff(found.score) <= 0).all()
 
 
 def test_marks_outside_the_lungs_are_dropped():
@@ -101,7 +101,7 @@ def test_marks_outside_the_lungs_are_dropped_though_their_window_has_lung():
     hu, lungs = scan_with((4, 4, 4), (4, 4, 8))
     lungs[:, :, 8:] = 0
     found = detect(hu, lungs)
-    strong = found.probability > 0.9
+    strong = found.score > 0.9
     np.testing.assert_allclose(found.boxes_zyxdhw_voxel[strong, :3], [[5.5, 5.5, 5.5]], atol=1e-4)
 
 
@@ -153,7 +153,7 @@ def test_a_mark_half_way_between_two_windows_is_found_once():
 
 def test_a_scan_without_lungs_has_no_marks():
     hu, lungs = scan_with((12, 20, 8))
-    assert len(detect(hu, 0 * lungs).probability) == 0
+    assert len(detect(hu, 0 * lungs).score) == 0
 
 
 def test_a_scan_smaller_than_a_window():
@@ -165,7 +165,7 @@ def test_a_scan_smaller_than_a_window():
 def test_the_number_of_marks_is_limited():
     places = [(z, y, x) for z in (0, 8, 16) for y in (0, 8, 16, 24, 32) for x in (0, 8, 16, 24)]
     hu, lungs = scan_with(*places)
-    assert len(detect(hu, lungs, marks=7, window_detections=16).probability) == 7
+    assert len(detect(hu, lungs, marks=7, window_detections=16).score) == 7
 
 
 @pytest.mark.parametrize(

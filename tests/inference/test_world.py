@@ -31,6 +31,6 @@ def test_each_mark_keeps_its_scan():
     marks = as_marks(rows_of)
     assert marks.series_uid == ("b", "b", "a")
     np.testing.assert_array_equal(marks.centre_xyz_mm, [[0, 1, 2], [5, 6, 7], [10, 11, 12]])
-    np.testing.assert_array_equal(marks.probability, [3, 8, 13])
+    np.testing.assert_array_equal(marks.score, [3, 8, 13])
     np.testing.assert_array_equal(marks.diameter_mm, [4, 9, 14])
     assert as_marks({}).series_uid == ()

@@ -192,9 +192,7 @@ def test_folds_joined_are_the_whole_list_matched_at_once():
     parts = []
     for scans in (SCANS[:5], SCANS[5:]):
         own = [place for place, uid in enumerate(marks.series_uid) if uid in scans]
-        of_part = Marks(
-            tuple(marks.series_uid[place] for place in own), marks.centre_xyz_mm[own], marks.probability[own]
-        )
+        of_part = Marks(tuple(marks.series_uid[place] for place in own), marks.centre_xyz_mm[own], marks.score[own])
         parts.append(match(of_part, nodules, Findings.none(), scans))
     found = joined(parts)
     assert vars(found).keys() == vars(whole).keys()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from typing import ClassVar
 
 import jax
@@ -50,6 +51,15 @@ def test_what_is_written_is_read_again(tmp_path):
     assert weights.about == ABOUT
     assert jax.tree.structure(weights.params) == jax.tree.structure(PARAMS)
     jax.tree.map(np.testing.assert_array_equal, weights.params, PARAMS)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_whoever_may_read_other_files_may_read_it(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        assert written(tmp_path).stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
 
 
 def test_it_names_no_folder_of_the_machine(tmp_path):

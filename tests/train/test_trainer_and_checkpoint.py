@@ -191,7 +191,8 @@ def test_a_run_that_goes_on_needs_no_other_program(tmp_path):
 
 def test_the_line_shows_progress(tmp_path, capsys):
     run(tmp_path)
-    line = capsys.readouterr().out.splitlines()[0]
+    compiling, line, *_ = capsys.readouterr().out.splitlines()
+    assert compiling.startswith("compiling the training step")
     assert line.startswith("step 2/12  loss ")
     assert "steps/s" in line
     assert line.endswith(" left")

@@ -86,9 +86,7 @@ class _Way:
         card = DetectorCard("benchmark", detector.step, detector.config)
         report = ScanReport(path.name, None, volume.series_uid, True, volume.grid, card, marks)
         self._timed("write", lambda: self._write(report))
-        self._timed(
-            "page", lambda: write_text(self._folder / "page.html", scan_page(report, volume, min_probability=0.0))
-        )
+        self._timed("page", lambda: write_text(self._folder / "page.html", scan_page(report, volume, min_score=0.0)))
         return scan, detector
 
     def _timed(self, part: str, function: Callable[[], Any]) -> Any:
@@ -99,8 +97,8 @@ class _Way:
         return result
 
     def _write(self, report: ScanReport) -> None:
-        write_detections_csv(self._folder / "detections.csv", report, min_probability=0.0)
-        write_json(self._folder / "detections.json", detections_as_json(report, min_probability=0.0))
+        write_detections_csv(self._folder / "detections.csv", report, min_score=0.0)
+        write_json(self._folder / "detections.json", detections_as_json(report, min_score=0.0))
 
 
 def _phantom(folder: Path, chest_mm: tuple[float, ...]) -> Path:
@@ -144,5 +142,5 @@ def _windows(bench: Bench, settings: FocalMixConfig, scan: PreparedScan, detecto
     )
     marks = ours()
     same = sliding.matched(marks, sliding.marks(detector.params, settings, scan.hu))
-    notes = {"marks": len(marks.probability), "of them PyTorch's network's as well": same}
+    notes = {"marks": len(marks.score), "of them PyTorch's network's as well": same}
     return bench.pair(work, ours, "MONAI, sliding window", devices.waiting(theirs), **notes)

@@ -61,7 +61,7 @@ def plain_walk(marks: Marks, annotations: Findings, series_uids: Sequence[str], 
     """CPM, and on the way the CPM of each resample of the scans, mark by mark and scan by scan."""
     marks_of, nodules_of = defaultdict(list), defaultdict(list)
     for uid, place, probability in zip(
-        marks.series_uid, marks.centre_xyz_mm.tolist(), marks.probability.tolist(), strict=True
+        marks.series_uid, marks.centre_xyz_mm.tolist(), marks.score.tolist(), strict=True
     ):
         marks_of[uid].append((probability, place))
     for uid, place, diameter in zip(

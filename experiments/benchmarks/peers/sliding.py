@@ -72,7 +72,7 @@ class _PredictingInTorch(DataParallel):
 
 
 def matched(ours: ScanDetections, theirs: ScanDetections) -> int:
-    """How many of our marks lie within 1 voxel of one of theirs whose probability is within 1e-3."""
+    """How many of our marks lie within 1 voxel of one of theirs whose score is within 1e-3."""
     apart = np.linalg.norm(ours.boxes_zyxdhw_voxel[:, None, :3] - theirs.boxes_zyxdhw_voxel[None, :, :3], axis=-1)
-    unlike = np.abs(ours.probability[:, None] - theirs.probability[None])
+    unlike = np.abs(ours.score[:, None] - theirs.score[None])
     return int(((apart <= 1) & (unlike <= 1e-3)).any(1).sum())

@@ -5,6 +5,7 @@
 
 import bisect
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -82,6 +83,18 @@ def most_validated(trainable: int, *, labelled: int, unlabelled: int) -> int:
     needed = max(labelled, 1) + (1 if unlabelled < 0 else unlabelled)
     most = min(math.ceil(own.VALIDATED_SHARE * trainable), own.MOST_VALIDATED, trainable - needed)
     return most if most >= own.FEWEST_VALIDATED else 0
+
+
+def validation_in_words(trainable: int) -> str:
+    """What a data set of so many labelled scans outside the tested folds lacks by not being validated; "" if it is."""
+    if most_validated(trainable, labelled=-1, unlabelled=0):
+        return ""
+    enough = next(n for n in itertools.count(trainable) if most_validated(n, labelled=-1, unlabelled=0))
+    return (
+        f"validation: none of the {trainable} labelled scans outside the tested folds, since a fifth of them is fewer "
+        f"than {own.FEWEST_VALIDATED}: detect will show the best marks, without knowing what scores are worth; "
+        f"label {enough - trainable} more, or keep N of them apart by --config.split.validation=N"
+    )
 
 
 def choose_validation(trainable: int, lesions_of_validated: Sequence[int], lesions_of_trained: int) -> Choice:

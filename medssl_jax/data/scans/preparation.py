@@ -23,6 +23,7 @@ HU_RANGE = (-1200, 600)  # LUNA16 code's convention
 SPACING_MM = 1.0
 LUNA16_LUNG_LABELS = (3, 4)
 LUNA16_MASK_LABELS = frozenset({0, *LUNA16_LUNG_LABELS, 5})  # 5 is the trachea
+LARGEST_GREY_LEVEL = 255
 LUNG_DILATION_MM = 5.0  # our choice: enough for a nodule on the pleura, whose centre a mask may leave out
 
 
@@ -144,8 +145,10 @@ def prepare_volume(
     shape (n, 3) are extents of boxes, see `boxes_from_points`.
 
     Raises:
-      InputError: a nodule outside the volume or without a diameter; a mask without lungs, or none found.
+      InputError: voxels that are no HU; a nodule outside the volume or without a diameter; a mask without lungs, or
+        none found.
     """
+    _check_hu(volume)
     if lungs is None:
         lungs, lung_labels = _found_region(volume, preparation.region), None
     hu, grid = resampled_hu(volume, preparation.spacing_mm)
@@ -153,7 +156,7 @@ def prepare_volume(
         series_uid=volume.series_uid,
         subset=subset,
         hu=hu,
-        lungs=_dilated_lungs(lungs, grid, lung_labels, lung_dilation_mm),
+        lungs=_dilated(lungs, grid, lung_labels, lung_dilation_mm, region=preparation.region),
         boxes_zyxdhw_voxel=_boxes(volume.series_uid, centres_xyz_mm, diameters_mm, grid),
         grid=grid,
         source_spacing_zyx_mm=volume.grid.spacing_zyx_mm,
@@ -162,27 +165,55 @@ def prepare_volume(
     )
 
 
+def _check_hu(volume: Volume) -> None:
+    array = volume.array_zyx
+    if array.dtype.kind not in "if":
+        raise InputError(
+            f"{volume.series_uid}: found voxels of {array.dtype}, expected HU as signed integers or floats, with air "
+            "near -1000: undo its window, or apply the slope and intercept of its headers"
+        )
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        z, y, x = np.argwhere(~finite)[0].tolist()
+        raise InputError(
+            f"{volume.series_uid}: found {(~finite).sum()} voxels that are NaN or infinite, the first at z, y, x = "
+            f"{z}, {y}, {x}, expected HU: put those of air (-1000) where nothing was measured"
+        )
+
+
 def _found_region(volume: Volume, region: str) -> Volume:
     found = segment_lungs(volume) if region == LUNGS else segment_body(volume)
     if not found.any():
+        hu = _values_in_words(volume)
         told = (
-            "no lungs found in this scan, expected a CT of the chest in HU: give a mask of its lungs (detect, folder: "
-            "--lungs) or take it away; for lesions elsewhere set data.region=body and data.mask_lungs=False"
+            f"no lungs found in this scan, {hu}, expected a CT of the chest in HU: give a mask of its lungs (detect, "
+            "folder: --lungs) or take it away; for lesions elsewhere set data.region=body and data.mask_lungs=False"
             if region == LUNGS
-            else "no body found in this scan, expected a CT in HU: give a mask of what to search (detect, folder: "
-            "--lungs) or take it away"
+            else f"no body found in this scan, {hu}, expected a CT in HU: give a mask of what to search (detect, "
+            "folder: --lungs) or take it away"
         )
         raise InputError(f"{volume.series_uid}: {told}")
     return Volume(found, volume.grid, volume.series_uid)
 
 
-def _dilated_lungs(
-    lungs: Volume, grid: Grid, labels: tuple[int, ...] | None, dilation_mm: float
+def _values_in_words(volume: Volume) -> str:
+    """The range of a scan's values, and what they may be where they are no HU."""
+    low, high = float(volume.array_zyx.min()), float(volume.array_zyx.max())
+    told = f"whose values go from {low:g} to {high:g}"
+    if low >= 0:
+        is_window = high <= LARGEST_GREY_LEVEL
+        kind = "grey levels of a window" if is_window else "stored values without the intercept of their headers"
+        return f"{told} where air is near -1000 HU ({kind}?)"
+    return told
+
+
+def _dilated(
+    lungs: Volume, grid: Grid, labels: tuple[int, ...] | None, dilation_mm: float, *, region: str
 ) -> UInt8[np.ndarray, "z y x"]:
     on_grid = resample_nearest(has_label(lungs.array_zyx, labels).astype(np.uint8), lungs.grid, grid)
     if not on_grid.any():
         wanted = "other than 0" if labels is None else "in " + ", ".join(map(str, labels))
-        raise InputError(f"{lungs.series_uid}: its lung mask has no label {wanted} inside the scan, expected two lungs")
+        mask, expected = ("lung mask", "two lungs") if region == LUNGS else ("mask", "what is to be searched")
+        raise InputError(f"{lungs.series_uid}: its {mask} has no label {wanted} inside the scan, expected {expected}")
     # ITK's ball: from the middle of its voxel to the far side of the last.
     return grown(on_grid.astype(bool), round(dilation_mm / grid.spacing_zyx_mm[0]) + 0.5).astype(np.uint8)
 

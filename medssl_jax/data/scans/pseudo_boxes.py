@@ -39,7 +39,7 @@ def pseudo_boxes_of(
     beside them are doubtful; what ranks below is background.
     """
     assert marks.diameter_mm is not None
-    ranked = np.argsort(-marks.probability, kind="stable")
+    ranked = np.argsort(-marks.score, kind="stable")
     found, doubtful = round(found_share * expected), round(doubtful_share * expected)
     places: dict[str, tuple[list[int], list[int]]] = {}
     for rank, place in enumerate(ranked[: max(found, doubtful)].tolist()):

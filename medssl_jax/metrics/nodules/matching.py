@@ -118,8 +118,8 @@ def _match_scan(
     nodules: _Spheres,
     excluded: _Spheres,
 ) -> ScanOutcome:
-    rows = mark_rows[_within_cap(marks.probability[mark_rows])]
-    centre_xyz_mm, probability = marks.centre_xyz_mm[rows], marks.probability[rows]
+    rows = mark_rows[_within_cap(marks.score[mark_rows])]
+    centre_xyz_mm, probability = marks.centre_xyz_mm[rows], marks.score[rows]
     hits = _inside(centre_xyz_mm, nodules)
     free = ~hits.any(axis=1)
     on_excluded = free & _inside(centre_xyz_mm, excluded).any(axis=1)

@@ -53,7 +53,7 @@ def find_mistakes(
             marks.series_uid[row],
             marks.centre_xyz_mm[row],
             np.nan if marks.diameter_mm is None else _known(marks.diameter_mm[row]),
-            float(marks.probability[row]),
+            float(marks.score[row]),
         )
         for of in outcomes
         for row in of.false_row

@@ -23,13 +23,13 @@ OF_DICOM = ("sr", "seg")  # which refer to the slices of a series
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The `formats` to write; CSV and JSON hold every mark, the others those of at least `min_probability`.
+    """The `formats` to write; CSV and JSON hold every mark, the others those of at least `min_score`.
 
     None stands for the ten best of a scan.
     """
 
     formats: tuple[str, ...]
-    min_probability: float | None
+    min_score: float | None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ class Choice:
 
     def possible(self, *, is_dicom: bool) -> "Choice":
         """The choice without what a scan that is no DICOM series cannot have."""
-        return self if is_dicom else Choice(tuple(x for x in self.formats if x not in OF_DICOM), self.min_probability)
+        return self if is_dicom else Choice(tuple(x for x in self.formats if x not in OF_DICOM), self.min_score)
 
 
 def of_dicom(formats: Sequence[str]) -> tuple[str, ...]:

@@ -32,40 +32,40 @@ def write_results(
     """
     for each in choice.formats:
         if each != ALWAYS:
-            _WRITERS[each](folder / FILE_OF_FORMAT[each], detections, volume, choice.min_probability)
-    content = detections_as_json(detections, min_probability=choice.min_probability)
+            _WRITERS[each](folder / FILE_OF_FORMAT[each], detections, volume, choice.min_score)
+    content = detections_as_json(detections, min_score=choice.min_score)
     write_json(folder / FILE_OF_FORMAT[ALWAYS], content | {"made_from": made_from})
     return choice.files
 
 
-def _csv(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
-    write_detections_csv(path, detections, min_probability=min_probability)
+def _csv(path: Path, detections: ScanReport, volume: Volume, min_score: float | None) -> None:
+    write_detections_csv(path, detections, min_score=min_score)
 
 
-def _html(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
-    write_text(path, scan_page(detections, volume, min_probability=min_probability))
+def _html(path: Path, detections: ScanReport, volume: Volume, min_score: float | None) -> None:
+    write_text(path, scan_page(detections, volume, min_score=min_score))
 
 
-def _mrk(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
-    write_json(path, markups_as_json(detections, min_probability=min_probability))
+def _mrk(path: Path, detections: ScanReport, volume: Volume, min_score: float | None) -> None:
+    write_json(path, markups_as_json(detections, min_score=min_score))
 
 
-def _labelmap(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
-    write_nifti(path, label_map(detections, min_probability=min_probability))
+def _labelmap(path: Path, detections: ScanReport, volume: Volume, min_score: float | None) -> None:
+    write_nifti(path, label_map(detections, min_score=min_score))
 
 
-def _sr(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
-    _write_dicom(path, detections, dicom_sr.structured_report, min_probability)
+def _sr(path: Path, detections: ScanReport, volume: Volume, min_score: float | None) -> None:
+    _write_dicom(path, detections, dicom_sr.structured_report, min_score)
 
 
-def _seg(path: Path, detections: ScanReport, volume: Volume, min_probability: float | None) -> None:
-    _write_dicom(path, detections, dicom_seg.segmentation, min_probability)
+def _seg(path: Path, detections: ScanReport, volume: Volume, min_score: float | None) -> None:
+    _write_dicom(path, detections, dicom_seg.segmentation, min_score)
 
 
-def _write_dicom(path: Path, detections: ScanReport, make: Callable[..., Any], min_probability: float | None) -> None:
+def _write_dicom(path: Path, detections: ScanReport, make: Callable[..., Any], min_score: float | None) -> None:
     with quiet():  # what the scan's own headers say is repeated as it is
         try:
-            dataset = make(detections, min_probability=min_probability)
+            dataset = make(detections, min_score=min_score)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{detections.input_name}: its DICOM headers do not allow {path.name} ({brief(error)}): leave sr and "

@@ -50,8 +50,8 @@ SIDES = (("patient's left", "patient's right"), ("back", "front"), ("head", "fee
 TIMES = " \N{MULTIPLICATION SIGN} "
 
 
-def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float | None) -> str:
-    """The page with the scan as it was read, `volume`; the marks of at least `min_probability` are shown at first.
+def scan_page(detections: ScanReport, volume: Volume, *, min_score: float | None) -> str:
+    """The page with the scan as it was read, `volume`; the marks of at least `min_score` are shown at first.
 
     Where that is None, the ten best are.
     """
@@ -62,7 +62,7 @@ def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float 
         lesion_size(upright.array_zyx, grid.spacing_zyx_mm, place, float(diameter_mm))
         for place, diameter_mm in zip(places, detections.diameter_mm, strict=True)
     ]
-    shown, threshold = detections.count_from(min_probability), detections.threshold(min_probability)
+    shown, threshold = detections.count_from(min_score), detections.least_score_shown(min_score)
     slice_axis, slices = _slices_of(volume.grid, grid)
     stack = whole_stack(upright, slice_axis)
     patches = native_patches(upright, places[:shown]) if max(stack.reduction_zyx) > 1 else []
@@ -81,7 +81,7 @@ def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float 
             # Voxel i reaches from i to i + 1 in the page's pictures.
             {"number": k + 1, "score": float(score), "place": (place + 0.5).tolist(), "diameter_mm": float(diameter_mm)}
             for k, (score, place, diameter_mm) in enumerate(
-                zip(detections.marks.probability, places, detections.diameter_mm, strict=True)
+                zip(detections.marks.score, places, detections.diameter_mm, strict=True)
             )
         ],
         "stack": stack.as_json(),
@@ -91,12 +91,12 @@ def scan_page(detections: ScanReport, volume: Volume, *, min_probability: float 
         TEMPLATE,
         scripts=SCRIPTS,
         title=f"Marks in {html.escape(name_for_people(detections))}",
-        notices=page.notices(_warnings(detections) + detections.told(min_probability)),
+        notices=page.notices(_warnings(detections) + detections.told(min_score)),
         threshold=f"{threshold:.2f}",
         proportions=_proportions(grid),
         planes="\n".join(_plane(view, grid) for view in View),
         legend=" ".join([LEGEND, *_resolution(stack.reduction_zyx, len(patches), shown)]),
-        table=_counted(detections, shown, min_probability) + _table(detections, sizes, shown),
+        table=_counted(detections, shown, min_score) + _table(detections, sizes, shown),
         facts=_facts(detections),
         data=page.json_element("scan", data),
         footer=f"{WORLD} Every mark is in detections.csv and detections.json beside this page. {page.software()}.",
@@ -203,15 +203,15 @@ def _resolution(reduction_zyx: tuple[int, int, int], patches: int, shown: int) -
     return [f"{told}." if patches == shown else f"{told}: of the best {patches}, for size."]
 
 
-def _counted(detections: ScanReport, shown: int, min_probability: float | None) -> str:
+def _counted(detections: ScanReport, shown: int, min_score: float | None) -> str:
     total = len(detections.marks)
     if total == 0:
         return f"<p>The detector made no mark. {EMPTY}</p>\n"
     of_all = f"of {page.count(total, 'mark', 'marks')}"
-    if min_probability is None:
+    if min_score is None:
         counted = f"{shown} {of_all}, the best, {'is' if shown < 2 else 'are'} shown"
     else:
-        counted = f"{shown or 'None'} {of_all} {'reaches' if shown < 2 else 'reach'} a score of {min_probability:g}"
+        counted = f"{shown or 'None'} {of_all} {'reaches' if shown < 2 else 'reach'} a score of {min_score:g}"
     rest = "" if shown == total else " The slider of the score shows the others."
     return f"<p>{counted}.{'' if shown else f' {EMPTY}'}{rest}</p>\n"
 
@@ -219,17 +219,17 @@ def _counted(detections: ScanReport, shown: int, min_probability: float | None) 
 def _table(detections: ScanReport, sizes: list[LesionSize | None], shown: int) -> str:
     if not len(detections.marks):
         return ""
-    calibrated = detections.calibrated_probability
+    probability = detections.probability
     is_dicom = detections.source is not None
-    columns = ["Mark", "Score", *(["Calibrated"] if calibrated is not None else [])]
+    columns = ["Mark", "Score", *(["Probability"] if probability is not None else [])]
     columns += ["DICOM instance"] if is_dicom else []
     columns += ["Diameter (mm)", "Measured (mm)", "Volume (mm³)", "Mean HU"]
     columns += ["World x, y, z (mm, LPS)", "Voxel x, y, z (from 0)"]
     rows = []
     for k, size in enumerate(sizes):
         instance = detections.instance_of(k)
-        cells = [f"{detections.marks.probability[k]:.3f}"]
-        cells += [f"{calibrated[k]:.3f}"] if calibrated is not None else []
+        cells = [f"{detections.marks.score[k]:.3f}"]
+        cells += [f"{probability[k]:.3f}"] if probability is not None else []
         cells += [_or_dash(instance.number, "d")] if instance is not None else []
         cells += [f"{detections.diameter_mm[k]:.1f}", *_size_cells(size)]
         cells += [_listed(detections.marks.centre_xyz_mm[k]), _voxel(detections, k)]

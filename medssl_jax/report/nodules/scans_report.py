@@ -56,7 +56,7 @@ def scans_as_json(report: ScansReport) -> dict[str, Any]:
                 "name": name,
                 **{field: result[field] for field in ("input", "series_uid", "study_instance_uid")},
                 "marks": len(result["marks"]),
-                "best_probability": _best(result),
+                "best_score": _best(result),
                 **{field: result[field] for field in ("threshold", "list_is_cut", "was_trained_on")},
             }
             for name, result in report.results.items()
@@ -67,23 +67,23 @@ def scans_as_json(report: ScansReport) -> dict[str, Any]:
 
 
 def scans_page(report: ScansReport) -> str:
-    """The page: scans, those with the likeliest mark first, each a link to its own page; failures; what is to do."""
+    """The page: scans, highest scores first, each a link to its own page; failures; what is to do."""
     best_first = sorted(report.results.items(), key=lambda item: -(_best(item[1]) or 0))
     rows = [
         page.row(
             f'<a href="{name}/{FILE_OF_FORMAT["html"]}">{html.escape(name)}</a>',
             html.escape(str(result["input"])),
             len(result["marks"]),
-            sum(mark["probability"] >= result["threshold"]["probability"] for mark in result["marks"]),
+            sum(mark["shown"] for mark in result["marks"]),
             "-" if _best(result) is None else f"{_best(result):.3f}",
         )
         for name, result in best_first
     ]
-    columns = ("Scan", "Input", "Marks", "of them shown", "Best probability")
+    columns = ("Scan", "Input", "Marks", "of them shown", "Best score")
     sections = [page.section("Scans", page.scrolled(page.table(columns, rows), name="Scans"))]
     if report.failed:
         failed = [page.row(html.escape(origin), html.escape(reason)) for origin, reason in report.failed.items()]
-        table = page.scrolled(page.table(("Input", "Why"), failed), name="Not searched")
+        table = page.scrolled(page.table(("Input", "Why"), failed), name="Not searched", kind="failures")
         sections.append(page.section("Could not be searched", table))
     if report.waiting:
         waiting = ", ".join(html.escape(name) for name in report.waiting)
@@ -92,12 +92,17 @@ def scans_page(report: ScansReport) -> str:
     return page.fill_page(
         TEMPLATE,
         title=f"Marks in {page.count(len(report.results), 'scan', 'scans')}",
-        notices=page.notices(report.told),
+        notices=page.notices([*_failures_in_words(report), *report.told]),
         facts=page.fact_list({name: str(number) for name, number in facts.items()}),
         tables="\n".join(sections),
         footer=f"{page.software()}.",
     )
 
 
+def _failures_in_words(report: ScansReport) -> list[str]:
+    failed = page.count(len(report.failed), "scan", "scans")
+    return [f"{failed} could not be searched, see the table of reasons below."] if report.failed else []
+
+
 def _best(result: Mapping[str, Any]) -> float | None:
-    return max((mark["probability"] for mark in result["marks"]), default=None)
+    return max((mark["score"] for mark in result["marks"]), default=None)

@@ -81,9 +81,29 @@ def test_the_body_is_searched_where_that_is_the_region():
     assert (found != body).mean() < 0.03
     with pytest.raises(InputError, match=r"1: no lungs found.*for lesions elsewhere set data\.region=body"):
         prepare_volume(volume, None, NO_POINTS, NO_DIAMETERS)
+    with pytest.raises(InputError, match="whose values go from -1000 to 50, expected a CT of the chest in HU"):
+        prepare_volume(volume, None, NO_POINTS, NO_DIAMETERS)
+    empty = Volume(np.zeros(grid.size_zyx, np.uint8), grid, "1")
+    with pytest.raises(InputError, match="1: its mask has no label other than 0 inside the scan, expected what is to"):
+        prepare_volume(volume, empty, NO_POINTS, NO_DIAMETERS, preparation=of_body)
     air = Volume(np.full(grid.size_zyx, -1000, np.int16), grid, "1")
     with pytest.raises(InputError, match=r"1: no body found in this scan.*what to search"):
         prepare_volume(air, None, NO_POINTS, NO_DIAMETERS, preparation=of_body)
+
+
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [
+        ((0, 255), r"from 0 to 255 where air is near -1000 HU \(grey levels of a window\?\), expected a CT"),
+        ((24, 1074), r"from 24 to 1074 where air is near -1000 HU \(stored values without the intercept of their"),
+    ],
+)
+def test_a_scan_that_is_not_in_hu_is_told_what_it_may_be_in(levels, told):
+    grid = Grid((10, 30, 30), (2.0, 2.0, 2.0))
+    array = np.full(grid.size_zyx, levels[0], np.int16)
+    array[:, 5:25, 5:25] = levels[1]
+    with pytest.raises(InputError, match=told):
+        prepare_volume(Volume(array, grid, "1"), None, NO_POINTS, NO_DIAMETERS)
 
 
 def test_every_label_of_a_mask_of_another_organ_counts(tmp_path):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -29,6 +30,7 @@ from medssl_jax.inference.trained_detector import TrainedDetector
 from medssl_jax.report.nodules.result_files import Choice
 from medssl_jax.report.nodules.scan_page import scan_page
 
+ROOT = Path(__file__).parents[3]
 CHOICE = Choice(("csv", "json", "html"), 0.3)
 WHOLE = ["detections.csv", "detections.html", "detections.json"]
 
@@ -89,7 +91,7 @@ def run(scans, output, detector=None, *, choice=CHOICE, shard=(1, 1), lungs=None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detect_folder, "load_detector", load)
         try:
-            asked = AskedThreshold(min_probability=choice.min_probability)
+            asked = AskedThreshold(min_score=choice.min_score)
             detect_into(
                 *(output, "runs/luna", scans), lungs=lungs, formats=choice.formats, threshold=asked, shard=shard
             )
@@ -156,7 +158,7 @@ def shown_on_page(searched):
 
     Left out is what names the scan as it was read: DICOM instances, and voxels.
     """
-    html = scan_page(searched.report, searched.volume, min_probability=0.3)
+    html = scan_page(searched.report, searched.volume, min_score=0.3)
     data = json.loads(re.search(r'<script type="application/json" id="scan">(.*?)</script>', html, re.S)[1])
     rows = [re.findall("<td>(.*?)</td>", row) for row in re.findall(r'<tr id="row.*?</tr>', html, re.S)]
     assert len(rows) == 1
@@ -209,7 +211,9 @@ def test_broken_scans_are_told_and_the_others_kept(scans, tmp_path, capsys):
     searched, error = run(scans, tmp_path / "out")
     assert searched == 4
     assert error.startswith("2 of 6 scans could not be searched")
-    failed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ")]
+    told = capsys.readouterr()
+    assert "6 scans: 4 to search, 0 done before, 2 cannot be read\n" in told.out
+    failed = [line for line in told.err.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 2
     assert "tall.mhd" in failed[0] + failed[1]
     assert "torn.nii" in failed[0] + failed[1]
@@ -298,9 +302,12 @@ def test_a_failure_is_tried_again_and_gone_when_it_is_mended(scans, tmp_path):
     assert not (tmp_path / "out" / "dense" / "failed.json").exists()
 
 
-def test_two_shards_make_the_whole(scans, tmp_path):
+def test_two_shards_make_the_whole(scans, tmp_path, capsys):
     run(scans, tmp_path / "whole")
+    capsys.readouterr()
     first, _ = run(scans, tmp_path / "shared", shard=(1, 2))
+    told = capsys.readouterr().out.splitlines()[0]
+    assert re.fullmatch(rf"\d scans of 6 in this shard: {first} to search, 0 done before(, \d cannot be read)?", told)
     assert len(content(tmp_path / "shared")["waiting"]) == 4 - first
     second, _ = run(scans, tmp_path / "shared", shard=(2, 2))
     assert first + second == 4
@@ -434,8 +441,35 @@ def test_one_scan_has_its_results_in_the_folder_itself(scans, tmp_path):
     assert (written["series_uid"], written["study_instance_uid"]) == ("1.2.3.4", "1.2.3")
     # Its spot is in the second slice from below.
     assert written["marks"][0]["sop_instance_uid"] == "1.2.3.4.1"
-    assert "detector_sha256" in written["made_from"]
+    documented = re.findall("^\\| `made_from\\.(.*?)` ", (ROOT / "docs" / "viewers.md").read_text(), re.M)
+    assert list(written["made_from"]) == documented
     assert run(scans / "torn.nii", tmp_path / "other")[1].startswith(f"{scans}/torn.nii: ")
+
+
+def test_one_scan_is_searched_again_only_where_it_or_a_setting_changed(scans, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(scans / "meta.mhd", out) == (1, "")
+    files = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    first = capsys.readouterr().out
+    assert run(scans / "meta.mhd", out) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == files
+    again = capsys.readouterr().out.splitlines()
+    assert again[0] == first.splitlines()[0] == "meta.mhd: 1 marks, 1 of score 0.3 or more"
+    assert set(again[1:-1]) <= set(first.splitlines())
+    assert again[-1].startswith("done before, by this detector with these settings: detections.csv, detections.json,")
+    assert run(scans / "meta.mhd", out, detector_of(step=8)) == (1, "")
+    other = Choice(("csv", "json", "html"), 0.4)
+    assert run(scans / "meta.mhd", out, detector_of(step=8), choice=other) == (1, "")
+    mask = tmp_path / "mask.mhd"
+    for voxel in (0, 1):
+        array = np.ones((10, 10, 10), np.uint8)
+        array[0, 0, 0] = voxel
+        write_metaimage(mask, Volume(array, volume().grid, ""))
+        assert [run(scans / "meta.mhd", out, lungs=mask)[0] for _ in range(2)] == [1, 0]
+    write_metaimage(scans / "meta.mhd", volume((8, 8, 8)))
+    assert run(scans / "meta.mhd", out, lungs=mask) == (1, "")
+    (out / "detections.html").unlink()
+    assert run(scans / "meta.mhd", out, lungs=mask) == (1, "")
 
 
 def test_the_next_scan_is_read_while_one_is_searched(scans, monkeypatch):

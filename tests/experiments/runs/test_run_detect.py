@@ -193,9 +193,9 @@ def test_no_series_uid_is_a_path(tmp_path, monkeypatch, series_uid):
     found = IncomingScan("scan", "scan.mhd", tmp_path / "subset0" / "scan.mhd", "digest")
     ((_, detections, volume),) = search_scans(lambda: loaded_detector(brightest_voxels), [found], run="run")
     assert not detections.is_phantom_scan
-    write_detections_csv(tmp_path / "detections.csv", detections, min_probability=0.3)
-    write_json(tmp_path / "detections.json", detections_as_json(detections, min_probability=0.3))
-    write_text(tmp_path / "detections.html", scan_page(detections, volume, min_probability=0.3))
+    write_detections_csv(tmp_path / "detections.csv", detections, min_score=0.3)
+    write_json(tmp_path / "detections.json", detections_as_json(detections, min_score=0.3))
+    write_text(tmp_path / "detections.html", scan_page(detections, volume, min_score=0.3))
     if series_uid:
         told = series_uid.replace("\0", r"\x00")  # tables hold no NUL
         assert set(read_submission(tmp_path / "detections.csv").series_uid) == {told}
@@ -210,4 +210,4 @@ def test_names_that_are_no_utf_8_are_shown_with_escapes(tmp_path):
     (folder / "scan.mhd").rename(folder / os.fsdecode(b"L\xf6sche.mhd"))
     detections, _ = search_file(folder / os.fsdecode(b"L\xf6sche.mhd"), loaded_detector(brightest_voxels))
     assert detections.input_name == r"L\xf6sche.mhd"
-    assert summary(detections, min_probability=0.5).encode()
+    assert summary(detections, min_score=0.5).encode()

@@ -136,8 +136,8 @@ def test_supervised_training_finds_the_balls(cache, tmp_path):
     assert points == written
     assert (points.step, points.scans, points.nodules) == (best, len(apart), len(truth))
     for point in points.points:  # the marks of that score and above, scored anew
-        kept = [k for k, score_of in enumerate(marks.probability) if score_of >= point.threshold]
-        rows = Marks(tuple(marks.series_uid[k] for k in kept), marks.centre_xyz_mm[kept], marks.probability[kept])
+        kept = [k for k, score_of in enumerate(marks.score) if score_of >= point.threshold]
+        rows = Marks(tuple(marks.series_uid[k] for k in kept), marks.centre_xyz_mm[kept], marks.score[kept])
         found = score(rows, truth, None, apart, bootstraps=1)
         assert found.true_positives / found.nodules == point.sensitivity
         assert found.false_positives / len(apart) == point.measured_fps_per_scan <= point.fps_per_scan

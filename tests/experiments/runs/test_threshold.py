@@ -21,8 +21,8 @@ NONE_REACHED = OperatingPoints("LUNA16", 1, 4, 8, (), None)
         ({}, None, None),
         ({}, NONE_REACHED, None),
         ({"fps_per_scan": 0.5}, POINTS, 0.8),
-        ({"min_probability": 0.0}, POINTS, 0.0),
-        ({"min_probability": 0.25}, None, 0.25),
+        ({"min_score": 0.0}, POINTS, 0.0),
+        ({"min_score": 0.25}, None, 0.25),
     ],
 )
 def test_what_is_taken(asked, points, threshold):
@@ -49,5 +49,5 @@ def test_a_rate_that_no_training_keeps_is_refused_before_a_detector_is_read(rate
 
 
 def test_both_are_refused():
-    with pytest.raises(InputError, match="--fp_per_scan and --min_probability: found both"):
-        AskedThreshold(fps_per_scan=1.0, min_probability=0.5)
+    with pytest.raises(InputError, match="--fp_per_scan and --min_score: found both"):
+        AskedThreshold(fps_per_scan=1.0, min_score=0.5)

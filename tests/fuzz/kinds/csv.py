@@ -135,7 +135,7 @@ def read(folder: Path):
         return list(zip(found.series_uid, found.centre_xyz_mm.tolist(), found.diameter_mm.tolist(), strict=True))
     if name == "submission":
         marks = read_submission(path, known_series=UIDS)
-        return list(zip(marks.series_uid, marks.centre_xyz_mm.tolist(), marks.probability.tolist(), strict=True))
+        return list(zip(marks.series_uid, marks.centre_xyz_mm.tolist(), marks.score.tolist(), strict=True))
     if name == "seriesuids":
         return list(read_series_uids(path))
     if name in ("points", "boxes"):

@@ -76,7 +76,7 @@ def rows_of(table, numbers):
 
 def oracle_of(marks, annotations, excluded, series_uids, rates=FPS_PER_SCAN):
     return oracle(
-        rows_of(marks, marks.probability),
+        rows_of(marks, marks.score),
         rows_of(annotations, annotations.diameter_mm),
         rows_of(excluded, excluded.diameter_mm),
         series_uids,
@@ -213,7 +213,7 @@ def test_the_order_of_marks_findings_and_scans_does_not_matter(seed):
 @pytest.mark.parametrize("transform", [np.exp, lambda p: -1e6 + p / 1e3, lambda p: p**3])
 def test_only_the_order_of_probabilities_counts(transform):
     marks, *rest = random_case(2)
-    moved = Marks(marks.series_uid, marks.centre_xyz_mm, transform(marks.probability))
+    moved = Marks(marks.series_uid, marks.centre_xyz_mm, transform(marks.score))
     assert score(moved, *rest, bootstraps=20).cpm_interval_95 == score(marks, *rest, bootstraps=20).cpm_interval_95
 
 

@@ -42,7 +42,7 @@ def page_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "detections.html"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page_voxels, "NATIVE_VOXELS", 1000)  # as a chest: half resolution, and patches
-        path.write_text(scan_page(report, volume, min_probability=0.3), encoding="utf-8")
+        path.write_text(scan_page(report, volume, min_score=0.3), encoding="utf-8")
     return path
 
 

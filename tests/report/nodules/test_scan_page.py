@@ -67,8 +67,8 @@ def data_in(html):
 def made():
     """Makes the text of a page."""
 
-    def make(volume, *found, min_probability=0.3, **changes):
-        return scan_page(found_in(volume, *found, **changes), volume, min_probability=min_probability)
+    def make(volume, *found, min_score=0.3, **changes):
+        return scan_page(found_in(volume, *found, **changes), volume, min_score=min_score)
 
     return make
 
@@ -98,15 +98,15 @@ def test_without_a_threshold_the_ten_best_are_shown_and_the_others_wait(page_of,
     monkeypatch.setattr(page_voxels, "NATIVE_VOXELS", 1000)
     scores = np.linspace(0.9, 0.1, 13)
     found = ([[k, 0, 20] for k in range(13)], scores, [5] * 13)
-    html = made(chest(), *found, min_probability=None)
+    html = made(chest(), *found, min_score=None)
     assert [bool(hidden) for _, hidden, _ in rows_of(html)] == [False] * 10 + [True] * 3
     data = data_in(html)
     assert data["threshold"] == scores[9]
     assert (len(data["marks"]), len(data["patches"])) == (13, 10)
-    text = page_of(chest(), *found, min_probability=None).text
+    text = page_of(chest(), *found, min_score=None).text
     assert "10 of 13 marks, the best, are shown. The slider of the score shows the others." in text
     assert "This detector has no operating points: the 10 best marks of a scan are shown" in text
-    assert "made no mark" in page_of(chest(), [], [], [], min_probability=None).text
+    assert "made no mark" in page_of(chest(), [], [], [], min_score=None).text
 
 
 def test_it_reads_offline_and_runs_its_own_script_alone(made, read_page):
@@ -223,7 +223,7 @@ def test_a_mark_has_two_diameters_a_volume_and_a_density_or_a_dash(made):
 def test_a_calibrated_score_is_shown(made):
     points = OperatingPoints("LUNA16", 600, 4, 8, (), Calibration(1.0, 0.0, 0.2, 0.1))
     html = made(chest(), *THREE, experience=Experience(points, ()))
-    assert "Calibrated" in html
+    assert '<th scope="col">Probability</th>' in html
     assert re.findall("<td>(.*?)</td>", rows_of(html)[0][2])[:2] == ["0.900", "0.900"]
 
 
@@ -241,7 +241,7 @@ def test_what_it_is_not_is_said(page_of):
     ("found", "words"), [(([], [], []), "made no mark"), (THREE, "None of 3 marks reaches a score of 0.95")]
 )
 def test_no_mark_is_no_all_clear(found, words, page_of):
-    page = page_of(chest(), *found, min_probability=0.95)
+    page = page_of(chest(), *found, min_score=0.95)
     assert words in page.text
     assert "does not mean that the scan is free of nodules" in page.text
 

@@ -21,15 +21,15 @@ with epy.lazy_imports():
     from pydicom.sr import codedict
 
 
-def segmentation(detections: ScanReport, *, min_probability: float | None) -> Any:
-    """The segmentation, a pydicom Dataset, of the marks of at least `min_probability`: segment k is mark k.
+def segmentation(detections: ScanReport, *, min_score: float | None) -> Any:
+    """The segmentation, a pydicom Dataset, of the marks of at least `min_score`: segment k is mark k.
 
     The scan was read with its headers. Where there is no such mark, its one segment is empty and says so.
     """
     assert detections.source is not None
-    likely = detections.count_from(min_probability)
-    labels = [f"{k + 1}: probability {detections.marks.probability[k]:.2f}" for k in range(likely)]
-    none = "no mark" if min_probability is None else f"no mark of probability {min_probability:g}"
+    likely = detections.count_from(min_score)
+    labels = [f"{k + 1}: score {detections.marks.score[k]:.2f}" for k in range(likely)]
+    none = "no mark" if min_score is None else f"no mark of score {min_score:g}"
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=algorithm_name(detections),
         family=codedict.codes.cid7162.ArtificialIntelligence,
@@ -37,7 +37,7 @@ def segmentation(detections: ScanReport, *, min_probability: float | None) -> An
     )
     return seg.Segmentation(
         source_images=detections.source.headers,
-        pixel_array=label_map(detections, min_probability=min_probability).array_zyx,
+        pixel_array=label_map(detections, min_score=min_score).array_zyx,
         segmentation_type="BINARY",
         segment_descriptions=[
             seg.SegmentDescription(

@@ -1,9 +1,10 @@
 """Marks as a DICOM structured report: TID 1500, Measurement Report, of DICOM PS3.16.
 
 Each mark is a nodule of the lung in two groups with one tracking UID. The first (TID 1410) has a circle on the slice
-nearest to its centre, which refers to that slice's own SOPInstanceUID, its diameter, and its probability in percent,
-as Certainty of Finding (DCM 111012). The second (TID 1501) has the diameter again, inferred from its centre in the
-frame of reference: the first cannot hold a place between two slices. Where there is no mark, one group counts no
+nearest to its centre, which refers to that slice's own SOPInstanceUID, its diameter, and in percent, as
+Certainty of Finding (DCM 111012), its probability, or its score where the detector was not calibrated; the report says
+which, and tracking identifiers have the score. The second (TID 1501) has the diameter again, inferred from its centre
+in the frame of reference: the first cannot hold a place between two slices. Where there is no mark, one group counts no
 lesion. What is known of detector and marks stands among the parameters of the algorithm. The report refers to every
 slice of the series and carries the identity of patient and study as they do, since archives file it by them.
 """
@@ -31,8 +32,8 @@ with epy.lazy_imports():
     from pydicom.sr import codedict
 
 
-def structured_report(detections: ScanReport, *, min_probability: float | None) -> Any:
-    """The report, a pydicom Dataset, of the marks of at least `min_probability`; the scan was read with its headers."""
+def structured_report(detections: ScanReport, *, min_score: float | None) -> Any:
+    """The report, a pydicom Dataset, of the marks of at least `min_score`; the scan was read with its headers."""
     assert detections.source is not None
     headers = detections.source.headers
     algorithm = sr.AlgorithmIdentification(
@@ -41,9 +42,12 @@ def structured_report(detections: ScanReport, *, min_probability: float | None) 
         parameters=[
             RESEARCH_USE,
             f"trained on {detections.detector.trained_on}",
-            f"{detections.count_from(min_probability)} of {len(detections.marks)} marks",
+            f"{detections.count_from(min_score)} of {len(detections.marks)} marks",
+            "certainty is the detector's score, which is no probability"
+            if detections.probability is None
+            else "certainty is the probability of a nodule, calibrated on validation scans",
             *detections.detector.told,
-            *detections.told(min_probability),
+            *detections.told(min_score),
         ],
         manufacturer=MANUFACTURER,
     )
@@ -53,9 +57,7 @@ def structured_report(detections: ScanReport, *, min_probability: float | None) 
             uid=highdicom.UID(), name=MANUFACTURER, model_name=f"{MANUFACTURER}, research use only"
         ),
     )
-    groups = [
-        group for k in range(detections.count_from(min_probability)) for group in _groups(detections, k, algorithm)
-    ]
+    groups = [group for k in range(detections.count_from(min_score)) for group in _groups(detections, k, algorithm)]
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=codedict.codes.LN.CTUnspecifiedBodyRegion,
@@ -98,14 +100,17 @@ def _groups(detections: ScanReport, k: int, algorithm: Any) -> tuple[Any, Any]:
         algorithm_id=algorithm,
     )
 
+    score = float(detections.marks.score[k])
+
     def tracked() -> Any:  # content items belong to one group
-        return sr.TrackingIdentifier(uid=tracking, identifier=f"mark {k + 1}")
+        return sr.TrackingIdentifier(uid=tracking, identifier=f"mark {k + 1}, score {score:.3f}")
 
     def diameter(**inferred_from: Any) -> Any:
         value_mm = float(detections.diameter_mm[k])
         return sr.Measurement(codes.SCT.Diameter, value_mm, codes.UCUM.Millimeter, **inferred_from)
 
-    percent = 100 * float(detections.marks.probability[k])
+    probability = detections.probability
+    percent = 100 * (score if probability is None else float(probability[k]))
     centre = sr.CoordinatesForMeasurement3D(
         "POINT", detections.marks.centre_xyz_mm[k : k + 1], source.frame_of_reference_uid
     )

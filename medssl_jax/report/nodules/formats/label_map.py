@@ -6,8 +6,8 @@ from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report.nodules.scan_report import ScanReport
 
 
-def label_map(detections: ScanReport, *, min_probability: float | None) -> Volume:
-    """The marks of at least `min_probability` as labels 1, 2, ... of a uint16 volume, the best mark 1; 0 is none.
+def label_map(detections: ScanReport, *, min_score: float | None) -> Volume:
+    """The marks of at least `min_score` as labels 1, 2, ... of a uint16 volume, the best mark 1; 0 is none.
 
     A ball holds the voxels whose centres are at most half the mark's diameter, in mm, from its centre, and the voxel
     that holds the centre, however thick slices are. Where balls meet, the better mark has the voxel.
@@ -15,7 +15,7 @@ def label_map(detections: ScanReport, *, min_probability: float | None) -> Volum
     grid = detections.grid
     labels = np.zeros(grid.size_zyx, np.uint16)
     spacing_zyx_mm = np.array(grid.spacing_zyx_mm)
-    for k in reversed(range(detections.count_from(min_probability))):
+    for k in reversed(range(detections.count_from(min_score))):
         centre_zyx, radius_mm = detections.centre_voxel_zyx[k], detections.diameter_mm[k] / 2
         reach_zyx = radius_mm / spacing_zyx_mm
         low = np.floor(centre_zyx - reach_zyx).astype(int).clip(0, grid.size_zyx)

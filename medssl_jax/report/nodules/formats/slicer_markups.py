@@ -15,13 +15,13 @@ SCHEMA = (
 )
 
 
-def markups_as_json(detections: ScanReport, *, min_probability: float | None) -> dict[str, Any]:
-    """The content of the `.mrk.json`: a point at the centre of each mark of at least `min_probability`, best first.
+def markups_as_json(detections: ScanReport, *, min_score: float | None) -> dict[str, Any]:
+    """The content of the `.mrk.json`: a point at the centre of each mark of at least `min_score`, best first.
 
     Coordinates are x, y, z in mm (LPS, as the file says). A point's label is the number of its mark and its
-    probability, shown beside it; its description has the diameter. Points are locked, so that none is moved by mistake.
+    score, shown beside it; its description has the diameter too. Points are locked, so that none is moved by mistake.
     """
-    shown = detections.count_from(min_probability)
+    shown = detections.count_from(min_score)
     detector = f"{detections.detector.run}, step {detections.detector.step}"
     return {
         "@schema": SCHEMA,
@@ -40,11 +40,11 @@ def markups_as_json(detections: ScanReport, *, min_probability: float | None) ->
 
 
 def _point(detections: ScanReport, k: int) -> dict[str, Any]:
-    probability = single_precision(float(detections.marks.probability[k]))
+    score = single_precision(float(detections.marks.score[k]))
     return {
         "id": str(k + 1),
-        "label": f"{k + 1}: {probability:.2f}",
-        "description": f"probability {probability:.9g}, diameter {detections.diameter_mm[k]:.3f} mm. {RESEARCH_USE}",
+        "label": f"{k + 1}: {score:.2f}",
+        "description": f"score {score:.9g}, diameter {detections.diameter_mm[k]:.3f} mm. {RESEARCH_USE}",
         "position": [round(mm, 4) for mm in detections.marks.centre_xyz_mm[k].tolist()],
         "selected": True,
         "locked": True,

@@ -103,7 +103,7 @@ def test_its_detector_prepares_scans_as_it_learned_them(folder, run):
     assert len(report.marks)
     low, high = (np.array(each) for each in ((10.0, 15.0, 100.0), (68.0, 73.0, 145.0)))
     assert ((report.marks.centre_xyz_mm > low - 6) & (report.marks.centre_xyz_mm < high + 6)).all()
-    page = scan_page(report, volume, min_probability=0.0)
+    page = scan_page(report, volume, min_score=0.0)
     assert '"window":"soft"' in page.replace(" ", "").replace("\\u0022", '"')
     assert "<dt>Body</dt>" in page
 

@@ -9,7 +9,14 @@ import pytest
 from experiments.configs import own
 from experiments.runs.focalmix.chosen import _with, _with_region
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
-from experiments.runs.focalmix.sizing import Devices, choose_sizes, choose_split, choose_validation, most_validated
+from experiments.runs.focalmix.sizing import (
+    Devices,
+    choose_sizes,
+    choose_split,
+    choose_validation,
+    most_validated,
+    validation_in_words,
+)
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 
@@ -273,3 +280,13 @@ def test_a_run_is_scored_a_few_times_and_where_it_is_saved(devices, scores, labe
 def test_folds_that_cannot_be_split(folds, where):
     with pytest.raises(InputError, match=rf"labelled scans in {where}, expected some to train on and others"):
         choose_split(folds, 3)
+
+
+def test_a_small_set_is_told_that_it_will_not_be_validated_and_how_many_scans_it_lacks():
+    told = validation_in_words(4)
+    assert told.startswith(
+        "validation: none of the 4 labelled scans outside the tested folds, since a fifth of them is"
+    )
+    assert "label 17 more, or keep N of them apart by --config.split.validation=N" in told
+    assert "label 1 more" in validation_in_words(20)
+    assert validation_in_words(21) == ""

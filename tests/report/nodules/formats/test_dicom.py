@@ -13,10 +13,12 @@ from medssl_jax.imaging.dicom.references import read_reference
 from medssl_jax.imaging.dicom.series import read_series
 from medssl_jax.imaging.geometry import voxel_zyx_to_world_xyz_mm
 from medssl_jax.imaging.submission import Marks
+from medssl_jax.metrics.nodules.operating_points import Calibration, OperatingPoint, OperatingPoints
 from medssl_jax.report.nodules.formats.dicom_coding import write_dicom
 from medssl_jax.report.nodules.formats.dicom_seg import segmentation
 from medssl_jax.report.nodules.formats.dicom_sr import structured_report
 from medssl_jax.report.nodules.formats.label_map import label_map
+from medssl_jax.run_folder.experience import Experience
 
 CENTRES_ZYX = np.array([[5.0, 20.0, 25.25], [2.4, 8.0, 9.0], [1.0, 5.0, 5.0]])
 PATIENT = {"PatientName": "Doe^Jane", "PatientID": "100012", "PatientBirthDate": "", "PatientSex": "F"}
@@ -54,8 +56,8 @@ def number_in(items, code):
     return float(item.MeasuredValueSequence[0].NumericValue)
 
 
-def read_back(path, detections, min_probability):
-    write_dicom(path, structured_report(detections, min_probability=min_probability))
+def read_back(path, detections, min_score):
+    write_dicom(path, structured_report(detections, min_score=min_score))
     return highdicom.sr.srread(path)
 
 
@@ -71,11 +73,11 @@ def test_a_report_read_back_has_the_marks_and_refers_to_their_slices(reported, t
         assert group.tracking_uid == in_patient[k].tracking_uid
         assert group.finding_type.value == "27925004"
         assert [site.value.value for site in group.finding_sites] == ["39607008"]
-        assert group.tracking_identifier == f"mark {k + 1}"
+        assert group.tracking_identifier == f"mark {k + 1}, score {[0.9, 0.5][k]:.3f}"
         (diameter,) = group.get_measurements(name=codes.SCT.Diameter)
         assert diameter.value == pytest.approx(detections.diameter_mm[k])
-        probability = number_in(group[0].ContentSequence, "111012")
-        assert probability == pytest.approx(100 * detections.marks.probability[k])
+        certainty = number_in(group[0].ContentSequence, "111012")
+        assert certainty == pytest.approx(100 * detections.marks.score[k])
         # The centre in the patient, behind the diameter.
         (again,) = in_patient[k].get_measurements()
         assert again.value == diameter.value
@@ -106,7 +108,21 @@ def test_a_report_read_back_has_the_marks_and_refers_to_their_slices(reported, t
     assert "not a medical device" in text
     assert "FocalMix nodule detector, run luna" in text
     assert "2 of 3 marks" in text
+    assert "certainty is the detector's score, which is no probability" in text
     assert "This detector has no operating points" in text
+
+
+def test_the_certainty_of_a_calibrated_detector_is_a_probability(reported, tmp_path):
+    calibration = Calibration(2.0, -1.0, 0.2, 0.1)
+    points = OperatingPoints("LUNA16", 600, 4, 8, (OperatingPoint(1.0, 0.5, 0.75, 0.5),), calibration)
+    detections = dataclasses.replace(reported(), experience=Experience(points))
+    report = read_back(tmp_path / "sr.dcm", detections, 0.9)
+    (group,) = report.content.get_planar_roi_measurement_groups()
+    # Odds of 9 to 1, squared and divided by e.
+    assert number_in(group[0].ContentSequence, "111012") == pytest.approx(100 * 81 / (81 + np.e), rel=1e-6)
+    assert group.tracking_identifier == "mark 1, score 0.900"
+    text = pydicom.dcmread(tmp_path / "sr.dcm").to_json()
+    assert "certainty is the probability of a nodule, calibrated on validation scans" in text
 
 
 def test_no_likely_mark_is_a_count_of_none(reported, tmp_path):
@@ -126,17 +142,17 @@ def test_pixels_that_are_not_square_have_an_ellipse(reported, tmp_path):
     np.testing.assert_allclose(points[3] - points[2], [9, 0])
 
 
-@pytest.mark.parametrize("min_probability", [0.5, 0.95])
-def test_a_segmentation_read_back_is_the_label_map(reported, tmp_path, min_probability):
+@pytest.mark.parametrize("min_score", [0.5, 0.95])
+def test_a_segmentation_read_back_is_the_label_map(reported, tmp_path, min_score):
     detections = reported()
-    write_dicom(tmp_path / "seg.dcm", segmentation(detections, min_probability=min_probability))
+    write_dicom(tmp_path / "seg.dcm", segmentation(detections, min_score=min_score))
     read = highdicom.seg.segread(tmp_path / "seg.dcm")
-    labels = label_map(detections, min_probability=min_probability).array_zyx
+    labels = label_map(detections, min_score=min_score).array_zyx
     uids = [header.SOPInstanceUID for header in detections.source.headers]
     found = read.get_pixels_by_source_instance(uids, combine_segments=True, ignore_spatial_locations=True)
     np.testing.assert_array_equal(found, labels)
     segments = [read.get_segment_description(number) for number in read.segment_numbers]
-    expected = ["1: probability 0.90", "2: probability 0.50"] if labels.any() else ["no mark of probability 0.95"]
+    expected = ["1: score 0.90", "2: score 0.50"] if labels.any() else ["no mark of score 0.95"]
     assert [segment.SegmentLabel for segment in segments] == expected
     assert {segment.SegmentAlgorithmType for segment in segments} == {"AUTOMATIC"}
     assert read.FrameOfReferenceUID == "1.2.3.99"
@@ -144,7 +160,7 @@ def test_a_segmentation_read_back_is_the_label_map(reported, tmp_path, min_proba
 
 def test_a_segmentation_of_no_mark_at_all_says_so(reported):
     none = Marks((), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
-    made = segmentation(dataclasses.replace(reported(), marks=none), min_probability=None)
+    made = segmentation(dataclasses.replace(reported(), marks=none), min_score=None)
     assert [segment.SegmentLabel for segment in made.SegmentSequence] == ["no mark"]
     assert not made.pixel_array.any()
 

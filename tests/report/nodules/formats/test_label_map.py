@@ -11,7 +11,7 @@ from medssl_jax.report.nodules.formats.label_map import label_map
 def test_a_viewer_finds_the_balls_at_the_marks(tmp_path, turned_report):
     """Read by nibabel, whose world is RAS."""
     report = turned_report()
-    write_nifti(tmp_path / "d.nii.gz", label_map(report, min_probability=0.1))
+    write_nifti(tmp_path / "d.nii.gz", label_map(report, min_score=0.1))
     image = nibabel.load(tmp_path / "d.nii.gz")
     labels = np.asarray(image.dataobj)
     assert labels.shape == report.grid.size_zyx[::-1]
@@ -29,15 +29,15 @@ def test_a_viewer_finds_the_balls_at_the_marks(tmp_path, turned_report):
 
 
 def test_unlikely_marks_are_left_out(turned_report):
-    assert set(np.unique(label_map(turned_report(), min_probability=0.5).array_zyx).tolist()) == {0, 1, 2}
-    assert not label_map(turned_report(), min_probability=0.95).array_zyx.any()
+    assert set(np.unique(label_map(turned_report(), min_score=0.5).array_zyx).tolist()) == {0, 1, 2}
+    assert not label_map(turned_report(), min_score=0.95).array_zyx.any()
 
 
 def test_a_mark_thinner_than_a_slice_and_one_at_the_edge_have_their_voxel(turned_report):
     report = turned_report()
     centres = report.grid.origin_xyz_mm + np.array([[0.0, 0.0, 22.0], [0.0, 0.0, 0.0]])
     marks = Marks(("1.2.3",) * 2, centres, np.array([0.9, 0.8]), np.array([0.5, 3.0]))
-    labels = label_map(turned_report(marks=marks), min_probability=0.0).array_zyx
+    labels = label_map(turned_report(marks=marks), min_score=0.0).array_zyx
     assert np.argwhere(labels == 1).tolist() == [[4, 0, 0]]  # 22 mm is nearest to slice 4, at 20 mm
     # Of a ball of 3 mm round a corner a part lies in the scan: sqrt((.8 y)^2 + (.7 x)^2) <= 1.5.
     assert np.argwhere(labels == 2).tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 0], [0, 1, 1]]

@@ -15,8 +15,8 @@ POINT = {
 }
 
 
-def written(tmp_path, report, min_probability):
-    write_json(tmp_path / "d.mrk.json", markups_as_json(report, min_probability=min_probability))
+def written(tmp_path, report, min_score):
+    write_json(tmp_path / "d.mrk.json", markups_as_json(report, min_score=min_score))
     return json.loads((tmp_path / "d.mrk.json").read_text())
 
 
@@ -34,13 +34,13 @@ def test_the_file_is_by_slicers_schema(tmp_path, turned_report):
     assert len({point["id"] for point in markup["controlPoints"]}) == 3
 
 
-def test_points_are_the_likely_marks_with_probability_and_diameter(tmp_path, turned_report):
+def test_points_are_the_likely_marks_with_score_and_diameter(tmp_path, turned_report):
     report = turned_report()
     (markup,) = written(tmp_path, report, 0.5)["markups"]
     assert markup["name"] == "2 of 3 marks of luna, step 600"
     points = markup["controlPoints"]
     assert [point["label"] for point in points] == ["1: 0.90", "2: 0.50"]
     np.testing.assert_allclose([point["position"] for point in points], report.marks.centre_xyz_mm[:2], atol=1e-4)
-    assert points[0]["description"].startswith("probability 0.9, diameter 9.000 mm. Research software")
+    assert points[0]["description"].startswith("score 0.9, diameter 9.000 mm. Research software")
     assert written(tmp_path, report, 0.95)["markups"][0]["controlPoints"] == []
     assert len(written(tmp_path, report, None)["markups"][0]["controlPoints"]) == 3  # fewer than the ten best
