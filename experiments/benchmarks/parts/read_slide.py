@@ -90,7 +90,7 @@ def write_slide(path: Path, side: int, options: Mapping[str, Any]) -> None:
     import tifffile
 
     shape, rows = (side, side), options.get("rowsperstrip", 256)
-    bands = (_rows(side, top, min(rows, side - top)) for top in range(0, side, rows))
+    bands = (disc_rows(side, top, min(rows, side - top)) for top in range(0, side, rows))
     if not options:
         # tifffile takes strips one by one only where they are encoded.
         pixels = tifffile.memmap(path, shape=shape, dtype=np.uint8, photometric="minisblack")
@@ -109,7 +109,7 @@ def _tiles(band: UInt8[np.ndarray, "rows columns"], side: int) -> Iterator[UInt8
     return (padded[:, left : left + side] for left in range(0, width, side))
 
 
-def _rows(side: int, top: int, height: int) -> UInt8[np.ndarray, "{height} {side}"]:
+def disc_rows(side: int, top: int, height: int) -> UInt8[np.ndarray, "{height} {side}"]:
     """Rows of a dark, noisy, structured disc with black corners, which LZW compresses as it does a real slide."""
     y = (np.arange(top, top + height, dtype=np.float32) / side - 0.5)[:, None]
     x = (np.arange(side, dtype=np.float32) / side - 0.5)[None]

@@ -1,0 +1,143 @@
+"""One slide of LKS's size through each method of the SOS paper: seconds by stage, and the peak of memory.
+
+Each method runs in a process of its own, untrained; what it compiles is left out of the seconds. A switch is shown both
+ways: `settled` by the LRN, and `asked`, where the HRN looks at every patch that is not black. Two cores of a CPU need
+half an hour or more for each method that looks; --whole_slide.grid=4 is a hundredth of it, with patches of the same
+size. A slide of 40 x 40 patches takes 1.6 GB of disk.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+from ml_collections import ConfigDict
+
+from experiments import command
+from experiments.benchmarks.bench import Bench, Cost, Measurement, clock
+from experiments.benchmarks.own_process import in_own_process
+from experiments.benchmarks.parts import read_slide
+from experiments.configs import _methods
+from experiments.runs.sos.sos_config import SosConfig
+from experiments.runs.sos.timed_files import FILE_KINDS
+from medssl_jax.core.errors import InputError
+from medssl_jax.core.settings import settings_from
+from medssl_jax.imaging.slides import TiffSlide
+from medssl_jax.inference.selective import SelectiveClassifier
+from medssl_jax.models.sos_networks import Intensities
+from medssl_jax.phantoms.slides.tiff import write_tiff
+
+SMALLEST = {"config": "configs/phantom_sos.py", "grid": 2, "patch_side": 64, "shrink": 8, "methods": ("SOS",)}
+KINDS = dict(zip(("strips", "tiles", "pyramid"), FILE_KINDS.values(), strict=True))
+DELTAS: Mapping[str, Callable[[ConfigDict], ConfigDict]] = {
+    "Image-Level": _methods.image_level,
+    "Patch-Level": _methods.patch_level,
+    "Multi-Scale": _methods.multi_scale,
+    "RDMS": _methods.rdms,
+    "SOS": lambda config: config,
+}
+INTENSITIES = Intensities(0.04, 0.04)  # about those of the slides that are written here
+MARGIN, ROWS = 10, 256  # pixels
+CERTAIN = 1e6  # a policy's logit that no image moves
+
+
+class Passage(NamedTuple):
+    """A slide's way through a method: the cost of all of it, the seconds of its stages, the patches looked at."""
+
+    cost: Cost
+    seconds: Mapping[str, float]
+    patches: int
+    program_bytes: int
+
+
+def measure(
+    bench: Bench,
+    *,
+    config: str = "configs/sos.py",
+    grid: int = 40,
+    patch_side: int = 1000,
+    shrink: int = 40,
+    file: str = "strips",
+    methods: tuple[str, ...] = tuple(DELTAS),
+) -> list[Measurement]:
+    """Writes a slide in a `file` of one of `KINDS`, and sends it through each method, `bench.pairs` times.
+
+    Raises `InputError` for a kind or method that is none.
+    """
+    for flag, given, known in (("file", [file], KINDS), ("methods", methods, DELTAS)):
+        if unknown := [each for each in given if each not in known]:
+            raise InputError(f"--whole_slide.{flag}: found {unknown[0]}, expected {', '.join(known)}")
+    cut = {"grid": grid, "patch_side": patch_side, "shrink": shrink}
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "slide.tif"
+        in_own_process(write_slide, path, grid * patch_side + MARGIN, file)
+        for method in methods:
+            for route in ROUTES[settings_of(config, method, cut).inference.rule]:
+                passes = [in_own_process(classify, path, config, cut, method, route) for _ in range(bench.pairs)]
+                results: list[Passage] = [each.result for each in passes]
+                stages = {
+                    f"{stage} s": float(np.median([each.seconds[stage] for each in results]))
+                    for stage in results[0].seconds
+                }
+                measured.append(
+                    Measurement(f"{method} {route}".strip(), [each.cost for each in results]).noting(
+                        patches=results[0].patches,
+                        **stages,
+                        **{
+                            "peak MB": max(each.peak_mb for each in passes),
+                            "largest program MB": results[0].program_bytes / 1e6,
+                        },
+                    )
+                )
+    return measured
+
+
+# What a rule can come to; where there is no choice it has no name.
+ROUTES = {"low": ("",), "high": ("",), "confidence": ("settled", "asked"), "policy": ("settled", "asked")}
+
+
+def settings_of(config: str, method: str, cut: Mapping[str, int]) -> SosConfig:
+    """The settings of a method on slides cut so."""
+    given = command.load_config(config)
+    given.data.update(cut)
+    given.data.phantom = None  # the slide is written here
+    return settings_from(SosConfig, DELTAS[method](given))
+
+
+def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route: str) -> Passage:
+    """Classifies the slide, the switch moved to where its route is certain."""
+    settings = settings_of(config, method, cut)
+    networks = settings.networks(INTENSITIES, classes=4)
+    # Drawn by NumPy: what draws them in JAX takes seconds to compile.
+    rng, shapes = np.random.default_rng(0), jax.eval_shape(networks.init, jax.random.key(0))
+    params: dict[str, Any] = jax.tree.map(lambda leaf: rng.normal(0, 0.05, leaf.shape).astype(leaf.dtype), shapes)
+    inference = settings.inference
+    if inference.rule == "confidence":
+        inference = dataclasses.replace(inference, c=float(route == "asked"))
+    if inference.rule == "policy":
+        params["policy"]["Dense_0"]["bias"] += CERTAIN if route == "asked" else -CERTAIN
+    classifier = SelectiveClassifier(
+        *(networks, params, settings.data.layout, inference),
+        background_threshold=settings.data.background_threshold,
+    )
+    program_bytes = classifier.peak_memory_bytes  # compiles everything
+    begin = clock()
+    (result,) = classifier([lambda: TiffSlide(path, settings.data.layout)])
+    end = clock()
+    patches = 0 if result.attention is None else int(result.foreground.sum())
+    return Passage(Cost(end.wall - begin.wall, end.cpu - begin.cpu), result.seconds, patches, program_bytes)
+
+
+def write_slide(path: Path, side: int, file: str) -> None:
+    """Writes a disc of noise in one of `KINDS`."""
+    layout, levels = KINDS[file]
+    write_tiff(path, _bands(side), (side, side), layout, levels=levels)
+
+
+def _bands(side: int) -> Iterator[UInt8[np.ndarray, "rows {side}"]]:
+    return (read_slide.disc_rows(side, top, min(ROWS, side - top)) for top in range(0, side, ROWS))

@@ -1,0 +1,71 @@
+"""A small slide through the methods as the large one goes: each route with its stages, patches and memory."""
+
+import pytest
+
+from experiments.benchmarks.bench import Bench
+from experiments.benchmarks.parts import whole_slide
+from medssl_jax.core.errors import InputError
+from medssl_jax.imaging.slides import SlideLayout, TiffSlide
+
+CUT = {"grid": 4, "patch_side": 16, "shrink": 2}
+SMALL = """
+from experiments.configs import sos
+
+def get_config():
+    config = sos.get_config()
+    config.model.attention_features = 3
+    for name in ("low", "high", "policy"):
+        config.model[f"{name}_features"], config.model[f"{name}_blocks"] = (4,), (0,)
+    config.model.low_stem_block = config.model.high_stem_block = 4
+    config.inference.patch_batch = 5
+    return config
+"""
+LOW, HIGH = {"low_resolution_read", "low_network"}, {"patch_read", "high_network"}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A config of small networks, and a slide."""
+    folder = tmp_path_factory.mktemp("whole_slide")
+    (folder / "small.py").write_text(SMALL)
+    whole_slide.write_slide(folder / "slide.tif", 64 + whole_slide.MARGIN, "strips")
+    return str(folder / "small.py"), folder / "slide.tif"
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "stages"),
+    [
+        ("SOS", "settled", LOW),
+        ("SOS", "asked", LOW | HIGH),
+        ("RDMS", "settled", LOW),
+        ("RDMS", "asked", LOW | HIGH),
+    ],
+)
+def test_a_route_has_its_stages_and_looks_at_all_patches_or_at_none(small, method, route, stages):
+    config, path = small
+    passage = whole_slide.classify(path, config, CUT, method, route)
+    assert passage.seconds.keys() == stages
+    assert sum(passage.seconds.values()) <= passage.cost.wall
+    with TiffSlide(path, SlideLayout(**CUT)) as slide:
+        # Noise lies in a disc: the corner patches are dark, not black.
+        bright = sum(patch.mean() > 1 for patch in slide.patches(range(16)))
+    assert passage.patches == (bright if stages >= HIGH else 0)
+    assert bright > 8
+    assert passage.program_bytes > 0
+
+
+def test_what_is_written_is_a_slide_of_each_kind(tmp_path):
+    for kind in whole_slide.KINDS:
+        whole_slide.write_slide(tmp_path / f"{kind}.tif", 64 + whole_slide.MARGIN, kind)
+        with TiffSlide(tmp_path / f"{kind}.tif", SlideLayout(4, 16, 8)) as slide:
+            assert slide.one_pass_pays == (kind != "pyramid")
+            assert slide.low_resolution().max() > 5
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [({"file": "JPEG"}, "file: found JPEG, expected strips"), ({"methods": ("SOS", "LOS")}, "methods: found LOS")],
+)
+def test_what_there_is_not_is_told(sizes, told):
+    with pytest.raises(InputError, match=f"^--whole_slide.{told}"):
+        whole_slide.measure(Bench(), **sizes)
