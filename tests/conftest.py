@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# What halves the time in which XLA compiles for a CPU.
+QUICKLY_COMPILED = os.environ.setdefault(
+    "XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
@@ -18,26 +23,50 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 WITHOUT_SHARED_DATA = "needs ../shared/data (real reference files), which is not part of the repository"
 
 
+def pytest_collection_finish() -> None:
+    """What was imported stays: Python's collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 # Folders of tests that compile much and run it a few times.
-COMPILED_PLAINLY = ("steps", "train", "models", "ssl", "detection", "experiments/runs")
+COMPILED_PLAINLY = ("steps", "train", "models", "ssl", "losses", "detection", "parallel", "experiments/runs")
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures, whatever their scope
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """XLA optimises for slow tests only where compiling is the time of the quick ones."""
+    """XLA optimises for slow tests only where compiling is the time of the quick ones; so it does in their commands."""
     import jax
 
+    jax.devices()  # XLA reads its flags here, and never again
     folder = item.path.parent.relative_to(Path(__file__).parent).as_posix()
-    plainly = folder in COMPILED_PLAINLY and item.get_closest_marker("slow") is None
+    is_quick = item.get_closest_marker("slow") is None
+    plainly = is_quick and f"{folder}/".startswith(tuple(f"{each}/" for each in COMPILED_PLAINLY))
     jax.config.update("jax_disable_most_optimizations", plainly)
+    _set_variable("XLA_FLAGS", QUICKLY_COMPILED if is_quick else None)
+    _set_variable("JAX_DISABLE_MOST_OPTIMIZATIONS", "1" if is_quick and folder == "experiments" else None)
+
+
+def _set_variable(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_once(tmp_path_factory) -> Iterator[None]:
-    """Commands that are started share what they compile, for the time it saves, and not the user's cache."""
+    """Tests, their workers and the commands they start share what they compile; not in the cache of whoever tests."""
+    import jax
+
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = jax.config.jax_compilation_cache_dir or str(shared / "compiled")
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # small networks are many small programs
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # small networks are many small programs
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         yield
 
 

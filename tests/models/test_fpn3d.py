@@ -204,7 +204,7 @@ def test_the_backbone_is_the_same_function_on_accelerators(platform, stem_featur
     """There it works on blocks of voxels."""
     network = ResNet3D(stem_features, features, (1,) * len(features))
     x = noise(4, 1, 8, 8, 8, 1)
-    params = network.init(jax.random.key(0), x)
+    params = jax.jit(network.init)(jax.random.key(0), x)
 
     def value_and_gradient():
         def total(params):

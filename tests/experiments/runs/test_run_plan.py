@@ -31,6 +31,7 @@ def tiny():
 
 
 def test_the_local_cpu(tiny):
+    tiny.ssl.views, tiny.mixup.image, tiny.mixup.object = 1, False, False  # a third of the time to compile
     made = plan(tiny)
     assert made.title == "1 x cpu: 1 chip, batch 2 + 2, float32, blocks kept"
     # Parameters, two moments of Adam, and two windows a kind of patch.

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import json
 
 import jax
@@ -162,7 +163,8 @@ def test_whom_to_ask_is_learnt_last_from_slides_that_were_not_trained_on(folder)
     head = method.params.pop("deferral")
     for one, other in zip(jax.tree.leaves(method.params), jax.tree.leaves(untouched.params), strict=True):
         np.testing.assert_array_equal(one, other)
-    results = list(untouched.classifier(rule="high")(map(source.slide, split.validation)))
+    slides = [functools.partial(source.slide, index) for index in split.validation]
+    results = list(untouched.classifier(rule="high")(slides))
     label = np.array([source.labels[index] for index in split.validation])
     right = [np.array([getattr(each, name).argmax() for each in results]) == label for name in NETWORKS_SAY]
     feature = np.stack([each.feature for each in results])
