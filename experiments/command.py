@@ -4,6 +4,7 @@ import difflib
 import gc
 import importlib.metadata
 import io
+import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -32,16 +33,21 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     """Parses flags and runs `main(argv)`; an `InputError` becomes one line on stderr and exit status 2.
 
     SIGTERM ends it with status 75, saved where there is something to save, Ctrl-C with status 130; each in one line.
+    Where whoever reads the output goes away, as `| head` does, it ends with status 1 and no word.
     """
 
     def guarded(argv: Sequence[str]) -> None:
         try:
             try:
                 main(argv)
+                sys.stdout.flush()
             finally:
                 wait_while_leaving()
         except InputError as error:
             fail(str(error))
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python says it again at its end
+            sys.exit(1)
         except Preempted as notice:
             print(notice, file=sys.stderr, flush=True)
             sys.exit(PREEMPTED_STATUS)

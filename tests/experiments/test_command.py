@@ -161,6 +161,19 @@ def test_what_was_printed_before_ctrl_c_is_not_lost(tmp_path):
     assert (done.returncode, done.stdout) == (130, "CPM 0.5\n")
 
 
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_output_that_nobody_reads_any_more_is_no_traceback(tmp_path, lines):
+    """As of `| head`: one line is still in the buffer when the command ends, many fill the pipe before."""
+    told = f"from experiments import command\ncommand.run(lambda _: [print('a line', _) for _ in range({lines})])"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", told], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize("send", ["os.kill(os.getpid(), signal.SIGINT)", "Gone()"])
 def test_ctrl_c_while_a_command_is_imported(tmp_path, send):
     """Between the package and the command's own modules: as early as it can come, and into what loses exceptions."""
