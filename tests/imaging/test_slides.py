@@ -379,6 +379,16 @@ class TestWhatIsDecoded:
             list(slide.bands())
         assert len(decoded) == len(set(decoded))
 
+    @pytest.mark.parametrize("options", [{}, {"rowsperstrip": 16, "compression": "lzw"}], ids=["uncompressed", "LZW"])
+    def test_of_strips_only_the_rows_under_the_crop_and_under_a_patch(self, write, decoded, options):
+        """In pieces of 64 rows; the crop of 240 begins at row 380, in piece 5, its second row of patches in piece 6."""
+        with open_slide(write(noise(1000, 400), **options), LAYOUT) as slide:
+            slide.low_resolution()
+            assert set(decoded) == set(range(5, 10))
+            decoded.clear()
+            list(slide.patches([4, 6]))
+            assert sorted(decoded) == [6, 7]
+
     def test_patches_decode_the_tiles_under_them_once(self, write, decoded):
         # No margin, three tiles a patch side, but 64 pixels across patches of 60: neighbours share a column of tiles.
         path = write(noise(240, 240), compression="lzw", tile=(16, 16))
