@@ -64,7 +64,8 @@ def test_the_config_comes_back_as_it_was(tmp_path, config):
     assert again.is_locked
 
 
-def test_what_stands_in_the_way(tmp_path):
+def test_what_stands_in_the_way(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     record = record_of(tmp_path, phantom.get_config())
     assert obstacles(record) == []
 

@@ -91,7 +91,7 @@ def test_each_thing_that_changes_bits_is_a_difference():
         now = copy.deepcopy(then)
         now[section][field] = "other"
         assert differences(then, now) == [f"{section}.{field}: {then[section][field]} then, other now"]
-    assert differences(then, then | {"xla_flags": "--x=1"}) == ["xla_flags:  then, --x=1 now"]
+    assert differences(then, then | {"xla_flags": "--x=1"}) == [f"xla_flags: {then['xla_flags']} then, --x=1 now"]
 
 
 def test_the_sources_count_and_not_the_commit():
