@@ -53,9 +53,8 @@ def test_bands_by_overlap():
 def test_a_threshold_belongs_to_what_lies_above_it(positive_iou, probability, ignored):
     """The second anchor overlaps the nodule by a half."""
     anchors = jnp.array([[8.0, 8, 8, 2, 4, 4], [8, 8, 8, 4, 4, 4]])
-    targets = assign_anchors(
-        anchors, anchors[:1], jnp.array([True]), patch_side=32, positive_iou=positive_iou, ignored_iou=0.5
-    )
+    assign = jax.jit(functools.partial(assign_anchors, patch_side=32, positive_iou=positive_iou, ignored_iou=0.5))
+    targets = assign(anchors, anchors[:1], jnp.array([True]))
     assert targets.probability.tolist() == [1, probability]
     assert targets.ignored.tolist() == [False, ignored]
 

@@ -87,7 +87,7 @@ def test_features_are_torchvisions(weights):
     image = np.random.default_rng(1).normal(size=(37, 40)).astype(np.float32)
     network = ResNet2D(FEATURES, BLOCKS, normalise=False)
     params = read_resnet18(path)
-    ours = network.apply({"params": params}, jnp.asarray(image)[None, ..., None])[0]
+    ours = jax.jit(network.apply)({"params": params}, jnp.asarray(image)[None, ..., None])[0]
     expected = torchvisions_features(arrays, image)
     np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
