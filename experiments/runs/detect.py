@@ -72,7 +72,7 @@ def read_scan(
         except InputError:
             return None
         files = ScanFiles(volume.series_uid, path, lungs_path=lungs_path)
-        scan = prepare_scan(files, volume, preparation=preparation)
+        scan = prepare_scan(files, volume=volume, preparation=preparation)
         return ReadScan(scan, volume, lies_in_phantom(path, volume.series_uid), source)
 
 

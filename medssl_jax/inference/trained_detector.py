@@ -139,7 +139,7 @@ class TrainedDetector:
         if isinstance(scan, (str, os.PathLike)):
             volume = read_volume(scan)
             files = ScanFiles(volume.series_uid, Path(scan))
-            scan = prepare_scan(files, volume, preparation=self.preparation)
+            scan = prepare_scan(files, volume=volume, preparation=self.preparation)
         elif isinstance(scan, Volume):
             scan = prepare_volume(scan, None, np.zeros((0, 3)), np.zeros(0), preparation=self.preparation)
         elif not isinstance(scan, PreparedScan):

@@ -83,7 +83,7 @@ class PreparedScan:
 
 
 def prepare_scan(
-    scan: ScanFiles, volume: Volume | None = None, *, preparation: Preparation = DEFAULT_PREPARATION
+    scan: ScanFiles, *, volume: Volume | None = None, preparation: Preparation = DEFAULT_PREPARATION
 ) -> PreparedScan:
     """Reads a scan and its mask and puts them on the grid of cubic voxels; `volume` is the scan if it is read already.
 

@@ -218,7 +218,7 @@ def test_a_scan_is_read_from_its_files_with_what_is_known_of_it(tmp_path):
     expected = prepare_volume(
         volume, Volume(labels, volume.grid, "mask"), scan.centres_xyz_mm, scan.diameters_mm, lung_labels=(3, 4)
     )
-    for prepared in (prepare_scan(scan), prepare_scan(scan, volume)):
+    for prepared in (prepare_scan(scan), prepare_scan(scan, volume=volume)):
         for name in ("hu", "lungs", "boxes_zyxdhw_voxel"):
             np.testing.assert_array_equal(getattr(prepared, name), getattr(expected, name))
         assert (prepared.series_uid, prepared.subset, prepared.patient, prepared.is_labelled) == (

@@ -69,7 +69,7 @@ def small_scan():
 
 
 def prepared(volume, lungs_path=None):
-    return prepare_scan(ScanFiles(volume.series_uid, Path("read already"), lungs_path=lungs_path), volume)
+    return prepare_scan(ScanFiles(volume.series_uid, Path("read already"), lungs_path=lungs_path), volume=volume)
 
 
 def turned(volume):
