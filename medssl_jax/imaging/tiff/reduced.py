@@ -3,10 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from etils import epy
 from jaxtyping import UInt8
-from scipy import sparse
 
 from medssl_jax.imaging.tiff.grey import GreyTiff
+
+with epy.lazy_imports():  # most slides have no pyramid
+    from scipy import sparse
 
 
 def shrink_reduced(
@@ -39,7 +42,7 @@ def shrink_reduced(
     return np.floor(low + 0.5).astype(np.uint8)
 
 
-def _shares(begin: int, count: int, box: int, reduction: int, length: int) -> sparse.csr_array:
+def _shares(begin: int, count: int, box: int, reduction: int, length: int) -> "sparse.csr_array":
     """(count, length): by how much each pixel of the reduced image counts in the mean of each box; rows sum to 1.
 
     Where a reduced image leaves out a last few pixels of the full one, the others of the box stand for them.
