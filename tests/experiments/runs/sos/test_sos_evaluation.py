@@ -24,7 +24,7 @@ from experiments.runs.sos.timed_files import FILE_KINDS
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatistics
-from medssl_jax.imaging.slides import SlideLayout
+from medssl_jax.imaging.slides import SlideLayout, open_slide
 from medssl_jax.inference.selective import SelectiveClassifier
 from medssl_jax.inference.trained_classifier import UNIT_INTENSITIES, TrainedClassifier, TrainingSlides
 from medssl_jax.metrics.slides.switching import MeanSeconds
@@ -129,6 +129,9 @@ def test_seconds_are_told_for_each_kind_of_file_and_how_much_of_them_is_waiting(
         assert set(kinds.values()) == {Timed(MeanSeconds(2.0, 6.0), 3 / 8)}
     assert measured.keys() == methods.keys()
     assert len(opened) == 3 * len(methods) * 5
+    files = [each.args[0] for each in opened if each.func is open_slide]
+    # As downloaded they are still there, as written for a time they are not.
+    assert Counter(path.exists() for path in files) == {True: 3 * len(methods), False: 3 * len(methods) * 3}
 
 
 def test_networks_that_methods_share_are_asked_once(methods, source, monkeypatch):
