@@ -21,13 +21,14 @@ def test_a_line_at_the_beginning_one_every_half_minute_and_one_at_the_end(clock,
     said = []
     for item in progress_bar("preparing", "scans")(range(10)):
         said.append(capsys.readouterr().err)
-        clock[0] += 7 if item < 5 else 40
+        clock[0] += 40 if item == 5 else 7
     said.append(capsys.readouterr().err)
     assert said[0] == "preparing: 10 scans\n"
     assert said[1:5] == [""] * 4
     assert said[5] == "preparing: 5 of 10 scans, 0.14 scans/s, 35 s left\n"
     assert said[6] == "preparing: 6 of 10 scans, 0.08 scans/s, 50 s left\n"
-    assert said[-1] == "preparing: 10 of 10 scans in 235 s\n"
+    assert said[7:10] == [""] * 3
+    assert said[10:] == ["preparing: 10 of 10 scans in 103 s\n"]
 
 
 def test_items_without_a_length_are_counted_by_the_total_that_is_told(clock, capsys):

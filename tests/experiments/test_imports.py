@@ -50,7 +50,7 @@ OUT = "--output=out"
         (["export", "--checkpoint=x.safetensors", "--output=y"], "x.safetensors: no such file, expected weights"),
         (["focalmix", "configs/own.py", "--workdir=w"], "did you mean --config=configs/own.py?"),
         (["prepare", "--dataset=folder", "--manual_dir=x", "--data_dir=y", "--labels=z"], "--labels=z: no such file"),
-        (["evaluate", "x", "--seed", "3", OUT], "unexpected argument 'x': options are --name=value"),
+        (["evaluate", "--seed", "3", "x", OUT], "unexpected argument 'x': options are --name=value"),
     ],
 )
 def test_a_wrong_path_is_refused_before_anything_heavy_is_imported_or_written(tmp_path, words, told):
