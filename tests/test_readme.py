@@ -71,7 +71,7 @@ def test_the_table_of_the_phantom_is_what_its_runs_came_to(tmp_path):
     assert done.returncode == 0, done.stderr
     printed = [[cell.strip() for cell in line.split("|")[2:10]] for line in done.stdout.splitlines() if " to " in line]
     of_readme = README.partition("| phantom | 0.125 ")[2].partition("\n\n")[0].splitlines()[2:]
-    assert len(of_readme) == 4
+    assert len(of_readme) == 5
     for line in of_readme:
         assert [cell.strip() for cell in line.split("|")[2:10]] in printed
 

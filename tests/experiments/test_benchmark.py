@@ -79,5 +79,5 @@ def test_help_and_version_are_no_failure(flag, told):
 
 def test_without_peers_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else object())
-    with pytest.raises(InputError, match=r"^--peer needs torch: pip install 'medssl-jax\[peers\]'$"):
+    with pytest.raises(InputError, match=r"^--peer needs torch: pip install -c constraints.txt -e '\.\[peers\]'$"):
         benchmark.require_peers()

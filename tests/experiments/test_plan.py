@@ -76,7 +76,7 @@ def test_a_config_of_another_command(tmp_path):
 
 @pytest.mark.slow
 def test_pods_that_are_not_there(tmp_path):
-    pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
+    pytest.importorskip("libtpu", reason="needs libtpu: pip install -c constraints.txt -e '.[plan]'")
     done = plan(tmp_path, "--topology=v5e:2x2", "--topology=v5p:2x2x1")
     assert done.returncode == 0, done.stderr
     for name in ("v5e:2x2", "v5p:2x2x1"):
@@ -88,7 +88,7 @@ def test_pods_that_are_not_there(tmp_path):
 
 @pytest.mark.slow
 def test_a_step_that_no_chip_can_hold(tmp_path):
-    pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
+    pytest.importorskip("libtpu", reason="needs libtpu: pip install -c constraints.txt -e '.[plan]'")
     # Many small patches: large ones take the compiler far longer to give up.
     many = ("--config.patches.labelled_batch=640000", "--config.mixup.image=False", "--config.mixup.object=False")
     line = refused(tmp_path, "--topology=v5e:2x2", *SUPERVISED, *many)

@@ -22,7 +22,7 @@ LAYOUTS = tuple(
     for big in ("", "-big")
 )
 
-Band = UInt8[np.ndarray, "rows columns"]
+Band = UInt8[np.ndarray, "_rows columns"]  # bands of an image may differ in height
 
 
 def write_tiff(

@@ -108,19 +108,19 @@ def test_an_unknown_kind_of_tpu(tiny, topology):
 
 def test_libtpu_is_asked_for(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "libtpu", None)
-    with pytest.raises(InputError, match=r"pip install 'medssl-jax\[plan\]'"):
+    with pytest.raises(InputError, match=r"pip install -c constraints.txt -e '\.\[plan\]'"):
         plan(tiny, "v5e:4x4")
 
 
 def test_a_shape_that_no_pod_has(tiny):
-    pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
+    pytest.importorskip("libtpu", reason="needs libtpu: pip install -c constraints.txt -e '.[plan]'")
     with pytest.raises(InputError, match=r"--topology=v5e:3x3: .*not divisible"):
         plan(tiny, "v5e:3x3")
 
 
 @pytest.mark.slow
 def test_one_chip_is_compiled_for_itself(tiny):
-    pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
+    pytest.importorskip("libtpu", reason="needs libtpu: pip install -c constraints.txt -e '.[plan]'")
     made = plan(tiny, "v5e:1x1")
     assert made.title.startswith("v5e:1x1: 1 chip, batch 2 + 2, bfloat16, ")
     assert made.memory.program > 0  # a CPU's is not counted
@@ -128,7 +128,7 @@ def test_one_chip_is_compiled_for_itself(tiny):
 
 @pytest.mark.slow
 def test_a_pod(tiny):
-    pytest.importorskip("libtpu", reason="needs libtpu: pip install 'medssl-jax[plan]'")
+    pytest.importorskip("libtpu", reason="needs libtpu: pip install -c constraints.txt -e '.[plan]'")
     made = plan(tiny, "v5e:2x2")
     assert made.title.startswith("v5e:2x2: 4 chips, batch 4 + 4, bfloat16, ")
     gradients = [each for each in made.work.collectives if each.kind == "all-reduce" and each.group == 4]
