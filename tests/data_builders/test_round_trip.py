@@ -16,8 +16,8 @@ from medssl_jax.phantoms.nlst import NlstPhantom, read_truths, write_nlst_phanto
 
 SPEC = Luna16Phantom(
     seed=11,
-    scans=12,
-    chest_zyx_mm=(64.0, 80.0, 96.0),
+    scans=8,
+    chest_zyx_mm=(64.0, 64.0, 80.0),
     share_flipped=0.5,
     share_without_nodules=0.2,
     nodules_per_scan=3.0,
@@ -92,7 +92,7 @@ def test_the_folder_builder_stores_what_luna16s_does(luna16, tmp_path):
 
 
 def test_nlst_comes_back_as_it_was_written(tmp_path):
-    spec = NlstPhantom(seed=5, patients=2, studies_per_patient=1)
+    spec = NlstPhantom(seed=5, patients=2, studies_per_patient=1, chest_zyx_mm=(80.0, 64.0, 64.0))
     write_nlst_phantom(spec, tmp_path / "raw")
     prepare_scans("nlst", tmp_path / "raw", tmp_path / "data", workers=1, progress=silent)
     truths = {
