@@ -307,9 +307,22 @@ def test_one_slide_at_a_time_is_open_and_none_when_left_early(params, changes, m
     assert all(slide.closed for slide in each if slide.opened)
 
 
+def first_batch_waits_for(event, module, monkeypatch):
+    """A network's first batch in a module waits for an event; the list gets whether it came within ten seconds."""
+    waited, filled_up = [], module.filled_up
+
+    def waits(images, count):
+        if not waited:
+            waited.append(event.wait(10))
+        return filled_up(images, count)
+
+    monkeypatch.setattr(module, "filled_up", waits)
+    return waited
+
+
 def test_the_next_slides_are_read_while_the_lrn_looks_at_these(params, monkeypatch):
-    each, waited = slides(4), []
-    beyond_the_batch, filled_up = threading.Event(), selective.filled_up
+    each = slides(4)
+    beyond_the_batch = threading.Event()
     low_resolution = PaintedSlide.low_resolution
 
     def told(self):
@@ -317,13 +330,8 @@ def test_the_next_slides_are_read_while_the_lrn_looks_at_these(params, monkeypat
             beyond_the_batch.set()
         return low_resolution(self)
 
-    def waits(images, count):
-        if not waited:
-            waited.append(beyond_the_batch.wait(10))
-        return filled_up(images, count)
-
     monkeypatch.setattr(PaintedSlide, "low_resolution", told)
-    monkeypatch.setattr(selective, "filled_up", waits)
+    waited = first_batch_waits_for(beyond_the_batch, selective, monkeypatch)
     classify(params, each, **ALL_LOW)
     assert waited == [True]
 
@@ -419,9 +427,9 @@ def test_slides_share_the_seconds_of_a_batch_by_their_patches_in_it(params, monk
 
 
 def test_the_next_patches_are_read_while_the_network_looks_at_these(params, monkeypatch):
-    slide, waited = PaintedSlide(0, black_share=0), []
+    slide = PaintedSlide(0, black_share=0)
     beyond_the_first = threading.Event()
-    patches, filled_up = slide.patches, patch_batches.filled_up
+    patches = slide.patches
 
     def told(indices):
         for place, patch in enumerate(patches(indices)):
@@ -429,13 +437,8 @@ def test_the_next_patches_are_read_while_the_network_looks_at_these(params, monk
                 beyond_the_first.set()
             yield patch
 
-    def waits(images, count):
-        if not waited:
-            waited.append(beyond_the_first.wait(10))
-        return filled_up(images, count)
-
     monkeypatch.setattr(slide, "patches", told)
-    monkeypatch.setattr(patch_batches, "filled_up", waits)
+    waited = first_batch_waits_for(beyond_the_first, patch_batches, monkeypatch)
     classify(params, [slide], patch_batch=4, **ALL_HIGH)
     assert waited == [True]
 
