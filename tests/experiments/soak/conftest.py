@@ -23,7 +23,8 @@ CONFIGS = {"focalmix": phantom.get_config, "sos": phantom_sos.get_config}
 SMALL_PHANTOM = Path(__file__).parents[1] / "small_phantom.py"
 # What holds a process, the time of day or the seconds that something took, and what orbax names by chance.
 BY_CHANCE = r"\.lock$|^events\.out|^switch\.(json|png)$|^slides\.html$|^checkpoints/"
-BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"  # of progress
+# As medssl_jax.core.progress says it where stderr is no terminal.
+PROGRESS = r"[a-z ]+: \d+( of \d+)? [a-z]+(, \S+ [a-z]+/s, \d+ s left| in \d+ s)?"
 
 
 class Command(NamedTuple):
@@ -81,7 +82,7 @@ class Soak:
     @staticmethod
     def said(told: str) -> list[str]:
         """The lines on stderr but for progress."""
-        return [line for line in re.split(r"[\r\n]+", told) if line.strip() and BAR not in line]
+        return [line for line in re.split(r"[\r\n]+", told) if line.strip() and not re.fullmatch(PROGRESS, line)]
 
     def run(self, name: str, target: str) -> None:
         """Runs it to its end, in which it warns of nothing."""
