@@ -90,9 +90,9 @@ def write_points_on_test(points: OperatingPoints, outcome: Outcome, workdir: Pat
     """Writes and says how far thresholds and calibration of the validation scans hold on the test scans' `outcome`."""
     on_test = measured_on(points, outcome)
     write_json(workdir / "operating_points_on_test.json", on_test.as_json())
-    told = ", ".join(f"{each.measured_fps_per_scan:.2f} ({each.fps_per_scan:g})" for each in on_test.points)
+    told = ", ".join(f"{each.told_fps()} for {each.fps_per_scan:g}" for each in on_test.points)
     if told:
-        print(f"false positives a test scan at these thresholds, asked for in brackets: {told}")
+        print(f"false positives a test scan at these thresholds, with 95 % intervals, for the rate asked for: {told}")
     if on_test.calibration is not None:
         before, after = on_test.calibration.error_before, on_test.calibration.error_after
         print(f"expected calibration error on the test scans {before:.3f}, calibrated {after:.3f}")

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 from etils import epy
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
+from medssl_jax.metrics.bootstrap import Interval, draw_counts, interval_95
 from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN
 from medssl_jax.metrics.nodules.matching import Outcome
 
@@ -21,16 +22,36 @@ with epy.lazy_imports():
 
 LEAST_SCORE = 1e-6  # scores nearer to 0 or 1 are taken for this far from it, so that their log odds are finite
 BINS = 10
+BOOTSTRAPS, BOOTSTRAP_SEED = 1000, 0  # our choice, and as many as LUNA16's script draws
 
 
 @dataclasses.dataclass(frozen=True)
 class OperatingPoint:
-    """The lowest score that keeps to `fps_per_scan`, and what marks of it and above did: found and false a scan."""
+    """The lowest score that keeps to `fps_per_scan`, and what marks of it and above did: found and false a scan.
+
+    Both have intervals, of a bootstrap over scans at this very threshold; None where they were written before these.
+    """
 
     fps_per_scan: float
     threshold: float
     sensitivity: float
     measured_fps_per_scan: float
+    sensitivity_interval_95: Interval | None = None
+    measured_fps_interval_95: Interval | None = None
+
+    def told_fps(self) -> str:
+        """The false positives a scan with their interval, such as `0.98 (0.72 to 1.3)`."""
+        return f"{self.measured_fps_per_scan:.2g}{_in_brackets(self.measured_fps_interval_95)}"
+
+    def told_sensitivity(self) -> str:
+        """The sensitivity with its interval, such as `0.81 (0.74 to 0.88)`."""
+        return f"{self.sensitivity:.2f}{_in_brackets(self.sensitivity_interval_95)}"
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "OperatingPoint":
+        """What `dataclasses.asdict` gave. Raises `TypeError` for anything else."""
+        intervals = {name: each and Interval(*each) for name, each in content.items() if name.endswith("_interval_95")}
+        return cls(**{**content, **intervals})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +98,9 @@ class OperatingPoints:
         if point is None:
             return f"What this detector finds at a threshold of {threshold:g} was not measured on its {scans}."
         return (
-            f"At this threshold, {threshold:.3g}, this detector had sensitivity {point.sensitivity:.2f} and "
-            f"{point.measured_fps_per_scan:.2g} false positives a scan on {scans}."
+            f"At this threshold, {threshold:.3g}, this detector had sensitivity {point.told_sensitivity()} and "
+            f"{point.told_fps()} false positives a scan on {scans}"
+            f"{'' if point.measured_fps_interval_95 is None else ', in brackets 95 % intervals over scans'}."
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -88,7 +110,7 @@ class OperatingPoints:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "OperatingPoints":
         """What `as_json` gave. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
-        points = tuple(OperatingPoint(**each) for each in content["points"])
+        points = tuple(OperatingPoint.from_json(each) for each in content["points"])
         calibration = None if content["calibration"] is None else Calibration(**content["calibration"])
         return cls(**{**content, "points": points, "calibration": calibration})
 
@@ -99,16 +121,15 @@ def operating_points(outcome: Outcome, *, fps_per_scan: Sequence[float] = FPS_PE
     Rates are left out that even the highest score is beyond. Where the marks run out before a rate is reached, the
     lowest score is taken, and `measured_fps_per_scan` is below the rate.
     """
-    scans, nodules = len(outcome.series_uids), int(outcome.nodules_per_scan.sum())
+    scans = len(outcome.series_uids)
     scores, last = np.unique(-outcome.entry_probability, return_inverse=True)  # falling: marks of a score go together
-    hits = np.bincount(last, outcome.entry_is_hit, len(scores)).cumsum()
     false = np.bincount(last, ~outcome.entry_is_hit, len(scores)).cumsum()
+    counts = _resamples(outcome)
     points = []
     for rate in fps_per_scan:
         allowed = int(np.searchsorted(false, rate * scans, side="right"))
         if allowed:
-            k = allowed - 1
-            points.append(OperatingPoint(rate, float(-scores[k]), float(hits[k] / nodules), float(false[k] / scans)))
+            points.append(_measured(rate, float(-scores[allowed - 1]), outcome, counts))
     return tuple(points)
 
 
@@ -117,21 +138,42 @@ def measured_on(points: OperatingPoints, outcome: Outcome) -> OperatingPoints:
 
     No calibration is left where the outcome has no marks.
     """
-    score, is_hit = outcome.entry_probability, outcome.entry_is_hit
-    scans, nodules = len(outcome.series_uids), int(outcome.nodules_per_scan.sum())
-
-    def moved(point: OperatingPoint) -> OperatingPoint:
-        shown = score >= point.threshold
-        hits, false = int((shown & is_hit).sum()), int((shown & ~is_hit).sum())
-        return dataclasses.replace(point, sensitivity=hits / nodules, measured_fps_per_scan=false / scans)
-
+    score, is_hit, counts = outcome.entry_probability, outcome.entry_is_hit, _resamples(outcome)
+    moved = tuple(_measured(each.fps_per_scan, each.threshold, outcome, counts) for each in points.points)
     calibration = points.calibration if len(score) else None
     if calibration is not None:
         before, after = (expected_calibration_error(each, is_hit) for each in (score, calibration(score)))
         calibration = dataclasses.replace(calibration, error_before=before, error_after=after)
-    return dataclasses.replace(
-        points, scans=scans, nodules=nodules, points=tuple(map(moved, points.points)), calibration=calibration
+    scans, nodules = len(outcome.series_uids), int(outcome.nodules_per_scan.sum())
+    return dataclasses.replace(points, scans=scans, nodules=nodules, points=moved, calibration=calibration)
+
+
+def _resamples(outcome: Outcome) -> Int[np.ndarray, "bootstraps scans"]:
+    return draw_counts(outcome.nodules_per_scan, BOOTSTRAPS, BOOTSTRAP_SEED)
+
+
+def _measured(
+    rate: float, threshold: float, outcome: Outcome, counts: Int[np.ndarray, "bootstraps scans"]
+) -> OperatingPoint:
+    """What marks of at least `threshold` do on the outcome's scans, and on resamples of these."""
+    shown, nodules = outcome.entry_probability >= threshold, outcome.nodules_per_scan
+    scans = len(nodules)
+    hits, false = (
+        np.bincount(outcome.entry_scan[shown & (outcome.entry_is_hit == is_hit)], minlength=scans)
+        for is_hit in (True, False)
     )
+    return OperatingPoint(
+        rate,
+        threshold,
+        sensitivity=float(hits.sum() / nodules.sum()),
+        measured_fps_per_scan=float(false.sum() / scans),
+        sensitivity_interval_95=Interval(*interval_95(counts @ hits / (counts @ nodules)).tolist()),
+        measured_fps_interval_95=Interval(*interval_95(counts @ false / scans).tolist()),
+    )
+
+
+def _in_brackets(interval: Interval | None) -> str:
+    return "" if interval is None else f" ({interval.low:.2g} to {interval.high:.2g})"
 
 
 def calibrate(outcome: Outcome) -> Calibration | None:

@@ -79,6 +79,53 @@ def test_points_on_other_scans_keep_their_thresholds_and_count_anew():
     assert again.points == points.points
 
 
+def many_scans(false_a_scan, scans=200):
+    """Every scan has two nodules, of which the first is found, and `false_a_scan[scan]` false marks."""
+    rng = np.random.default_rng(1)
+    scan = np.concatenate([np.arange(scans), np.repeat(np.arange(scans), false_a_scan)])
+    is_hit = np.arange(len(scan)) < scans
+    return outcome_of(rng.uniform(0.1, 0.9, len(scan)), is_hit, scan, scans, np.full(scans, 2))
+
+
+def test_an_interval_is_as_wide_as_the_scans_differ():
+    """A mean over scans has an interval of 1.96 standard errors to either side, and none where scans are alike."""
+    false = np.random.default_rng(0).poisson(1.2, 200)
+    (point,) = operating_points(many_scans(false), fps_per_scan=(8.0,))
+    error = false.std() / np.sqrt(200)
+    expected = false.mean() - 1.96 * error, false.mean() + 1.96 * error
+    np.testing.assert_allclose(point.measured_fps_interval_95, expected, atol=0.2 * error)
+    assert point.sensitivity_interval_95 == (0.5, 0.5)
+    (alike,) = operating_points(many_scans(np.full(200, 3)), fps_per_scan=(8.0,))
+    assert alike.measured_fps_interval_95 == (3, 3)
+    assert point.told_fps() == f"{false.mean():.2g} ({expected[0]:.2g} to {expected[1]:.2g})"
+
+
+def test_an_interval_is_of_the_marks_at_its_threshold():
+    """Of scans that differ in what lies below the threshold alone, and where nodules are found in some."""
+    low = [(0.1, False, scan) for scan in (0, 0, 0, 0, 1)]
+    high = [(0.9, True, 0), (0.8, False, 0), (0.8, False, 1)]
+    score, is_hit, scan = zip(*high, *low, strict=True)
+    (point,) = operating_points(outcome_of(score, is_hit, scan, 2, [1, 1]), fps_per_scan=(1.0,))
+    assert point.measured_fps_interval_95 == (1, 1)
+    assert point.sensitivity_interval_95 == (0, 1)
+
+
+def test_points_without_intervals_are_read_and_told():
+    """As runs wrote them before there were any."""
+    points = points_of(many_scans(np.full(200, 3)), (8.0,))
+    content = json.loads(json.dumps(points.as_json()))
+    assert OperatingPoints.from_json(content) == points
+    for each in content["points"]:
+        del each["sensitivity_interval_95"], each["measured_fps_interval_95"]
+    older = OperatingPoints.from_json(content)
+    told = [each.told(each.points[0].threshold) for each in (points, older)]
+    assert told[0].endswith(
+        "3 (3 to 3) false positives a scan on 200 validation scans of made (400 nodules), in "
+        "brackets 95 % intervals over scans."
+    )
+    assert told[1].endswith("3 false positives a scan on 200 validation scans of made (400 nodules).")
+
+
 def test_points_on_scans_without_marks_find_nothing():
     points = points_of(outcome_of([0.9, 0.8], [True, False], [0, 1], 2, [1, 0]), (0.5,))
     there = measured_on(points, outcome_of([], np.zeros(0, bool), np.zeros(0, int), 3, [1, 0, 1]))
