@@ -22,8 +22,8 @@ def results_as_completed(
 ) -> Iterator[Result]:
     """Yields `function(item)` of all items, whichever is finished first; one worker works in this process, in order.
 
-    An exception of one item ends the work: what has not begun is dropped. Raises `InputError` where the system killed a
-    worker.
+    An exception of one item ends the work: what has not begun is dropped. Raises `InputError` where a worker was
+    killed or could not start.
     """
     if workers <= 1 or len(items) <= 1:
         yield from map(function, items)
@@ -40,8 +40,9 @@ def results_as_completed(
                 yield future.result()
         except BrokenProcessPool as error:
             raise InputError(
-                "a worker process was killed, most likely because memory ran out; what is finished is kept: "
-                "start again with fewer workers"
+                "a worker process ended before its work was done: memory ran out, or it was started by a script of "
+                'yours without the line `if __name__ == "__main__":`, which every worker runs again; what is finished '
+                "is kept: start again with fewer workers, or with that line"
             ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -33,8 +33,18 @@ def test_one_worker_begins_an_item_when_it_is_asked_for():
 
 
 def test_a_killed_worker_is_said():
-    with pytest.raises(InputError, match=r"a worker process was killed.*fewer workers"):
+    with pytest.raises(InputError, match=r"a worker process ended before .*memory ran out.*fewer workers"):
         list(results_as_completed(os._exit, [1, 1], workers=2))
+
+
+def test_a_script_without_its_guard_is_told_of_it(tmp_path):
+    script = "from medssl_jax.core.worker_pool import results_as_completed\n"
+    (tmp_path / "work.py").write_text(script + "list(results_as_completed(abs, [1, 2], workers=2))\n")
+    ended = subprocess.run([sys.executable, tmp_path / "work.py"], capture_output=True, text=True, timeout=60)
+    last = ended.stderr.splitlines()[-1]
+    assert ended.returncode == 1
+    assert last.startswith("medssl_jax.core.errors.InputError: a worker process ended before its work was done: ")
+    assert 'without the line `if __name__ == "__main__":`' in last
 
 
 WORK = """
