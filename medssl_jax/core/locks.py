@@ -12,12 +12,15 @@ import fcntl
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from medssl_jax.core.errors import InputError
 
 LOCK_NAME = ".lock"
+LOOKS, SECONDS_BETWEEN_LOOKS = 20, 0.1  # for the name of whoever holds a lock; our choice
 
 
 @contextlib.contextmanager
@@ -46,10 +49,8 @@ def alone(directory: Path, doing: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
             raise InputError(
-                f"{directory}: {holder} is {doing} it: wait until it has ended, or choose another folder"
+                f"{directory}: {_holder(file)} is {doing} it: wait until it has ended, or choose another folder"
             ) from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
@@ -78,3 +79,13 @@ def if_free(directory: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def _holder(file: IO[str]) -> str:
+    """Who holds the lock of `file`, which it writes there when it has it: never at once, so as not to be too early."""
+    for _ in range(LOOKS):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        file.seek(0)
+        if holder := file.read().strip():
+            return holder
+    return "another process"

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from medssl_jax.core import locks
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.locks import alone, exclusive
 
@@ -38,6 +39,30 @@ def test_a_second_is_refused_and_told_of_the_first(tmp_path):
         assert told.endswith(", is running in it: wait until it has ended, or choose another folder")
         assert told.count(me) == 1
     assert os.listdir(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"), [("", 0.05), ("", 0.25), ("process 1 on another, since yesterday,", 0.02)]
+)
+def test_the_first_is_named_though_it_has_only_just_begun(tmp_path, left, seconds):
+    """It has the lock, and not yet written its name over that of one who was killed."""
+    (tmp_path / ".lock").write_text(left)
+    with open(tmp_path / ".lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        writes = threading.Timer(seconds, (tmp_path / ".lock").write_text, ["process 7 on this,"])
+        writes.start()
+        with pytest.raises(InputError, match="process 7 on this, is running in it"), alone(tmp_path, "running in"):
+            pass
+        writes.join()
+
+
+def test_one_without_a_name_is_another_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "LOOKS", 2)
+    (tmp_path / ".lock").touch()
+    with open(tmp_path / ".lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=": another process is running in it"), alone(tmp_path, "running in"):
+            pass
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
