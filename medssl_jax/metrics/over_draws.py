@@ -61,6 +61,11 @@ class OverDraws(NamedTuple):
         """True where either interval does."""
         return any(each.low <= 0 <= each.high for each in (self.crossed, self.over_draws) if each is not None)
 
+    @property
+    def is_apart_from_0(self) -> bool:
+        """True of several draws none of whose intervals holds 0: one alone may owe all of it to its labels."""
+        return self.draws > 1 and not self.holds_0
+
 
 class Judged(NamedTuple):
     """A difference with its p adjusted for all of its table, and whether it is shown."""
@@ -140,12 +145,13 @@ def holm(p: Sequence[float]) -> tuple[float, ...]:
 def judged(estimates: Sequence[OverDraws]) -> tuple[Judged, ...]:
     """The differences of a table that claims are made of, each judged beside the others.
 
-    Shown is one of which no interval holds 0, nor its p by `holm` exceeds 5 %. A rule of our own: what fails it is
-    written as "not shown".
+    Shown is one of several draws, of which no interval holds 0, nor its p by `holm` exceeds 5 %. A rule of our own: what
+    fails it is written as "not shown".
     """
     adjusted = holm([each.p for each in estimates])
     return tuple(
-        Judged(each, p, bool(not each.holds_0 and p <= ERROR_RATE)) for each, p in zip(estimates, adjusted, strict=True)
+        Judged(each, p, bool(each.is_apart_from_0 and p <= ERROR_RATE))
+        for each, p in zip(estimates, adjusted, strict=True)
     )
 
 

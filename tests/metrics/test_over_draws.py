@@ -207,3 +207,10 @@ def test_what_cannot_be_compared_is_refused():
         constant(0.1, 0.2).minus(constant(0.1, 0.2, 0.3))
     with pytest.raises(InputError, match="scan0 is in two of them"):
         joined([outcome(0), outcome(1)])
+
+
+def test_one_draw_alone_shows_nothing():
+    """However far its interval over scans is from 0."""
+    alone = OverDraws(0.1, 1, Interval(0.08, 0.12), None, 0.001)
+    assert not alone.holds_0
+    assert shown([alone, alone._replace(draws=2, over_draws=Interval(0.08, 0.12))]) == (False, True)

@@ -18,7 +18,7 @@ HOW_TO_READ = (
     "Rows are means over draws of the labelled scans. The first interval is 95 % over scans and draws, both resampled; "
     "over scans alone where there is one draw. The second, Student's t, is over draws alone. A difference is paired by "
     "draw and scan, p is Holm's over all differences of the table, and what an interval with 0 in it or a p above .05 "
-    "leaves open is not shown."
+    "leaves open is not shown, nor is what one draw alone tells."
 )
 
 

@@ -38,7 +38,7 @@ HOW_TO_READ = (
     "where LP is moved to the one said. The first interval is 95 % over slides and trainings, both resampled; over "
     "slides alone where there is one draw. The second, Student's t, is over trainings alone. A difference is paired by "
     "draw and slide, p is Holm's over all differences in the same figure, and what an interval with 0 in it or a p "
-    "above .05 leaves open is not shown. Where methods were timed in turn, speed stands beside Image-Level's, which is "
+    "above .05 leaves open is not shown, nor is what one draw alone tells. Where methods were timed in turn, speed stands beside Image-Level's, which is "
     "its ceiling, and waiting is the share of the time in which the networks wait for pixels."
 )
 
@@ -189,7 +189,7 @@ def _gain_cells(report: WorthReport) -> list[list[str]]:
     cells = [["method", "beside", "gained by", "points", "95 %, slides and trainings", "95 %, trainings", ""]]
     for gain in report.numbers.gains:
         for by, part in (("training", gain.by_training), ("switching", gain.by_switching)):
-            told = "not shown" if part.holds_0 else "shown"
+            told = "shown" if part.is_apart_from_0 else "not shown"
             names = [report.labels[gain.row], report.labels[gain.alone]]
             cells.append([*names, by, *_figure_cells(part, signed=True), told])
     return cells
