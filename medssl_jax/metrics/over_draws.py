@@ -145,8 +145,8 @@ def holm(p: Sequence[float]) -> tuple[float, ...]:
 def judged(estimates: Sequence[OverDraws]) -> tuple[Judged, ...]:
     """The differences of a table that claims are made of, each judged beside the others.
 
-    Shown is one of several draws, of which no interval holds 0, nor its p by `holm` exceeds 5 %. A rule of our own: what
-    fails it is written as "not shown".
+    Shown is one of several draws, of which no interval holds 0, nor its p by `holm` exceeds 5 %. A rule of our own:
+    what fails it is written as "not shown".
     """
     adjusted = holm([each.p for each in estimates])
     return tuple(

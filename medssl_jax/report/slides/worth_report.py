@@ -36,10 +36,11 @@ HOW_TO_READ = (
     "hundredths. The first is the area under accuracy against LP, the share of slides settled at low resolution: the "
     "mean accuracy over all LP as the method's own threshold moves. TA is total accuracy, at the method's own LP and "
     "where LP is moved to the one said. The first interval is 95 % over slides and trainings, both resampled; over "
-    "slides alone where there is one draw. The second, Student's t, is over trainings alone. A difference is paired by "
-    "draw and slide, p is Holm's over all differences in the same figure, and what an interval with 0 in it or a p "
-    "above .05 leaves open is not shown, nor is what one draw alone tells. Where methods were timed in turn, speed stands beside Image-Level's, which is "
-    "its ceiling, and waiting is the share of the time in which the networks wait for pixels."
+    "slides alone where there is one draw. The second, Student's t, is over trainings alone. A difference is paired "
+    "by draw and slide, p is Holm's over all differences in the same figure, and what an interval with 0 in it or a p "
+    "above .05 leaves open is not shown, nor is what one draw alone tells. Where methods were timed in turn, speed "
+    "stands beside Image-Level's, which is its ceiling, and waiting is the share of the time in which the networks "
+    "wait for pixels."
 )
 
 
