@@ -6,10 +6,11 @@ import importlib.metadata
 import io
 import os
 import runpy
+import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from absl import app, flags, logging
 from etils import epy
@@ -46,6 +47,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except InputError as error:
             fail(str(error))
         except BrokenPipeError:
+            if _is_read(sys.stdout) and _is_read(sys.stderr):
+                raise  # another pipe broke, such as one to a process of ours
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python says it again at its end
             sys.exit(1)
         except Preempted as notice:
@@ -84,14 +87,22 @@ def define_compilation_cache_flag() -> flags.FlagHolder[Any]:
 
 
 def expect_paths(*names: str) -> None:
-    """Raises `InputError` for the first of these flags that names a file or folder which is not there.
+    """Raises `InputError` for the first of these flags whose file or folder is not there or out of reach.
 
     Called before anything heavy is imported: a path is mistyped more often than anything else.
     """
     for name in names:
         value = flags.FLAGS[name].value
-        if value and not Path(value).exists():
-            raise InputError(f"--{name}={value}: no such file or folder{_nearest_there(Path(value))}")
+        if not value:
+            continue
+        try:
+            Path(value).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"--{name}={value}: no such file or folder{_nearest_there(Path(value))}") from None
+        except OSError as error:
+            raise InputError(
+                f"--{name}={value}: cannot be looked at ({error.strerror}), expected a file or folder that can be read"
+            ) from None
 
 
 def start_devices(*, keep_programs: bool, deterministic: bool = False, shared: bool = False) -> None:
@@ -187,12 +198,19 @@ def _expect_flags_alone(argv: Sequence[str]) -> None:
         if takes_next:
             takes_next = False
         elif word.startswith("-") and len(word) > 1:
-            name = word.lstrip("-").partition("." if "=" not in word else "\0")[0]
-            takes_next = name in known and not known[name].boolean
+            name = word.lstrip("-").partition(".")[0]  # of --config.steps it is config
+            takes_next = "=" not in word and name in known and not known[name].boolean
         else:
             meant = [name for name in (("config",) if ".py" in word else ("input", "run")) if name in known]
             hint = f"did you mean --{meant[0]}={word}?" if meant else "options are --name=value, see --help"
             raise InputError(f"unexpected argument {word!r}: {hint}")
+
+
+def _is_read(stream: TextIO) -> bool:
+    """False where whoever read the stream has gone."""
+    poll = select.poll()
+    poll.register(stream, 0)  # errors are told unasked
+    return not poll.poll(0)
 
 
 def _either(name: str) -> tuple[str, str]:

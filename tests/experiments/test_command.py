@@ -174,6 +174,15 @@ def test_output_that_nobody_reads_any_more_is_no_traceback(tmp_path, lines):
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def test_a_pipe_of_our_own_that_breaks_is_told(tmp_path):
+    """Such as one to a worker that has died: nobody would know why a command ended."""
+    told = "import os\nfrom experiments import command\nreading, writing = os.pipe()\nos.close(reading)\n"
+    told += "command.run(lambda _: os.write(writing, b'x'))"
+    done = subprocess.run([sys.executable, "-c", told], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "BrokenPipeError" in done.stderr
+
+
 @pytest.mark.parametrize("send", ["os.kill(os.getpid(), signal.SIGINT)", "Gone()"])
 def test_ctrl_c_while_a_command_is_imported(tmp_path, send):
     """Between the package and the command's own modules: as early as it can come, and into what loses exceptions."""
