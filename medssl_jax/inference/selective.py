@@ -227,16 +227,18 @@ class SelectiveClassifier:
         return foreground_patches(low_resolution, self._layout, self._background_threshold)
 
     def _run_low(self, batch: Sequence["_Passage"]) -> None:
-        """Runs the LRN and who decides on all at once, which then need their images no more."""
+        """Runs the LRN, where there is one, and who decides on all at once, which then need their images no more."""
+        images = [passage.low_resolution for passage in batch]
+        for passage in batch:
+            passage.low_resolution = None
         if not batch or not self._networks.lrn:
             return
         low = self._programs.low
         watch = Stopwatch()
-        images = filled_up([passage.low_resolution for passage in batch], self._settings.slide_batch)
-        probability, v, asking, relevance = jax.device_get(low(self._params, images))
+        filled = filled_up(images, self._settings.slide_batch)
+        probability, v, asking, relevance = jax.device_get(low(self._params, filled))
         share = watch.seconds() / len(batch)
         for index, passage in enumerate(batch):
-            passage.low_resolution = None
             passage.seconds["low_network"] = share
             passage.low_probability, passage.v = probability[index], v[index : index + 1]
             match self._settings.rule:

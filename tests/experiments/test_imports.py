@@ -43,7 +43,10 @@ OUT = "--output=out"
         (["detect", "scan.nii", OUT], "unexpected argument 'scan.nii': did you mean --input=scan.nii?"),
         (["detect", "--input=scn.nii", OUT], "--input=scn.nii: no such file or folder, did you mean scan.nii?"),
         (["detect", "--input=scan.nii", "--lungs=/x", OUT], "--lungs=/x: no such file or folder: correct it"),
-        (["detect", f"--input={'x' * 300}", OUT], "cannot be looked at (File name too long), expected a file or folder"),
+        (
+            ["detect", f"--input={'x' * 300}", OUT],
+            "cannot be looked at (File name too long), expected",
+        ),
         (["detect", "--input=scan.nii/x", OUT], "--input=scan.nii/x: no such file or folder from "),
         (["detect", "--input=scan.nii", "--checkpoint=x", OUT], "x: no such folder, expected the --workdir of a"),
         (["detect", "--input=scan.nii", "--formats=sr,x", OUT], "--formats: found 'x', expected some of csv,json,"),

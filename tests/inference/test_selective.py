@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import threading
 import types
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -305,6 +306,24 @@ def test_one_slide_at_a_time_is_open_and_none_when_left_early(params, changes, m
     results.close()
     assert set(at_once) == {1}
     assert all(slide.closed for slide in each if slide.opened)
+
+
+@pytest.mark.parametrize("method", [{}, {"use_low": False, "join": "none"}], ids=["SOS", "Patch-Level"])
+def test_the_images_of_two_batches_at_most_are_in_memory(method, monkeypatch):
+    networks, made = networks_of(**method), []
+
+    def held(self, function=PaintedSlide.low_resolution):
+        image = function(self)
+        made.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(PaintedSlide, "low_resolution", held)
+    slides_each = slides(20)
+    most = 0
+    for _ in classifier(drawn(networks), networks, rule="high", slide_batch=2)(slides_each):
+        most = max(most, sum(image() is not None for image in made))
+    assert len(made) == len(slides_each)
+    assert most <= 4
 
 
 def first_batch_waits_for(event, module, monkeypatch):

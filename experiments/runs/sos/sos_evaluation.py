@@ -128,8 +128,8 @@ def classify_in_turn(
 ) -> dict[str, list[SlideResult]]:
     """The results of each classifier, in the order of `slides`; every classifier opens and reads each for itself.
 
-    Which one goes first changes from batch to batch: it is the one that finds the files unread. What is looked at in
-    place of a few slides is what `made` makes of them, which is not timed.
+    Which one goes first changes from batch to batch: it is the one that finds the files unread. `made` may put others
+    in the place of a batch of slides while it is looked at; that is not timed.
     """
     results: dict[str, list[SlideResult]] = {name: [] for name in classifiers}
     names = list(classifiers)
@@ -278,11 +278,8 @@ def _sent(answers: Sequence[Answer]) -> Bool[np.ndarray, " slides"]:
 
 
 def _timed_answers(answers: Sequence[Answer]) -> Timed:
-    waiting, of_all = (
-        sum(getattr(answer, name) for answer in answers for name in names)
-        for names in (("waiting_seconds",), ("low_seconds", "high_seconds"))
-    )
-    return Timed(_seconds(answers), waiting / of_all)
+    waiting = sum(answer.waiting_seconds for answer in answers)
+    return Timed(_seconds(answers), waiting / sum(answer.low_seconds + answer.high_seconds for answer in answers))
 
 
 def _seconds(answers: Sequence[Answer]) -> MeanSeconds:

@@ -6,6 +6,7 @@ that the disk takes no part.
 
 import contextlib
 import functools
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.slides import Slide, SlideLayout, open_slide
 from medssl_jax.inference.selective import OpenSlide
 from medssl_jax.phantoms.slides.tiff import write_tiff
+
+MOST_OF_LEVELS = 4 / 3  # of an image and its halves, beside the image alone
 
 
 class FileKind(NamedTuple):
@@ -36,8 +40,17 @@ FILE_KINDS = {
 
 @contextlib.contextmanager
 def written_as(kind: FileKind, layout: SlideLayout, slides: Sequence[OpenSlide]) -> Iterator[list[OpenSlide]]:
-    """The crops of `slides` in files of a `kind`, in a temporary folder that ends with the context."""
+    """The crops of `slides` in files of a `kind`, in a temporary folder that ends with the context.
+
+    Raises `InputError` where the disk of temporary files may be too small for them.
+    """
     with tempfile.TemporaryDirectory(prefix="medssl_slides_") as folder:
+        needed, free = MOST_OF_LEVELS * len(slides) * layout.side**2, shutil.disk_usage(folder).free
+        if needed > free:
+            raise InputError(
+                f"slides to time: {len(slides)} at once take up to {needed / 1e9:.1f} GB, and {Path(folder).parent} "
+                f"has {free / 1e9:.1f} GB free: set TMPDIR to a folder with more"
+            )
         paths = [Path(folder) / f"{number}.tif" for number in range(len(slides))]
         for path, open_one in zip(paths, slides, strict=True):
             with open_one() as slide:

@@ -2,12 +2,15 @@
 
 import functools
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 
+from experiments.runs.sos import timed_files
 from experiments.runs.sos.timed_files import FILE_KINDS, written_as
+from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.slides import SlideLayout, TiffSlide
 from medssl_jax.phantoms.slides.tiff import write_tiff
 
@@ -32,6 +35,18 @@ def test_a_slide_in_another_file_is_the_same_slide(kind, tmp_path):
                 np.testing.assert_array_equal(list(slide.patches(range(9))), patches)
     for open_one in made:
         assert not open_one.args[0].parent.exists()
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(monkeypatch):
+    monkeypatch.setattr(timed_files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * LAYOUT.side**2))
+    kind = FILE_KINDS["in LZW tiles"]
+    with written_as(kind, LAYOUT, []):
+        pass
+    with (
+        pytest.raises(InputError, match=r"2 at once take up to 0\.0 GB, .* has 0\.0 GB free: set TMPDIR"),
+        written_as(kind, LAYOUT, 2 * [functools.partial(TiffSlide, "absent.tif", LAYOUT)]),
+    ):
+        pass
 
 
 def test_levels_are_means_of_the_one_before(tmp_path):
