@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
-from medssl_jax.data.scans.preparation import LUNG_DILATION_MM, LUNGS, lung_labels_of
+from medssl_jax.data.scans.preparation import LUNG_DILATION_MM, LUNGS, labels_searched
 from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check import found_lungs
 from medssl_jax.data_check.defects import CheckedScan, Defect
@@ -56,7 +56,7 @@ def check_scan(scan: ScanFiles, *, find_lungs: bool, region: str = LUNGS) -> Che
         defects += lung_defects(scan.series_uid, found)
     if (lungs_path := scan.lungs_path) is not None:
         lungs = _attempt(lambda: read_labels(lungs_path), "unreadable mask", scan, defects)
-        labels = lung_labels_of(scan, lungs) if lungs and region == LUNGS else None
+        labels = labels_searched(scan, lungs, region) if lungs else None
         defects += _mask_defects(scan, lungs, sample, labels) if lungs else ()
         defects += _small_mask(scan, lungs, labels) if lungs and region == LUNGS else ()
     return CheckedScan(scan, sample, found, tuple(defects))

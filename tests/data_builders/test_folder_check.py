@@ -17,7 +17,7 @@ from data_builders.folder.tree import name_of
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import silent
-from medssl_jax.data.scans.preparation import prepare_scan
+from medssl_jax.data.scans.preparation import Preparation, prepare_scan
 from medssl_jax.data_check.defects import Defect
 from medssl_jax.imaging.geometry import Grid
 from medssl_jax.imaging.resampling import to_image
@@ -232,6 +232,21 @@ def test_the_trachea_of_a_luna16_mask_is_neither_outlined_nor_lung(folder):
         assert kinds(report) == [("nodule outside the lungs", "anna", False)]
         pages.append(check_page(report))
     assert pages[0] == pages[1]
+
+
+def test_where_the_body_is_searched_every_label_of_a_mask_is_outlined(folder):
+    """As it is prepared: no trachea is left out there, though the labels could be those of LUNA16's masks."""
+    mask = np.zeros(GRID.size_zyx, np.uint8)
+    mask[:, 8:16, 6:18] = 5
+    write_metaimage(folder.parent / "lungs" / "anna.mhd", Volume(mask, GRID, "anna"))
+    report = check(folder, labels=labels(folder, "anna,2,2,2,5"), frame="LPS", region="body")
+    assert kinds(report) == []
+    searched = prepare_scan(report.scans[0].scan, preparation=Preparation("body"))
+    assert 0 < searched.lungs.sum() < searched.lungs.size
+    html = check_page(report)
+    sheet = Image.open(io.BytesIO(base64.b64decode(re.search('png;base64,([^"]+)', html)[1])))
+    assert (np.asarray(sheet) == LUNGS_COLOUR).all(axis=-1).sum() > 100
+    assert "training looks up to 5 mm beyond it" in html
 
 
 @pytest.mark.parametrize(("voxels", "expected"), [(2000, []), (600, [("small lung mask", "anna", False)])])

@@ -101,7 +101,7 @@ def prepare_scan(
         subset=scan.subset,
         patient=scan.patient,
         is_labelled=scan.is_labelled,
-        lung_labels=lung_labels_of(scan, lungs) if lungs and preparation.region == LUNGS else None,
+        lung_labels=labels_searched(scan, lungs, preparation.region) if lungs else None,
         preparation=preparation,
     )
 
@@ -113,11 +113,13 @@ def resampled_hu(volume: Volume, spacing_mm: float = SPACING_MM) -> tuple[Int16[
     return np.rint(hu).astype(np.int16), grid
 
 
-def lung_labels_of(scan: ScanFiles, mask: Volume) -> tuple[int, ...] | None:
-    """The labels of the lungs in the mask of a scan; None stands for every label but 0.
+def labels_searched(scan: ScanFiles, mask: Volume, region: str) -> tuple[int, ...] | None:
+    """The labels of a scan's mask that are searched; None stands for every label but 0, as where `region` is `BODY`.
 
-    Where the scan does not say, a mask of LUNA16 is known by its labels, and its trachea is no lung.
+    Of `LUNGS`, where the scan does not say, a mask of LUNA16 is known by its labels, and its trachea is no lung.
     """
+    if region == BODY:
+        return None
     if scan.lung_labels is None and LUNA16_MASK_LABELS.issuperset(np.unique(mask.array_zyx).tolist()):
         return LUNA16_LUNG_LABELS
     return scan.lung_labels

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.data.scans.preparation import LUNGS, lung_labels_of
+from medssl_jax.data.scans.preparation import LUNG_DILATION_MM, LUNGS, labels_searched
 from medssl_jax.data_check.defects import CheckedScan, CheckReport
 from medssl_jax.data_check.lung_defects import DOUBTED
 from medssl_jax.imaging.geometry import Grid
@@ -98,26 +98,26 @@ def _ranges(report: CheckReport) -> str:
 def _sheets(report: CheckReport) -> str:
     of_lungs = report.region == LUNGS
     window_hu = LUNG_WINDOW_HU if of_lungs else SOFT_TISSUE_WINDOW_HU
-    figures = [figure for scan in pictured_scans(report) if (figure := _figure(scan, window_hu))]
+    figures = [figure for scan in pictured_scans(report) if (figure := _figure(scan, report.region, window_hu))]
     if not figures:
         return ""
     window = "lung" if of_lungs else "soft tissue"
     outlined = "the lungs, which are those of the mask, or found" if of_lungs else "the mask, where there is one"
     legend = (
-        f"In {window} window, the patient's right on the left; in green the outline of {outlined}; boxes round the "
-        "nodules that a slice cuts."
+        f"In {window} window, the patient's right on the left; in green the outline of {outlined}: training looks up "
+        f"to {LUNG_DILATION_MM:g} mm beyond it; boxes round the nodules that a slice cuts."
     )
     if (doubted := len(_with_doubted_lungs(report))) > PICTURED_DOUBTED_LUNGS:
         legend += f" Of {doubted} scans whose lungs are worth a look these are the first {PICTURED_DOUBTED_LUNGS}."
     return page.section("A sample", f'<p class="quiet">{legend}</p>', *figures)
 
 
-def _figure(checked: CheckedScan, window_hu: tuple[float, float]) -> str:
+def _figure(checked: CheckedScan, region: str, window_hu: tuple[float, float]) -> str:
     scan = checked.scan
     try:
         whole = read_volume(scan.path, series_uid=scan.series_uid)
         volume = _thinned(whole)
-        lungs = _lungs(checked, whole, volume.grid)
+        lungs = _outlined(checked, whole, region, volume.grid)
     except (InputError, OSError):  # a defect of the scan tells of it
         return ""
     diameters = scan.diameters_mm if scan.diameters_mm.ndim == 1 else scan.diameters_mm.max(axis=1)
@@ -132,14 +132,14 @@ def _figure(checked: CheckedScan, window_hu: tuple[float, float]) -> str:
     return f'<figure class="sheet">\n{picture}\n<figcaption>{html.escape(title)}</figcaption>\n</figure>'
 
 
-def _lungs(checked: CheckedScan, volume: Volume, onto: Grid) -> Bool[np.ndarray, "z y x"] | None:
+def _outlined(checked: CheckedScan, volume: Volume, region: str, onto: Grid) -> Bool[np.ndarray, "z y x"] | None:
     """The mask that training would look through, before it is dilated; None where there is none."""
     if checked.lungs:
         return resample_nearest(segment_lungs(volume), volume.grid, onto).astype(bool)
     if checked.scan.lungs_path is None:
         return None
     given = read_labels(checked.scan.lungs_path)
-    inside = has_label(given.array_zyx, lung_labels_of(checked.scan, given))
+    inside = has_label(given.array_zyx, labels_searched(checked.scan, given, region))
     return resample_nearest(inside.astype(np.uint8), given.grid, onto).astype(bool)
 
 
