@@ -21,12 +21,14 @@ from medssl_jax.core.settings import fate_of
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving
 
 with epy.lazy_imports():  # evaluate and --help need no JAX
+    from experiments.configs import own
     from medssl_jax.parallel import determinism, hosts
     from medssl_jax.plan import topology
     from medssl_jax.train import compilation_cache
 
 BAD_INPUT_STATUS = 2
 EXPERIMENTS = Path(__file__).parent
+RAW_DATA_FIELDS = ("manual_dir", "options.labels", "options.labelled_list", "options.lungs")
 NEW_OBJECTS = 10_000  # before Python's collector looks for rubbish: of what is imported and traced nearly all stays
 
 
@@ -92,17 +94,36 @@ def expect_paths(*names: str) -> None:
     Called before anything heavy is imported: a path is mistyped more often than anything else.
     """
     for name in names:
-        value = flags.FLAGS[name].value
-        if not value:
+        _expect_there(name, flags.FLAGS[name].value)
+
+
+def expect_data_of_config(config: ConfigDict, workdir: Path) -> None:
+    """Raises `InputError` for the first override of a path to raw data which is not there, before heavy imports.
+
+    A data set that is prepared may have lost its raw files, and a phantom's are yet to be written.
+    """
+    overrides = config_flags.get_override_values(flags.FLAGS["config"])
+    data = config.get("data") or {}
+    prepared = Path(data.get("data_dir") or workdir / own.FOLDERS["data.data_dir"])
+    for section, part in {"data": data, "data.extra": data.get("extra") or {}}.items():
+        if part.get("phantom") is not None or (prepared / part.get("data_set", "lks")).is_dir():
             continue
-        try:
-            Path(value).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"--{name}={value}: no such file or folder{_nearest_there(Path(value))}") from None
-        except OSError as error:
-            raise InputError(
-                f"--{name}={value}: cannot be looked at ({error.strerror}), expected a file or folder that can be read"
-            ) from None
+        for field in RAW_DATA_FIELDS:
+            name = f"{section}.{field}"
+            _expect_there(f"config.{name}", overrides.get(name))
+
+
+def _expect_there(flag: str, path: str | None) -> None:
+    if not path:
+        return
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"--{flag}={path}: no such file or folder{_nearest_there(Path(path))}") from None
+    except OSError as error:
+        raise InputError(
+            f"--{flag}={path}: cannot be looked at ({error.strerror}), expected a file or folder that can be read"
+        ) from None
 
 
 def start_devices(*, keep_programs: bool, deterministic: bool = False, shared: bool = False) -> None:

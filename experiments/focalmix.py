@@ -24,6 +24,7 @@ _COMPILATION_CACHE = command.define_compilation_cache_flag()
 def main(_: Sequence[str]) -> None:
     """Prepares the data, trains, evaluates."""
     command.require_config_of("experiments.focalmix", _CONFIG.value)
+    command.expect_data_of_config(_CONFIG.value, Path(_WORKDIR.value))
     command.start_devices(keep_programs=_COMPILATION_CACHE.value, deterministic=_DETERMINISTIC.value, shared=True)
     focalmix_job.run(_CONFIG.value, Path(_WORKDIR.value))
 

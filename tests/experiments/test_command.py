@@ -1,12 +1,17 @@
 """How every command starts and ends: help, version, configs that are none, Ctrl-C."""
 
+import contextlib
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from experiments import command
 from medssl_jax.core.errors import InputError
@@ -207,3 +212,30 @@ def test_ctrl_c_while_a_command_is_imported(tmp_path, send):
         check=False,
     )
     assert (done.returncode, done.stderr) == (130, "stopped by Ctrl-C: nothing was begun\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "prepared", "is_refused"),
+    [
+        ("own", "w/prepared", True),
+        ("own", "w/prepared/nlst", True),  # another data set
+        ("own", "w/prepared/folder", False),
+        ("lks_sos", "w/prepared/lks", True),
+        ("lks_sos", "data/tfds/lks", False),
+        ("phantom", "data", False),
+    ],
+)
+def test_raw_data_that_is_not_there_is_refused_unless_prepared_or_a_phantoms(
+    tmp_path, monkeypatch, name, prepared, is_refused
+):
+    monkeypatch.chdir(tmp_path)
+    Path(prepared).mkdir(parents=True)
+    config = importlib.import_module(f"experiments.configs.{name}").get_config()
+    monkeypatch.setattr(sys, "argv", ["command", "--config.data.manual_dir=gone"])
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_dict("config", config, flag_values=values)
+    values(sys.argv)
+    monkeypatch.setattr(command.flags, "FLAGS", values)
+    refused = pytest.raises(InputError, match=r"^--config\.data\.manual_dir=gone: no such file or folder from ")
+    with refused if is_refused else contextlib.nullcontext():
+        command.expect_data_of_config(values.config, Path("w"))

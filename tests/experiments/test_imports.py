@@ -35,6 +35,7 @@ def test_help_and_the_parsing_of_flags_need_no_heavy_library(name):
 
 
 OUT = "--output=out"
+OWN = ["focalmix", "--config=configs/own.py", "--workdir=w"]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,9 @@ OUT = "--output=out"
         (["classify", "--input=.", "--checkpoint=x", OUT], "x: no such folder, expected the --workdir of a"),
         (["export", "--checkpoint=x.safetensors", "--output=y"], "x.safetensors: no such file, expected weights"),
         (["focalmix", "configs/own.py", "--workdir=w"], "did you mean --config=configs/own.py?"),
+        ([*OWN, "--config.data.manual_dir=CTs"], "--config.data.manual_dir=CTs: no such file or folder from "),
+        ([*OWN, "--config.data.manual_dir=.", "--config.data.options.labels=scan.csv"], ", did you mean scan.nii?"),
+        (["sos", "--config=configs/lks_sos.py", "--workdir=w", "--config.data.manual_dir=x"], "manual_dir=x: no such"),
         (["prepare", "--dataset=folder", "--manual_dir=x", "--data_dir=y", "--labels=z"], "--labels=z: no such file"),
         (["evaluate", "--seed", "3", "x", OUT], "unexpected argument 'x': options are --name=value"),
     ],
