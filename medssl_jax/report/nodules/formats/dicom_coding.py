@@ -7,17 +7,36 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
+from etils import epy
+
 from medssl_jax.core.atomic import atomic_path
 from medssl_jax.report.nodules.scan_report import ScanReport
 
+with epy.lazy_imports():
+    from pydicom.sr import codedict
+
 MANUFACTURER = "medssl_jax"
-SERIES_DESCRIPTION = "Nodule marks, research use only, not for diagnosis"  # DICOM allows 64 characters
+SERIES_DESCRIPTION = "Lesion marks, research use only, not for diagnosis"  # DICOM allows 64 characters
 SR_SERIES_NUMBER, SEG_SERIES_NUMBER = 9001, 9002  # our choice, beyond those that scanners give
 
 
 def algorithm_name(detections: ScanReport) -> str:
     """Names the detector by its run, in the 64 characters that DICOM allows."""
-    return f"FocalMix nodule detector, run {detections.detector.run}"[:64]
+    return f"FocalMix {_lesion(detections)} detector, run {detections.detector.run}"[:64]
+
+
+def finding_type(detections: ScanReport) -> Any:
+    """The code of what a mark is: a nodule where lungs are searched, else a lesion."""
+    return getattr(codedict.codes.SCT, _lesion(detections).capitalize())
+
+
+def finding_regions(detections: ScanReport) -> list[Any]:
+    """The code of the lungs where these are searched; none where the body is, of which a mark may be in any part."""
+    return [codedict.codes.SCT.Lung] if detections.detector.searches_lungs else []
+
+
+def _lesion(detections: ScanReport) -> str:
+    return "nodule" if detections.detector.searches_lungs else "lesion"
 
 
 def version() -> str:

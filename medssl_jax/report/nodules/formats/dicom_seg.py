@@ -10,6 +10,8 @@ from medssl_jax.report.nodules.formats.dicom_coding import (
     SERIES_DESCRIPTION,
     algorithm_name,
     algorithm_version,
+    finding_regions,
+    finding_type,
     version,
 )
 from medssl_jax.report.nodules.formats.label_map import label_map
@@ -44,12 +46,12 @@ def segmentation(detections: ScanReport, *, min_score: float | None) -> Any:
                 segment_number=number,
                 segment_label=label,
                 segmented_property_category=codedict.codes.SCT.MorphologicallyAbnormalStructure,
-                segmented_property_type=codedict.codes.SCT.Nodule,
+                segmented_property_type=finding_type(detections),
                 algorithm_type="AUTOMATIC",
                 algorithm_identification=algorithm,
                 tracking_uid=highdicom.UID(),
                 tracking_id=f"mark {number}",
-                anatomic_regions=[codedict.codes.SCT.Lung],
+                anatomic_regions=finding_regions(detections) or None,
             )
             for number, label in enumerate(labels or [none], start=1)
         ],

@@ -1,12 +1,13 @@
 """Marks as a DICOM structured report: TID 1500, Measurement Report, of DICOM PS3.16.
 
-Each mark is a nodule of the lung in two groups with one tracking UID. The first (TID 1410) has a circle on the slice
-nearest to its centre, which refers to that slice's own SOPInstanceUID, its diameter, and in percent, as
-Certainty of Finding (DCM 111012), its probability, or its score where the detector was not calibrated; the report says
-which, and tracking identifiers have the score. The second (TID 1501) has the diameter again, inferred from its centre
-in the frame of reference: the first cannot hold a place between two slices. Where there is no mark, one group counts no
-lesion. What is known of detector and marks stands among the parameters of the algorithm. The report refers to every
-slice of the series and carries the identity of patient and study as they do, since archives file it by them.
+Each mark is a nodule of the lung, or a lesion where the body was searched, in two groups with one tracking UID. The
+first (TID 1410) has a circle on the slice nearest to its centre, which refers to that slice's own SOPInstanceUID, its
+diameter, and in percent, as Certainty of Finding (DCM 111012), its probability, or its score where the detector was not
+calibrated; the report says which, and tracking identifiers have the score. The second (TID 1501) has the diameter
+again, inferred from its centre in the frame of reference: the first cannot hold a place between two slices. Where there
+is no mark, one group counts no lesion. What is known of detector and marks stands among the parameters of the
+algorithm. The report refers to every slice of the series and carries the identity of patient and study as they do,
+since archives file it by them.
 """
 
 import math
@@ -22,6 +23,8 @@ from medssl_jax.report.nodules.formats.dicom_coding import (
     SR_SERIES_NUMBER,
     algorithm_name,
     algorithm_version,
+    finding_regions,
+    finding_type,
 )
 from medssl_jax.report.nodules.scan_report import ScanReport
 from medssl_jax.report.provenance import RESEARCH_USE
@@ -45,7 +48,7 @@ def structured_report(detections: ScanReport, *, min_score: float | None) -> Any
             f"{detections.count_from(min_score)} of {len(detections.marks)} marks",
             "certainty is the detector's score, which is no probability"
             if detections.probability is None
-            else "certainty is the probability of a nodule, calibrated on validation scans",
+            else "certainty is the probability of a lesion, calibrated on validation scans",
             *detections.detector.told,
             *detections.told(min_score),
         ],
@@ -94,9 +97,9 @@ def _groups(detections: ScanReport, k: int, algorithm: Any) -> tuple[Any, Any]:
     header = source.headers[detections.slice_of(k)]
     tracking = highdicom.UID()
     shared = dict(
-        finding_type=codes.SCT.Nodule,
+        finding_type=finding_type(detections),
         finding_category=codes.SCT.MorphologicallyAbnormalStructure,
-        finding_sites=[sr.FindingSite(codes.SCT.Lung)],
+        finding_sites=[sr.FindingSite(code) for code in finding_regions(detections)],
         algorithm_id=algorithm,
     )
 

@@ -122,7 +122,22 @@ def test_the_certainty_of_a_calibrated_detector_is_a_probability(reported, tmp_p
     assert number_in(group[0].ContentSequence, "111012") == pytest.approx(100 * 81 / (81 + np.e), rel=1e-6)
     assert group.tracking_identifier == "mark 1, score 0.900"
     text = pydicom.dcmread(tmp_path / "sr.dcm").to_json()
-    assert "certainty is the probability of a nodule, calibrated on validation scans" in text
+    assert "certainty is the probability of a lesion, calibrated on validation scans" in text
+
+
+def test_a_mark_of_a_detector_that_searches_the_body_is_a_lesion_of_no_organ(reported, tmp_path):
+    detections = reported()
+    detections.detector.config["data"]["region"] = "body"
+    report = read_back(tmp_path / "sr.dcm", detections, 0.5)
+    for group in (*report.content.get_planar_roi_measurement_groups(), *report.content.get_image_measurement_groups()):
+        assert (group.finding_type.meaning, group.finding_sites) == ("Lesion", [])
+    (first, _) = segmentation(detections, min_score=0.5).SegmentSequence
+    assert [code.CodeMeaning for code in first.SegmentedPropertyTypeCodeSequence] == ["Lesion"]
+    assert "AnatomicRegionSequence" not in first
+    text = pydicom.dcmread(tmp_path / "sr.dcm").to_json()
+    assert "FocalMix lesion detector, run luna" in text
+    assert "odule" not in text
+    assert "Lung" not in text
 
 
 def test_no_likely_mark_is_a_count_of_none(reported, tmp_path):
