@@ -15,7 +15,7 @@ from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.imaging.body import segment_body
 from medssl_jax.imaging.geometry import Grid, boxes_from_points, isotropic_grid, upright_grid
 from medssl_jax.imaging.lungs import segment_lungs
-from medssl_jax.imaging.resampling import resample_linear, resample_nearest
+from medssl_jax.imaging.resampling import resample_linear, resample_nearest, upright_volume
 from medssl_jax.imaging.shapes import grown
 from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
 
@@ -138,7 +138,7 @@ def prepare_volume(
     lung_dilation_mm: float = LUNG_DILATION_MM,
     preparation: Preparation = DEFAULT_PREPARATION,
 ) -> PreparedScan:
-    """Clips HU to `HU_RANGE`, turns flipped axes back, resamples, and puts lungs or body and nodules on that grid.
+    """Turns flipped axes back, clips HU to `HU_RANGE`, resamples, and puts lungs or body and nodules on that grid.
 
     HU are clipped first, or padding (-2048, -3024) would bleed into the skin. Interpolation is linear, nearest for
     `lungs`, which may lie on a grid of its own; `lung_labels` are its lungs (every label but 0 if None), dilated by
@@ -151,6 +151,9 @@ def prepare_volume(
         none found.
     """
     _check_hu(volume)
+    source_spacing_zyx_mm = volume.grid.spacing_zyx_mm
+    # Voxels half way between two slices would go another way in a scan that is stored from the other end.
+    volume, lungs = upright_volume(volume), upright_volume(lungs) if lungs else None
     if lungs is None:
         lungs, lung_labels = _found_region(volume, preparation.region), None
     hu, grid = resampled_hu(volume, preparation.spacing_mm)
@@ -161,7 +164,7 @@ def prepare_volume(
         lungs=_dilated(lungs, grid, lung_labels, lung_dilation_mm, region=preparation.region),
         boxes_zyxdhw_voxel=_boxes(volume.series_uid, centres_xyz_mm, diameters_mm, grid),
         grid=grid,
-        source_spacing_zyx_mm=volume.grid.spacing_zyx_mm,
+        source_spacing_zyx_mm=source_spacing_zyx_mm,
         patient=patient,
         is_labelled=is_labelled,
     )

@@ -1,6 +1,7 @@
 """A prepared scan against a computation by SciPy that shares no code with it, and hand-made cases."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -38,6 +39,35 @@ def test_hu_are_those_of_scipy_at_the_same_world_points(direction):
     assert scan.hu.dtype == np.int16
     assert scan.grid.spacing_zyx_mm == (1.0, 1.0, 1.0)
     assert scan.source_spacing_zyx_mm == (2.5, 0.7, 0.8)
+
+
+@pytest.mark.parametrize("signs_zyx", list(itertools.product((1, -1), repeat=3)))
+@pytest.mark.parametrize("has_mask", [True, False])
+def test_a_scan_stored_from_the_other_end_is_prepared_to_the_same_bits(small_chest, signs_zyx, has_mask):
+    """Of slices of 2.5 mm every fifth voxel of 1 mm lies half way between two; the mask ends at one of them."""
+    spacing = np.array([2.5, 1.0, 1.0])
+    array = np.repeat(small_chest().array_zyx[::2], 2, axis=1)[:, ::2]
+    mask = np.zeros(array.shape, np.uint8)
+    mask[4:9, 10:30, 10:30] = 1
+    first_xyz_mm = np.array([-30.0, 12.0, -50.0])
+    turn = tuple(slice(None, None, sign) for sign in signs_zyx)
+    last_xyz_mm = ((np.array(array.shape) - 1) * spacing)[::-1]
+    signs_xyz = np.array(signs_zyx[::-1])
+
+    def stored(values, turn, signs_xyz):
+        origin = first_xyz_mm + np.where(signs_xyz < 0, last_xyz_mm, 0)
+        direction = tuple(np.diag(signs_xyz.astype(float)).ravel().tolist())
+        return Volume(values[turn].copy(), Grid(array.shape, tuple(spacing), tuple(origin), direction), "1.2.3")
+
+    plain = (slice(None),) * 3, np.ones(3, int)
+    found, expected = (
+        prepare_volume(
+            stored(array, *way), stored(mask, *way) if has_mask else None, NO_POINTS, NO_DIAMETERS, lung_dilation_mm=0.0
+        )
+        for way in ((turn, signs_xyz), plain)
+    )
+    np.testing.assert_array_equal(found.hu, expected.hu)
+    np.testing.assert_array_equal(found.lungs, expected.lungs)
 
 
 @pytest.mark.parametrize("spacing_mm", [0.5, 2.0])
