@@ -44,6 +44,7 @@ MODEST_FREE_MEMORY_BYTES = 3 * 2**30  # the phantom's trainings take up to 2
 JAX_TAKES = 0.75  # of a GPU's memory, when it starts, unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise
 QUERY_GPUS = ("nvidia-smi", "--query-gpu=index,memory.free,memory.total", "--format=csv,noheader,nounits")
 PROBE_SECONDS = 180
+TPU_LIBRARY = "TPU_LIBRARY_PATH"  # where JAX finds libtpu, unless it is the package
 PROBE = """
 import json
 from medssl_jax.plan.topology import answer_for_absent_tpu
@@ -149,7 +150,9 @@ def _devices() -> Iterator[Finding]:
     try:
         told = _probe()
     except (subprocess.SubprocessError, ValueError) as error:
-        yield Finding("devices", f"JAX cannot compute: {_reason(error)}", _mended_jax(f"jax=={_jax()}"), blocks=True)
+        reason = _reason(error)
+        mend = _mended_jax(f"jax=={_jax()}", of_tpu=os.environ.get(TPU_LIBRARY, "libtpu") in reason)
+        yield Finding("devices", f"JAX cannot compute: {reason}", mend, blocks=True)
         return
     kinds = [tuple(each) for each in told["devices"]]
     for platform_name, kind, memory in sorted({*kinds}):
@@ -162,18 +165,17 @@ def _devices() -> Iterator[Finding]:
         )
     for name, signs, extra, platform_name in ACCELERATORS:
         if any(Path(sign).exists() for sign in signs) and platform_name not in {each[0] for each in kinds}:
-            asked = os.environ.get("JAX_PLATFORMS")
-            mend = (
-                f"unset JAX_PLATFORMS, which asks for {asked}" if asked else _pip_install([f"jax[{extra}]=={_jax()}"])
-            )
+            mend = _mended_jax(f"jax[{extra}]=={_jax()}", of_tpu=platform_name == "tpu")
             yield Finding("devices", f"{name} is here, but JAX does not use it", mend)
     if {each[0] for each in kinds} == {"cpu"}:
         yield Finding("", "no accelerator: the phantoms and small jobs run, LUNA16 is too large")
 
 
-def _mended_jax(requirement: str) -> str:
+def _mended_jax(requirement: str, *, of_tpu: bool) -> str:
     """A wish that cannot be granted is given up before anything is installed."""
-    asked = os.environ.get("JAX_PLATFORMS")
+    asked, library = os.environ.get("JAX_PLATFORMS"), os.environ.get(TPU_LIBRARY)
+    if of_tpu and library:
+        return f"unset {TPU_LIBRARY}, which names {library}"
     return f"unset JAX_PLATFORMS, which asks for {asked}" if asked else _pip_install([requirement])
 
 
@@ -240,6 +242,8 @@ def _probe() -> dict[str, Any]:
 def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         lines = [line for line in error.stderr.splitlines() if line.strip()]
+        if lines and lines[-1] == "AssertionError":  # of JAX, which tries what it is told to, and has no word for it
+            return f"there is no device that JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS')} asks for"
         return lines[-1] if lines else f"it ended with status {error.returncode}"
     return "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else str(error)
 

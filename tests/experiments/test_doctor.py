@@ -79,8 +79,36 @@ def test_packages_of_wrong_versions_are_told_with_the_one_that_is_asked_for(tmp_
 def test_devices_that_jax_is_told_to_use_and_cannot(tmp_path):
     done = start(JAX_PLATFORMS="cuda")
     assert done.returncode == doctor_command.BLOCKED_STATUS
-    assert "! devices         JAX cannot compute: " in done.stdout
+    assert "! devices         JAX cannot compute: there is no device that JAX_PLATFORMS=cuda asks for\n" in done.stdout
     assert "-> unset JAX_PLATFORMS, which asks for cuda" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("reason", "mend"),
+    [
+        (
+            "Unable to initialize backend: Failed to open /x/libtpu.so",
+            "TPU_LIBRARY_PATH, which names /x/libtpu.so",
+        ),
+        ("Unable to initialize backend: another reason", "JAX_PLATFORMS, which asks for tpu"),
+    ],
+)
+def test_a_libtpu_that_cannot_be_opened(tmp_path, monkeypatch, reason, mend):
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
+    monkeypatch.setenv("TPU_LIBRARY_PATH", "/x/libtpu.so")
+    monkeypatch.setattr(doctor, "PROBE", f"raise SystemExit({reason!r})")
+    (told,) = found("devices", tmp_path)
+    assert (told.mend, told.blocks) == (f"unset {mend}", True)
+    assert told.found == f"JAX cannot compute: {reason}"
+
+
+def test_a_tpu_whose_library_is_another_file(tmp_path, monkeypatch, probed):
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/accel0" or exists(path))
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("TPU_LIBRARY_PATH", "/x/libtpu.so")
+    (mend,) = (each.mend for each in found("devices", tmp_path) if each.mend)
+    assert mend == "unset TPU_LIBRARY_PATH, which names /x/libtpu.so"
 
 
 def test_a_process_that_hangs_is_no_device(tmp_path, monkeypatch):
@@ -95,6 +123,7 @@ def test_a_process_that_hangs_is_no_device(tmp_path, monkeypatch):
     ("driver", "extra"), [("/proc/driver/nvidia/version", "cuda12"), ("/dev/accel0", "tpu"), (None, None)]
 )
 def test_an_accelerator_that_jax_does_not_use(tmp_path, monkeypatch, probed, driver, extra):
+    monkeypatch.delenv("TPU_LIBRARY_PATH", raising=False)  # which JAX sets where it is imported
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     exists = Path.exists
     signs = {sign for _, each, _, _ in doctor.ACCELERATORS for sign in each}
