@@ -44,8 +44,12 @@ MEASURED = (
     "Diameters (longest and across, in the axial plane), volume and mean HU are measured roughly, by density round the "
     "mark: vessels and pleura that touch it count."
 )
+CALIBRATED = (
+    "A probability is a score that was calibrated on validation scans: of marks with 0.3, three in ten were on a "
+    "lesion there. "
+)
 WORLD = f"World coordinates are DICOM LPS: {STRAIGHT}."
-EMPTY = "That does not mean that the scan is free of nodules."
+EMPTY = "That does not mean that the scan is free of lesions."
 SIDES = (("patient's left", "patient's right"), ("back", "front"), ("head", "feet"))
 TIMES = " \N{MULTIPLICATION SIGN} "
 
@@ -237,7 +241,7 @@ def _table(detections: ScanReport, sizes: list[LesionSize | None], shown: int) -
         hidden = "" if k < shown else " hidden"
         cells_html = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f'<tr id="row-{k + 1}"{hidden}><th scope="row">{button}</th>{cells_html}</tr>')
-    measured = f'<p class="quiet">{MEASURED}</p>\n'
+    measured = f'<p class="quiet">{"" if probability is None else CALIBRATED}{MEASURED}</p>\n'
     return measured + page.scrolled(page.table(columns, rows), name="Table of marks")
 
 

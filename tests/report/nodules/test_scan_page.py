@@ -225,6 +225,9 @@ def test_a_calibrated_score_is_shown(made):
     html = made(chest(), *THREE, experience=Experience(points, ()))
     assert '<th scope="col">Probability</th>' in html
     assert re.findall("<td>(.*?)</td>", rows_of(html)[0][2])[:2] == ["0.900", "0.900"]
+    what_it_is = "A probability is a score that was calibrated on validation scans"
+    assert what_it_is in html
+    assert what_it_is not in made(chest(), *THREE)
 
 
 def test_what_it_is_not_is_said(page_of):
@@ -243,7 +246,7 @@ def test_what_it_is_not_is_said(page_of):
 def test_no_mark_is_no_all_clear(found, words, page_of):
     page = page_of(chest(), *found, min_score=0.95)
     assert words in page.text
-    assert "does not mean that the scan is free of nodules" in page.text
+    assert "does not mean that the scan is free of lesions" in page.text
 
 
 def test_names_cannot_break_the_page(page_of):
