@@ -92,7 +92,7 @@ def cpm_of(outcome, scans):
     entries = [
         (p, hit)
         for scan in scans
-        for p, hit, own in zip(outcome.entry_probability, outcome.entry_is_hit, outcome.entry_scan, strict=True)
+        for p, hit, own in zip(outcome.entry_score, outcome.entry_is_hit, outcome.entry_scan, strict=True)
         if own == scan
     ]
     points = [(0, 0)]

@@ -16,7 +16,7 @@ from medssl_jax.metrics.bootstrap import draw_counts
 from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, score
 
 SMALLEST = {"scans": 20, "nodules": 30, "marks": 10, "bootstraps": 3, "walked": 2}
-Entry = tuple[float, bool]  # the probability of a nodule that was found or of a false positive, and which it is
+Entry = tuple[float, bool]  # the score of a nodule that was found or of a false positive, and which it is
 
 
 def measure(
@@ -60,10 +60,10 @@ def score_resampled(marks: Marks, annotations: Findings, series_uids: Sequence[s
 def plain_walk(marks: Marks, annotations: Findings, series_uids: Sequence[str], resamples: int) -> float:
     """CPM, and on the way the CPM of each resample of the scans, mark by mark and scan by scan."""
     marks_of, nodules_of = defaultdict(list), defaultdict(list)
-    for uid, place, probability in zip(
+    for uid, place, mark_score in zip(
         marks.series_uid, marks.centre_xyz_mm.tolist(), marks.score.tolist(), strict=True
     ):
-        marks_of[uid].append((probability, place))
+        marks_of[uid].append((mark_score, place))
     for uid, place, diameter in zip(
         annotations.series_uid, annotations.centre_xyz_mm.tolist(), annotations.diameter_mm.tolist(), strict=True
     ):

@@ -43,7 +43,8 @@ LUNA16 = "LUNA16"
 # A gradient takes about as long as three passes forwards.
 PASSES_OF_A_GRADIENT = 3
 BEYOND = 3  # a resample of few scans may have half the false positives a scan, hardly a third
-MARKS = ("series_uids", "nodules_per_scan", "entry_scan", "entry_is_hit", "entry_probability")
+KEPT_SCORE = "entry_probability"  # the name of `entry_score` in results that are kept
+MARKS = ("series_uids", "nodules_per_scan", "entry_scan", "entry_is_hit", "entry_score")
 
 
 class Detections(NamedTuple):
@@ -139,20 +140,20 @@ def _that_score(outcome: Outcome, most_fps: float) -> Outcome:
     """The best marks, up to `BEYOND` times the largest rate of false positives: no resample of scans reads further."""
     false_positives = np.cumsum(~outcome.entry_is_hit)
     kept = int(np.searchsorted(false_positives, BEYOND * most_fps * len(outcome.series_uids), side="right"))
-    entries = ("entry_scan", "entry_is_hit", "entry_probability")
+    entries = ("entry_scan", "entry_is_hit", "entry_score")
     return dataclasses.replace(outcome, **{name: getattr(outcome, name)[:kept] for name in entries})
 
 
 def _packed(outcome: Outcome) -> str:
     """The arrays as a compressed .npz, in base64: about 5 bytes a mark."""
-    single = outcome.entry_probability.astype(np.float32)
-    exact = single.astype(np.float64) == outcome.entry_probability
+    single = outcome.entry_score.astype(np.float32)
+    exact = single.astype(np.float64) == outcome.entry_score
     arrays = {
         "series_uids": np.array([uid.encode() for uid in outcome.series_uids]),
         "nodules_per_scan": outcome.nodules_per_scan.astype(np.uint16),
         "entry_scan": outcome.entry_scan.astype(np.uint16),
         "entry_is_hit": outcome.entry_is_hit,
-        "entry_probability": single if exact.all() else outcome.entry_probability,
+        KEPT_SCORE: single if exact.all() else outcome.entry_score,
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -166,7 +167,7 @@ def _unpacked(marks: str, counts: Mapping[str, int]) -> Outcome:
             nodules_per_scan=arrays["nodules_per_scan"].astype(np.int64),
             entry_scan=arrays["entry_scan"].astype(np.int64),
             entry_is_hit=arrays["entry_is_hit"],
-            entry_probability=arrays["entry_probability"].astype(np.float64),
+            entry_score=arrays[KEPT_SCORE].astype(np.float64),
             **counts,
         )
 

@@ -115,10 +115,10 @@ def sensitivities(
 ) -> Float[np.ndarray, "resamples points"]:
     """Sensitivity at `fps_per_scan` where scan s is in a resample `scan_counts[:, s]` times.
 
-    The curve has one point for every distinct probability, begins at (0, 0), is linear in between and flat beyond its
+    The curve has one point for every distinct score, begins at (0, 0), is linear in between and flat beyond its
     end; where it rises vertically the upper end counts. Every resample must hold a nodule.
     """
-    ends = _last_of_equal(outcome.entry_probability)
+    ends = _last_of_equal(outcome.entry_score)
     asked = np.asarray(fps_per_scan) * len(outcome.series_uids)
     found = np.empty((len(scan_counts), len(asked)))
     # One resample at a time stays in the cache; all at once is slower and takes gigabytes.
@@ -132,5 +132,5 @@ def sensitivities(
 
 
 def _last_of_equal(falling: Float[np.ndarray, " n"]) -> Int[np.ndarray, " groups"]:
-    """The last index of each run of equal values: marks of one probability cross a threshold together."""
+    """The last index of each run of equal values: marks of one score cross a threshold together."""
     return np.flatnonzero(np.append(falling[1:] != falling[:-1], True)[: len(falling)])

@@ -1,6 +1,6 @@
 """Marks matched to nodules by the rules of LUNA16's evaluation.
 
-What the rules leave is a list of entries, one for each nodule found (its most probable hit) and one for each false
+What the rules leave is a list of entries, one for each nodule found (its best hit) and one for each false
 positive: all that a FROC curve needs. World coordinates in mm, x y z.
 """
 
@@ -22,13 +22,13 @@ DIAMETER_OF_UNMEASURED_MM = 10.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """Marks after matching; entries by falling probability, scans in the order of `series_uids`."""
+    """Marks after matching; entries by falling score, scans in the order of `series_uids`."""
 
     series_uids: tuple[str, ...]
     nodules_per_scan: Int[np.ndarray, " scans"]
     entry_scan: Int[np.ndarray, " entries"]
     entry_is_hit: Bool[np.ndarray, " entries"]
-    entry_probability: Float[np.ndarray, " entries"]
+    entry_score: Float[np.ndarray, " entries"]
     candidates_after_cap: int
     ignored_on_excluded: int
     ignored_double_detections: int
@@ -40,17 +40,17 @@ class ScanOutcome(NamedTuple):
     """
 
     nodule_row: Int[np.ndarray, " k"]
-    nodule_probability: Float[np.ndarray, " k"]
+    nodule_score: Float[np.ndarray, " k"]
     false_row: Int[np.ndarray, " false"]
-    false_probability: Float[np.ndarray, " false"]
+    false_score: Float[np.ndarray, " false"]
     candidates: int
     on_excluded: int
     double: int
 
     @property
-    def hit_probability(self) -> Float[np.ndarray, " hits"]:
+    def hit_score(self) -> Float[np.ndarray, " hits"]:
         """Of the nodules that were found, in their order."""
-        return self.nodule_probability[self.nodule_probability > -np.inf]
+        return self.nodule_score[self.nodule_score > -np.inf]
 
 
 def match(marks: Marks, annotations: Findings, excluded: Findings, series_uids: Sequence[str]) -> Outcome:
@@ -61,17 +61,17 @@ def match(marks: Marks, annotations: Findings, excluded: Findings, series_uids: 
     """
     outcomes = match_scans(marks, annotations, excluded, series_uids)
     nodules_per_scan = np.array([len(of.nodule_row) for of in outcomes], np.int64)
-    probability = np.concatenate([*(of.hit_probability for of in outcomes), *(of.false_probability for of in outcomes)])
-    hits = np.array([len(of.hit_probability) for of in outcomes])
-    false = np.array([len(of.false_probability) for of in outcomes])
+    score = np.concatenate([*(of.hit_score for of in outcomes), *(of.false_score for of in outcomes)])
+    hits = np.array([len(of.hit_score) for of in outcomes])
+    false = np.array([len(of.false_score) for of in outcomes])
     scan = np.concatenate([np.repeat(np.arange(len(outcomes)), hits), np.repeat(np.arange(len(outcomes)), false)])
-    falling = np.argsort(-probability)
+    falling = np.argsort(-score)
     return Outcome(
         series_uids=tuple(series_uids),
         nodules_per_scan=nodules_per_scan,
         entry_scan=scan[falling],
         entry_is_hit=falling < hits.sum(),
-        entry_probability=probability[falling],
+        entry_score=score[falling],
         candidates_after_cap=sum(of.candidates for of in outcomes),
         ignored_on_excluded=sum(of.on_excluded for of in outcomes),
         ignored_double_detections=sum(of.double for of in outcomes),
@@ -119,7 +119,7 @@ def _match_scan(
     excluded: _Spheres,
 ) -> ScanOutcome:
     rows = mark_rows[_within_cap(marks.score[mark_rows])]
-    centre_xyz_mm, probability = marks.centre_xyz_mm[rows], marks.score[rows]
+    centre_xyz_mm, score = marks.centre_xyz_mm[rows], marks.score[rows]
     hits = _inside(centre_xyz_mm, nodules)
     free = ~hits.any(axis=1)
     on_excluded = free & _inside(centre_xyz_mm, excluded).any(axis=1)
@@ -127,9 +127,9 @@ def _match_scan(
     return ScanOutcome(
         nodule_row=nodule_rows,
         # By column: a mark inside two overlapping nodules finds both, as in the official script.
-        nodule_probability=np.where(hits, probability[:, None], -np.inf).max(axis=0, initial=-np.inf),
+        nodule_score=np.where(hits, score[:, None], -np.inf).max(axis=0, initial=-np.inf),
         false_row=rows[is_false],
-        false_probability=probability[is_false],
+        false_score=score[is_false],
         candidates=len(rows),
         on_excluded=int(on_excluded.sum()),
         double=int(hits.sum() - hits.any(axis=0).sum()),
@@ -152,11 +152,11 @@ def _rows_by_scan(series_uid: Sequence[str], scan_of: dict[str, int]) -> list[In
     return [np.array(of_scan, np.int64) for of_scan in rows]
 
 
-def _within_cap(probability: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+def _within_cap(score: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """At most 100 marks: those above the 101st highest, so that ties at that value fall."""
-    if len(probability) <= MARKS_PER_SCAN:
-        return np.ones(len(probability), bool)
-    return probability > np.sort(probability)[-MARKS_PER_SCAN - 1]
+    if len(score) <= MARKS_PER_SCAN:
+        return np.ones(len(score), bool)
+    return score > np.sort(score)[-MARKS_PER_SCAN - 1]
 
 
 def _spheres(findings: Findings, rows: Int[np.ndarray, " k"]) -> _Spheres:
@@ -180,14 +180,14 @@ def joined(outcomes: Sequence[Outcome]) -> Outcome:
         twice = next(uid for uid in series_uids if series_uids.count(uid) > 1)
         raise InputError(f"joined results: {twice} is in two of them, expected each scan once; join the folds of one")
     before = np.cumsum([0, *(len(outcome.series_uids) for outcome in outcomes)])
-    probability = np.concatenate([outcome.entry_probability for outcome in outcomes])
-    falling = np.argsort(-probability, kind="stable")
+    score = np.concatenate([outcome.entry_score for outcome in outcomes])
+    falling = np.argsort(-score, kind="stable")
     return Outcome(
         series_uids=series_uids,
         nodules_per_scan=np.concatenate([outcome.nodules_per_scan for outcome in outcomes]),
         entry_scan=np.concatenate([each.entry_scan + n for each, n in zip(outcomes, before, strict=False)])[falling],
         entry_is_hit=np.concatenate([outcome.entry_is_hit for outcome in outcomes])[falling],
-        entry_probability=probability[falling],
+        entry_score=score[falling],
         candidates_after_cap=sum(outcome.candidates_after_cap for outcome in outcomes),
         ignored_on_excluded=sum(outcome.ignored_on_excluded for outcome in outcomes),
         ignored_double_detections=sum(outcome.ignored_double_detections for outcome in outcomes),

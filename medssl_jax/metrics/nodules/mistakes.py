@@ -46,7 +46,7 @@ def find_mistakes(
             float(score) if score > -np.inf else np.nan,
         )
         for of in outcomes
-        for row, score in zip(of.nodule_row, of.nodule_probability, strict=True)
+        for row, score in zip(of.nodule_row, of.nodule_score, strict=True)
     ]
     false = [
         Mistake(

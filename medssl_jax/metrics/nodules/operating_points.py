@@ -122,7 +122,7 @@ def operating_points(outcome: Outcome, *, fps_per_scan: Sequence[float] = FPS_PE
     lowest score is taken, and `measured_fps_per_scan` is below the rate.
     """
     scans = len(outcome.series_uids)
-    scores, last = np.unique(-outcome.entry_probability, return_inverse=True)  # falling: marks of a score go together
+    scores, last = np.unique(-outcome.entry_score, return_inverse=True)  # falling: marks of a score go together
     false = np.bincount(last, ~outcome.entry_is_hit, len(scores)).cumsum()
     counts = _resamples(outcome)
     points = []
@@ -138,7 +138,7 @@ def measured_on(points: OperatingPoints, outcome: Outcome) -> OperatingPoints:
 
     No calibration is left where the outcome has no marks.
     """
-    score, is_hit, counts = outcome.entry_probability, outcome.entry_is_hit, _resamples(outcome)
+    score, is_hit, counts = outcome.entry_score, outcome.entry_is_hit, _resamples(outcome)
     moved = tuple(_measured(each.fps_per_scan, each.threshold, outcome, counts) for each in points.points)
     calibration = points.calibration if len(score) else None
     if calibration is not None:
@@ -156,7 +156,7 @@ def _measured(
     rate: float, threshold: float, outcome: Outcome, counts: Int[np.ndarray, "bootstraps scans"]
 ) -> OperatingPoint:
     """What marks of at least `threshold` do on the outcome's scans, and on resamples of these."""
-    shown, nodules = outcome.entry_probability >= threshold, outcome.nodules_per_scan
+    shown, nodules = outcome.entry_score >= threshold, outcome.nodules_per_scan
     scans = len(nodules)
     hits, false = (
         np.bincount(outcome.entry_scan[shown & (outcome.entry_is_hit == is_hit)], minlength=scans)
@@ -178,7 +178,7 @@ def _in_brackets(interval: Interval | None) -> str:
 
 def calibrate(outcome: Outcome) -> Calibration | None:
     """The calibration of an outcome's scores; None unless two scans have marks, and some are hits and some false."""
-    score, is_hit, scan = outcome.entry_probability, outcome.entry_is_hit, outcome.entry_scan
+    score, is_hit, scan = outcome.entry_score, outcome.entry_is_hit, outcome.entry_scan
     scans = np.unique(scan)
     if len(scans) < 2 or is_hit.all() or not is_hit.any():
         return None

@@ -17,7 +17,7 @@ def draw_reliability(outcome: Outcome, calibration: Calibration) -> "Figure":
     figure = new_figure(5.5, 5.0)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-    score = outcome.entry_probability
+    score = outcome.entry_score
     named = {
         f"score, error {calibration.error_before:.3f}": score,
         f"calibrated, error {calibration.error_after:.3f} on scans left out": calibration(score),

@@ -30,7 +30,7 @@ def finished():
             nodules_per_scan=np.array([nodules, *[0] * (len(scans) - 1)]),
             entry_scan=rng.integers(0, len(scans), entries),
             entry_is_hit=np.arange(entries) < found,
-            entry_probability=falling,
+            entry_score=falling,
             candidates_after_cap=entries,
             ignored_on_excluded=2,
             ignored_double_detections=1,

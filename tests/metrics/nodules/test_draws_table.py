@@ -16,7 +16,7 @@ def outcome(sensitivity, *, scans=50, name="scan"):
         nodules_per_scan=np.ones(scans, np.int64),
         entry_scan=np.arange(found),
         entry_is_hit=np.ones(found, bool),
-        entry_probability=np.full(found, 0.5),
+        entry_score=np.full(found, 0.5),
         candidates_after_cap=found,
         ignored_on_excluded=0,
         ignored_double_detections=0,

@@ -53,7 +53,7 @@ def test_further_hits_are_neither_true_nor_false_and_the_most_probable_is_kept(m
         ["a"],
     )
     expect(outcome, hits=1, double=2, candidates=3)
-    np.testing.assert_array_equal(outcome.entry_probability, [0.7])
+    np.testing.assert_array_equal(outcome.entry_score, [0.7])
 
 
 def test_marks_on_excluded_findings_vanish_once_each(marks, findings):
@@ -107,7 +107,7 @@ def test_entries_fall_in_probability(marks, findings):
         findings(),
         ["a", "b"],
     )
-    np.testing.assert_array_equal(outcome.entry_probability, [0.9, 0.4, 0.3, 0.1])
+    np.testing.assert_array_equal(outcome.entry_score, [0.9, 0.4, 0.3, 0.1])
     np.testing.assert_array_equal(outcome.entry_is_hit, [False, True, True, False])
     np.testing.assert_array_equal(outcome.entry_scan, [1, 1, 0, 0])
 

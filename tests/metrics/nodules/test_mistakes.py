@@ -47,10 +47,10 @@ def test_a_case_by_hand(marks, findings):
 def test_as_many_as_the_score_counts(marks, findings, threshold):
     found = find_mistakes(*case(marks, findings), threshold=threshold)
     outcome = match(*case(marks, findings))
-    hits = outcome.entry_is_hit & (outcome.entry_probability >= threshold)
+    hits = outcome.entry_is_hit & (outcome.entry_score >= threshold)
     assert len(found.missed) == outcome.nodules_per_scan.sum() - hits.sum()
     np.testing.assert_array_equal(
-        [each.score for each in found.false_positives], outcome.entry_probability[~outcome.entry_is_hit]
+        [each.score for each in found.false_positives], outcome.entry_score[~outcome.entry_is_hit]
     )
 
 

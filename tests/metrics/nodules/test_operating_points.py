@@ -73,8 +73,8 @@ def test_points_on_other_scans_keep_their_thresholds_and_count_anew():
     assert (there.scans, there.nodules, there.data, there.step) == (4, 4, "made", 5)
     curve, is_hit = points.calibration, other.entry_is_hit
     assert (there.calibration.slope, there.calibration.intercept) == (curve.slope, curve.intercept)
-    assert there.calibration.error_before == expected_calibration_error(other.entry_probability, is_hit)
-    assert there.calibration.error_after == expected_calibration_error(curve(other.entry_probability), is_hit)
+    assert there.calibration.error_before == expected_calibration_error(other.entry_score, is_hit)
+    assert there.calibration.error_after == expected_calibration_error(curve(other.entry_score), is_hit)
     again = measured_on(points, chosen_on)
     assert again.points == points.points
 
@@ -146,7 +146,7 @@ def test_the_law_that_marks_were_drawn_by_is_found_again(slope, intercept):
     found = calibrate(outcome)
     assert (found.slope, found.intercept) == pytest.approx((slope, intercept), abs=0.08)
     assert found.error_after < 0.02
-    assert found.error_before == expected_calibration_error(outcome.entry_probability, outcome.entry_is_hit)
+    assert found.error_before == expected_calibration_error(outcome.entry_score, outcome.entry_is_hit)
     assert (found.error_before < 0.02) == (slope == 1)
     score = np.array([0.1, 0.5, 0.9])
     np.testing.assert_allclose(found(score), expit(slope * logit(score) + intercept), atol=0.03)

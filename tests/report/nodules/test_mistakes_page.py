@@ -98,7 +98,7 @@ def test_the_threshold_is_that_of_one_false_positive_a_scan(false, threshold):
     result, _ = scored(false)
     if false == 3:
         probability = np.where(result.outcome.entry_is_hit, 0.7, 0.9)
-        result = dataclasses.replace(result, outcome=dataclasses.replace(result.outcome, entry_probability=probability))
+        result = dataclasses.replace(result, outcome=dataclasses.replace(result.outcome, entry_score=probability))
     assert threshold_of(result) == threshold
 
 

@@ -56,7 +56,7 @@ def test_marks_beyond_every_rate_are_left_out_and_change_no_resample(run, path, 
         nodules_per_scan=np.full(scans, 2),
         entry_scan=rng.integers(0, scans, marks),
         entry_is_hit=np.isin(np.arange(marks), rng.choice(marks, 100, replace=False)),
-        entry_probability=-np.sort(-rng.random(marks).astype(np.float32)).astype(float),
+        entry_score=-np.sort(-rng.random(marks).astype(np.float32)).astype(float),
     )
     rates = (0.25, 1.0, 4.0)
     write_result(path, "gain", run, then._replace(scored=Detections(outcome, rates, is_luna16=False)))
@@ -76,7 +76,7 @@ def test_a_thousand_scans_with_all_their_marks_take_less_than_a_megabyte(run, pa
         then.scored.outcome,
         entry_scan=rng.integers(0, 888, marks),
         entry_is_hit=rng.random(marks) < 0.02,
-        entry_probability=-np.sort(-rng.random(marks).astype(np.float32)).astype(float),
+        entry_score=-np.sort(-rng.random(marks).astype(np.float32)).astype(float),
     )
     then = then._replace(scored=then.scored._replace(outcome=outcome))
     write_result(path, "gain", run, then)
