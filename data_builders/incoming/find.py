@@ -16,6 +16,7 @@ from data_builders.incoming.archives import SUFFIX as ZIP_SUFFIX
 from data_builders.incoming.archives import unpacked
 from data_builders.incoming.choice import choose_series
 from data_builders.incoming.names import result_names
+from data_builders.nlst.choose import ANOTHER
 from data_builders.nlst.index import SeriesFolder, series_row
 from data_builders.nlst.table import SeriesRow, with_problem
 from medssl_jax.core.csv_files import check_new, read_rows, read_table
@@ -270,9 +271,12 @@ def _gather_dicom(gathered: _Gathered, tree: _Tree, folders: Sequence[Path]) -> 
                 tree.archive,
             )
         )
+    folder_of_study = {row.study_uid: row.folder for row in chosen.wanted}
     for choices, told in ((chosen.left_out, gathered.left_out), (chosen.refused, gathered.refused)):
         for row, reason in choices:
             which = f" (series {brief(row.series_uid)})" if row.series_uid else ""
+            if reason.startswith(ANOTHER):
+                reason += f", in {printable(tree.origin(place_of[folder_of_study[row.study_uid]]))}"
             told.append(Told(printable(tree.origin(place_of[row.folder])) + which, reason))
 
 

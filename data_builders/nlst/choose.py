@@ -13,6 +13,7 @@ from data_builders.nlst.kernels import Sharpness, sharpness
 from data_builders.nlst.table import SeriesRow
 
 LEAST_SLICES = 30  # our choice: the lungs take 80 slices at 2.5 mm and more
+ANOTHER = "another reconstruction"
 THIN_MM = 2.5  # LUNA16's limit of the slice thickness
 
 
@@ -47,7 +48,7 @@ def _why_unusable(row: SeriesRow, least_slices: int) -> str:
 
 
 def _why_not(row: SeriesRow, chosen: SeriesRow) -> str:
-    return "" if row is chosen else f"another reconstruction: {chosen.series_uid} stands for this study"
+    return "" if row is chosen else f"{ANOTHER}: {chosen.series_uid} stands for this study"
 
 
 def _preference(row: SeriesRow) -> tuple[bool, bool, Sharpness, float, int, str]:

@@ -50,7 +50,8 @@ def test_a_study_gives_the_series_of_nlsts_rule_and_a_line_for_each_other(study)
     assert (scan.series_uid, scan.path, scan.name) == ("1.2", study / "Study A" / "thin", "study-a-thin")
     told = {origin.split()[1]: reason for origin, reason in incoming.left_out}
     assert told["A/scout"].startswith("localizer:")
-    assert told["A/thick"] == told["A/sharp"] == "another reconstruction: 1.2 stands for this study"
+    assert told["A/thick"] == told["A/sharp"]
+    assert told["A/thick"] == "another reconstruction: 1.2 stands for this study, in Study A/thin"
     assert incoming.refused == ()
 
 
