@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from etils import epy
-from jaxtyping import Bool, Float, Num, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from medssl_jax.core.atomic import atomic_path
-from medssl_jax.imaging.geometry import world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.geometry import Grid, upright_grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
+from medssl_jax.imaging.resampling import resample_nearest
 from medssl_jax.imaging.shapes import shrunk
 from medssl_jax.imaging.volumes import Volume
 from medssl_jax.report.nodules.views import LUNG_WINDOW_HU, windowed
@@ -69,10 +70,10 @@ def write_contact_sheet(
 
 
 def _row(scan: SheetScan, pixels_per_mm: float) -> UInt8[np.ndarray, "height width 3"]:
-    array, lungs, boxes = _upright(scan)
+    volume, lungs, boxes = _hung(scan)
+    array, spacing = volume.array_zyx, volume.grid.spacing_zyx_mm
     grey = windowed(array.astype(np.float32), scan.window_hu)
     middle = _middle(boxes, array.shape)
-    spacing = scan.volume.grid.spacing_zyx_mm
     views = []
     for axis in range(3):
         rows_axis, columns_axis = (k for k in range(3) if k != axis)
@@ -102,12 +103,13 @@ def _outline(inside: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "heig
     return inside & ~shrunk(inside[None], 1.0)[0]
 
 
-def _upright(scan: SheetScan) -> tuple[Num[np.ndarray, "z y x"], Bool[np.ndarray, "z y x"] | None, list[ColouredBox]]:
-    """Array and mask with the head first, then front, then the patient's right, and the boxes in it."""
-    grid = scan.volume.grid
-    # Display runs towards the feet, the back and the patient's left, that is towards -z, +y, +x.
-    turned = [axis for axis, sign in enumerate((-1, 1, 1)) if sign * grid.direction_matrix[2 - axis, 2 - axis] < 0]
-    array = np.flip(scan.volume.array_zyx, tuple(turned))
+def _hung(scan: SheetScan) -> tuple[Volume, Bool[np.ndarray, "z y x"] | None, list[ColouredBox]]:
+    """Scan and mask with the head first, then front, then the patient's right, and the boxes in voxels of them."""
+    grid = _head_first(scan.volume.grid)
+    volume = Volume(resample_nearest(scan.volume.array_zyx, scan.volume.grid, grid), grid, scan.volume.series_uid)
+    lungs = scan.lungs
+    if lungs is not None:
+        lungs = resample_nearest(lungs.astype(np.uint8), scan.volume.grid, grid).astype(bool)
     boxes = []
     for points, diameters, colour in (
         (scan.nodules_xyz_mm, scan.nodule_diameters_mm, NODULE_COLOUR),
@@ -115,11 +117,17 @@ def _upright(scan: SheetScan) -> tuple[Num[np.ndarray, "z y x"], Bool[np.ndarray
     ):
         diameters = np.where(diameters > 0, diameters, DEFAULT_EXCLUDED_DIAMETER_MM)
         for centre, diameter in zip(world_xyz_mm_to_voxel_zyx(points, grid), diameters, strict=True):
-            for axis in turned:
-                centre[axis] = grid.size_zyx[axis] - 1 - centre[axis]
             half = (diameter / 2 + BOX_MARGIN_MM) / np.array(grid.spacing_zyx_mm)
             boxes.append((np.stack([centre - half, centre + half]), colour))
-    return array, None if scan.lungs is None else np.flip(scan.lungs, tuple(turned)), boxes
+    return volume, lungs, boxes
+
+
+def _head_first(grid: Grid) -> Grid:
+    """The same voxels from the head, the front and the right, whatever the axes they are stored along."""
+    grid = upright_grid(grid)
+    head_xyz_mm = voxel_zyx_to_world_xyz_mm(np.array([[grid.size_zyx[0] - 1.0, 0, 0]]), grid)[0]
+    direction = grid.direction_matrix * (1, 1, -1)
+    return Grid(grid.size_zyx, grid.spacing_zyx_mm, tuple(head_xyz_mm.tolist()), tuple(direction.ravel().tolist()))
 
 
 def _middle(boxes: Sequence[ColouredBox], size: tuple[int, ...]) -> list[int]:

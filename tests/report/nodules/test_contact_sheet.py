@@ -1,5 +1,7 @@
 """Slices hang upright whatever the direction on disk, in true proportions, with boxes where the findings are."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,30 @@ def test_direction_on_disk_does_not_matter():
         draw_contact_sheet([SheetScan("scan", each, centre, np.array([5.0]))]) for each in (volume(), turned(volume()))
     ]
     np.testing.assert_array_equal(sheets[0], sheets[1])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_axes_that_are_exchanged_on_disk_do_not_matter(order):
+    """As of slices that run along the body: each axis of the array may be any of the patient's, from either end."""
+    original, centre = volume(), voxel_zyx_to_world_xyz_mm(np.array([[8.0, 25.0, 40.0]]), GRID)
+    lungs = np.zeros(SIZE, bool)
+    lungs[5:12, 20:30, 30:50] = True
+    ends = (slice(None, None, -1), slice(None), slice(None, None, -1))
+    corner = voxel_zyx_to_world_xyz_mm(np.array([[SIZE[0] - 1.0, 0, SIZE[2] - 1]]), GRID)[0]
+    signs = np.diag([-1.0, 1, -1])
+    axes_xyz = [2 - axis for axis in order[::-1]]  # of the patient, along the array's x, y, z
+    grid = Grid(
+        tuple(SIZE[axis] for axis in order),
+        tuple(SPACING[axis] for axis in order),
+        tuple(corner),
+        tuple(signs[:, axes_xyz].ravel()),
+    )
+    stored = Volume(np.ascontiguousarray(original.array_zyx[ends].transpose(order)), grid, "1")
+    found, expected = (
+        draw_contact_sheet([SheetScan("scan", each, centre, np.array([5.0]), lungs=mask)])
+        for each, mask in ((stored, np.ascontiguousarray(lungs[ends].transpose(order))), (original, lungs))
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("view", [0, 1, 2])
