@@ -70,12 +70,20 @@ def _patient_defects(scans: Sequence[CheckedScan], sides: Sides) -> Iterator[Def
 
 def _empty_sides(scans: Sequence[CheckedScan], sides: Sides) -> Iterator[Defect]:
     held = ", ".join(map(str, sorted({each.scan.subset for each in scans} - {UNLABELLED})))
-    where = f"labelled scans are in subsets {held}" if held else "no scan is labelled"
     for doing, subsets in sides._asdict().items():
-        if not any(each.scan.subset in subsets for each in scans):
+        if any(each.scan.subset in subsets for each in scans):
+            continue
+        kind, named = f"nothing to {doing} on", f"subsets {', '.join(map(str, sorted(subsets)))}"
+        if held:
             names = f"--{doing}_subsets and config.split.{doing}_subsets"
-            told = f"no labelled scan is in them, expected at least one ({where}): name others by {names}"
-            yield Defect(f"nothing to {doing} on", f"subsets {', '.join(map(str, sorted(subsets)))}", told, True)
+            told = (
+                f"no labelled scan is in them, expected at least one (labelled scans are in subsets {held}): "
+                f"name others by {names}"
+            )
+            yield Defect(kind, named, told, True)
+        else:
+            told = "no scan is labelled, expected at least one: give lesions by --labels and config.data.options.labels"
+            yield Defect(kind, named if subsets else "all scans", told, True)
 
 
 def _groups(pairs: Iterable[tuple[str, CheckedScan]]) -> list[list[CheckedScan]]:

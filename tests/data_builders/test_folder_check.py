@@ -52,7 +52,8 @@ def labels(folder, *rows):
 def check(folder, **given):
     if (lungs := folder.parent / "lungs").is_dir():
         given = {"lungs": lungs} | given
-    return check_folder(folder, sides_of=lambda _: ((0, 1), (5, 6)), workers=1, progress=silent, **given)
+    given = {"sides_of": lambda _: ((0, 1), (5, 6))} | given
+    return check_folder(folder, workers=1, progress=silent, **given)
 
 
 def kinds(report):
@@ -68,7 +69,17 @@ def test_a_side_without_a_labelled_scan_blocks(folder):
     (defect,) = check(folder, labels=both).defects
     assert (defect.kind, defect.subject, defect.blocks) == ("nothing to test on", "subsets 5, 6", True)
     assert "labelled scans are in subsets 0, 1)" in defect.message
-    assert [each.kind for each in check(folder).defects] == ["nothing to test on", "nothing to train on"]
+
+
+def test_where_no_scan_is_labelled_labels_are_asked_for(folder):
+    """Not other subsets: there are none that would do."""
+    for sides, subject in {((0, 1), (5, 6)): "subsets 5, 6", ((), ()): "all scans"}.items():
+        defects = check(folder, sides_of=lambda _, sides=sides: sides).defects
+        assert [each.kind for each in defects] == ["nothing to test on", "nothing to train on"]
+        assert defects[0].subject == subject
+        assert {each.message.partition(": ")[2] for each in defects} == {
+            "give lesions by --labels and config.data.options.labels"
+        }
 
 
 def test_an_unlabelled_copy_of_a_scan_that_is_tested_on_blocks(folder):
