@@ -14,6 +14,7 @@ from data_builders.scan_source import ScanSource
 from experiments.runs.focalmix.chosen import check_config, with_choice
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix.guard import guard_lines
+from experiments.runs.focalmix.operating_points import write_operating_points, write_points_on_test
 from experiments.runs.focalmix.scans import (
     ScanDataSettings,
     all_metadata,
@@ -23,13 +24,7 @@ from experiments.runs.focalmix.scans import (
     split_of,
 )
 from experiments.runs.focalmix.searches import searched
-from experiments.runs.focalmix.validation import (
-    best_of,
-    validation_of,
-    write_operating_points,
-    write_points_on_test,
-    write_validation,
-)
+from experiments.runs.focalmix.validation import best_of, validation_of, write_validation
 from medssl_jax.core.atomic import write_text
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import Progress, progress_bar, silent

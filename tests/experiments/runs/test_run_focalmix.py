@@ -8,7 +8,7 @@ import pytest
 from experiments.configs import phantom
 from experiments.runs.focalmix import focalmix_job
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
-from experiments.runs.focalmix.validation import write_operating_points
+from experiments.runs.focalmix.operating_points import write_operating_points
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.scans.crop_cache import build_crop_cache
