@@ -62,7 +62,7 @@ def test_luna16_without_luna16_says_what_to_download(tmp_path):
 def test_scans_of_ones_own_that_are_not_there_are_said(tmp_path):
     done = run(command_with("configs/own.py"), tmp_path)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/SCANS: no such folder, expected one with scans")
+    assert done.stderr == f"error: --config.data.manual_dir=SCANS: no such file or folder from {tmp_path}: correct it\n"
 
 
 def test_the_table_of_the_phantom_is_what_its_runs_came_to(tmp_path):
