@@ -49,8 +49,8 @@ class OperatingPoint:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "OperatingPoint":
-        """What `dataclasses.asdict` gave. Raises `TypeError` for anything else."""
-        intervals = {name: each and Interval(*each) for name, each in content.items() if name.endswith("_interval_95")}
+        """What `OperatingPoints.as_json` has of a point. Raises `TypeError` for anything else."""
+        intervals = {name: each and Interval(**each) for name, each in content.items() if name.endswith("_interval_95")}
         return cls(**{**content, **intervals})
 
 
@@ -104,8 +104,8 @@ class OperatingPoints:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as `from_json` reads it."""
-        return dataclasses.asdict(self)
+        """All of it, as `from_json` reads it; an interval is an object, as it is in reports."""
+        return dataclasses.asdict(self, dict_factory=_as_object)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "OperatingPoints":
@@ -170,6 +170,10 @@ def _measured(
         sensitivity_interval_95=Interval(*interval_95(counts @ hits / (counts @ nodules)).tolist()),
         measured_fps_interval_95=Interval(*interval_95(counts @ false / scans).tolist()),
     )
+
+
+def _as_object(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value._asdict() if isinstance(value, Interval) else value for name, value in fields}
 
 
 def _in_brackets(interval: Interval | None) -> str:

@@ -15,6 +15,7 @@ from medssl_jax.metrics.nodules.operating_points import (
     measured_on,
     operating_points,
 )
+from medssl_jax.report.json_report import write_json
 
 
 def outcome_of(scores, is_hit, scan, scans, nodules_per_scan):
@@ -108,6 +109,18 @@ def test_an_interval_is_of_the_marks_at_its_threshold():
     (point,) = operating_points(outcome_of(score, is_hit, scan, 2, [1, 1]), fps_per_scan=(1.0,))
     assert point.measured_fps_interval_95 == (1, 1)
     assert point.sensitivity_interval_95 == (0, 1)
+
+
+def test_points_are_read_again_from_a_run_and_from_weights(tmp_path):
+    """Of which the one writes reports, in which what has names is an object, and the other plain JSON."""
+    points = points_of(many_scans(np.full(200, 3)), (8.0,))
+    write_json(tmp_path / "operating_points.json", points.as_json())
+    for text in ((tmp_path / "operating_points.json").read_text(), json.dumps(points.as_json())):
+        again = OperatingPoints.from_json(json.loads(text))
+        assert again == points
+        assert again.points[0].told_fps() == "3 (3 to 3)"
+    with pytest.raises(TypeError):
+        OperatingPoints.from_json({**points.as_json(), "points": [{"sensitivity_interval_95": {"from": 0, "to": 1}}]})
 
 
 def test_points_without_intervals_are_read_and_told():
