@@ -38,9 +38,9 @@ complete -o default -o nospace -F _medssl medssl
 
 def script(commands: Collection[str], configs: Path) -> str:
     """What a shell evaluates to complete `medssl`; `configs` is the folder of those that `--config` finds."""
-    names = sorted(f"configs/{path.relative_to(configs)}" for path in configs.glob("**/[!_]*.py"))
     from medssl_jax.report.nodules.result_files import FILE_OF_FORMAT  # the entry itself needs nothing but Python
 
+    names = sorted(f"configs/{path.relative_to(configs)}" for path in configs.glob("**/[!_]*.py"))
     words = {"COMMANDS": commands, "CONFIGS": names, "FORMATS": FILE_OF_FORMAT}
     text = SCRIPT
     for place, each in words.items():

@@ -72,6 +72,8 @@ def read_marks(path: str | os.PathLike[str]) -> Marks:
 def read_submission(path: str | os.PathLike[str], *, known_series: Collection[str] | None = None) -> Marks:
     """Reads a submission, plain or as `.csv.gz`, or the `detections.csv` of `detect`; further columns are ignored.
 
+    A column `score` goes before `probability`, which in the CSV of `detect` is a calibrated one, or empty.
+
     Raises InputError at the first bad cell, at a mark that is there twice, and at a series outside `known_series` where
     that is given.
     """

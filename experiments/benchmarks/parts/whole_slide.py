@@ -32,7 +32,7 @@ from medssl_jax.models.sos_networks import Intensities
 from medssl_jax.phantoms.slides.tiff import write_tiff
 
 SMALLEST = {"config": "configs/phantom_sos.py", "grid": 2, "patch_side": 64, "shrink": 8, "methods": ("SOS",)}
-KINDS = dict(zip(("strips", "tiles", "pyramid"), FILE_KINDS.values(), strict=True))
+KINDS = {kind.name: kind for kind in FILE_KINDS.values()}
 DELTAS: Mapping[str, Callable[[ConfigDict], ConfigDict]] = {
     "Image-Level": _methods.image_level,
     "Patch-Level": _methods.patch_level,
@@ -121,13 +121,11 @@ def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route
         inference = dataclasses.replace(inference, c=float(route == "asked"))
     if inference.rule == "policy":
         params["policy"]["Dense_0"]["bias"] += CERTAIN if route == "asked" else -CERTAIN
-    classifier = SelectiveClassifier(
-        *(networks, params, settings.data.layout, inference),
-        background_threshold=settings.data.background_threshold,
-    )
+    layout, background_threshold = settings.data.layout, settings.data.background_threshold
+    classifier = SelectiveClassifier(networks, params, layout, inference, background_threshold=background_threshold)
     program_bytes = classifier.peak_memory_bytes  # compiles everything
     begin = clock()
-    (result,) = classifier([lambda: TiffSlide(path, settings.data.layout)])
+    (result,) = classifier([lambda: TiffSlide(path, layout)])
     end = clock()
     patches = 0 if result.attention is None else int(result.foreground.sum())
     return Passage(Cost(end.wall - begin.wall, end.cpu - begin.cpu), result.seconds, patches, program_bytes)
@@ -135,8 +133,8 @@ def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route
 
 def write_slide(path: Path, side: int, file: str) -> None:
     """Writes a disc of noise in one of `KINDS`."""
-    layout, levels = KINDS[file]
-    write_tiff(path, _bands(side), (side, side), layout, levels=levels)
+    kind = KINDS[file]
+    write_tiff(path, _bands(side), (side, side), kind.layout, levels=kind.levels)
 
 
 def _bands(side: int) -> Iterator[UInt8[np.ndarray, "rows {side}"]]:

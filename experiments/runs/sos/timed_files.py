@@ -24,17 +24,18 @@ MOST_OF_LEVELS = 4 / 3  # of an image and its halves, beside the image alone
 
 
 class FileKind(NamedTuple):
-    """A layout of `write_tiff`, with the levels of a pyramid or without."""
+    """The name of a kind, a layout of `write_tiff`, with the levels of a pyramid or without."""
 
+    name: str
     layout: str
     levels: bool
 
 
 # As the heading of a table of seconds goes on: "slides ..."
 FILE_KINDS = {
-    "in flat strips, uncompressed": FileKind("strips-none-big", levels=False),
-    "in LZW tiles": FileKind("tiles-lzw-big", levels=False),
-    "in pyramids of LZW tiles": FileKind("tiles-lzw-big", levels=True),
+    "in flat strips, uncompressed": FileKind("strips", "strips-none-big", levels=False),
+    "in LZW tiles": FileKind("tiles", "tiles-lzw-big", levels=False),
+    "in pyramids of LZW tiles": FileKind("pyramid", "tiles-lzw-big", levels=True),
 }
 
 
