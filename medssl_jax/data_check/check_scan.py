@@ -14,7 +14,7 @@ from medssl_jax.data.scans.preparation import LUNG_DILATION_MM, LUNGS, labels_se
 from medssl_jax.data.scans.scan_files import ScanFiles
 from medssl_jax.data_check import found_lungs
 from medssl_jax.data_check.defects import CheckedScan, Defect
-from medssl_jax.data_check.lung_defects import LOOK, least_lung_litres, litres_of, lung_defects
+from medssl_jax.data_check.lung_defects import LOOK, SMALL_MASK, least_lung_litres, litres_of, lung_defects
 from medssl_jax.data_check.sampling import VolumeSample, sample_of_volume, sample_volume
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm, world_xyz_mm_to_voxel_zyx
 from medssl_jax.imaging.volumes import Volume, has_label, read_labels, read_volume
@@ -159,7 +159,7 @@ def _small_mask(scan: ScanFiles, lungs: Volume, labels: tuple[int, ...] | None) 
     litres = has_label(lungs.array_zyx, labels).sum().item() * litres_of(lungs.grid)
     if 0 < litres < (least := least_lung_litres(lungs.grid)):
         told = f"its lung mask holds {litres:.2g} l, expected at least {least:.2g} l, as of two lungs"
-        yield Defect("small lung mask", scan.series_uid, f"{told}: {LOOK}", False)
+        yield Defect(SMALL_MASK, scan.series_uid, f"{told}: {LOOK}", False)
 
 
 def _is_inside(points_xyz_mm: Float[np.ndarray, "n 3"], grid: Grid) -> Bool[np.ndarray, " n"]:

@@ -18,7 +18,8 @@ LEAST_LITRES = 1.0  # of a mask that somebody gave, or that is searched: a lobe 
 LEAST_SHARE_OF_BODY = 0.1  # for what is less than an adult's chest: children, phantoms, parts of a chest
 MOST_SHARE_AT_SIDES = 0.05  # there is body between a whole lung and the sides of the view
 LOOK = "look at its picture, and give a mask where that is wrong: training looks nowhere else"
-DOUBTED = frozenset({"little lung found", "more than lungs found", "found lungs are cut"})
+SMALL_MASK = "small lung mask"
+DOUBTED = frozenset({"little lung found", "more than lungs found", "found lungs are cut", SMALL_MASK})
 
 
 def lung_defects(name: str, found: FoundLungs) -> Iterator[Defect]:

@@ -184,9 +184,9 @@ def test_lungs_are_found_where_no_mask_is_given_and_doubted_where_they_are_cut(f
     assert [scan.scan.series_uid for scan in report.scans if scan.lungs] == ["dora", "emil"]
     text = text_report(report)
     assert "defect: found lungs are cut: emil: " in text
-    assert text.endswith("Training can start; 1 defect is worth a look, first the lungs that were found in 1 scan.")
+    assert text.endswith("Training can start; 1 defect is worth a look, first the lungs of 1 scan.")
     page = check_page(report)
-    assert page.count("the lungs that were found in 1 scan") == 1
+    assert page.count("first the lungs of 1 scan") == 1
     assert pictured_scans(report)[0].scan.series_uid == "emil"
     assert "emil, 0 nodules, 0.0185 l of lung found" in page
     sheets = [Image.open(io.BytesIO(base64.b64decode(sheet))) for sheet in re.findall('png;base64,([^"]+)', page)]
@@ -266,4 +266,7 @@ def test_a_mask_too_small_for_lungs_is_remarked(folder, voxels, expected):
     mask = np.zeros(GRID.size_zyx, np.uint8)
     mask.reshape(-1)[:voxels] = 1
     write_metaimage(folder.parent / "lungs" / "anna.mhd", Volume(mask, GRID, "anna"))
-    assert [each for each in kinds(check(folder)) if each[0] == "small lung mask"] == expected
+    (folder / "folds.csv").write_text("seriesuid,subset\nanna,0\nbert,5\n")
+    report = check(folder, labels=labels(folder, "anna,0,0,0,5", "bert,0,0,0,5"))
+    assert [each for each in kinds(report) if each[0] == "small lung mask"] == expected
+    assert ("first the lungs of 1 scan" in text_report(report)) == bool(expected)

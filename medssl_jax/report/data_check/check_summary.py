@@ -57,7 +57,7 @@ def verdict(report: CheckReport) -> str:
         return f"Training cannot start: {count(blocking, 'defect blocks', 'defects block')} it."
     if report.defects:
         doubted = len({defect.subject for defect in report.defects if defect.kind in DOUBTED})
-        lungs = f", first the lungs that were found in {count(doubted, 'scan', 'scans')}" if doubted else ""
+        lungs = f", first the lungs of {count(doubted, 'scan', 'scans')}" if doubted else ""
         return f"Training can start; {count(len(report.defects), 'defect is', 'defects are')} worth a look{lungs}."
     return "Training can start; no defect was found."
 
