@@ -59,7 +59,7 @@ def test_the_number_of_workers_does_not_matter(luna16, default, tmp_path):
 
 def test_nothing_but_the_data_set_is_left(default):
     assert [path.name for path in default.iterdir()] == ["luna16"]
-    assert [path.name for path in (default / "luna16").glob("[!.]*")] == ["4.0.0"]
+    assert [path.name for path in (default / "luna16").glob("[!.]*")] == ["5.0.0"]
 
 
 def test_a_scan_that_cannot_be_read_costs_no_other(luna16, default, tmp_path, monkeypatch):
