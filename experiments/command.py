@@ -21,6 +21,8 @@ from medssl_jax.core.settings import fate_of
 from medssl_jax.train.preemption import PREEMPTED_STATUS, Preempted, leave_when_told, wait_while_leaving
 
 with epy.lazy_imports():  # evaluate and --help need no JAX
+    import jax
+
     from experiments.configs import own
     from medssl_jax.parallel import determinism, hosts
     from medssl_jax.plan import topology
@@ -129,7 +131,7 @@ def _expect_there(flag: str, path: str | None) -> None:
 def start_devices(*, keep_programs: bool, deterministic: bool = False, shared: bool = False) -> None:
     """Makes ready to compute on devices, as the flags ask for; comes before any use of JAX.
 
-    A `shared` run joins its other processes.
+    A `shared` run joins its other processes. Raises `InputError` where JAX has no device of the kind it is told to use.
     """
     topology.answer_for_absent_tpu()
     if deterministic:
@@ -138,6 +140,15 @@ def start_devices(*, keep_programs: bool, deterministic: bool = False, shared: b
         hosts.connect()
     if keep_programs:
         compilation_cache.keep_programs()
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # a plugin that is not installed has no other word in JAX
+        told = " ".join(str(error).split()) or "there is no such device"
+        asked = os.environ.get("JAX_PLATFORMS")
+        raise InputError(
+            f"JAX_PLATFORMS: found {asked or 'nothing'}, with which JAX cannot compute ({told}); expected the kind of "
+            "a device that is here, or nothing: `medssl doctor` says what mends it"
+        ) from error
 
 
 def fail(message: str) -> None:

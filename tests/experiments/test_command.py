@@ -239,3 +239,23 @@ def test_raw_data_that_is_not_there_is_refused_unless_prepared_or_a_phantoms(
     refused = pytest.raises(InputError, match=r"^--config\.data\.manual_dir=gone: no such file or folder from ")
     with refused if is_refused else contextlib.nullcontext():
         command.expect_data_of_config(values.config, Path("w"))
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (AssertionError(), "found cuda, with which JAX cannot compute (there is no such device); expected"),
+        (RuntimeError("no\nluck"), "found cuda, with which JAX cannot compute (no luck); expected"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told(monkeypatch, raised, told):
+    """JAX has an assertion without a word for a platform that it knows and has no plugin of."""
+
+    def devices():
+        raise raised
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr("jax.devices", devices)
+    with pytest.raises(InputError) as refused:
+        command.start_devices(keep_programs=False)
+    assert told in str(refused.value)
