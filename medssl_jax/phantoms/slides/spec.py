@@ -74,7 +74,8 @@ class TellingPhantom(LksPhantom):
     Every slide draws its conditions independently (`conditions.Conditions`), whatever its class or a method makes of
     them. The low-resolution image shows the class by which halves of the organs are brighter (`places`), single patches
     by a texture that shrinking removes: neither shows what the other does. The slides are small, so that thousands can
-    be made. The numbers are our choice. Raises InputError for a field out of range.
+    be made. The numbers are our choice, fitted and then frozen as docs/science.md tells. Raises InputError for a field
+    out of range.
     """
 
     grid: int = within(whole(TELLING_GRID), 8)
@@ -84,8 +85,8 @@ class TellingPhantom(LksPhantom):
     share_hazy: int | float = within(SHARE, 0.0)  # on top of the veil that tells of a bad focus
 
     # Lowest and highest factor of what a class shows at low resolution, and at full resolution.
-    legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.0, 1.0))
-    fine_legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.0, 1.0))
+    legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.38, 1.05))
+    fine_legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.7, 2.2))
     share_out_of_focus: int | float = within(SHARE, 0.2)
     focus_blur: int | float = within(AMOUNT, 2.0)  # pixels more of blur where it is out of focus
     focus_debris: int | float = within(AMOUNT, 3.0)  # so many times the debris there
