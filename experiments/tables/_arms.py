@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.configs._plus import plus
-from experiments.runs.table.tables import Row
+from experiments.runs.table.declaration import Row
 from medssl_jax.report.nodules.froc_tables import PaperResult
 
 Changes = Mapping[str, tuple[str, Mapping[str, Any]]]  # by the name of the row: its label, and what it overrides

@@ -7,7 +7,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from experiments.configs import _methods, sos
-from experiments.runs.table.tables import Row
+from experiments.runs.table.declaration import Row
 from medssl_jax.metrics.slides import sos_methods
 
 # The share of slides that may be asked about: 6 % are what the paper's SOS asks about; of the slide phantom about a

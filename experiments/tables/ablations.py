@@ -5,7 +5,7 @@
 A further one is a line below. Where a data set's config has the value already, the row is FocalMix's run itself.
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import NO_MIXUP, Changes, changed, focalmix, supervised
 
 COMMAND = "experiments.focalmix"

@@ -6,7 +6,7 @@ Nothing here is the paper's; docs and configs say whose ideas these are. Setting
 the test's: --set=split.train_subsets=(0,1,2,3) --set=split.test_subsets=(4,) makes the table of such a choice.
 """
 
-from experiments.runs.table.tables import Table
+from experiments.runs.table.declaration import Table
 from experiments.tables._arms import AVERAGED, Changes, changed_beside_supervised
 
 COMMAND = "experiments.focalmix"

@@ -6,7 +6,7 @@
 so that the choice is made on scans of the training subsets and never on the test's. Everything here is our choice (o).
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import AVERAGED, STEPS, Changes, changed_beside_supervised, supervised_steady
 from experiments.tables.changes import CHANGES, LABELLED
 

@@ -6,7 +6,7 @@ The numbers between 0 and 400 are ours (o), and so is everything on the phantom.
 Hardware, LUNA16: meant for one GPU of 80 GB; time not measured.
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import focalmix, supervised
 
 COMMAND = "experiments.focalmix"

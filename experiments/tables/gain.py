@@ -7,7 +7,7 @@
 Everything here is our choice (o): the paper has neither fewer than 25 labelled scans nor a share.
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import STEPS, focalmix_plus, supervised, supervised_beside_focalmix, supervised_steady
 
 COMMAND = "experiments.focalmix"

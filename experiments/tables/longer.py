@@ -6,7 +6,7 @@ In the table `gain` supervised training with FocalMix's computation is far above
 that has not converged flatters whatever is set against it. Everything here is our choice (o).
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import focalmix, focalmix_plus, supervised, supervised_steady
 
 COMMAND = "experiments.focalmix"

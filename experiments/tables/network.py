@@ -5,7 +5,7 @@
 Everything here is our choice (o).
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import focalmix, supervised
 
 COMMAND = "experiments.focalmix"

@@ -7,7 +7,7 @@ worth.
 Hardware, LUNA16: meant for one GPU of 80 GB; time not measured.
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import supervised
 
 COMMAND = "experiments.focalmix"

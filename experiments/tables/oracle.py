@@ -6,7 +6,7 @@ Nothing here can be done without the labels: where the oracle gains little, samp
 No box is learnt from unlabelled patches, as from pseudo-labels. Everything here is our choice (o).
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import focalmix, supervised
 
 COMMAND = "experiments.focalmix"

@@ -6,7 +6,7 @@ None is a reproduction. Everything here is our choice (o).
 """
 
 from experiments.configs._peers import DENSE_TEACHER, FIXMATCH, MEAN_TEACHER
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import NO_MIXUP, Changes, changed, focalmix, supervised
 
 COMMAND = "experiments.focalmix"

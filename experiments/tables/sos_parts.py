@@ -8,7 +8,7 @@ Hardware, LKS: meant for one GPU of 80 GB; time not measured.
 """
 
 from experiments.configs import _methods
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import Changes
 from experiments.tables._slide_arms import method_row, sos_row
 

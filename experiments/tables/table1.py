@@ -7,7 +7,7 @@ and with MixUp for as much computation as FocalMix takes, the baseline is ours. 
 Hardware, LUNA16: meant for one GPU of 80 GB; time not measured. The phantom has fewer labels (o).
 """
 
-from experiments.runs.table.tables import Row, Table
+from experiments.runs.table.declaration import Row, Table
 from experiments.tables._arms import NO_MIXUP, supervised, supervised_beside_focalmix
 from medssl_jax.report.nodules.froc_tables import PAPER_TABLE_1
 

@@ -6,7 +6,7 @@ The marks of ten detectors, each on the fold that it was not trained on, are sco
 Hardware, LUNA16: meant for one GPU of 80 GB; time not measured.
 """
 
-from experiments.runs.table.tables import Joined, Row, Table
+from experiments.runs.table.declaration import Joined, Row, Table
 from experiments.tables._arms import NO_MIXUP, supervised
 from medssl_jax.report.nodules.froc_tables import PaperResult
 

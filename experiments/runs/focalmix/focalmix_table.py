@@ -15,6 +15,7 @@ from experiments.configs import focalmix
 from experiments.runs.focalmix import focalmix_job
 from experiments.runs.focalmix.focalmix_config import FocalMixConfig
 from experiments.runs.focalmix.scans import prepared_scans
+from experiments.runs.table.declaration import Table
 from experiments.runs.table.table_job import Frame, Printed, Scored, TableJob
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
@@ -36,8 +37,6 @@ from medssl_jax.steps.focalmix_settings import PSEUDO, SURE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from experiments.runs.table.tables import Table
 
 LUNA16 = "LUNA16"
 # A gradient takes about as long as three passes forwards.
@@ -90,7 +89,7 @@ def detections_from_json(content: Mapping[str, Any]) -> Detections:
     return Detections(outcome, tuple(content["fps_per_scan"]), content["is_luna16"])
 
 
-def detections_report(table: "Table", scored: Scored, frame: Frame) -> DrawsReport:
+def detections_report(table: Table, scored: Scored, frame: Frame) -> DrawsReport:
     """The numbers and words of a table, as far as its runs are done.
 
     Raises `InputError` where runs were scored at other false-positive rates or on other scans than those beside them.
@@ -126,7 +125,7 @@ def detections_report(table: "Table", scored: Scored, frame: Frame) -> DrawsRepo
     )
 
 
-def printed_detections(table: "Table", report: DrawsReport) -> Printed:
+def printed_detections(table: Table, report: DrawsReport) -> Printed:
     """The report in its four forms."""
     picture = png_of(_figure(table, report))
     return Printed(report_markdown(report), report_page(report, figure=picture), report_json(report), picture)
@@ -172,7 +171,7 @@ def _unpacked(marks: str, counts: Mapping[str, int]) -> Outcome:
         )
 
 
-def _outcomes(table: "Table", scored: Scored) -> dict[str, dict[int, Outcome]]:
+def _outcomes(table: Table, scored: Scored) -> dict[str, dict[int, Outcome]]:
     """The outcome of each draw of each row, and of lines that are joined of several rows."""
     outcomes = {name: {draw: each.outcome for draw, each in of_draws.items()} for name, of_draws in scored.items()}
     for line in table.joined:
@@ -191,12 +190,12 @@ def _sizes(outcomes: Mapping[str, Mapping[int, Outcome]]) -> str:
     return "; ".join(f"{scans} with {nodules} nodules" for scans, nodules in sorted(sizes)) or "-"
 
 
-def _paper_of(table: "Table") -> dict[str, PaperResult]:
+def _paper_of(table: Table) -> dict[str, PaperResult]:
     beside = {f"paper: {line.label}": line.paper for line in table.lines if line.paper is not None}
     return beside | {f"paper: {label}": result for label, result in table.cited.items()}
 
 
-def _figure(table: "Table", report: DrawsReport) -> "Figure":
+def _figure(table: Table, report: DrawsReport) -> "Figure":
     if table.plot == "sweep":
         return draw_sweep(report, {row.name: row.x for row in table.rows if row.x is not None}, table.x_name)
     return {"froc": draw_mean_froc, "rows": draw_rows}[table.plot](report)

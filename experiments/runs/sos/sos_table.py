@@ -5,7 +5,7 @@ import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
@@ -16,6 +16,7 @@ from experiments.runs.sos import sos_training
 from experiments.runs.sos.sos_config import SosConfig
 from experiments.runs.sos.sos_evaluation import evaluate, seconds_of_methods
 from experiments.runs.sos.sos_slides import is_lks, needs_high_resolution, open_slides
+from experiments.runs.table.declaration import Table
 from experiments.runs.table.table_job import Frame, Printed, Scored, TableJob
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.progress import progress_bar
@@ -30,9 +31,6 @@ from medssl_jax.report.figure_style import png_of
 from medssl_jax.report.slides.sos_tables import TIMED_ON
 from medssl_jax.report.slides.worth_report import WorthReport, draw_mean_curves, worth_json, worth_page
 from medssl_jax.run_folder.workdir import only_run_in
-
-if TYPE_CHECKING:
-    from experiments.runs.table.tables import Table
 
 LKS = "LKS"
 PLAIN = ("name", "seed", "rule", "c", "parameters", "peak_memory_bytes", "slide_batch", "patch_batch")
@@ -123,7 +121,7 @@ def answers_from_json(content: Mapping[str, Any]) -> Answers:
     return Answers(method, held.get("needs_high"), content["is_lks"])
 
 
-def answers_report(table: "Table", scored: Scored, frame: Frame) -> WorthReport:
+def answers_report(table: Table, scored: Scored, frame: Frame) -> WorthReport:
     """The numbers and words of a table, as far as its runs are done.
 
     Raises `InputError` where runs were evaluated on other slides or in other batches than those beside them.
@@ -167,7 +165,7 @@ def answers_report(table: "Table", scored: Scored, frame: Frame) -> WorthReport:
     )
 
 
-def printed_answers(table: "Table", report: WorthReport) -> Printed:
+def printed_answers(table: Table, report: WorthReport) -> Printed:
     """The report in its four forms."""
     text, picture = worth_page(report), png_of(draw_mean_curves(report))
     return Printed(text.markdown(), text.html(figure=picture), worth_json(report), picture)

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import ml_collections
 
+from experiments.runs.table.declaration import Table
 from medssl_jax.steps.run_settings import RunSettings
-
-if TYPE_CHECKING:
-    from experiments.runs.table.tables import Table
 
 Scored = Mapping[str, Mapping[int, Any]]  # what the runs of each row came to, by draw
 
@@ -59,8 +57,8 @@ class TableJob(NamedTuple):
     run: Callable[[ml_collections.ConfigDict, Path], Any]
     pack: Callable[[Any], dict[str, Any]]
     unpack: Callable[[Mapping[str, Any]], Any]
-    report: Callable[["Table", Scored, Frame], Any]
-    printed: Callable[["Table", Any], Printed]
+    report: Callable[[Table, Scored, Frame], Any]
+    printed: Callable[[Table, Any], Printed]
     after_training: tuple[str, ...] = ()
     passes: Callable[[ml_collections.ConfigDict], int] | None = None
     time: Callable[[Mapping[str, tuple[ml_collections.ConfigDict, Path]], int], dict[str, Any]] | None = None

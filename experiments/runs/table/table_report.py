@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.runs.table.declaration import Table
 from experiments.runs.table.table_job import Frame, Printed
 from experiments.runs.table.table_seconds import InTurn
 from experiments.runs.table.table_work import Standing
-from experiments.runs.table.tables import DATA_SETS, NOT_TELLING, Table
+from experiments.runs.table.tables import DATA_SETS, NOT_TELLING
 from medssl_jax.core.atomic import atomic_path, write_text
 from medssl_jax.report.json_report import write_json
 

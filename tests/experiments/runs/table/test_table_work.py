@@ -8,10 +8,11 @@ import time
 import pytest
 
 from experiments.runs.focalmix.focalmix_table import printed_detections
+from experiments.runs.table.declaration import Joined, Row, Table
 from experiments.runs.table.table_report import table_report, write_report
 from experiments.runs.table.table_results import read_results, result_path, write_result
 from experiments.runs.table.table_work import make_runs, results_known, standing
-from experiments.runs.table.tables import Joined, Row, Table, load_table, runs_of
+from experiments.runs.table.tables import load_table, runs_of
 from medssl_jax.core.errors import InputError
 from medssl_jax.report.nodules.draws_report import report_json, report_markdown, report_page
 
