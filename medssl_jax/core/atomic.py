@@ -97,7 +97,7 @@ def writable_directory(path: str | os.PathLike[str]) -> Path:
             probe.write(b"\0")
     except OSError as error:
         raise InputError(
-            f"{path}: no folder that can be written to ({error.strerror or error}): choose one that can"
+            f"{path}: no folder that can be written to ({error.strerror or error}); choose another one"
         ) from error
     return path
 

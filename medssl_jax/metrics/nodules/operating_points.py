@@ -41,7 +41,7 @@ class OperatingPoint:
 
     def told_fps(self) -> str:
         """The false positives a scan with their interval, such as `0.98 (0.72 to 1.3)`."""
-        return f"{self.measured_fps_per_scan:.2g}{_in_brackets(self.measured_fps_interval_95)}"
+        return f"{_two_digits(self.measured_fps_per_scan)}{_in_brackets(self.measured_fps_interval_95)}"
 
     def told_sensitivity(self) -> str:
         """The sensitivity with its interval, such as `0.81 (0.74 to 0.88)`."""
@@ -177,7 +177,12 @@ def _as_object(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _in_brackets(interval: Interval | None) -> str:
-    return "" if interval is None else f" ({interval.low:.2g} to {interval.high:.2g})"
+    return "" if interval is None else f" ({_two_digits(interval.low)} to {_two_digits(interval.high)})"
+
+
+def _two_digits(number: float) -> str:
+    """To two digits, and from 10 on to a whole number: never as a power of ten."""
+    return f"{number:.2g}" if number < 10 else f"{number:.0f}"
 
 
 def calibrate(outcome: Outcome) -> Calibration | None:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from medssl_jax.metrics.bootstrap import Interval
 from medssl_jax.metrics.nodules.matching import Outcome, match
 from medssl_jax.metrics.nodules.operating_points import (
+    OperatingPoint,
     OperatingPoints,
     calibrate,
     expected_calibration_error,
@@ -99,6 +101,15 @@ def test_an_interval_is_as_wide_as_the_scans_differ():
     (alike,) = operating_points(many_scans(np.full(200, 3)), fps_per_scan=(8.0,))
     assert alike.measured_fps_interval_95 == (3, 3)
     assert point.told_fps() == f"{false.mean():.2g} ({expected[0]:.2g} to {expected[1]:.2g})"
+
+
+@pytest.mark.parametrize(
+    ("false", "told"), [(0.984, "0.98"), (9.96, "10"), (37.6, "38"), (99.6, "100"), (123.4, "123"), (1234.5, "1234")]
+)
+def test_false_positives_are_told_without_powers_of_ten(false, told):
+    interval = Interval(false, false)
+    point = OperatingPoint(8.0, 0.1, 0.5, false, measured_fps_interval_95=interval)
+    assert point.told_fps() == f"{told} ({told} to {told})"
 
 
 def test_an_interval_is_of_the_marks_at_its_threshold():
