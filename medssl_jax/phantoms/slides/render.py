@@ -15,7 +15,7 @@ from medssl_jax.phantoms.slides.roster import PlannedSlide, slide_generator
 from medssl_jax.phantoms.slides.spec import LksPhantom, TellingPhantom
 from medssl_jax.phantoms.slides.stains import HAZE, stain_of, titre
 from medssl_jax.phantoms.slides.strokes import draw_debris, draw_vessels
-from medssl_jax.phantoms.slides.textures import TARGETS, cell_pixels, draw_tissue
+from medssl_jax.phantoms.slides.textures import SHARE_WITH_VESSEL, TARGETS, cell_pixels, draw_tissue
 from medssl_jax.phantoms.slides.tiff import Band
 
 BAND_PIXELS = 2**17  # small enough for a processor's cache
@@ -28,10 +28,11 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
     section = draw_section(grid, stream("anatomy"))
     microscope = draw_microscope(spec, planned, grid, stream("imaging"))
     stain = stain_of(spec, planned)
-    debris, haze = spec.debris, None
+    debris, haze, share_with_vessel = spec.debris, None, SHARE_WITH_VESSEL
     if isinstance(spec, TellingPhantom) and planned.conditions is not None:
         conditions = planned.conditions
         depth = 0.0 if planned.fine_only else conditions.low * titre(spec, planned)
+        share_with_vessel = spec.share_with_vessel
         haze = section.uptake * placed_light(section, grid, planned.label, depth) * np.float32(HAZE * spec.stain)
         if conditions.out_of_focus:
             debris = spec.debris * spec.focus_debris
@@ -40,6 +41,15 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
     cell = cell_pixels(spec.shrink)
     grain = 0.7 * (cell / 16) ** 0.5
     targets = [name for name in TARGETS if getattr(stain, name)]
+    draw = functools.partial(
+        draw_tissue,
+        textures,
+        largest_side=spec.side,
+        blur=microscope.blur,
+        grain=grain,
+        targets=targets,
+        share_with_vessel=share_with_vessel,
+    )
     return SlideDrawing(
         grid=grid,
         section=section,
@@ -47,8 +57,8 @@ def draw_slide(spec: LksPhantom, planned: PlannedSlide) -> SlideDrawing:
         stain=stain,
         fine_only=planned.fine_only or haze is not None,
         haze=haze,
-        parenchyma=draw_tissue(textures, (cell, cell), spec.side, microscope.blur, grain, targets),
-        glands=draw_tissue(textures, (3 * cell, 2 * cell // 3), spec.side, microscope.blur, grain, targets),
+        parenchyma=draw((cell, cell)),
+        glands=draw((3 * cell, 2 * cell // 3)),
         strokes=[
             *draw_vessels(section, spec.side, stain.vessel_walls, strokes),
             *draw_debris(section, spec.side, debris, strokes),

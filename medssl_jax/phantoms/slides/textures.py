@@ -51,11 +51,13 @@ def draw_tissue(
     blur: float,
     grain: float,
     targets: Collection[str] = TARGETS,
+    share_with_vessel: float = SHARE_WITH_VESSEL,
 ) -> Tissue:
     """Draws a tissue of cells `cell_yx` pixels large, seen through optics that blur by `blur` pixels.
 
     `grain` is the standard deviation of a granule, in pixels. No side of the tiles is much longer than `largest_side`.
-    Of the `TARGETS` of stain those asked for are drawn, each the same whatever else is.
+    Of the `TARGETS` of stain those asked for are drawn, each the same whatever else is. Above 0, `share_with_vessel` is
+    how many of the cells have an arteriole.
     """
     wanted = min(TILE_PIXELS, largest_side)
     rows, columns = (max(LEAST_CELLS, -(-wanted // pixels)) for pixels in cell_yx)
@@ -78,8 +80,8 @@ def draw_tissue(
         return np.exp(-((cells.border / 0.11) ** 2)) * np.clip(1.3 - cells.kind, 0.3, 1)
 
     def arterioles() -> Tile:
-        radius = 0.18 + 0.2 * cells.kind / SHARE_WITH_VESSEL
-        of_all = np.exp(-(((cells.middle - radius) / 0.10) ** 2)) * (cells.kind < SHARE_WITH_VESSEL)
+        radius = 0.18 + 0.2 * cells.kind / share_with_vessel
+        of_all = np.exp(-(((cells.middle - radius) / 0.10) ** 2)) * (cells.kind < share_with_vessel)
         return of_all.astype(np.float32)
 
     draw = dict(zip(TARGETS, (granules, fibres, arterioles), strict=True))

@@ -55,6 +55,18 @@ def test_a_target_of_stain_is_the_same_whatever_else_is_drawn():
         assert after_alone == after  # so that the next tissue is the same too
 
 
+def test_so_many_cells_have_an_arteriole_and_nothing_else_changes():
+    def draw(share):
+        return draw_tissue(np.random.default_rng(4), (16, 16), 512, blur=0.0, grain=0.7, share_with_vessel=share)
+
+    few, many = draw(0.1), draw(0.5)
+    # A wall is a ring of the same width in every cell that has one, of a radius that is as large in the mean.
+    assert many.targets["arterioles"].mean() / few.targets["arterioles"].mean() == pytest.approx(5, rel=0.15)
+    for name in ("granules", "fibres"):
+        np.testing.assert_array_equal(few.targets[name], many.targets[name])
+    np.testing.assert_array_equal(few.relief, many.relief)
+
+
 def test_cells_grow_with_the_shrink_to_a_limit():
     widths = [cell_pixels(shrink) for shrink in (4, 8, 16, 40, 100)]
     assert widths == sorted(widths)
