@@ -1,6 +1,10 @@
 """Each config of SOS on LKS is its method: the networks it has, who decides, and the command in its docstring."""
 
+import dataclasses
+import hashlib
 import importlib
+import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -57,6 +61,15 @@ def test_a_config_names_the_variant_of_its_phantom():
     config.data.phantom.variant = "tell"
     with pytest.raises(InputError, match=r"data\.phantom\.variant is tell, expected plain or telling"):
         settings_from(SosConfig, config)
+
+
+def test_the_telling_phantom_is_frozen():
+    """As docs/science.md has it: results on it are of these very slides."""
+    spec = sos_slides.phantom_of(settings_from(SosConfig, telling_sos.get_config()).data)
+    fields = json.dumps(dataclasses.asdict(spec), sort_keys=True)
+    digest = hashlib.sha256(fields.encode()).hexdigest()
+    assert digest in (Path(__file__).parents[2] / "docs" / "science.md").read_text()
+    assert digest == "1100c458a49ba0d07895050c4be6699d3df2b2b1288dc423e8d6af86dad28dd7"
 
 
 def test_sos_multi_scale_and_the_cascade_have_the_same_parameters():

@@ -74,8 +74,8 @@ class TellingPhantom(LksPhantom):
     Every slide draws its conditions independently (`conditions.Conditions`), whatever its class or a method makes of
     them. The low-resolution image shows the class by which halves of the organs are brighter (`places`), single patches
     by a texture that shrinking removes: neither shows what the other does. The slides are small, so that thousands can
-    be made. The numbers are our choice, fitted as docs/science.md tells and not frozen yet. Raises InputError for a
-    field out of range.
+    be made. The numbers are our choice, fitted and frozen as docs/science.md tells. Raises InputError for a field out
+    of range.
     """
 
     grid: int = within(whole(TELLING_GRID), 8)
@@ -86,7 +86,7 @@ class TellingPhantom(LksPhantom):
 
     # Lowest and highest factor of what a class shows at low resolution, and at full resolution.
     legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (0.42, 1.12))
-    fine_legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (1.8, 2.8))
+    fine_legibility: tuple[float, ...] = within(lowest_highest(AMOUNT), (1.4, 2.4))
     # Cells with an arteriole, all that SMA-V lights up at full resolution: of a patch's few, more than elsewhere.
     share_with_vessel: int | float = within(number(0, 1, above=True), 0.4)
     share_out_of_focus: int | float = within(SHARE, 0.42)
