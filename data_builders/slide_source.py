@@ -11,6 +11,7 @@ from data_builders import lks
 from data_builders.lks import lks_files
 from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import exclusive
 from medssl_jax.core.names import some
 from medssl_jax.core.progress import Progress, silent
 from medssl_jax.data.slides.foreground import BACKGROUND_GREY_LEVELS
@@ -81,19 +82,18 @@ def prepare_lks(
 ) -> None:
     """Makes the stores of all slides in `manual_dir`, then the TFDS data set of them; what `data_dir` has is kept.
 
-    An interrupted or failed call is simply made again. Where `manual_dir` holds no slides any more, `data_dir` is taken
-    as it is. No `layout` is LKS's own.
+    An interrupted or failed call is simply made again; while another process prepares them, this one waits. Where
+    `manual_dir` holds no slides any more, `data_dir` is taken as it is. No `layout` is LKS's own.
 
     Raises:
       InputError: LKS is incomplete or wrong (see `lks_files.find_slides`); slides cannot be read (all of
         them in one line, when the others are finished); `data_dir` was made from other files or by other settings, or
         cannot be written.
     """
-    manual_dir, prepared = Path(manual_dir).absolute(), is_made(_lks_directory(data_dir))
-    if prepared and not lks_files.is_there(manual_dir):
+    manual_dir, directory = Path(manual_dir).absolute(), _lks_directory(data_dir)
+    if is_made(directory) and not lks_files.is_there(manual_dir):
         return
     slides = lks_files.find_slides(manual_dir)
-
     builder = lks_dataset_builder.Lks(
         data_dir=writable_directory(data_dir),
         file_format="array_record",
@@ -102,12 +102,14 @@ def prepare_lks(
         workers=workers,
         progress=progress,
     )
-    if prepared:
-        wanted = builder.describe(slides, [describe_source(slide.path) for slide in slides])
-        _check_unchanged(_lks_directory(data_dir), manual_dir, wanted)
-        builder.write_stores(slides)
-        return
-    make(builder, manual_dir)
+    if not is_made(directory):
+        with exclusive(writable_directory(directory.parent), "preparing"):
+            if not is_made(directory):  # by the process that this one waited for
+                make(builder, manual_dir)
+                return
+    wanted = builder.describe(slides, [describe_source(slide.path) for slide in slides])
+    _check_unchanged(directory, manual_dir, wanted)
+    builder.write_stores(slides)
 
 
 def _check_unchanged(directory: Path, manual_dir: Path, wanted: Mapping[str, Any]) -> None:

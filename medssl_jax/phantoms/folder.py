@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from medssl_jax.core.atomic import writable_directory, write_text
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import exclusive
 from medssl_jax.core.names import file_name
 from medssl_jax.core.progress import Progress
 from medssl_jax.core.worker_pool import results_as_completed
@@ -50,11 +51,24 @@ def write_items(
     """Writes what is not yet finished of a phantom, in processes of their own if several; returns its folder.
 
     A phantom is the same where `kind` and every field of `spec`, a dataclass, are; the folder's spec.json says which.
+    Whoever asks for one that another process is making waits for it, and says so.
 
     Raises:
       InputError: `directory` cannot be written, holds a phantom of another spec, or a telltale name and no spec.json.
     """
     directory = writable_directory(directory)
+    _check_or_write_spec(kind, spec, directory)  # first: nothing is written to a folder that is refused
+    for name in (*kind.subfolders, TRUTH_FOLDER):
+        (directory / name).mkdir(exist_ok=True)
+    with exclusive(directory / TRUTH_FOLDER, "writing"):  # the only folder that the real data set has not
+        missing = [item for item in items if not is_finished(spec, directory, item)]
+        written = results_as_completed(functools.partial(write, spec, directory), missing, workers=workers)
+        for _ in progress(written, total=len(missing)) if missing else ():
+            pass
+    return directory
+
+
+def _check_or_write_spec(kind: Kind, spec: Any, directory: Path) -> None:
     path = directory / SPEC_FILE
     wanted = {"make": kind.make, "kind": kind.name, **dataclasses.asdict(spec)}
     found = [name for name in kind.telltale_names if (directory / name).exists()]
@@ -66,13 +80,6 @@ def write_items(
         )
     else:
         _write_json(path, wanted)
-    for name in (*kind.subfolders, TRUTH_FOLDER):
-        (directory / name).mkdir(exist_ok=True)
-    missing = [item for item in items if not is_finished(spec, directory, item)]
-    written = results_as_completed(functools.partial(write, spec, directory), missing, workers=workers)
-    for _ in progress(written, total=len(missing)) if missing else ():
-        pass
-    return directory
 
 
 def _check_made_from(wanted: dict[str, Any], path: Path) -> None:

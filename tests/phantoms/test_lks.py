@@ -1,12 +1,16 @@
 """The folder on disk: LKS's layout, read back by tifffile, libvips and csv; resumed, never mixed."""
 
 import dataclasses
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tifffile
 
 from medssl_jax.core.errors import InputError
+from medssl_jax.core.locks import exclusive
 from medssl_jax.phantoms import lks
 from medssl_jax.phantoms.lks import read_truth, slide_path, write_lks_phantom
 from medssl_jax.phantoms.slides.render import draw_slide, render_bands
@@ -109,6 +113,25 @@ def test_interrupted_writing_goes_on_and_finished_slides_are_kept(folder, tmp_pa
     written = len(made)
     write_lks_phantom(SPEC, tmp_path)
     assert len(made) == written
+
+
+def test_whoever_waits_for_another_takes_the_slides_that_that_one_wrote(folder, tmp_path, monkeypatch, files, capfd):
+    truths = tmp_path / "phantom"
+    truths.mkdir()
+    made: list[str] = []
+    monkeypatch.setattr(lks, "draw_slide", lambda spec, planned: made.append(planned.name))
+    with ThreadPoolExecutor(1) as other:
+        with exclusive(truths, "writing"):
+            waiting = other.submit(write_lks_phantom, SPEC, tmp_path)
+            said = ""
+            while not waiting.done() and not said.endswith("\n"):
+                said += capfd.readouterr().err
+                time.sleep(0.01)
+            shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+        waiting.result()
+    assert said.endswith(f"waiting: another process is writing {truths}\n")
+    assert not made
+    assert files(tmp_path) == files(folder)
 
 
 def test_a_killed_write_leaves_no_half_slide(tmp_path, monkeypatch):

@@ -1,14 +1,15 @@
 """One slide of LKS's size through each method of the SOS paper: seconds by stage, and the peak of memory.
 
 Each method runs in a process of its own, untrained; what it compiles is left out of the seconds. A switch is shown both
-ways: `settled` by the LRN, and `asked`, where the HRN looks at every patch that is not black. Two cores of a CPU need
-half an hour or more for each method that looks; --whole_slide.grid=4 is a hundredth of it, with patches of the same
-size. A slide of 40 x 40 patches takes 1.6 GB of disk.
+ways: `settled` by the LRN, and `asked`, where the HRN looks at every patch that is not black. --whole_slide.steps=2
+also trains each method on the slide, for two steps. Two cores of a CPU need half an hour or more for each method that
+looks, and three times as long for a step of its training; --whole_slide.grid=4 is a hundredth of it, with patches of
+the same size. A slide of 40 x 40 patches takes 1.6 GB of disk.
 """
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,21 +18,35 @@ import numpy as np
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
+from data_builders.lks.lks_files import CLASSES
 from experiments import command
 from experiments.benchmarks.bench import Bench, Cost, Measurement, clock
-from experiments.benchmarks.own_process import in_own_process
+from experiments.benchmarks.own_process import Measured, in_own_process
 from experiments.benchmarks.parts import read_slide
 from experiments.configs import _methods
 from experiments.runs.sos.sos_config import SosConfig
+from experiments.runs.sos.sos_training import jitted_step
 from experiments.runs.sos.timed_files import FILE_KINDS
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
-from medssl_jax.imaging.slides import TiffSlide
+from medssl_jax.data.slides.foreground import foreground_patches
+from medssl_jax.data.slides.slide_appearance import AppearanceStatistics, appearance_of
+from medssl_jax.data.slides.slide_batches import slide_batches
+from medssl_jax.imaging.slides import SlideLayout, TiffSlide
 from medssl_jax.inference.selective import SelectiveClassifier
+from medssl_jax.inference.trained_classifier import TrainingSlides
 from medssl_jax.models.sos_networks import Intensities
 from medssl_jax.phantoms.slides.tiff import write_tiff
+from medssl_jax.plan.plan import peak_bytes
 
-SMALLEST = {"config": "configs/phantom_sos.py", "grid": 2, "patch_side": 64, "shrink": 8, "methods": ("SOS",)}
+SMALLEST = {
+    "config": "configs/phantom_sos.py",
+    "grid": 2,
+    "patch_side": 64,
+    "shrink": 8,
+    "methods": ("SOS",),
+    "steps": 1,
+}
 KINDS = {kind.name: kind for kind in FILE_KINDS.values()}
 DELTAS: Mapping[str, Callable[[ConfigDict], ConfigDict]] = {
     "Image-Level": _methods.image_level,
@@ -54,6 +69,21 @@ class Passage(NamedTuple):
     program_bytes: int
 
 
+@dataclasses.dataclass
+class OneSlide:
+    """The slide of a file as the only one of a data set."""
+
+    path: Path
+    layout: SlideLayout
+    background_threshold: float
+    foreground_counts: tuple[int, ...]
+    labels: tuple[int, ...] = (0,)
+
+    def slide(self, _: int) -> TiffSlide:
+        """The slide, to be closed."""
+        return TiffSlide(self.path, self.layout)
+
+
 def measure(
     bench: Bench,
     *,
@@ -63,10 +93,12 @@ def measure(
     shrink: int = 40,
     file: str = "strips",
     methods: tuple[str, ...] = tuple(DELTAS),
+    steps: int = 0,
 ) -> list[Measurement]:
     """Writes a slide in a `file` of one of `KINDS`, and sends it through each method, `bench.pairs` times.
 
-    Raises `InputError` for a kind or method that is none.
+    Where there are `steps`, each method is trained on it too. Each figure is told when it is there. Raises `InputError`
+    for a kind or method that is none.
     """
     for flag, given, known in (("file", [file], KINDS), ("methods", methods, DELTAS)):
         if unknown := [each for each in given if each not in known]:
@@ -79,22 +111,25 @@ def measure(
         for method in methods:
             for route in ROUTES[settings_of(config, method, cut).inference.rule]:
                 passes = [in_own_process(classify, path, config, cut, method, route) for _ in range(bench.pairs)]
-                results: list[Passage] = [each.result for each in passes]
-                stages = {
-                    f"{stage} s": float(np.median([each.seconds[stage] for each in results]))
-                    for stage in results[0].seconds
-                }
-                measured.append(
-                    Measurement(f"{method} {route}".strip(), [each.cost for each in results]).noting(
-                        patches=results[0].patches,
-                        **stages,
-                        **{
-                            "peak MB": max(each.peak_mb for each in passes),
-                            "largest program MB": results[0].program_bytes / 1e6,
-                        },
-                    )
-                )
+                measured.append(_told(f"{method} {route}".strip(), passes))
+            if steps:
+                trained = in_own_process(train, path, config, cut, method, steps)
+                measured.append(_told(f"{method}, a training step", [trained]))
     return measured
+
+
+def _told(work: str, passes: Sequence[Measured]) -> Measurement:
+    results: list[Passage] = [each.result for each in passes]
+    measurement = Measurement(work, [each.cost for each in results]).noting(
+        patches=results[0].patches,
+        **{f"{stage} s": float(np.median([each.seconds[stage] for each in results])) for stage in results[0].seconds},
+        **{
+            "peak MB": max(each.peak_mb for each in passes),
+            "largest program MB": results[0].program_bytes / 1e6,
+        },
+    )
+    print(f"whole_slide: {work}: {measurement.median.wall:.1f} s", flush=True)
+    return measurement
 
 
 # What a rule can come to; where there is no choice it has no name.
@@ -129,6 +164,35 @@ def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route
     end = clock()
     patches = 0 if result.attention is None else int(result.foreground.sum())
     return Passage(Cost(end.wall - begin.wall, end.cpu - begin.cpu), result.seconds, patches, program_bytes)
+
+
+def train(path: Path, config: str, cut: Mapping[str, int], method: str, steps: int) -> Passage:
+    """Trains the method on the slide, all of whose patches are in the batch; the cost is that of one step."""
+    settings = settings_of(config, method, cut)
+    layout, threshold, begin = settings.data.layout, settings.data.background_threshold, clock()
+    with TiffSlide(path, layout) as slide:
+        image = slide.low_resolution()
+    foreground = foreground_patches(image, layout, threshold)
+    batch = slide_batches(
+        OneSlide(path, layout, threshold, (int(foreground.sum()),)),
+        [0],
+        batch=1,
+        patches=settings.method.use_high,
+        symmetries=settings.batches.symmetries,
+        seed=settings.seed,
+    )[0]
+    read = clock()
+    slides = TrainingSlides(CLASSES, INTENSITIES, AppearanceStatistics.of([appearance_of(image, foreground)]))
+    state, on_device = jax.jit(lambda: settings.fresh_state(slides.for_checkpoint()))(), jax.device_put(batch)
+    step = jitted_step(settings, slides).lower(state, on_device).compile()
+    compiled = clock()
+    for _ in range(steps):
+        state, metrics = step(state, on_device)
+        jax.block_until_ready((state, metrics))
+    end = clock()
+    cost = Cost((end.wall - compiled.wall) / steps, (end.cpu - compiled.cpu) / steps)
+    patches = int(foreground.sum()) if settings.method.use_high else 0
+    return Passage(cost, {"read": read.wall - begin.wall}, patches, peak_bytes(step))
 
 
 def write_slide(path: Path, side: int, file: str) -> None:

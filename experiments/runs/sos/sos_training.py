@@ -26,7 +26,7 @@ from medssl_jax.inference.trained_classifier import TrainedClassifier, TrainingS
 from medssl_jax.models.deferral import fit_deferral
 from medssl_jax.models.pretrained import read_resnet18
 from medssl_jax.models.sos_networks import measure_intensities
-from medssl_jax.parallel.sharding import DataParallel, data_parallel
+from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
 from medssl_jax.run_folder.checkpoint import Checkpoints
 from medssl_jax.run_folder.load_run import MEASURED
 from medssl_jax.run_folder.records import Records, Watch, unwatched
@@ -101,15 +101,6 @@ def _train(
     watch: Watch,
 ) -> TrainState:
     sharding, indices = sharding_of(settings, jax.devices()), split.train
-    train_step = sharding.jit_step(
-        functools.partial(
-            sos_step,
-            networks=settings.networks(slides.intensities, classes=len(slides.classes)),
-            optimiser=settings.make_optimiser(),
-            settings=settings.step_settings,
-            sharding=sharding,
-        )
-    )
     rows = slide_batches(
         source,
         indices,
@@ -136,7 +127,7 @@ def _train(
     logging, measured = settings.logging, slides.for_checkpoint()
     return Trainer(
         init_state=lambda: _first_state(settings, measured),
-        train_step=train_step,
+        train_step=jitted_step(settings, slides, sharding),
         batches=Batches(rows, names_at, threads=settings.batches.loader_threads, fetched_ahead=FETCHED_AHEAD),
         sharding=sharding,
         schedule=Schedule(settings.steps, log_every=logging.log_every, save_every=logging.save_every),
@@ -150,6 +141,21 @@ def _train(
         if settings.method.use_deferral
         else None,
     ).train()
+
+
+def jitted_step(
+    settings: SosConfig, slides: TrainingSlides, sharding: DataParallel = SINGLE_DEVICE
+) -> jax.stages.Wrapped:
+    """The training step of a config on the classes and intensities of `slides`, for the devices of a sharding."""
+    return sharding.jit_step(
+        functools.partial(
+            sos_step,
+            networks=settings.networks(slides.intensities, classes=len(slides.classes)),
+            optimiser=settings.make_optimiser(),
+            settings=settings.step_settings,
+            sharding=sharding,
+        )
+    )
 
 
 def with_deferral(

@@ -54,6 +54,17 @@ def test_a_route_has_its_stages_and_looks_at_all_patches_or_at_none(small, metho
     assert passage.program_bytes > 0
 
 
+@pytest.mark.parametrize("method", ["Image-Level", "Patch-Level", "RDMS", "SOS"])
+def test_a_training_step_holds_the_patches_that_are_not_black(small, method):
+    config, path = small
+    passage = whole_slide.train(path, config, CUT, method, steps=2)
+    looked_at = whole_slide.classify(path, config, CUT, "Multi-Scale", "").patches
+    assert passage.patches == (0 if method == "Image-Level" else looked_at)
+    assert passage.program_bytes > passage.patches * CUT["patch_side"] ** 2
+    assert passage.seconds["read"] > 0
+    assert passage.cost.wall > 0
+
+
 def test_what_is_written_is_a_slide_of_each_kind(tmp_path):
     for kind in whole_slide.KINDS:
         whole_slide.write_slide(tmp_path / f"{kind}.tif", 64 + whole_slide.MARGIN, kind)
