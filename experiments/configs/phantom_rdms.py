@@ -2,8 +2,8 @@
 
     python -m experiments.sos --config=configs/phantom_rdms.py --workdir=runs/phantom_rdms
 
-As it stands asking is free. With `--config.method.reward=correct --config.method.budget=0.2` it is paid by right
-answers and charged for asking, as much as keeps it to one slide in five.
+As it stands asking is free. With `--config.method.reward=correct --config.batches.held_out=2` it is paid by right
+answers on slides held out, and with `--config.method.budget=0.2` charged as much for asking as keeps it to one in five.
 
 Hardware: two CPU cores. Everything here is our choice (o): the paper has no phantom.
 """

@@ -32,7 +32,7 @@ def get_config(_: str = "") -> ConfigDict:
     batches.slides = 1  # (o) slides a step; the patches of one are up to 1.6 GB
     batches.chunk = 16  # (o) patches encoded at a time; 0: all at once, and kept for the backward pass
     batches.symmetries = True  # (o) flips and quarter turns of whole slides
-    # (o) slides of each step that are of a fold held out: of them L_3 alone, of the others all losses but L_3.
+    # (o) slides of each step that are of a fold held out: of them L_3 and what teaches a policy, of the rest all else.
     batches.held_out = 0  # 0: all losses of all slides
     batches.loader_threads = 4
 
@@ -70,10 +70,11 @@ def get_config(_: str = "") -> ConfigDict:
     method.eps = 0.05  # (o) how far beyond c it should be
     method.policy_weight = 1.0  # (o) of REINFORCE
     method.entropy_weight = 0.01  # (o) of the bonus within it
+    method.even_weight = 0.0  # (o) of the cross-entropy to even odds within it: a policy does not get stuck at one end
     method.baseline_decay = 0.95  # (o) of the running mean of rewards
     method.reward = "relative"  # (o) share of the LRN's cross entropy that is spared; `correct`: 1[HRN] - 1[LRN right]
-    method.ask_cost = 0.0  # (o) taken off the reward wherever the HRN is asked
-    method.budget = 1.0  # (o) share of slides that may be asked; below 1 the cost moves, from ask_cost on, to keep it
+    method.ask_cost = 0.0  # (o) taken off the reward wherever the HRN is asked; with a budget, in the first step
+    method.budget = 1.0  # (o) share of slides that the rule may ask; below 1 the cost moves to keep it
     method.budget_rate = 0.01  # (o) how far the cost moves in a step, for a share that is wholly beyond the budget
     method.gatekeeper_share = 0.0  # (o) last share of the steps in which Gatekeeper's loss is in the place of L_ce1
     method.gatekeeper_alpha = 0.5  # (o) its weight where the LRN is right; where it is wrong, 1 less it

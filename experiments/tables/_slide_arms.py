@@ -15,6 +15,16 @@ from medssl_jax.metrics.slides import sos_methods
 BUDGET = {"lks": 0.06, "slide_phantom": 0.25, "telling_phantom": 0.06}
 
 
+# A quarter of each step's slides are of a fold held out. Of LKS a step is one slide, two where one of them is held out.
+HELD_OUT: Mapping[str, Mapping[str, Any]] = {
+    "lks": {"batches.slides": 2, "batches.held_out": 1, "optimiser.accumulate": 2, "steps": 24_000},
+    "slide_phantom": {"batches.held_out": 2},
+    "telling_phantom": {"batches.held_out": 2},
+}
+# Without it a policy asks always or never within a hundred steps, before there is anything to learn, and stays so.
+EXPLORING = {"method.even_weight": 0.1}
+
+
 def overrides_of(method: Callable[[ConfigDict], ConfigDict]) -> dict[str, Any]:
     """What a function of `configs/_methods.py` changes of SOS's config."""
     plain, changed = (flatten_dict(each.to_dict(), sep=".") for each in (sos.get_config(), method(sos.get_config())))
@@ -32,7 +42,7 @@ def sos_row() -> Row:
     return Row(name="sos", label=sos_methods.SOS)
 
 
-def paid_rdms(name: str, label: str, *, cost: float = 0.0, budget: float = 1.0) -> Row:
-    """RDMS that is paid by right answers, and charged a fixed cost for asking or one that moves to keep a budget."""
+def paid_rdms(name: str, label: str, data: str, *, cost: float = 0.0, budget: float = 1.0) -> Row:
+    """RDMS paid by right answers on slides held out, and charged for asking: a fixed cost, or what keeps a budget."""
     paid = {"method.reward": "correct", "method.ask_cost": cost, "method.budget": budget}
-    return Row(name=name, label=label, overrides={**overrides_of(_methods.rdms), **paid})
+    return Row(name=name, label=label, overrides={**overrides_of(_methods.rdms), **paid, **EXPLORING, **HELD_OUT[data]})

@@ -3,8 +3,8 @@
     python -m experiments.table --name=sos --data=slide_phantom --workdir=runs/tables
 
 The first figure is the area under accuracy against the share of slides settled at low resolution. Each method is as
-its config has it: learned deferral keeps more slides apart to fit its head, and trains on fewer. The last three methods
-and RDMS with a budget are not the paper's.
+its config has it: learned deferral keeps more slides apart to fit its head, and RDMS with a budget some to be paid by;
+both train on fewer. The last three methods and RDMS with a budget are not the paper's.
 Hardware, LKS: meant for one GPU of 80 GB; time not measured.
 """
 
@@ -27,7 +27,7 @@ def get_table(data: str) -> Table:
         method_row("cascade", _methods.cascade),
         method_row("gatekeeper", _methods.gatekeeper),
         method_row("deferral", _methods.deferral, {"inference.deferral_budget": asked}),
-        paid_rdms("rdms_budget", f"RDMS, budget {asked:g}", budget=asked),
+        paid_rdms("rdms_budget", f"RDMS, budget {asked:g}", data, budget=asked),
     )
     switching = ("sos", "cascade", "gatekeeper", "deferral", "rdms", "rdms_budget")
     return Table(

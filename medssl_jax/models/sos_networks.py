@@ -106,6 +106,7 @@ class MethodSettings(Settings):
     eps: float = within(SHARE)
     policy_weight: float = within(WEIGHT)
     entropy_weight: float = within(WEIGHT)
+    even_weight: float = within(WEIGHT)
     reward: str = within(one_of(REWARDS))
     ask_cost: float = within(WEIGHT)
     budget: float = within(number(0, 1, above=True))

@@ -20,7 +20,7 @@ from medssl_jax.steps.state import TrainState
 from medssl_jax.steps.step_metrics import StepMetrics, of_step
 
 SlideBatch = Mapping[str, Array]
-EXECUTIVE = ("hesitant", "hurried")  # the parts of L_3
+OF_HELD_OUT = ("hesitant", "hurried", "policy", "entropy", "even")  # L_3, and what teaches a policy whom to ask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,14 +127,14 @@ def classification_losses(
 
 
 def taught(losses: Mapping[str, Float[Array, " b"]], held_out: Bool[Array, " b"]) -> dict[str, Float[Array, " b"]]:
-    """Losses whose mean over the batch is, of L_3, that over the rows `held_out`, and of all others that over the rest.
+    """Losses whose mean over the batch is, of those `OF_HELD_OUT`, that over the rows `held_out`, else over the rest.
 
-    So L_3 asks whether the networks are right on slides that they did not learn the classes of, where being right does
-    not saturate. Our choice: the paper's L_3 is of the slides that all losses are of.
+    So L_3, and a policy's reward, ask whether the networks are right on slides that they did not learn the classes of,
+    where being right does not saturate. Our choice: the paper's L_3 is of the slides that all losses are of.
     """
 
     def of(name: str, loss: Float[Array, " b"]) -> Float[Array, " b"]:
-        rows = held_out if name in EXECUTIVE else jnp.logical_not(held_out)
+        rows = held_out if name in OF_HELD_OUT else jnp.logical_not(held_out)
         return jnp.where(rows, loss, 0) / rows.astype(loss.dtype).mean()
 
     return {name: of(name, loss) for name, loss in losses.items()}
@@ -184,20 +184,38 @@ def policy_losses(
     baseline: Float[Array, ""],
     settings: SosSettings,
 ) -> dict[str, Float[Array, " b"]]:
-    """REINFORCE (Williams, 1992) with a baseline, and a bonus for entropy, of each slide."""
+    """REINFORCE (Williams, 1992) with a baseline, and a bonus for entropy, of each slide.
+
+    Where the method has an `even_weight`, also the cross-entropy of the policy to even odds, less that of even odds.
+    The slope of entropy vanishes where the policy always or never asks, as REINFORCE's does; the slope of this does
+    not, so such a policy goes on looking.
+    """
     log_chosen = jnp.where(asked, jax.nn.log_sigmoid(ask_logits), jax.nn.log_sigmoid(-ask_logits))
     probability = jax.nn.sigmoid(ask_logits)
-    entropy = -probability * jax.nn.log_sigmoid(ask_logits) - (1 - probability) * jax.nn.log_sigmoid(-ask_logits)
-    return {
-        "policy": settings.method.policy_weight * (baseline - reward) * log_chosen,
-        "entropy": -settings.method.policy_weight * settings.method.entropy_weight * entropy,
+    log_asks, log_does_not = jax.nn.log_sigmoid(ask_logits), jax.nn.log_sigmoid(-ask_logits)
+    entropy = -probability * log_asks - (1 - probability) * log_does_not
+    method = settings.method
+    losses = {
+        "policy": method.policy_weight * (baseline - reward) * log_chosen,
+        "entropy": -method.policy_weight * method.entropy_weight * entropy,
     }
+    if method.even_weight:
+        surprise = -(log_asks + log_does_not) / 2 - jnp.log(2.0)
+        losses["even"] = method.policy_weight * method.even_weight * surprise
+    return losses
 
 
 def policy_part(
-    outputs: Outputs, labels: Int[Array, " b"], state: TrainState, settings: SosSettings
+    outputs: Outputs,
+    labels: Int[Array, " b"],
+    state: TrainState,
+    settings: SosSettings,
+    held_out: Bool[Array, " b"] | None = None,
 ) -> tuple[dict[str, Float[Array, " b"]], StepMetrics, dict[str, Array]]:
-    """Draws the slides that the HRN is asked about, and rewards it: losses of each slide, metrics, the next `extra`."""
+    """Draws the slides that the HRN is asked about, and rewards it: losses of each slide, metrics, the next `extra`.
+
+    Where rows are `held_out`, metrics and `extra` are of these alone, as `taught` makes the losses.
+    """
     low, high, ask = outputs
     assert low is not None
     assert high is not None
@@ -209,11 +227,13 @@ def policy_part(
     reward = asking_reward(low, high, labels, asked, kind=method.reward, cost=cost)
     baseline = state.extra["reward_baseline"]
     losses = policy_losses(ask, asked, reward, baseline, settings)
-    metrics = {"reward": _per_slide(reward), "asked_share": _per_slide(asked)}
-    extra = {"reward_baseline": optax.incremental_update(reward.mean(), baseline, 1 - method.baseline_decay)}
+    rows = jnp.ones_like(asked) if held_out is None else held_out
+    metrics = {"reward": _per_slide(reward, rows), "asked_share": _per_slide(asked, rows)}
+    mean = reward.mean(where=rows)
+    extra = {"reward_baseline": optax.incremental_update(mean, baseline, 1 - method.baseline_decay)}
     if method.budget < 1:
         metrics["ask_cost"] = of_step(cost)
-        share = asked.astype(jnp.float32).mean()
+        share = jnp.greater(ask, 0).astype(jnp.float32).mean(where=rows)  # as inference asks, whatever was drawn here
         extra["ask_cost"] = next_ask_cost(cost, share, budget=method.budget, rate=method.budget_rate)
     return losses, metrics, extra
 
@@ -241,21 +261,22 @@ def sos_step(
     """Networks, losses, one optimiser step (SOS, arXiv 2003.05080). Metrics are (sum, count).
 
     `batch` holds `low_resolution` uint8 (b, s, s), `label` int32 (b,) and, for methods with an HRN, `patches` uint8
-    (b, n, p, p) and their `mask` bool (b, n); where it has `held_out` bool (b,), L_3 is of those rows alone.
+    (b, n, p, p) and their `mask` bool (b, n); where it has `held_out` bool (b,), L_3 and what teaches a policy are of
+    those rows alone.
     """
     labels = batch["label"]
 
     def loss(params: Any) -> tuple[Float[Array, ""], tuple[StepMetrics, Any]]:
         outputs = run_networks(params, batch, networks, settings, sharding)
         losses = classification_losses(outputs, labels, settings, state.step)
-        if "held_out" in batch:
-            losses = taught(losses, batch["held_out"])
         metrics = output_metrics(outputs, labels, settings)
-        extra = None
+        extra, held_out = None, batch.get("held_out")
         if outputs.ask_logits is not None:
-            policy, reward, extra = policy_part(outputs, labels, state, settings)
+            policy, reward, extra = policy_part(outputs, labels, state, settings, held_out)
             losses |= policy
             metrics |= reward
+        if held_out is not None:
+            losses = taught(losses, held_out)
         total = sum((each.mean() for each in losses.values()), jnp.zeros(()))
         metrics |= {"loss": of_step(total)} | {f"loss_{name}": _per_slide(losses[name]) for name in losses}
         return total, (metrics, extra)
@@ -297,5 +318,6 @@ def _cross_entropy(logits: Float[Array, "b k"], labels: Int[Array, " b"]) -> Flo
     return optax.softmax_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
 
 
-def _per_slide(values: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    return values.sum().astype(jnp.float32), jnp.asarray(values.shape[0], jnp.float32)
+def _per_slide(values: Array, rows: Bool[Array, " b"] | None = None) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    rows = jnp.ones(values.shape[0], bool) if rows is None else rows
+    return values.sum(where=rows).astype(jnp.float32), rows.sum().astype(jnp.float32)

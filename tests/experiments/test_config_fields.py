@@ -57,7 +57,8 @@ SENSIBLE = {
         *("augmentation.labelled", "mixup.across"),
         *("loss.negative_weight", "loss.positive_weight", "loss.box_weight", "loss.gamma"),
         *(f"method.{name}_weight" for name in ("low", "high", "paradoxical", "hesitant", "hurried", "policy")),
-        *("method.entropy_weight", "method.ask_cost", "method.budget_rate", "method.gatekeeper_share"),
+        *("method.entropy_weight", "method.even_weight", "method.ask_cost", "method.budget_rate"),
+        "method.gatekeeper_share",
         *(f"optimiser.{name}" for name in ("warmup_share", "b1", "b2", "weight_decay", "ema_decay")),
         *(f"data.phantom.share_{name}" for name in ("without_nodules", "fine_only", "hazy", "hinted")),
         # Switches, of which 0 is one side.
@@ -187,10 +188,9 @@ def test_bounds_of_focalmix(changes, told):
         ({"data.grid": 0}, "data.grid is 0, expected 1 or more"),
         ({"batches.held_out": 8}, "batches.held_out is 8, expected less than batches.slides, 8"),
         *(
-            ({"batches.held_out": 2} | other, "batches.held_out is 2, expected 0 without L_3, and beside a policy or")
+            ({"batches.held_out": 2} | other, "batches.held_out is 2, expected 0 without L_3 or a policy, and beside")
             for other in (
                 {"method.hesitant_weight": 0.0, "method.hurried_weight": 0.0},
-                {"method.use_policy": True},
                 {"method.use_deferral": True},
             )
         ),

@@ -109,6 +109,7 @@ LEGAL: dict[str, dict[str, Callable[[Any], bool]]] = {
         "method.eps": within(0, 1),
         "method.policy_weight": within(0),
         "method.entropy_weight": within(0),
+        "method.even_weight": within(0),
         "method.baseline_decay": share,
         "method.reward": ("relative", "correct").__contains__,
         "method.ask_cost": within(0),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -389,6 +390,43 @@ def test_a_budget_finds_the_price_at_which_it_is_kept():
     assert prices[-1] == 0
 
 
+def test_the_budget_is_of_the_slides_that_inference_would_ask_about():
+    """A policy that asks about each slide with a probability of .4 asks, as it is used, about none."""
+    settings = changed(use_policy=True, budget=0.2, budget_rate=0.1, ask_cost=0.5)
+    state = TrainState.create({}, OPTIMISER, keep_ema=False, extra=first_extra(settings.method))
+    logits = jnp.zeros((4, 2))
+
+    def next_price(probabilities):
+        ask = jax.scipy.special.logit(jnp.array(probabilities))
+        _, _, extra = policy_part(Outputs(logits, logits, ask), jnp.zeros(4, jnp.int32), state, settings)
+        return float(extra["ask_cost"])
+
+    assert next_price([0.4, 0.4, 0.4, 0.4]) == pytest.approx(0.5 - 0.1 * 0.2)
+    assert next_price([0.6, 0.6, 0.6, 0.4]) == pytest.approx(0.5 + 0.1 * (0.75 - 0.2))
+
+
+def test_a_policy_is_paid_for_the_rows_held_out_alone():
+    """Of them the HRN is worth asking about one of two; the others, where it always is, teach other losses."""
+    settings = changed(use_policy=True, reward="correct", budget=0.2, budget_rate=0.1, ask_cost=0.25)
+    state = TrainState.create({}, OPTIMISER, keep_ema=False, extra=first_extra(settings.method))
+    wrong, right = [0.0, 1.0], [1.0, 0.0]
+    low, high = jnp.array([wrong, wrong, right, wrong]), jnp.array([right, right, right, right])
+    labels, held_out = jnp.zeros(4, jnp.int32), jnp.array([False, True, True, False])
+
+    def run(ask):
+        policy, metrics, extra = policy_part(Outputs(low, high, ask), labels, state, settings, held_out)
+        return sum(each.mean() for each in taught(policy, held_out).values()), (metrics, extra)
+
+    gradient, (metrics, extra) = jax.grad(run, has_aux=True)(jnp.full(4, 30.0).at[0].set(-30.0))
+    assert metrics["reward"] == (pytest.approx(0.75 - 0.25), 2)
+    assert metrics["asked_share"] == (2, 2)
+    assert float(extra["reward_baseline"]) == pytest.approx(0.05 * 0.25)
+    assert float(extra["ask_cost"]) == pytest.approx(0.25 + 0.1 * (1 - 0.2))
+    gradient, _ = jax.grad(run, has_aux=True)(jnp.ones(4))
+    assert largest(gradient[~held_out]) == 0
+    assert float(jnp.abs(gradient[held_out]).min()) > 1e-4
+
+
 def test_the_price_is_saved_and_a_resumed_run_goes_on_to_the_bit(tmp_path):
     networks, method = networks_of(use_policy=True), {"budget": 0.25, "budget_rate": 0.5, "ask_cost": 0.125}
     go_on = functools.partial(step, networks=networks, **method, **CROSS_ENTROPY_ONLY)
@@ -415,6 +453,22 @@ def test_the_policys_gradient_is_reinforce():
     np.testing.assert_allclose(slope("policy", logits), expected, rtol=1e-5)
     np.testing.assert_allclose(np.sign(slope("entropy", logits)), np.sign(logits))
     assert float(slope("entropy", jnp.zeros(3))[0]) == pytest.approx(0, abs=1e-7)
+
+
+def test_a_policy_that_is_sure_is_still_pulled_to_even_odds():
+    """d/dz of the cross-entropy to even odds is p - 1/2."""
+    settings, logits = changed(even_weight=0.5, policy_weight=2.0), jnp.array([-40.0, -1.2, 0.0, 40.0])
+    asked, reward = jnp.array([False, True, True, True]), jnp.zeros(4)
+
+    def even(logits):
+        return policy_losses(logits, asked, reward, jnp.zeros(()), settings)["even"]
+
+    np.testing.assert_allclose(
+        even(jnp.array([0.0, math.log(3), 0.0, 0.0])), [0, math.log(16 / 12) / 2, 0, 0], atol=1e-6
+    )
+    slope = jax.grad(lambda z: even(z).sum())(logits)
+    np.testing.assert_allclose(slope, jax.nn.sigmoid(logits) - 0.5, rtol=1e-5)
+    assert policy_losses(logits, asked, reward, jnp.zeros(()), SETTINGS).keys() == {"policy", "entropy"}
 
 
 def test_the_policys_part_of_a_step_by_hand():

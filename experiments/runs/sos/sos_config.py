@@ -39,8 +39,8 @@ class SosConfig(ClassifierRunSettings):
         )
         self.expect(
             "batches.held_out",
-            not self.batches.held_out or (executive and not method.use_policy and not method.use_deferral),
-            "0 without L_3, and beside a policy or learned deferral, which are not taught on slides of their own",
+            not self.batches.held_out or ((executive or method.use_policy) and not method.use_deferral),
+            "0 without L_3 or a policy, and beside learned deferral, whose head has slides of its own",
         )
         check_networks(self.networks(UNIT_INTENSITIES, classes=len(CLASSES)), self.inference)
 

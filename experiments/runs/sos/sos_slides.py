@@ -48,7 +48,7 @@ class SlideSplitSettings(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class SlideSplit:
-    """Positions of slides in a source; no slide is in two parts. `held_out` are those that only L_3 looks at."""
+    """Positions of slides in a source; no slide is in two parts. `held_out` are for L_3 and policies alone."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -137,7 +137,7 @@ def split_of(
 ) -> SlideSplit:
     """The data set's own test slides, and of its training slides a stratified share to validate on.
 
-    With `hold_out` the same share of those left to train on is held out of all losses but L_3.
+    With `hold_out` the same share of those left to train on is held out of all losses but L_3 and a policy's.
 
     Raises `InputError` where there are too few slides for the three parts.
     """
