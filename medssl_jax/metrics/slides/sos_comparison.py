@@ -83,8 +83,11 @@ def choice_of_c(evaluation: EvaluatedMethod) -> ChoiceOfC | None:
 
 
 def scores_of_switch(evaluations: Sequence[EvaluatedMethod], needs_high: Truth) -> SwitchScores | None:
-    """Precision and recall of the switch, its decisions of all seeds counted together; None without switch or truth."""
-    if needs_high is None or not evaluations[0].has_switch:
+    """Precision and recall of the switch, its decisions of all seeds counted together.
+
+    None without switch or truth, and where no slide shows its class at full resolution only.
+    """
+    if needs_high is None or not needs_high.any() or not evaluations[0].has_switch:
         return None
     sent = np.concatenate([each.sent for each in evaluations])
     return switch_scores(sent, np.tile(needs_high, len(evaluations)))

@@ -44,6 +44,7 @@ def test_switch_decisions_of_all_seeds_count(evaluation):
         20,
         sum((each.sent & needs_high).sum() for each in runs),
     )
+    assert scores_of_switch(runs, np.zeros(40, bool)) is None
 
 
 def test_raw_seconds_count_only_where_all_have_them(evaluation):
