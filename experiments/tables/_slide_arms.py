@@ -42,6 +42,12 @@ def sos_row() -> Row:
     return Row(name="sos", label=sos_methods.SOS)
 
 
+def cascade_apart() -> Row:
+    """The networks of learned deferral, which saw fewer slides, switched by confidence: the two differ in the rule."""
+    overrides = overrides_of(_methods.deferral) | {"inference.rule": "confidence"}
+    return Row(name="cascade_apart", label="Cascade, Deferral's networks", overrides=overrides)
+
+
 def paid_rdms(name: str, label: str, data: str, *, cost: float = 0.0, budget: float = 1.0) -> Row:
     """RDMS paid by right answers on slides held out, and charged for asking: a fixed cost, or what keeps a budget."""
     paid = {"method.reward": "correct", "method.ask_cost": cost, "method.budget": budget}

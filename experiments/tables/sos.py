@@ -10,7 +10,7 @@ Hardware, LKS: meant for one GPU of 80 GB; time not measured.
 
 from experiments.configs import _methods
 from experiments.runs.table.declaration import Table
-from experiments.tables._slide_arms import BUDGET, method_row, paid_rdms, sos_row
+from experiments.tables._slide_arms import BUDGET, cascade_apart, method_row, paid_rdms, sos_row
 
 COMMAND = "experiments.sos"
 
@@ -27,13 +27,17 @@ def get_table(data: str) -> Table:
         method_row("cascade", _methods.cascade),
         method_row("gatekeeper", _methods.gatekeeper),
         method_row("deferral", _methods.deferral, {"inference.deferral_budget": asked}),
+        cascade_apart(),
         paid_rdms("rdms_budget", f"RDMS, budget {asked:g}", data, budget=asked),
     )
-    switching = ("sos", "cascade", "gatekeeper", "deferral", "rdms", "rdms_budget")
+    switching = ("sos", "cascade", "gatekeeper", "deferral", "cascade_apart", "rdms", "rdms_budget")
     return Table(
         title="SOS and the methods beside it",
         rows=rows,
         draws=(0, 1, 2, 3, 4),
-        differences=tuple(("sos", row.name) for row in rows if row.name != "sos"),
+        differences=(
+            *(("sos", row.name) for row in rows if row.name not in ("sos", "cascade_apart")),
+            ("deferral", "cascade_apart"),
+        ),
         gains=tuple((name, "image") for name in switching),
     )

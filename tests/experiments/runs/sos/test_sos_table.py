@@ -93,9 +93,10 @@ def test_a_result_of_3000_slides_is_small(answered, evaluation, tmp_path):
 
 def test_rows_that_differ_after_training_share_it():
     runs = {run.row: run for run in runs_on("slide_phantom", draws=[0])}
-    assert runs["cascade"].training == runs["multiscale"].training
-    assert runs["cascade"].key != runs["multiscale"].key
-    others = [run.training for name, run in runs.items() if name != "cascade"]
+    for name, other in (("cascade", "multiscale"), ("cascade_apart", "deferral")):
+        assert runs[name].training == runs[other].training
+        assert runs[name].key != runs[other].key
+    others = [run.training for name, run in runs.items() if not name.startswith("cascade")]
     assert len(set(others)) == len(others)
     (next_draw,) = runs_on("slide_phantom", rows=["cascade"], draws=[1])
     assert next_draw.training != runs["cascade"].training
@@ -129,7 +130,7 @@ def test_the_table_says_what_its_runs_came_to(answered, tmp_path):
     table, report = report_of("slide_phantom", answered, tmp_path)
     printed = printed_answers(table, report)
     lines = printed.markdown.splitlines()
-    for line in ("- data: phantom (synthetic slides, not LKS)", "- test slides: 40", "- runs: 16 of 18"):
+    for line in ("- data: phantom (synthetic slides, not LKS)", "- test slides: 40", "- runs: 18 of 20"):
         assert line in lines
 
     def cells(start):
@@ -141,8 +142,8 @@ def test_the_table_says_what_its_runs_came_to(answered, tmp_path):
     assert cells("Image-Level")[1] == "-"
     assert cells("Gatekeeper")[-1] == "0"
     assert {claim.other for claim in report.numbers.claims} == {row.name for row in table.rows} - {"sos", "gatekeeper"}
-    assert set(report.promises) == {"sos", "cascade"}
-    assert set(report.switches) == {"sos", "cascade", "deferral", "rdms", "rdms_budget"}
+    assert set(report.promises) == {"sos", "cascade", "cascade_apart"}
+    assert set(report.switches) == {"sos", "cascade", "deferral", "cascade_apart", "rdms", "rdms_budget"}
     assert report.switches["sos"].needed == 20
     assert "paper" not in printed.markdown
     assert list(report.times) == ["as downloaded", "as prepared"]
