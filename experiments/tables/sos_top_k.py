@@ -22,7 +22,7 @@ def get_table(data: str) -> Table:
     few = tuple(
         Row(
             name=f"sos_{patches}",
-            label=f"{sos_methods.SOS}, {patches} patches",
+            label=f"{sos_methods.SOS}, {patches} patch{'es' if patches > 1 else ''}",
             overrides={"inference.top_k": patches},
         )
         for patches in (PATCHES[data] // share for share in ONE_IN)
