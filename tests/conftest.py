@@ -4,12 +4,16 @@ import collections
 import functools
 import gc
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
+
+from medssl_jax.core.locks import exclusive
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # What halves the time in which XLA compiles for a CPU.
@@ -106,6 +110,24 @@ def full_disk(monkeypatch):
             self.write(b"")
 
     monkeypatch.setattr("array_record.python.array_record_module.ArrayRecordWriter", FullDisk)
+
+
+@pytest.fixture
+def while_another_holds(capfd):
+    """Calls functions while another holds the lock of a folder, and lets go when all wait; their futures, all done."""
+
+    def run(folder, doing, *calls, making):
+        line, said = f"waiting: another process is {doing} {folder}\n", ""
+        with ThreadPoolExecutor(len(calls)) as others, exclusive(folder, doing):
+            waiting = [others.submit(call) for call in calls]
+            while said.count(line) < len(calls) and not any(each.done() for each in waiting):
+                said += capfd.readouterr().err
+                time.sleep(0.01)
+            making()
+        assert said.count(line) == len(calls)
+        return waiting
+
+    return run
 
 
 @pytest.fixture

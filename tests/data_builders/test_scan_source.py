@@ -4,8 +4,6 @@ import csv
 import os
 import pickle
 import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from data_builders.luna16 import VERSION
 from data_builders.scan_source import open_scans, prepare_scans
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.locks import exclusive
 from medssl_jax.core.progress import silent
 from medssl_jax.data.scans.preparation import prepare_volume
 from medssl_jax.imaging.geometry import Grid, voxel_zyx_to_world_xyz_mm
@@ -274,21 +271,15 @@ class TestIncomplete:
         assert not list((luna16.parent / "data").rglob("*incomplete*"))
 
 
-def test_whoever_waits_for_another_says_so_and_takes_what_that_one_made(prepared, tmp_path, capfd):
-    made = tmp_path / "luna16"
+def test_whoever_waits_for_another_says_so_and_takes_what_that_one_made(prepared, tmp_path, while_another_holds):
+    made, of_other = tmp_path / "luna16", prepared / "data" / "luna16"
     made.mkdir()
-    with ThreadPoolExecutor(1) as other:
-        with exclusive(made, "preparing"):
-            waiting = other.submit(prepare, prepared / "raw", tmp_path)
-            said = ""
-            while not waiting.done() and not said.endswith("\n"):
-                said += capfd.readouterr().err
-                time.sleep(0.01)
-            shutil.copytree(prepared / "data" / "luna16", made, dirs_exist_ok=True)
-        waiting.result()
-    assert said.endswith(f"waiting: another process is preparing {made}\n")
+    (waiting,) = while_another_holds(
+        *(made, "preparing", lambda: prepare(prepared / "raw", tmp_path)),
+        making=lambda: shutil.copytree(of_other, made, dirs_exist_ok=True),
+    )
+    waiting.result()
     times = {path.relative_to(made): path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file()}
-    of_other = prepared / "data" / "luna16"
     assert times == {path: (of_other / path).stat().st_mtime_ns for path in times}
 
 

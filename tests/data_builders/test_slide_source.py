@@ -4,8 +4,6 @@ import csv
 import json
 import pickle
 import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,6 @@ from tensorflow_datasets.proto import tf_example_pb2
 from data_builders.lks.lks_files import CLASSES, find_slides
 from data_builders.slide_source import open_lks, prepare_lks
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.locks import exclusive
 from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.imaging.slides import Slide, SlideLayout, open_slide
 
@@ -291,23 +288,18 @@ class TestIncomplete:
         assert totals == [1]
 
 
-def test_whoever_waits_for_another_says_so_and_takes_what_that_one_made(prepared, tmp_path, capfd):
-    made = tmp_path / "lks"
+def test_whoever_waits_for_another_says_so_and_takes_what_that_one_made(prepared, tmp_path, while_another_holds):
+    made, of_other = tmp_path / "lks", prepared / "data" / "lks"
     made.mkdir()
-    with ThreadPoolExecutor(2) as others:
-        with exclusive(made, "preparing"):
-            waiting = others.submit(prepare, prepared / "raw", tmp_path)
-            of_other_settings = others.submit(prepare, prepared / "raw", tmp_path, background_threshold=7.0)
-            said, line = "", f"waiting: another process is preparing {made}\n"
-            while not (waiting.done() or of_other_settings.done()) and said.count(line) < 2:
-                said += capfd.readouterr().err
-                time.sleep(0.01)
-            shutil.copytree(prepared / "data" / "lks", made, dirs_exist_ok=True)
-        waiting.result()
-        with pytest.raises(InputError, match=r"background_threshold: 1\.0, now 7\.0"):
-            of_other_settings.result()
-    assert said.count(line) == 2
-    of_other = prepared / "data" / "lks"
+    waiting, of_other_settings = while_another_holds(
+        *(made, "preparing"),
+        lambda: prepare(prepared / "raw", tmp_path),
+        lambda: prepare(prepared / "raw", tmp_path, background_threshold=7.0),
+        making=lambda: shutil.copytree(of_other, made, dirs_exist_ok=True),
+    )
+    waiting.result()
+    with pytest.raises(InputError, match=r"background_threshold: 1\.0, now 7\.0"):
+        of_other_settings.result()
     times = {path.relative_to(made): path.stat().st_mtime_ns for path in made.rglob("*.array_record*")}
     assert times == {path: (of_other / path).stat().st_mtime_ns for path in times}
 

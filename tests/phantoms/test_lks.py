@@ -2,15 +2,12 @@
 
 import dataclasses
 import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tifffile
 
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.locks import exclusive
 from medssl_jax.phantoms import lks
 from medssl_jax.phantoms.lks import read_truth, slide_path, write_lks_phantom
 from medssl_jax.phantoms.slides.render import draw_slide, render_bands
@@ -115,21 +112,16 @@ def test_interrupted_writing_goes_on_and_finished_slides_are_kept(folder, tmp_pa
     assert len(made) == written
 
 
-def test_whoever_waits_for_another_takes_the_slides_that_that_one_wrote(folder, tmp_path, monkeypatch, files, capfd):
+def test_whoever_waits_for_another_takes_its_slides(folder, tmp_path, monkeypatch, files, while_another_holds):
     truths = tmp_path / "phantom"
     truths.mkdir()
     made: list[str] = []
     monkeypatch.setattr(lks, "draw_slide", lambda spec, planned: made.append(planned.name))
-    with ThreadPoolExecutor(1) as other:
-        with exclusive(truths, "writing"):
-            waiting = other.submit(write_lks_phantom, SPEC, tmp_path)
-            said = ""
-            while not waiting.done() and not said.endswith("\n"):
-                said += capfd.readouterr().err
-                time.sleep(0.01)
-            shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-        waiting.result()
-    assert said.endswith(f"waiting: another process is writing {truths}\n")
+    (waiting,) = while_another_holds(
+        *(truths, "writing", lambda: write_lks_phantom(SPEC, tmp_path)),
+        making=lambda: shutil.copytree(folder, tmp_path, dirs_exist_ok=True),
+    )
+    waiting.result()
     assert not made
     assert files(tmp_path) == files(folder)
 
