@@ -137,7 +137,7 @@ def test_sos_then_slides_then_all_methods(tmp_path):
     done = run(command_with("--name=sos") + part, tmp_path)
     assert done.returncode == 0, done.stderr
     assert all(f"\n| {name} " in done.stdout for name in ("Image-Level", "Multi-Scale", "SOS", "Cascade"))
-    assert "- runs: 4 of 45" in done.stdout
+    assert "- runs: 4 of 50" in done.stdout
     assert "- seconds: in turn on up to 120 slides, draw 0" in done.stdout
 
 

@@ -21,8 +21,12 @@ HELD_OUT: Mapping[str, Mapping[str, Any]] = {
     "slide_phantom": {"batches.held_out": 2},
     "telling_phantom": {"batches.held_out": 2},
 }
-# Without it a policy asks always or never within a hundred steps, before there is anything to learn, and stays so.
-EXPLORING = {"method.even_weight": 0.1}
+EXPLORING = {
+    # Without it a policy asks always or never within a hundred steps, before there is anything to learn, and stays so.
+    "method.even_weight": 0.1,
+    # At the config's .01 the cost that keeps a budget swings, and takes all slides with it.
+    "method.budget_rate": 0.002,
+}
 
 
 def overrides_of(method: Callable[[ConfigDict], ConfigDict]) -> dict[str, Any]:

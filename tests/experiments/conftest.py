@@ -19,7 +19,7 @@ def get_config():
             "data.patch_side": 64,
             "data.phantom.train": 16,
             "data.phantom.test": 8,
-            "batches.slides": 2,
+            "batches.slides": 4,
             "logging.log_every": 2,
             "logging.save_every": 2,
         }}

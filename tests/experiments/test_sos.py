@@ -50,7 +50,7 @@ def test_six_methods_in_one_table_then_slides_of_a_folder(tmp_path, write_small_
     assert done.returncode == 0, done.stderr
     for name in ("Image-Level", "Patch-Level", "Multi-Scale", "RDMS", "SOS", "Cascade"):
         assert any(line.startswith(f"| {name} ") for line in done.stdout.splitlines()), name
-    assert "- runs: 12 of 45" in done.stdout
+    assert "- runs: 12 of 50" in done.stdout
     assert (tmp_path / "runs/sos_slide_phantom.md").read_text() in done.stdout
     trained = {path: json.loads(path.read_text()) for path in (tmp_path / "runs/runs").glob("*/run/config.json")}
     assert len(trained) == 10  # the cascade shares Multi-Scale's
