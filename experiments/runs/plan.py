@@ -12,10 +12,11 @@ from experiments.runs.focalmix.focalmix_job import abstract_training
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.models.target import compiled_for, computation_dtype, computes_again
+from medssl_jax.parallel.device_memory import peak_bytes
 from medssl_jax.plan.chips import CHIPS
 from medssl_jax.plan.collectives import read_collectives
 from medssl_jax.plan.hlo import read_program
-from medssl_jax.plan.plan import Memory, Plan, Work, least_seconds, peak_bytes
+from medssl_jax.plan.plan import Memory, Plan, Work, least_seconds
 from medssl_jax.plan.topology import topology_devices
 from medssl_jax.plan.traffic import memory_traffic
 

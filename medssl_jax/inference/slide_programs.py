@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from medssl_jax.imaging.slides import SlideLayout
 from medssl_jax.models.sos_networks import SosNetworks
+from medssl_jax.parallel.device_memory import peak_bytes
 
 # Of each kind, for the next classifier: enough for the methods of one table, not for those of every seed.
 KEPT_PROGRAMS = 8
@@ -50,7 +51,7 @@ class SlidePrograms:
         """Bytes that the largest program that some slide may need holds at once: parameters, images, scratch."""
         low = [self.low] if self._networks.lrn else []
         high = [] if self._rule == "low" else [self.encode, self.high]
-        return max(_bytes(program.memory_analysis()) for program in low + high)
+        return max(peak_bytes(program) for program in low + high)
 
 
 @functools.lru_cache(KEPT_PROGRAMS)
@@ -95,7 +96,3 @@ def _compiled(
 ) -> jax.stages.Compiled:
     params = jax.eval_shape(networks.init, jax.random.key(0))
     return jax.jit(function).lower(params, *arguments).compile()
-
-
-def _bytes(memory: Any) -> int:
-    return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes

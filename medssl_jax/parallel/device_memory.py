@@ -1,4 +1,6 @@
-"""The memory that a device's programs may take."""
+"""The memory that a device's programs may take, and what one of them takes."""
+
+from typing import Any
 
 import jax
 
@@ -10,3 +12,13 @@ def memory_bytes(device: jax.Device) -> int:
     if device.platform == "cpu":
         return machine_memory_bytes()
     return int(device.memory_stats()["bytes_limit"])
+
+
+def peak_bytes(compiled: jax.stages.Compiled) -> int:
+    """What a compiled program holds at once on one device, by the compiler's account.
+
+    That is what comes in, what goes out and does not take its place, scratch and code.
+    """
+    sizes: Any = compiled.memory_analysis()
+    held = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    return int(held + sizes.generated_code_size_in_bytes + sizes.temp_size_in_bytes)

@@ -5,9 +5,7 @@ the time, and all three kinds of work as overlapping.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import jax
+from typing import NamedTuple
 
 from medssl_jax.plan.chips import Chip
 from medssl_jax.plan.collectives import Collective
@@ -50,13 +48,3 @@ def least_seconds(work: Work, chip: Chip, dtype: str) -> dict[str, float]:
         "memory traffic": work.bytes_moved / chip.memory_bytes_per_second,
         "exchange": sum(each.sent_bytes for each in work.collectives) / chip.link_bytes_per_second,
     }
-
-
-def peak_bytes(compiled: jax.stages.Compiled) -> int:
-    """What a compiled program holds at once on one device, by the compiler's account.
-
-    That is what comes in, what goes out and does not take its place, scratch and code.
-    """
-    sizes: Any = compiled.memory_analysis()
-    held = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-    return int(held + sizes.generated_code_size_in_bytes + sizes.temp_size_in_bytes)

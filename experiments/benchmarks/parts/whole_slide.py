@@ -36,8 +36,8 @@ from medssl_jax.imaging.slides import SlideLayout, TiffSlide
 from medssl_jax.inference.selective import SelectiveClassifier
 from medssl_jax.inference.trained_classifier import TrainingSlides
 from medssl_jax.models.sos_networks import Intensities
+from medssl_jax.parallel.device_memory import peak_bytes
 from medssl_jax.phantoms.slides.tiff import write_tiff
-from medssl_jax.plan.plan import peak_bytes
 
 SMALLEST = {
     "config": "configs/phantom_sos.py",

@@ -40,8 +40,8 @@ from medssl_jax.inference.world import as_marks, rows_in_world
 from medssl_jax.metrics.nodules.froc import FPS_PER_SCAN, FrocResult, score
 from medssl_jax.metrics.nodules.mistakes import Mistakes, find_mistakes
 from medssl_jax.parallel import hosts
+from medssl_jax.parallel.device_memory import peak_bytes
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
-from medssl_jax.plan.plan import peak_bytes
 from medssl_jax.report.figure_style import write_figure
 from medssl_jax.report.nodules.froc_figure import draw_froc
 from medssl_jax.report.nodules.froc_tables import paper_results, sensitivity_table
