@@ -1,10 +1,11 @@
 """One slide of LKS's size through each method of the SOS paper: seconds by stage, and the peak of memory.
 
 Each method runs in a process of its own, untrained; what it compiles is left out of the seconds. A switch is shown both
-ways: `settled` by the LRN, and `asked`, where the HRN looks at every patch that is not black. --whole_slide.steps=2
-also trains each method on the slide, for two steps. Two cores of a CPU need half an hour or more for each method that
-looks, and three times as long for a step of its training; --whole_slide.grid=4 is a hundredth of it, with patches of
-the same size. A slide of 40 x 40 patches takes 1.6 GB of disk.
+ways: `settled` by the LRN, and `asked`, where the HRN looks at every patch that is not black. A training step is
+compiled, for its memory; --whole_slide.steps=2 also trains each method on the slide, for two steps. Two cores of a CPU
+need half an hour or more for each method that looks, and six times as long for a step of its training;
+--whole_slide.grid=4 is a hundredth of it, with patches of the same size. A slide of 40 x 40 patches takes 1.6 GB of
+disk.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ from experiments.runs.sos.timed_files import FILE_KINDS
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slides.foreground import foreground_patches
-from medssl_jax.data.slides.slide_appearance import AppearanceStatistics, appearance_of
+from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatistics
 from medssl_jax.data.slides.slide_batches import slide_batches
 from medssl_jax.imaging.slides import SlideLayout, TiffSlide
 from medssl_jax.inference.selective import SelectiveClassifier
@@ -38,6 +39,7 @@ from medssl_jax.inference.trained_classifier import TrainingSlides
 from medssl_jax.models.sos_networks import Intensities
 from medssl_jax.parallel.device_memory import peak_bytes
 from medssl_jax.phantoms.slides.tiff import write_tiff
+from medssl_jax.steps.state import TrainState
 
 SMALLEST = {
     "config": "configs/phantom_sos.py",
@@ -56,6 +58,8 @@ DELTAS: Mapping[str, Callable[[ConfigDict], ConfigDict]] = {
     "SOS": lambda config: config,
 }
 INTENSITIES = Intensities(0.04, 0.04)  # about those of the slides that are written here
+# A training step reads none of the appearance.
+SLIDES = TrainingSlides(CLASSES, INTENSITIES, AppearanceStatistics.of([Appearance(0, 0)]))
 MARGIN, ROWS = 10, 256  # pixels
 CERTAIN = 1e6  # a policy's logit that no image moves
 
@@ -112,6 +116,9 @@ def measure(
             for route in ROUTES[settings_of(config, method, cut).inference.rule]:
                 passes = [in_own_process(classify, path, config, cut, method, route) for _ in range(bench.pairs)]
                 measured.append(_told(f"{method} {route}".strip(), passes))
+            compiled = in_own_process(step_bytes, config, cut, method)
+            work = f"{method}, a training step compiled"
+            measured.append(Measurement(work, [compiled.cost]).noting(**_largest(compiled.result)))
             if steps:
                 trained = in_own_process(train, path, config, cut, method, steps)
                 measured.append(_told(f"{method}, a training step", [trained]))
@@ -123,13 +130,15 @@ def _told(work: str, passes: Sequence[Measured]) -> Measurement:
     measurement = Measurement(work, [each.cost for each in results]).noting(
         patches=results[0].patches,
         **{f"{stage} s": float(np.median([each.seconds[stage] for each in results])) for stage in results[0].seconds},
-        **{
-            "peak MB": max(each.peak_mb for each in passes),
-            "largest program MB": results[0].program_bytes / 1e6,
-        },
+        **{"peak MB": max(each.peak_mb for each in passes)},
+        **_largest(results[0].program_bytes),
     )
     print(f"whole_slide: {work}: {measurement.median.wall:.1f} s", flush=True)
     return measurement
+
+
+def _largest(program_bytes: int) -> dict[str, float]:
+    return {"largest program MB": program_bytes / 1e6}
 
 
 # What a rule can come to; where there is no choice it has no name.
@@ -171,8 +180,7 @@ def train(path: Path, config: str, cut: Mapping[str, int], method: str, steps: i
     settings = settings_of(config, method, cut)
     layout, threshold, begin = settings.data.layout, settings.data.background_threshold, clock()
     with TiffSlide(path, layout) as slide:
-        image = slide.low_resolution()
-    foreground = foreground_patches(image, layout, threshold)
+        foreground = foreground_patches(slide.low_resolution(), layout, threshold)
     batch = slide_batches(
         OneSlide(path, layout, threshold, (int(foreground.sum()),)),
         [0],
@@ -182,9 +190,8 @@ def train(path: Path, config: str, cut: Mapping[str, int], method: str, steps: i
         seed=settings.seed,
     )[0]
     read = clock()
-    slides = TrainingSlides(CLASSES, INTENSITIES, AppearanceStatistics.of([appearance_of(image, foreground)]))
-    state, on_device = jax.jit(lambda: settings.fresh_state(slides.for_checkpoint()))(), jax.device_put(batch)
-    step = jitted_step(settings, slides).lower(state, on_device).compile()
+    step, fresh_state = compiled_step(settings, batch)
+    state, on_device = jax.jit(fresh_state)(), jax.device_put(batch)
     compiled = clock()
     for _ in range(steps):
         state, metrics = step(state, on_device)
@@ -193,6 +200,29 @@ def train(path: Path, config: str, cut: Mapping[str, int], method: str, steps: i
     cost = Cost((end.wall - compiled.wall) / steps, (end.cpu - compiled.cpu) / steps)
     patches = int(foreground.sum()) if settings.method.use_high else 0
     return Passage(cost, {"read": read.wall - begin.wall}, patches, peak_bytes(step))
+
+
+def step_bytes(config: str, cut: Mapping[str, int], method: str) -> int:
+    """Bytes that a training step on one slide holds at once where no patch is black; compiles it."""
+    settings = settings_of(config, method, cut)
+    layout, array = settings.data.layout, jax.ShapeDtypeStruct
+    low, patches, side = layout.low_side, layout.grid**2, layout.patch_side
+    batch = {"low_resolution": array((1, low, low), np.uint8), "label": array((1,), np.int32)}
+    if settings.method.use_high:
+        batch |= {"patches": array((1, patches, side, side), np.uint8), "mask": array((1, patches), np.bool_)}
+    step, _ = compiled_step(settings, batch)
+    return peak_bytes(step)
+
+
+def compiled_step(
+    settings: SosConfig, batch: Mapping[str, Any]
+) -> tuple[jax.stages.Compiled, Callable[[], TrainState]]:
+    """The training step for batches such as `batch`, of which shapes will do, and what gives its first state."""
+
+    def fresh_state() -> TrainState:
+        return settings.fresh_state(SLIDES.for_checkpoint())
+
+    return jitted_step(settings, SLIDES).lower(jax.eval_shape(fresh_state), batch).compile(), fresh_state
 
 
 def write_slide(path: Path, side: int, file: str) -> None:

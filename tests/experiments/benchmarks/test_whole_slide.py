@@ -65,6 +65,14 @@ def test_a_training_step_holds_the_patches_that_are_not_black(small, method):
     assert passage.cost.wall > 0
 
 
+@pytest.mark.parametrize("method", ["Image-Level", "SOS"])
+def test_the_bytes_of_a_step_are_told_without_a_slide(small, method):
+    config, path = small
+    trained = whole_slide.train(path, config, CUT, method, steps=1)
+    dark = (CUT["grid"] ** 2 - trained.patches) * CUT["patch_side"] ** 2 if method == "SOS" else 0
+    assert 0 <= whole_slide.step_bytes(config, CUT, method) - trained.program_bytes - dark < 20_000
+
+
 def test_what_is_written_is_a_slide_of_each_kind(tmp_path):
     for kind in whole_slide.KINDS:
         whole_slide.write_slide(tmp_path / f"{kind}.tif", 64 + whole_slide.MARGIN, kind)
