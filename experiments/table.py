@@ -7,7 +7,7 @@ What is in a table is declared in experiments/tables. Each draw of a row is a ru
 those that are finished are kept and the others go on. Several processes and machines may share a workdir on a common
 file system: each run is made by one. `results` in it has a small file for each finished run, without weights, which
 --results of another workdir reads. A run's `run.json` is for experiments.reproduce. --seconds times rows of slides in
-turn, where their weights are.
+turn, where their weights are, and keeps what it finds beside the results.
 """
 
 from collections.abc import Sequence
@@ -61,12 +61,12 @@ def main(_: Sequence[str]) -> None:
     table_work.prepare_data(left)
     failed = table_work.make_runs(_NAME.value, runs, workdir, others=others)
     if _SECONDS.value and not failed:
-        table_seconds.time_rows(runs, workdir, _SECONDS.value)
+        table_seconds.time_rows(_NAME.value, runs, workdir, _SECONDS.value)
     # Of the whole table, whatever was asked for this time; draws beyond its own stand in it too.
     shown = sorted({*table.draws, *(draws or ())})
     whole = tables.runs_of(table, _DATA.value, draws=shown, changes=_SET.value)
     state = table_work.standing(whole, table_work.results_known(workdir, others))
-    seconds = table_seconds.read_seconds(whole, workdir)
+    seconds = table_seconds.read_seconds(_NAME.value, whole, [workdir / "results", *others])
     report = table_report.table_report(table, _DATA.value, state, changes=_SET.value, seconds=seconds)
     printed = tables.DATA_SETS[_DATA.value].job.printed(table, report)
     paths = table_report.write_report(workdir, f"{_NAME.value}_{_DATA.value}", printed)

@@ -54,7 +54,7 @@ def test_six_methods_in_one_table_then_slides_of_a_folder(tmp_path, write_small_
     assert (tmp_path / "runs/sos_slide_phantom.md").read_text() in done.stdout
     trained = {path: json.loads(path.read_text()) for path in (tmp_path / "runs/runs").glob("*/run/config.json")}
     assert len(trained) == 10  # the cascade shares Multi-Scale's
-    seconds = json.loads((tmp_path / "runs/seconds_slide_phantom.json").read_text())
+    seconds = json.loads((tmp_path / "runs/results/seconds/sos-slide_phantom.json").read_text())
     assert seconds["rows"].keys() == {*rows}
     results = {path: path.read_bytes() for path in (tmp_path / "runs/results").glob("[!.]*.json")}
     assert len(results) == 12

@@ -1,15 +1,18 @@
 """Seconds of the rows of a table, measured in turn in one process, so that a slow moment slows all of them alike."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from experiments.runs.table.tables import Run
+from experiments.runs.table.tables import Run, means_the_same
+from medssl_jax.core.atomic import writable_directory
 from medssl_jax.core.errors import InputError
 from medssl_jax.report.json_report import write_json
+
+FOLDER = "seconds"  # in a folder of results
 
 
 class InTurn(NamedTuple):
@@ -26,8 +29,10 @@ class InTurn(NamedTuple):
         return f"in turn on up to {self.cases} slides, draw {self.draw}, {self.machine}"
 
 
-def time_rows(runs: Sequence[Run], workdir: Path, cases: int) -> None:
-    """Measures the first of the draws of `runs` from its trainings below `workdir`, and writes what it finds there.
+def time_rows(table: str, runs: Sequence[Run], workdir: Path, cases: int) -> None:
+    """Measures the first of the draws of a table's `runs` from its trainings below `workdir`.
+
+    What it finds is written beside their results there.
 
     Raises `InputError` where runs of this kind are not timed, or a training is elsewhere.
     """
@@ -45,31 +50,39 @@ def time_rows(runs: Sequence[Run], workdir: Path, cases: int) -> None:
     measured = job.time({run.row: (run.config, folders[run.row]) for run in first}, cases)
     device = jax.devices()[0]
     write_json(
-        _path(workdir, first[0].data),
+        _path(writable_directory(workdir / "results" / FOLDER), table, first[0].data),
         {
             "draw": first[0].draw,
             "cases": cases,
             "machine": f"{jax.device_count()} x {device.device_kind}",
-            "rows": {run.row: {"key": run.key, "measured": measured[run.row]} for run in first},
+            "rows": {run.row: {"config": run.fields, "measured": measured[run.row]} for run in first},
         },
     )
 
 
-def read_seconds(runs: Sequence[Run], workdir: Path) -> InTurn | None:
-    """What was measured of these runs; None where nothing was. Raises `InputError` for a damaged file."""
-    path = _path(workdir, runs[0].data)
-    if not path.is_file():
-        return None
-    keys = {(run.row, run.draw): run.key for run in runs}
+def read_seconds(table: str, runs: Sequence[Run], folders: Iterable[Path]) -> InTurn | None:
+    """What was measured of these runs, from the first of some folders of results that has any of it; else None.
+
+    Raises `InputError` for a damaged file.
+    """
+    paths = (_path(folder / FOLDER, table, runs[0].data) for folder in folders)
+    found = (_read(path, runs) for path in paths if path.is_file())
+    return next((each for each in found if each.rows), None)
+
+
+def _read(path: Path, runs: Sequence[Run]) -> InTurn:
     try:
-        held = json.loads(path.read_text())
+        held = json.loads(path.read_text(encoding="utf-8"))
+        wanted = {run.row: run for run in runs if run.draw == held["draw"]}
         rows = {
-            row: each["measured"] for row, each in held["rows"].items() if keys.get((row, held["draw"])) == each["key"]
+            row: each["measured"]
+            for row, each in held["rows"].items()
+            if row in wanted and means_the_same(each["config"], wanted[row].fields, wanted[row].job)
         }
-        return InTurn(held["draw"], held["cases"], held["machine"], rows) if rows else None
+        return InTurn(held["draw"], held["cases"], held["machine"], rows)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: no seconds of rows ({error!r}): measure again with --seconds") from error
 
 
-def _path(workdir: Path, data: str) -> Path:
-    return workdir / f"seconds_{data}.json"
+def _path(folder: Path, table: str, data: str) -> Path:
+    return folder / f"{table}-{data}.json"

@@ -157,7 +157,8 @@ def test_the_table_says_what_its_runs_came_to(answered, tmp_path):
 def test_seconds_in_turn_take_the_place_of_those_of_each_run(answered, tmp_path):
     table, plain = report_of("slide_phantom", answered, tmp_path)
     runs = runs_of(table, "slide_phantom", draws=[0, 1])
-    assert read_seconds(runs, tmp_path) is None
+    folders = [tmp_path / "results", tmp_path / "others"]
+    assert read_seconds("sos", runs, folders) is None
 
     def measured(rows, slides):
         assert {config.seed for config, _ in rows.values()} == {0}
@@ -177,8 +178,13 @@ def test_seconds_in_turn_take_the_place_of_those_of_each_run(answered, tmp_path)
         (tmp_path / "runs" / run.training / "run" / "checkpoints" / "4").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DATA_SETS, "slide_phantom", DATA_SETS["slide_phantom"]._replace(job=SOS._replace(time=measured)))
-        time_rows(timed, tmp_path, 12)
-    found = read_seconds(runs, tmp_path)
+        time_rows("sos", timed, tmp_path, 12)
+    found = read_seconds("sos", runs, folders)
+    (tmp_path / "others").mkdir()
+    (tmp_path / "results" / "seconds").rename(tmp_path / "others" / "seconds")
+    assert read_seconds("sos", runs, folders) == found  # those of another workdir
+    assert read_seconds("sos_parts", runs, folders) is None
+    assert not results_known(tmp_path / "others", [tmp_path / "others"])  # they are no results
     assert found.rows.keys() == {"image", "multiscale", "sos"}
     report = table_report(table, "slide_phantom", standing(runs, results_known(tmp_path)), seconds=found, bootstraps=20)
     times, of_tiles = report.times.values()
@@ -198,15 +204,24 @@ def test_seconds_in_turn_take_the_place_of_those_of_each_run(answered, tmp_path)
     with pytest.raises(InputError, match="seconds of row sos: found prepared, raw, expected as prepared among them"):
         table_report(table, "slide_phantom", standing(runs, results_known(tmp_path)), seconds=older, bootstraps=20)
     changed = runs_of(table, "slide_phantom", draws=[0, 1], changes=["steps=7"])
-    assert read_seconds(changed, tmp_path) is None  # they are of other runs
+    assert read_seconds("sos", changed, folders) is None  # they are of other runs
+    path = tmp_path / "others" / "seconds" / "sos-slide_phantom.json"
+    held = json.loads(path.read_text())
+    for row in held["rows"].values():
+        del row["config"]["method.budget"]
+    path.write_text(json.dumps(held))
+    assert read_seconds("sos", runs, folders) == found  # the field is younger than they are
+    path.write_text(json.dumps(held | {"rows": []}))
+    with pytest.raises(InputError, match=r"sos-slide_phantom\.json: no seconds of rows .* measure again"):
+        read_seconds("sos", runs, folders)
 
 
 def test_what_was_trained_elsewhere_is_not_timed(tmp_path):
     with pytest.raises(InputError, match="row image, draw 0 was trained elsewhere: there is no checkpoint in"):
-        time_rows(runs_on("slide_phantom", draws=[0]), tmp_path, 12)
+        time_rows("sos", runs_on("slide_phantom", draws=[0]), tmp_path, 12)
     scans = runs_of(load_table("gain", "phantom"), "phantom", draws=[0])
     with pytest.raises(InputError, match=r"runs of experiments\.focalmix are not timed, expected a table of slides"):
-        time_rows(scans, tmp_path, 12)
+        time_rows("gain", scans, tmp_path, 12)
 
 
 def test_the_papers_figures_stand_beside_its_own_slides_alone(answered, tmp_path):
