@@ -102,14 +102,13 @@ def prepare_lks(
         workers=workers,
         progress=progress,
     )
-    if not is_made(directory):
-        with exclusive(writable_directory(directory.parent), "preparing"):
-            if not is_made(directory):  # by the process that this one waited for
-                make(builder, manual_dir)
-                return
-    wanted = builder.describe(slides, [describe_source(slide.path) for slide in slides])
-    _check_unchanged(directory, manual_dir, wanted)
-    builder.write_stores(slides)
+    with exclusive(writable_directory(directory.parent), "preparing"):
+        if not is_made(directory):
+            make(builder, manual_dir)
+            return
+        wanted = builder.describe(slides, [describe_source(slide.path) for slide in slides])
+        _check_unchanged(directory, manual_dir, wanted)
+        builder.write_stores(slides)
 
 
 def _check_unchanged(directory: Path, manual_dir: Path, wanted: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ def exclusive(directory: Path, doing: str) -> Iterator[None]:
 
     `directory` must exist and be writable; the caller must look at what another process did meanwhile.
     """
-    with open(directory / LOCK_NAME, "w") as file:
+    with open(directory / LOCK_NAME, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -57,10 +57,13 @@ def write_items(
       InputError: `directory` cannot be written, holds a phantom of another spec, or a telltale name and no spec.json.
     """
     directory = writable_directory(directory)
-    _check_or_write_spec(kind, spec, directory)  # first: nothing is written to a folder that is refused
-    for name in (*kind.subfolders, TRUTH_FOLDER):
-        (directory / name).mkdir(exist_ok=True)
+    _check_spec(kind, spec, directory)  # first: nothing is written to a folder that is refused
+    (directory / TRUTH_FOLDER).mkdir(exist_ok=True)
     with exclusive(directory / TRUTH_FOLDER, "writing"):  # the only folder that the real data set has not
+        if not _check_spec(kind, spec, directory):  # the process that this one waited for may have begun another
+            _write_json(directory / SPEC_FILE, _record_of(kind, spec))
+        for name in kind.subfolders:
+            (directory / name).mkdir(exist_ok=True)
         missing = [item for item in items if not is_finished(spec, directory, item)]
         written = results_as_completed(functools.partial(write, spec, directory), missing, workers=workers)
         for _ in progress(written, total=len(missing)) if missing else ():
@@ -68,18 +71,22 @@ def write_items(
     return directory
 
 
-def _check_or_write_spec(kind: Kind, spec: Any, directory: Path) -> None:
+def _check_spec(kind: Kind, spec: Any, directory: Path) -> bool:
+    """True where the folder has a spec, this one, False where it has none yet."""
     path = directory / SPEC_FILE
-    wanted = {"make": kind.make, "kind": kind.name, **dataclasses.asdict(spec)}
     found = [name for name in kind.telltale_names if (directory / name).exists()]
     if path.exists():
-        _check_made_from(json.loads(json.dumps(wanted)), path)
-    elif found:
+        _check_made_from(json.loads(json.dumps(_record_of(kind, spec))), path)
+        return True
+    if found:
         raise InputError(
             f"{directory}: holds {found[0]} but no {SPEC_FILE}, so it is not a phantom: choose another folder"
         )
-    else:
-        _write_json(path, wanted)
+    return False
+
+
+def _record_of(kind: Kind, spec: Any) -> dict[str, Any]:
+    return {"make": kind.make, "kind": kind.name, **dataclasses.asdict(spec)}
 
 
 def _check_made_from(wanted: dict[str, Any], path: Path) -> None:

@@ -304,6 +304,19 @@ def test_whoever_waits_for_another_says_so_and_takes_what_that_one_made(prepared
     assert times == {path: (of_other / path).stat().st_mtime_ns for path in times}
 
 
+def test_whoever_waits_for_the_stores_of_another_decodes_nothing(prepared, tmp_path, while_another_holds):
+    made, of_other = tmp_path / "lks", prepared / "data" / "lks"
+    shutil.copytree(of_other, made)
+    shutil.rmtree(made / "slides")
+    (waiting,) = while_another_holds(
+        *(made, "preparing", lambda: prepare(prepared / "raw", tmp_path)),
+        making=lambda: shutil.copytree(of_other / "slides", made / "slides"),
+    )
+    waiting.result()
+    times = {path.relative_to(made): path.stat().st_mtime_ns for path in made.rglob("*.array_record*")}
+    assert times == {path: (of_other / path).stat().st_mtime_ns for path in times}
+
+
 def test_the_index_is_plain_json(prepared):
     index = json.loads((prepared / "data" / "lks" / "1.0.0" / "metadata.json").read_text())
     assert index["description"]["train/a"].startswith("AMA ")

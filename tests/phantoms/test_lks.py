@@ -117,11 +117,14 @@ def test_whoever_waits_for_another_takes_its_slides(folder, tmp_path, monkeypatc
     truths.mkdir()
     made: list[str] = []
     monkeypatch.setattr(lks, "draw_slide", lambda spec, planned: made.append(planned.name))
-    (waiting,) = while_another_holds(
-        *(truths, "writing", lambda: write_lks_phantom(SPEC, tmp_path)),
+    other = dataclasses.replace(SPEC, seed=SPEC.seed + 1)
+    waiting, for_other_slides = while_another_holds(
+        *(truths, "writing", lambda: write_lks_phantom(SPEC, tmp_path), lambda: write_lks_phantom(other, tmp_path)),
         making=lambda: shutil.copytree(folder, tmp_path, dirs_exist_ok=True),
     )
     waiting.result()
+    with pytest.raises(InputError, match="this phantom was made with seed = "):
+        for_other_slides.result()
     assert not made
     assert files(tmp_path) == files(folder)
 
