@@ -14,14 +14,15 @@ from medssl_jax.metrics.slides import sos_methods
 # quarter shows its class at full resolution only.
 BUDGET = {"lks": 0.06, "slide_phantom": 0.25, "telling_phantom": 0.06}
 
-
-# A quarter of each step's slides are of a fold held out. Of LKS a step is one slide, two where one of them is held out.
+# (o) A quarter of each step's slides are of a fold held out. Four steps of LKS, a slide each, are an update; here it is
+# one step of four slides: as many updates, and as many slides read.
 HELD_OUT: Mapping[str, Mapping[str, Any]] = {
-    "lks": {"batches.slides": 2, "batches.held_out": 1, "optimiser.accumulate": 2, "steps": 24_000},
+    "lks": {"batches.slides": 4, "batches.held_out": 1, "optimiser.accumulate": 1, "steps": 12_000},
     "slide_phantom": {"batches.held_out": 2},
     "telling_phantom": {"batches.held_out": 2},
 }
-EXPLORING = {
+# (o) What the rows of RDMS that are charged for asking change of how its policy learns.
+KEPT_LOOKING = {
     # Without it a policy asks always or never within a hundred steps, before there is anything to learn, and stays so.
     "method.even_weight": 0.1,
     # At the config's .01 the cost that keeps a budget swings, and takes all slides with it.
@@ -55,4 +56,6 @@ def cascade_apart() -> Row:
 def paid_rdms(name: str, label: str, data: str, *, cost: float = 0.0, budget: float = 1.0) -> Row:
     """RDMS paid by right answers on slides held out, and charged for asking: a fixed cost, or what keeps a budget."""
     paid = {"method.reward": "correct", "method.ask_cost": cost, "method.budget": budget}
-    return Row(name=name, label=label, overrides={**overrides_of(_methods.rdms), **paid, **EXPLORING, **HELD_OUT[data]})
+    return Row(
+        name=name, label=label, overrides={**overrides_of(_methods.rdms), **paid, **KEPT_LOOKING, **HELD_OUT[data]}
+    )

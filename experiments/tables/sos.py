@@ -4,7 +4,8 @@
 
 The first figure is the area under accuracy against the share of slides settled at low resolution. Each method is as
 its config has it: learned deferral keeps more slides apart to fit its head, and RDMS with a budget some to be paid by;
-both train on fewer. The last three methods and RDMS with a budget are not the paper's.
+both train on fewer. The cascade and all rows after it are not the paper's; `cascade_apart` is deferral's networks
+switched by confidence.
 Hardware, LKS: meant for one GPU of 80 GB; time not measured.
 """
 

@@ -7,25 +7,26 @@ training, which is that of the table `sos`. Image-Level is the ceiling of speed.
 Hardware, LKS: meant for one GPU of 80 GB; time not measured.
 """
 
-from experiments.configs import _methods
+from experiments.configs import _methods, phantom_sos, sos, telling_sos
 from experiments.runs.table.declaration import Row, Table
 from experiments.tables._slide_arms import method_row, sos_row
 from medssl_jax.metrics.slides import sos_methods
 
 COMMAND = "experiments.sos"
-PATCHES = {"lks": 40 * 40, "slide_phantom": 8 * 8, "telling_phantom": 8 * 8}
+CONFIGS = {"lks": sos, "slide_phantom": phantom_sos, "telling_phantom": telling_sos}
 ONE_IN = (64, 32, 16, 8, 4, 2)
 
 
 def get_table(data: str) -> Table:
     """Multi-Scale, which looks at all of every slide, then SOS with more and more patches; each beside Multi-Scale."""
+    all_patches = CONFIGS[data].get_config().data.grid ** 2
     few = tuple(
         Row(
             name=f"sos_{patches}",
             label=f"{sos_methods.SOS}, {patches} patch{'es' if patches > 1 else ''}",
             overrides={"inference.top_k": patches},
         )
-        for patches in (PATCHES[data] // share for share in ONE_IN)
+        for patches in (all_patches // share for share in ONE_IN)
     )
     compared = (*few, sos_row())
     return Table(

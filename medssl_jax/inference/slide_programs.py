@@ -48,7 +48,7 @@ class SlidePrograms:
 
     @property
     def peak_memory_bytes(self) -> int:
-        """Bytes that the largest program that some slide may need holds at once: parameters, images, scratch."""
+        """Bytes that the largest program that some slide may need holds at once, by the compiler's account."""
         low = [self.low] if self._networks.lrn else []
         high = [] if self._rule == "low" else [self.encode, self.high]
         return max(peak_bytes(program) for program in low + high)

@@ -20,7 +20,7 @@ from medssl_jax.steps.state import TrainState
 from medssl_jax.steps.step_metrics import StepMetrics, of_step
 
 SlideBatch = Mapping[str, Array]
-OF_HELD_OUT = ("hesitant", "hurried", "policy", "entropy", "even")  # L_3, and what teaches a policy whom to ask
+OF_HELD_OUT = ("hesitant", "hurried", "policy", "entropy", "even")  # L_3, and what teaches a policy when to ask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,15 +166,14 @@ def asking_reward(
     return asked.astype(worth.dtype) * (worth - cost)
 
 
-def next_ask_cost(
-    cost: Float[Array, ""], asked_share: Float[Array, ""], *, budget: float, rate: float
-) -> Float[Array, ""]:
-    """max(cost + rate (asked_share - budget), 0): dearer while more than the `budget` is asked, else cheaper.
+def next_ask_cost(cost: Float[Array, ""], share: Float[Array, ""], *, budget: float, rate: float) -> Float[Array, ""]:
+    """max(cost + rate (share - budget), 0): dearer while a larger `share` than the `budget` is asked, else cheaper.
 
-    Projected dual ascent on the largest expected worth at which no more than `budget` of the slides are asked
-    (Boyd & Vandenberghe, Convex Optimization, 5.4): the cost is the price of that constraint.
+    Projected dual ascent (Boyd & Vandenberghe, Convex Optimization, 5.4), if the share is what the policy expects to
+    ask, finds the price of the constraint that this is no more than the budget. The share of what inference would ask
+    steers the cost in the same way, and the cost is no such price then.
     """
-    return jnp.maximum(cost + rate * (asked_share - budget), 0)
+    return jnp.maximum(cost + rate * (share - budget), 0)
 
 
 def policy_losses(
@@ -186,9 +185,9 @@ def policy_losses(
 ) -> dict[str, Float[Array, " b"]]:
     """REINFORCE (Williams, 1992) with a baseline, and a bonus for entropy, of each slide.
 
-    Where the method has an `even_weight`, also the cross-entropy of the policy to even odds, less that of even odds.
-    The slope of entropy vanishes where the policy always or never asks, as REINFORCE's does; the slope of this does
-    not, so such a policy goes on looking.
+    Where the method has an `even_weight`, also the Kullback-Leibler divergence of the policy from even odds, KL(1/2 ||
+    policy). The slope of entropy vanishes where the policy always or never asks, as REINFORCE's does; the slope of this
+    does not, so such a policy goes on looking.
     """
     log_chosen = jnp.where(asked, jax.nn.log_sigmoid(ask_logits), jax.nn.log_sigmoid(-ask_logits))
     probability = jax.nn.sigmoid(ask_logits)
@@ -200,8 +199,8 @@ def policy_losses(
         "entropy": -method.policy_weight * method.entropy_weight * entropy,
     }
     if method.even_weight:
-        surprise = -(log_asks + log_does_not) / 2 - jnp.log(2.0)
-        losses["even"] = method.policy_weight * method.even_weight * surprise
+        divergence = -(log_asks + log_does_not) / 2 - jnp.log(2.0)
+        losses["even"] = method.policy_weight * method.even_weight * divergence
     return losses
 
 
@@ -232,8 +231,9 @@ def policy_part(
     mean = reward.mean(where=rows)
     extra = {"reward_baseline": optax.incremental_update(mean, baseline, 1 - method.baseline_decay)}
     if method.budget < 1:
-        metrics["ask_cost"] = of_step(cost)
-        share = jnp.greater(ask, 0).astype(jnp.float32).mean(where=rows)  # as inference asks, whatever was drawn here
+        would_ask = jnp.greater(ask, 0)  # as inference does, whatever was drawn here
+        share = would_ask.astype(jnp.float32).mean(where=rows)
+        metrics |= {"ask_cost": of_step(cost), "would_ask_share": _per_slide(would_ask, rows)}
         extra["ask_cost"] = next_ask_cost(cost, share, budget=method.budget, rate=method.budget_rate)
     return losses, metrics, extra
 

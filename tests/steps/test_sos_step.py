@@ -419,12 +419,26 @@ def test_a_policy_is_paid_for_the_rows_held_out_alone():
 
     gradient, (metrics, extra) = jax.grad(run, has_aux=True)(jnp.full(4, 30.0).at[0].set(-30.0))
     assert metrics["reward"] == (pytest.approx(0.75 - 0.25), 2)
-    assert metrics["asked_share"] == (2, 2)
+    assert metrics["asked_share"] == metrics["would_ask_share"] == (2, 2)
     assert float(extra["reward_baseline"]) == pytest.approx(0.05 * 0.25)
     assert float(extra["ask_cost"]) == pytest.approx(0.25 + 0.1 * (1 - 0.2))
     gradient, _ = jax.grad(run, has_aux=True)(jnp.ones(4))
     assert largest(gradient[~held_out]) == 0
     assert float(jnp.abs(gradient[held_out]).min()) > 1e-4
+
+
+def test_in_a_step_too_a_policy_is_paid_for_the_rows_held_out_alone():
+    """What the row in the middle is, and whether its label is right, moves neither the policy nor its baseline."""
+    networks = networks_of(use_policy=True)
+    batch = slides(3, count=3) | {"held_out": jnp.array([True, False, True])}
+    other = {name: value.at[1].set(slides(4, count=3)[name][1]) for name, value in batch.items() if name != "held_out"}
+    other |= {"label": other["label"].at[1].set((batch["label"][1] + 1) % 4), "held_out": batch["held_out"]}
+    one, two = (step(each, fresh_state(networks), networks, **CROSS_ENTROPY_ONLY)[0] for each in (batch, other))
+    assert_same((one.params["policy"], one.extra), (two.params["policy"], two.extra), rtol=1e-6, atol=1e-7)
+    moved = jax.tree.map(jnp.subtract, one.params, fresh_state(networks).params)
+    assert largest(moved["policy"]) > 1e-5
+    assert float(jnp.abs(one.extra["reward_baseline"])) > 1e-6
+    assert largest(jax.tree.map(jnp.subtract, one.params["low"], two.params["low"])) > 1e-4
 
 
 def test_the_price_is_saved_and_a_resumed_run_goes_on_to_the_bit(tmp_path):

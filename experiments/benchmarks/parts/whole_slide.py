@@ -65,7 +65,10 @@ CERTAIN = 1e6  # a policy's logit that no image moves
 
 
 class Passage(NamedTuple):
-    """A slide's way through a method: the cost of all of it, the seconds of its stages, the patches looked at."""
+    """What classifying a slide takes, or a step of training on it: its cost, the seconds of some stages, the patches.
+
+    `program_bytes` are those of the largest program, by the compiler's account.
+    """
 
     cost: Cost
     seconds: Mapping[str, float]
@@ -102,8 +105,10 @@ def measure(
     """Writes a slide in a `file` of one of `KINDS`, and sends it through each method, `bench.pairs` times.
 
     Where there are `steps`, each method is trained on it too. Each figure is told when it is there. Raises `InputError`
-    for a kind or method that is none.
+    for a kind or method that is none, and for less than no step.
     """
+    if steps < 0:
+        raise InputError(f"--whole_slide.steps: found {steps}, expected 0 or more")
     for flag, given, known in (("file", [file], KINDS), ("methods", methods, DELTAS)):
         if unknown := [each for each in given if each not in known]:
             raise InputError(f"--whole_slide.{flag}: found {unknown[0]}, expected {', '.join(known)}")
@@ -117,8 +122,10 @@ def measure(
                 passes = [in_own_process(classify, path, config, cut, method, route) for _ in range(bench.pairs)]
                 measured.append(_told(f"{method} {route}".strip(), passes))
             compiled = in_own_process(step_bytes, config, cut, method)
-            work = f"{method}, a training step compiled"
-            measured.append(Measurement(work, [compiled.cost]).noting(**_largest(compiled.result)))
+            work = f"{method}, compiling a training step"
+            measured.append(
+                _printed(Measurement(work, [compiled.cost]).noting(patches=grid**2, **_largest(compiled.result)))
+            )
             if steps:
                 trained = in_own_process(train, path, config, cut, method, steps)
                 measured.append(_told(f"{method}, a training step", [trained]))
@@ -133,7 +140,11 @@ def _told(work: str, passes: Sequence[Measured]) -> Measurement:
         **{"peak MB": max(each.peak_mb for each in passes)},
         **_largest(results[0].program_bytes),
     )
-    print(f"whole_slide: {work}: {measurement.median.wall:.1f} s", flush=True)
+    return _printed(measurement)
+
+
+def _printed(measurement: Measurement) -> Measurement:
+    print(f"whole_slide: {measurement.work}: {measurement.median.wall:.1f} s", flush=True)
     return measurement
 
 
@@ -203,7 +214,7 @@ def train(path: Path, config: str, cut: Mapping[str, int], method: str, steps: i
 
 
 def step_bytes(config: str, cut: Mapping[str, int], method: str) -> int:
-    """Bytes that a training step on one slide holds at once where no patch is black; compiles it."""
+    """Bytes that a training step on one slide holds at once where no patch is black; compiles it, and runs nothing."""
     settings = settings_of(config, method, cut)
     layout, array = settings.data.layout, jax.ShapeDtypeStruct
     low, patches, side = layout.low_side, layout.grid**2, layout.patch_side

@@ -83,7 +83,11 @@ def test_what_is_written_is_a_slide_of_each_kind(tmp_path):
 
 @pytest.mark.parametrize(
     ("sizes", "told"),
-    [({"file": "JPEG"}, "file: found JPEG, expected strips"), ({"methods": ("SOS", "LOS")}, "methods: found LOS")],
+    [
+        ({"file": "JPEG"}, "file: found JPEG, expected strips"),
+        ({"methods": ("SOS", "LOS")}, "methods: found LOS"),
+        ({"steps": -1}, "steps: found -1, expected 0 or more"),
+    ],
 )
 def test_what_there_is_not_is_told(sizes, told):
     with pytest.raises(InputError, match=f"^--whole_slide.{told}"):

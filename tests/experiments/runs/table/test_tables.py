@@ -49,6 +49,27 @@ def test_the_tables_are_those_of_the_paper_and_ours():
     }
 
 
+@pytest.mark.parametrize("data", SLIDES)
+def test_all_numbers_of_patches_share_one_training_which_is_that_of_sos(data):
+    rows = [run for run in runs_of(load_table("sos_top_k", data), data, draws=[0]) if run.row.startswith("sos")]
+    (of_sos,) = [run for run in runs_of(load_table("sos", data), data, draws=[0]) if run.row == "sos"]
+    assert len({run.key for run in rows}) == len(rows) > 4
+    assert {run.training for run in rows} == {of_sos.training}
+
+
+@pytest.mark.parametrize("data", SLIDES)
+def test_rows_with_slides_held_out_read_and_update_as_often_as_the_others(data):
+    configs = {run.row: run.config for run in runs_of(load_table("sos_asking", data), data, draws=[0])}
+    read, updates = (
+        {name: count(config) for name, config in configs.items()}
+        for count in (lambda c: c.steps * c.batches.slides, lambda c: c.steps // c.optimiser.accumulate)
+    )
+    assert len({*read.values()}) == len({*updates.values()}) == 1
+    shares = {name: config.batches.held_out / config.batches.slides for name, config in configs.items()}
+    assert shares.pop("rdms") == 0
+    assert {*shares.values()} == {0.25}
+
+
 @pytest.mark.parametrize(("name", "data"), EVERY)
 def test_every_row_builds_its_config_and_every_name_is_a_row(name, data):
     table = load_table(name, data)
