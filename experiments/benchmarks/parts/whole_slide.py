@@ -65,9 +65,9 @@ CERTAIN = 1e6  # a policy's logit that no image moves
 
 
 class Passage(NamedTuple):
-    """What classifying a slide takes, or a step of training on it: its cost, the seconds of some stages, the patches.
+    """What classifying a slide takes, or a step of training on it, or compiling that: its cost, and seconds of stages.
 
-    `program_bytes` are those of the largest program, by the compiler's account.
+    `patches` are those looked at, `program_bytes` those of the largest program, by the compiler's account.
     """
 
     cost: Cost
@@ -121,11 +121,8 @@ def measure(
             for route in ROUTES[settings_of(config, method, cut).inference.rule]:
                 passes = [in_own_process(classify, path, config, cut, method, route) for _ in range(bench.pairs)]
                 measured.append(_told(f"{method} {route}".strip(), passes))
-            compiled = in_own_process(step_bytes, config, cut, method)
-            work = f"{method}, compiling a training step"
-            measured.append(
-                _printed(Measurement(work, [compiled.cost]).noting(patches=grid**2, **_largest(compiled.result)))
-            )
+            compiled = in_own_process(compile_alone, config, cut, method)
+            measured.append(_told(f"{method}, compiling a training step", [compiled]))
             if steps:
                 trained = in_own_process(train, path, config, cut, method, steps)
                 measured.append(_told(f"{method}, a training step", [trained]))
@@ -137,19 +134,13 @@ def _told(work: str, passes: Sequence[Measured]) -> Measurement:
     measurement = Measurement(work, [each.cost for each in results]).noting(
         patches=results[0].patches,
         **{f"{stage} s": float(np.median([each.seconds[stage] for each in results])) for stage in results[0].seconds},
-        **{"peak MB": max(each.peak_mb for each in passes)},
-        **_largest(results[0].program_bytes),
+        **{
+            "peak MB": max(each.peak_mb for each in passes),
+            "largest program MB": results[0].program_bytes / 1e6,
+        },
     )
-    return _printed(measurement)
-
-
-def _printed(measurement: Measurement) -> Measurement:
-    print(f"whole_slide: {measurement.work}: {measurement.median.wall:.1f} s", flush=True)
+    print(f"whole_slide: {work}: {measurement.median.wall:.1f} s", flush=True)
     return measurement
-
-
-def _largest(program_bytes: int) -> dict[str, float]:
-    return {"largest program MB": program_bytes / 1e6}
 
 
 # What a rule can come to; where there is no choice it has no name.
@@ -213,16 +204,19 @@ def train(path: Path, config: str, cut: Mapping[str, int], method: str, steps: i
     return Passage(cost, {"read": read.wall - begin.wall}, patches, peak_bytes(step))
 
 
-def step_bytes(config: str, cut: Mapping[str, int], method: str) -> int:
-    """Bytes that a training step on one slide holds at once where no patch is black; compiles it, and runs nothing."""
+def compile_alone(config: str, cut: Mapping[str, int], method: str) -> Passage:
+    """Compiles a training step of the method on a slide without a black patch, and runs nothing."""
     settings = settings_of(config, method, cut)
     layout, array = settings.data.layout, jax.ShapeDtypeStruct
-    low, patches, side = layout.low_side, layout.grid**2, layout.patch_side
+    low, side = layout.low_side, layout.patch_side
+    patches = layout.grid**2 if settings.method.use_high else 0
     batch = {"low_resolution": array((1, low, low), np.uint8), "label": array((1,), np.int32)}
-    if settings.method.use_high:
+    if patches:
         batch |= {"patches": array((1, patches, side, side), np.uint8), "mask": array((1, patches), np.bool_)}
+    begin = clock()
     step, _ = compiled_step(settings, batch)
-    return peak_bytes(step)
+    end = clock()
+    return Passage(Cost(end.wall - begin.wall, end.cpu - begin.cpu), {}, patches, peak_bytes(step))
 
 
 def compiled_step(
