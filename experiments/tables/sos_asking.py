@@ -4,7 +4,7 @@
 
 With the relative reward of its config asking is free, and it asks always or never. Here it is paid by right answers, on
 slides that the networks do not learn: on those that they do, both are right in the end, and nothing is worth asking.
-So these rows train on fewer slides than `rdms`, and are compared with the one of them that asks for nothing.
+So these rows train on fewer slides than `rdms`, and are compared with the one of them where asking costs nothing.
 All of this is ours: the SOS paper does not tell its reward.
 Hardware, LKS: meant for one GPU of 80 GB; time not measured.
 """
