@@ -74,8 +74,8 @@ class TellingPhantom(LksPhantom):
     Every slide draws its conditions independently (`conditions.Conditions`), whatever its class or a method makes of
     them. The low-resolution image shows the class by which halves of the organs are brighter (`places`), single patches
     by a texture that shrinking removes: neither shows what the other does. The slides are small, so that thousands can
-    be made. The numbers are our choice, fitted and frozen as docs/telling_phantom.md tells. Raises InputError for a field out
-    of range.
+    be made. The numbers are our choice, fitted and frozen as docs/telling_phantom.md tells. Raises InputError for a
+    field out of range.
     """
 
     grid: int = within(whole(TELLING_GRID), 8)
