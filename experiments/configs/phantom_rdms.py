@@ -5,7 +5,7 @@
 As it stands asking is free. With `--config.method.reward=correct --config.batches.held_out=2` it is paid by right
 answers on slides held out, with `--config.method.even_weight=0.1` it does not get stuck where it asks always or never,
 and with `--config.method.budget=0.2 --config.method.budget_rate=0.002` asking costs more as long as it asks about more
-than one slide in five.
+than one slide in five; after the last step its policy is moved to where it asks about one in five validation slides.
 
 Hardware: two CPU cores. Everything here is our choice (o): the paper has no phantom.
 """

@@ -310,6 +310,11 @@ class SosNetworks:
         logits: Any = self.policy_network.apply({"params": params["policy"]}, self._normalise(low_resolution))
         return logits
 
+    def asking_less(self, params: Any, *, by: float) -> dict[str, Any]:
+        """`params` with the policy's logit of every image lower by that much."""
+        head = params["policy"]["Dense_0"]
+        return {**params, "policy": {**params["policy"], "Dense_0": {**head, "bias": head["bias"] - by}}}
+
     def foretold_gain(self, params: Any, v: Float[Array, "b d"]) -> Float[Array, " b"]:
         """What asking the HRN is foretold to gain: the expectation of 1[HRN right] - 1[LRN right]."""
         gain: Any = v @ params["deferral"]["kernel"] + params["deferral"]["bias"]

@@ -166,7 +166,7 @@ def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route
     if inference.rule == "confidence":
         inference = dataclasses.replace(inference, c=float(route == "asked"))
     if inference.rule == "policy":
-        params["policy"]["Dense_0"]["bias"] += CERTAIN if route == "asked" else -CERTAIN
+        params = networks.asking_less(params, by=-CERTAIN if route == "asked" else CERTAIN)
     layout, background_threshold = settings.data.layout, settings.data.background_threshold
     classifier = SelectiveClassifier(networks, params, layout, inference, background_threshold=background_threshold)
     program_bytes = classifier.peak_memory_bytes  # compiles everything

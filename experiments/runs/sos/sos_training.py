@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jaxtyping import UInt8
@@ -17,13 +16,13 @@ from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
 from experiments.runs.sos.sos_config import SosConfig
 from experiments.runs.sos.sos_slides import SlideSplit, open_slides, split_of
+from experiments.runs.sos.whom_to_ask import learnt_last
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slides.foreground import foreground_patches
 from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatistics, appearance_of
 from medssl_jax.data.slides.slide_batches import batch_rows, slide_batches
 from medssl_jax.inference.trained_classifier import TrainedClassifier, TrainingSlides
-from medssl_jax.models.deferral import fit_deferral
 from medssl_jax.models.pretrained import read_resnet18
 from medssl_jax.models.sos_networks import measure_intensities
 from medssl_jax.parallel.sharding import SINGLE_DEVICE, DataParallel, data_parallel
@@ -135,11 +134,7 @@ def _train(
             workdir / "checkpoints", config=config.to_dict() | {MEASURED: measured}, keep=logging.keep_checkpoints
         ),
         records=Records(workdir, config, watch=watch),
-        finish=functools.partial(
-            with_deferral, settings=settings, source=source, held_out=split.validation, slides=slides
-        )
-        if settings.method.use_deferral
-        else None,
+        finish=learnt_last(settings, source, split.validation, slides),
     ).train()
 
 
@@ -156,27 +151,6 @@ def jitted_step(
             sharding=sharding,
         )
     )
-
-
-def with_deferral(
-    state: TrainState, *, settings: SosConfig, source: LksSource, held_out: Sequence[int], slides: TrainingSlides
-) -> TrainState:
-    """The trained state with the head of learned deferral, fitted to `held_out` slides, which were not trained on."""
-    method = TrainedClassifier({}, settings, int(state.step), state.params_to_evaluate, slides)
-    opening = [functools.partial(source.slide, index) for index in held_out]
-    asked = method.classifier(rule="high")(opening, progress=progress_bar("learning whom to ask", "slides"))
-    gains, features = [], []
-    for index, result in zip(held_out, asked, strict=True):
-        low, high, feature = result.low_probability, result.high_probability, result.feature
-        assert low is not None
-        assert high is not None
-        assert feature is not None
-        gains.append(int(high.argmax() == source.labels[index]) - int(low.argmax() == source.labels[index]))
-        features.append(feature)
-    fitted = fit_deferral(np.stack(features), np.array(gains))
-    head = {name: jnp.asarray(values) for name, values in fitted._asdict().items()}
-    ema = None if state.ema is None else state.ema | {"deferral": head}
-    return dataclasses.replace(state, params=state.params | {"deferral": head}, ema=ema)
 
 
 def sharding_of(settings: SosConfig, devices: Sequence[jax.Device]) -> DataParallel:

@@ -176,6 +176,21 @@ def test_whom_to_ask_is_learnt_last_from_slides_that_were_not_trained_on(folder)
     np.testing.assert_array_equal(loaded.params["deferral"]["percentiles"], head["percentiles"])
 
 
+def test_a_policy_with_a_budget_asks_about_that_share_of_slides_not_trained_on(folder, monkeypatch):
+    changes = {"method.use_policy": True, "method.name": "RDMS", "method.budget": 0.25, "inference.rule": "policy"}
+    config = small_config(folder, **changes, **{"split.validation_share": 0.3, "steps": 2})
+    method, source, split = sos_training.train_method(config, folder / "budget")
+    with monkeypatch.context() as patched:
+        patched.setattr(sos_training, "learnt_last", lambda *_: None)
+        before, _, _ = sos_training.train_method(config, folder / "no_budget")
+    slides = [functools.partial(source.slide, index) for index in split.validation]
+    results, logits = list(method.classifier()(slides)), [each.asking for each in before.classifier()(slides)]
+    assert (len(slides), [each.route for each in results].count("high")) == (4, 1)
+    expected = before.networks.asking_less(before.params, by=np.quantile(logits, 0.75))
+    for one, other in zip(jax.tree.leaves(method.params), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
 def test_a_loaded_method_is_the_trained_one(trained, folder):
     method, _, _ = trained
     loaded = load_slide_classifier(folder / "run")
