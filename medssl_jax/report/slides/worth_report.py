@@ -115,24 +115,39 @@ def worth_json(report: WorthReport) -> dict[str, Any]:
 
 
 def draw_mean_curves(report: WorthReport) -> "Figure":
-    """Mean accuracy over draws against LP: a curve for each switch as it moves, a mark at every row's own LP."""
+    """Mean accuracy over draws against LP: a curve for each switch as it moves, a mark at every row's mean LP.
+
+    The axis is that of the curves; a mark below it stands on its edge, with its accuracy in the legend.
+    """
     figure = new_figure(8.0, 5.5)
     axes = figure.add_subplot()
     shares = np.linspace(0, 1, 201)
+    curves = {
+        name: 100 * mean_curve(list(report.evaluations[name].values()), shares)
+        for name, row in report.rows.items()
+        if AREA in row.figures
+    }
+    every = np.concatenate(list(curves.values())) if curves else np.array([0.0, 100.0])
+    edge = every.min() - 0.1 * max(np.ptp(every), 1.0)
     for place, (name, row) in enumerate(report.rows.items()):
-        colour = COLOURS[place % len(COLOURS)]
-        line = "solid" if place < len(COLOURS) else "dashed"
+        colour, again = COLOURS[place % len(COLOURS)], place >= len(COLOURS)
+        line = "dashed" if again else "solid"
         accuracy = 100 * row.figures[TOTAL_ACCURACY].mean
+        is_below = accuracy < edge
         axes.plot(
-            *([row.low_share], [accuracy]),
+            *([row.low_share], [edge if is_below else accuracy]),
             color=colour,
             marker=MARKERS[place % len(MARKERS)],
+            markerfacecolor="white" if again else colour,
             linestyle=line,
-            label=report.labels[name],
+            clip_on=False,
+            zorder=3,
+            label=report.labels[name] + (f": {accuracy:.1f}, below" if is_below else ""),
         )
-        if AREA in row.figures:
-            accuracies = mean_curve(list(report.evaluations[name].values()), shares)
-            axes.plot(shares, 100 * accuracies, linestyle=line, color=colour)
+        if name in curves:
+            axes.plot(shares, curves[name], linestyle=line, color=colour)
+    if curves:
+        axes.set_ylim(bottom=edge)
     quieten(axes)
     axes.set_xlabel("share of slides settled at low resolution (LP)")
     axes.set_ylabel("total accuracy, %, mean over draws")
