@@ -9,7 +9,7 @@ from jaxtyping import Int
 from medssl_jax.losses.confidence import switches
 from medssl_jax.metrics.bootstrap import draw_counts
 from medssl_jax.metrics.over_draws import DrawScores, OverDraws, over_draws
-from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod
+from medssl_jax.metrics.slides.evaluated_method import EvaluatedMethod, Probabilities
 from medssl_jax.metrics.slides.sos_comparison import Runs
 from medssl_jax.metrics.slides.worth_table import curve_of, once
 
@@ -29,7 +29,7 @@ class SettledRisk(NamedTuple):
 
     With probability `confidence` over the validation slides, the LRN is wrong on no more than a share `at_most` of all
     such slides that it settles, if c was chosen without them (selective risk, Geifman & El-Yaniv, arXiv 1705.08500; the
-    bound is Clopper and Pearson's).
+    bound is Clopper and Pearson's). `on_test` is that share of the test slides, None where it settles none of them.
     """
 
     c: float
@@ -37,6 +37,7 @@ class SettledRisk(NamedTuple):
     wrong: int
     at_most: float
     confidence: float
+    on_test: float | None
 
 
 def areas(runs: Runs) -> list[Worth]:
@@ -55,16 +56,24 @@ def areas(runs: Runs) -> list[Worth]:
 
 def settled_risk(evaluation: EvaluatedMethod, *, confidence: float = CONFIDENCE) -> SettledRisk | None:
     """The promise of a method's own c; None without c, and where the LRN settles no validation slide."""
-    slides = evaluation.validation
-    if not evaluation.has_c or slides.low is None:
+    if not evaluation.has_c or evaluation.validation.low is None:
         return None
-    settled = ~np.asarray(switches(slides.low, evaluation.c))
-    count, wrong = int(settled.sum()), int((slides.low.argmax(axis=1) != slides.label)[settled].sum())
-    if not count:
+    settled, wrong = _settled(evaluation.validation, evaluation.c)
+    if not settled:
         return None
-    test = scipy.stats.binomtest(wrong, count, alternative="less")
+    test = scipy.stats.binomtest(wrong, settled, alternative="less")
     at_most = float(test.proportion_ci(confidence, method="exact").high)
-    return SettledRisk(evaluation.c, count, wrong, at_most, confidence)
+    on_test, wrong_on_test = _settled(evaluation.test, evaluation.c)
+    return SettledRisk(
+        *(evaluation.c, settled, wrong, at_most, confidence), on_test=wrong_on_test / on_test if on_test else None
+    )
+
+
+def _settled(slides: Probabilities, c: float) -> tuple[int, int]:
+    """How many slides the LRN settles, and how many of these wrongly."""
+    assert slides.low is not None
+    settled = ~np.asarray(switches(slides.low, c))
+    return int(settled.sum()), int((slides.low.argmax(axis=1) != slides.label)[settled].sum())
 
 
 def _resamples(evaluation: EvaluatedMethod) -> Int[np.ndarray, "resamples slides"]:

@@ -221,10 +221,11 @@ def _switch_cells(report: WorthReport) -> list[list[str]]:
 
 
 def _promise_cells(report: WorthReport) -> list[list[str]]:
-    cells = [["method", "draw", "c", "validation slides settled", "wrongly", "wrong on at most"]]
+    cells = [["method", "draw", "c", "validation slides settled", "wrongly", "wrong on at most", "on test slides"]]
     for name, of_draws in report.promises.items():
         for draw, each in of_draws.items():
-            numbers = [f"{each.c:g}", str(each.settled), str(each.wrong), f"{each.at_most:.1%}"]
+            on_test = "-" if each.on_test is None else f"{each.on_test:.1%}"
+            numbers = [f"{each.c:g}", str(each.settled), str(each.wrong), f"{each.at_most:.1%}", on_test]
             cells.append([report.labels[name], str(draw), *numbers])
     return cells
 

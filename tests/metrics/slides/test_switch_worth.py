@@ -43,6 +43,10 @@ def test_the_promise_is_the_largest_risk_under_which_so_few_errors_are_not_rare(
     assert (promise.settled, promise.wrong) == (settled.sum(), wrong.sum())
     assert 0 < promise.settled < len(settled)
     assert scipy.stats.binom.cdf(promise.wrong, promise.settled, promise.at_most) == pytest.approx(0.05)
+    settled = made.test.low.max(axis=1) > np.float32(0.5)
+    assert promise.on_test == (made.test.low.argmax(axis=1) != made.test.label)[settled].mean()
+    unsure = dataclasses.replace(made.test, low=np.full_like(made.test.low, 0.25))
+    assert settled_risk(dataclasses.replace(made, test=unsure)) == promise._replace(on_test=None)
 
 
 def test_there_is_no_promise_where_nothing_was_settled_or_validated(evaluation):
