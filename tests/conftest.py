@@ -24,6 +24,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+WAITING_SECONDS = 60  # for processes to say that they wait
 WITHOUT_SHARED_DATA = "needs ../shared/data (real reference files), which is not part of the repository"
 
 
@@ -117,11 +118,13 @@ def while_another_holds(capfd):
     """Calls functions while another holds the lock of a folder, and lets go when all wait; their futures, all done."""
 
     def run(folder, doing, *calls, making):
-        line, said = f"waiting: another process is {doing} {folder}\n", ""
+        line, said = f"waiting: another process is {doing} {folder}", ""
+        latest = time.monotonic() + WAITING_SECONDS
         with ThreadPoolExecutor(len(calls)) as others, exclusive(folder, doing):
             waiting = [others.submit(call) for call in calls]
             while said.count(line) < len(calls) and not any(each.done() for each in waiting):
                 said += capfd.readouterr().err
+                assert time.monotonic() < latest, f"{len(calls)} were to wait and say so, heard: {said}"
                 time.sleep(0.01)
             making()
         assert said.count(line) == len(calls)

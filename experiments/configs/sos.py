@@ -74,8 +74,8 @@ def get_config(_: str = "") -> ConfigDict:
     method.baseline_decay = 0.95  # (o) of the running mean of rewards
     method.reward = "relative"  # (o) share of the LRN's cross entropy that is spared; `correct`: 1[HRN] - 1[LRN right]
     method.ask_cost = 0.0  # (o) taken off the reward wherever the HRN is asked; with a budget, in the first step
-    # (o) Share of slides that the policy may ask about. Below 1 the cost moves to keep it, and after the last step the
-    # policy's logit: so many of the validation slides are above 0.
+    # (o) Share of slides that the policy asks about. Below 1 the cost moves towards it in training, and after the last
+    # step the policy's logit is moved to where so many of the validation slides are above 0.
     method.budget = 1.0
     method.budget_rate = 0.01  # (o) how far the cost moves in a step, for a share that is wholly beyond the budget
     method.gatekeeper_share = 0.0  # (o) last share of the steps in which Gatekeeper's loss is in the place of L_ce1

@@ -27,12 +27,11 @@ LOOKS, SECONDS_BETWEEN_LOOKS = 20, 0.1  # for the name of whoever holds a lock; 
 def exclusive(directory: Path, doing: str) -> Iterator[None]:
     """Waits, and says so, while another process holds the lock of `directory`.
 
-    `directory` must exist and be writable; the caller must look at what another process did meanwhile.
+    `directory` must exist and be writable; the caller must look at what another process did meanwhile. Raises
+    `InputError` where the file system refuses to lock.
     """
     with open(directory / LOCK_NAME, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file, directory, doing):
             print(f"waiting: another process is {doing} {directory}", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -46,19 +45,10 @@ def alone(directory: Path, doing: str) -> Iterator[None]:
     system refuses to lock.
     """
     with open(directory / LOCK_NAME, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file, directory, doing):
             raise InputError(
                 f"{directory}: {_holder(file)} is {doing} it: wait until it has ended, or choose another folder"
-            ) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-                raise
-            raise InputError(
-                f"{directory}: cannot be locked ({error.strerror}), so another process could be {doing} it: choose a "
-                "folder on a file system with locks"
-            ) from error
+            )
         file.truncate(0)
         since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since},")
@@ -67,18 +57,29 @@ def alone(directory: Path, doing: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def if_free(directory: Path) -> Iterator[bool]:
+def if_free(directory: Path, doing: str) -> Iterator[bool]:
     """True while this process holds the lock of `directory`, False where another holds it; never waits.
 
-    `directory` must exist and be writable.
+    `directory` must exist and be writable. Raises `InputError` where the file system refuses to lock.
     """
     with open(directory / LOCK_NAME, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        yield _locked(file, directory, doing)
+
+
+def _locked(file: IO[str], directory: Path, doing: str) -> bool:
+    """Takes the lock that `file` is; False where another has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        raise InputError(
+            f"{directory}: cannot be locked ({error.strerror}), so another process could be {doing} it: choose a "
+            "folder on a file system with locks"
+        ) from error
+    return True
 
 
 def _holder(file: IO[str]) -> str:

@@ -136,10 +136,10 @@ class TrainedClassifier(Generic[Run]):
 def load_slide_classifier(checkpoint: str | os.PathLike[str]) -> TrainedClassifier[ClassifierRunSettings]:
     """The method of a finished or running training, from its workdir, a folder `checkpoints`, or a file of weights.
 
-    Raises `InputError` as `load_weights` does, and where a head is not fitted because training has not ended.
+    Raises `InputError` as `load_weights` does, and where who is asked is not fitted yet because training has not ended.
     """
     weights = load_weights(checkpoint, ClassifierRunSettings)
-    if weights.settings.method.use_deferral and weights.step < weights.settings.steps:
+    if weights.settings.method.fits_after_training and weights.step < weights.settings.steps:
         raise InputError(
             f"{checkpoint}: trained for {weights.step} of {weights.settings.steps} steps, and who asks the HRN is "
             "learnt after the last one: finish the run first"

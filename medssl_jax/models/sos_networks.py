@@ -120,8 +120,14 @@ class MethodSettings(Settings):
         self.expect("use_low", self.use_low or self.use_high, "True where method.use_high is False")
         self.expect("use_policy", not self.use_policy or (self.use_low and self.use_high), "False without both")
         self.expect("use_deferral", not self.use_deferral or (self.use_low and self.use_high), "False without both")
+        self.expect("use_deferral", not (self.use_deferral and self.use_policy), "False beside a policy")
         self.expect("gatekeeper_share", self.use_low or not self.gatekeeper_share, "0 where method.use_low is False")
         self.expect("join", self.use_low or self.join == "none", "none where method.use_low is False")
+
+    @property
+    def fits_after_training(self) -> bool:
+        """True where the last step is followed by a fit to the validation slides, of whom the HRN is asked about."""
+        return self.use_deferral or (self.use_policy and self.budget < 1)
 
 
 class Intensities(NamedTuple):
@@ -310,10 +316,10 @@ class SosNetworks:
         logits: Any = self.policy_network.apply({"params": params["policy"]}, self._normalise(low_resolution))
         return logits
 
-    def asking_less(self, params: Any, *, by: float) -> dict[str, Any]:
-        """`params` with the policy's logit of every image lower by that much."""
+    def shift_policy(self, params: Any, *, by: float) -> dict[str, Any]:
+        """`params` with the policy's logit of every image higher by that much."""
         head = params["policy"]["Dense_0"]
-        return {**params, "policy": {**params["policy"], "Dense_0": {**head, "bias": head["bias"] - by}}}
+        return {**params, "policy": {**params["policy"], "Dense_0": {**head, "bias": head["bias"] + by}}}
 
     def foretold_gain(self, params: Any, v: Float[Array, "b d"]) -> Float[Array, " b"]:
         """What asking the HRN is foretold to gain: the expectation of 1[HRN right] - 1[LRN right]."""

@@ -169,9 +169,9 @@ def asking_reward(
 def next_ask_cost(cost: Float[Array, ""], share: Float[Array, ""], *, budget: float, rate: float) -> Float[Array, ""]:
     """max(cost + rate (share - budget), 0): dearer while a larger `share` than the `budget` is asked, else cheaper.
 
-    Projected dual ascent (Boyd & Vandenberghe, Convex Optimization, 5.4), if the share is what the policy expects to
-    ask, finds the price of the constraint that this is no more than the budget. The share of what inference would ask
-    steers the cost in the same way, and the cost is no such price then.
+    An integral control of the share. Were it what the policy expects to ask, it would be projected dual ascent (Boyd &
+    Vandenberghe, Convex Optimization, 5.4) and the cost the price of the budget; `policy_part` gives it the share that
+    inference would ask about, so the cost is no such price.
     """
     return jnp.maximum(cost + rate * (share - budget), 0)
 
@@ -189,13 +189,12 @@ def policy_losses(
     policy). The slope of entropy vanishes where the policy always or never asks, as REINFORCE's does; the slope of this
     does not, so such a policy goes on looking.
     """
-    log_chosen = jnp.where(asked, jax.nn.log_sigmoid(ask_logits), jax.nn.log_sigmoid(-ask_logits))
     probability = jax.nn.sigmoid(ask_logits)
     log_asks, log_does_not = jax.nn.log_sigmoid(ask_logits), jax.nn.log_sigmoid(-ask_logits)
     entropy = -probability * log_asks - (1 - probability) * log_does_not
     method = settings.method
     losses = {
-        "policy": method.policy_weight * (baseline - reward) * log_chosen,
+        "policy": method.policy_weight * (baseline - reward) * jnp.where(asked, log_asks, log_does_not),
         "entropy": -method.policy_weight * method.entropy_weight * entropy,
     }
     if method.even_weight:

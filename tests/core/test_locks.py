@@ -10,7 +10,7 @@ import pytest
 
 from medssl_jax.core import locks
 from medssl_jax.core.errors import InputError
-from medssl_jax.core.locks import alone, exclusive
+from medssl_jax.core.locks import alone, exclusive, if_free
 
 
 def test_a_second_waits_until_the_first_is_done_and_says_so(tmp_path, capsys):
@@ -66,11 +66,26 @@ def test_one_without_a_name_is_another_process(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, code):
+@pytest.mark.parametrize("lock", [exclusive, alone, if_free])
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, lock, code):
     refuse(monkeypatch, code)
     told = r"cannot be locked \(.*\), so another process could be running in it: choose"
-    with pytest.raises(InputError, match=told), alone(tmp_path, "running in"):
+    with pytest.raises(InputError, match=told), lock(tmp_path, "running in"):
         pass
+
+
+def test_who_waits_does_not_erase_the_name_of_who_is_there(tmp_path):
+    with alone(tmp_path, "running in"):
+        name = (tmp_path / ".lock").read_text()
+        waiting = threading.Thread(target=lambda: exclusive(tmp_path, "preparing").__enter__(), daemon=True)
+        waiting.start()
+        waiting.join(0.2)
+        with if_free(tmp_path, "training in") as is_ours:
+            assert not is_ours
+        assert waiting.is_alive()
+        assert (tmp_path / ".lock").read_text() == name != ""
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 def test_what_else_goes_wrong_is_no_lack_of_locks(tmp_path, monkeypatch):

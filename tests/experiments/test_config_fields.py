@@ -195,6 +195,12 @@ def test_bounds_of_focalmix(changes, told):
             )
         ),
         ({"logging.keep_checkpoints": 0}, "logging.keep_checkpoints is 0, expected 1 or more"),
+        ({"inference.top_k": 65}, "inference.top_k is 65, expected at most 64, a slide's patches"),
+        ({"inference.top_k_tried": (1, 65)}, r"inference.top_k_tried is \(1, 65\), expected at most 64"),
+        (
+            {"method.use_deferral": True, "method.use_policy": True},
+            "method.use_deferral is True, expected False beside",
+        ),
     ],
 )
 def test_bounds_of_sos(changes, told):

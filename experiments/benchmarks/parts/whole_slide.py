@@ -1,11 +1,11 @@
 """One slide of LKS's size through each method of the SOS paper: seconds by stage, and the peak of memory.
 
-Each method runs in a process of its own, untrained; what it compiles is left out of the seconds. A switch is shown both
-ways: `settled` by the LRN, and `asked`, where the HRN looks at every patch that is not black. A training step is
-compiled, for its memory; --whole_slide.steps=2 also trains each method on the slide, for two steps. Two cores of a CPU
-need half an hour or more for each method that looks, and six times as long for a step of its training;
---whole_slide.grid=4 is a hundredth of it, with patches of the same size. A slide of 40 x 40 patches takes 1.6 GB of
-disk.
+Each method runs in a process of its own, untrained, and what it compiles is left out of a slide's seconds. A switch is
+shown both ways: `settled` by the LRN, and `asked`, where the HRN looks at every patch that is not black. Then a
+training step on one slide is compiled, for its memory; --whole_slide.steps=2 also takes two such steps (where the
+config accumulates gradients, the weights move in every so many of them). Two cores of a CPU need a quarter of an hour
+for each method that looks, and hours for a step of its training; --whole_slide.grid=4 is a hundredth of it, with
+patches of the same size. A slide of 40 x 40 patches takes 1.6 GB of disk.
 """
 
 import dataclasses
@@ -104,7 +104,7 @@ def measure(
 ) -> list[Measurement]:
     """Writes a slide in a `file` of one of `KINDS`, and sends it through each method, `bench.pairs` times.
 
-    Where there are `steps`, each method is trained on it too. Each figure is told when it is there. Raises `InputError`
+    Where there are `steps`, each method is trained on it too. What is measured is told at once. Raises `InputError`
     for a kind or method that is none, and for less than no step.
     """
     if steps < 0:
@@ -139,7 +139,8 @@ def _told(work: str, passes: Sequence[Measured]) -> Measurement:
             "largest program MB": results[0].program_bytes / 1e6,
         },
     )
-    print(f"whole_slide: {work}: {measurement.median.wall:.1f} s", flush=True)
+    told = ", ".join(f"{name} {value:.4g}" for name, value in measurement.notes.items())
+    print(f"whole_slide: {work}: {measurement.median.wall:.1f} s, {told}", flush=True)
     return measurement
 
 
@@ -166,7 +167,7 @@ def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route
     if inference.rule == "confidence":
         inference = dataclasses.replace(inference, c=float(route == "asked"))
     if inference.rule == "policy":
-        params = networks.asking_less(params, by=-CERTAIN if route == "asked" else CERTAIN)
+        params = networks.shift_policy(params, by=CERTAIN if route == "asked" else -CERTAIN)
     layout, background_threshold = settings.data.layout, settings.data.background_threshold
     classifier = SelectiveClassifier(networks, params, layout, inference, background_threshold=background_threshold)
     program_bytes = classifier.peak_memory_bytes  # compiles everything
@@ -200,7 +201,7 @@ def train(path: Path, config: str, cut: Mapping[str, int], method: str, steps: i
         jax.block_until_ready((state, metrics))
     end = clock()
     cost = Cost((end.wall - compiled.wall) / steps, (end.cpu - compiled.cpu) / steps)
-    patches = int(foreground.sum()) if settings.method.use_high else 0
+    patches = int(batch["mask"].sum()) if settings.method.use_high else 0
     return Passage(cost, {"read": read.wall - begin.wall}, patches, peak_bytes(step))
 
 

@@ -42,6 +42,11 @@ class SosConfig(ClassifierRunSettings):
             not self.batches.held_out or ((executive or method.use_policy) and not method.use_deferral),
             "0 without L_3 or a policy, and beside learned deferral, whose head has slides of its own",
         )
+        patches, inference = self.data.layout.grid**2, self.inference
+        for field, counts in (("top_k", (inference.top_k,)), ("top_k_tried", inference.top_k_tried)):
+            self.expect(
+                f"inference.{field}", max(counts, default=0) <= patches, f"at most {patches}, a slide's patches"
+            )
         check_networks(self.networks(UNIT_INTENSITIES, classes=len(CLASSES)), self.inference)
 
     @property

@@ -14,9 +14,9 @@ from jaxtyping import UInt8
 
 from data_builders.lks.lks_files import CLASSES
 from data_builders.slide_source import LksSource
+from experiments.runs.sos.post_training import post_training
 from experiments.runs.sos.sos_config import SosConfig
 from experiments.runs.sos.sos_slides import SlideSplit, open_slides, split_of
-from experiments.runs.sos.whom_to_ask import learnt_last
 from medssl_jax.core.progress import progress_bar
 from medssl_jax.core.settings import settings_from
 from medssl_jax.data.slides.foreground import foreground_patches
@@ -134,7 +134,7 @@ def _train(
             workdir / "checkpoints", config=config.to_dict() | {MEASURED: measured}, keep=logging.keep_checkpoints
         ),
         records=Records(workdir, config, watch=watch),
-        finish=learnt_last(settings, source, split.validation, slides),
+        finish=post_training(settings, source, split.validation, slides),
     ).train()
 
 

@@ -1,5 +1,6 @@
 """What the finished runs of a table come to, as its four files."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ from experiments.runs.table.declaration import Table
 from experiments.runs.table.table_job import Frame, Printed
 from experiments.runs.table.table_seconds import InTurn
 from experiments.runs.table.table_work import Standing
-from experiments.runs.table.tables import DATA_SETS, NOT_TELLING
+from experiments.runs.table.tables import DATA_SETS, NOT_TELLING, Run
 from medssl_jax.core.atomic import atomic_path, write_text
+from medssl_jax.core.errors import InputError
 from medssl_jax.report.json_report import write_json
 
 
@@ -27,6 +29,7 @@ def table_report(
 
     Raises `InputError` where results cannot stand beside each other.
     """
+    _require_same_data(state)
     scored: dict[str, dict[int, Any]] = {row.name: {} for row in table.rows}
     for run, result in sorted(state.done, key=lambda done: done[0].draw):
         scored[run.row][run.draw] = result.finished.scored
@@ -65,6 +68,21 @@ def write_report(folder: Path, name: str, printed: Printed) -> list[Path]:
     with atomic_path(picture) as temporary:
         temporary.write_bytes(printed.picture)
     return paths
+
+
+def _require_same_data(state: Standing) -> None:
+    """Raises `InputError` where runs whose configs name the same data were not made on the same."""
+    first: dict[str, tuple[Run, str]] = {}
+    for run, result in state.done:
+        named = json.dumps({field: value for field, value in run.fields.items() if field.startswith("data.")})
+        found = result.finished.split["data_fingerprint"]
+        other, expected = first.setdefault(named, (run, found))
+        if found != expected:
+            raise InputError(
+                f"results: row {run.row}, draw {run.draw} is of other data (fingerprint {found}) than row {other.row}, "
+                f"draw {other.draw} ({expected}), which its config says it shares: take the results of the one that "
+                "is out of date out of the folder, and make them again"
+            )
 
 
 def _commits_of_lines(table: Table, state: Standing) -> dict[str, set[str]]:

@@ -34,7 +34,8 @@ def time_rows(table: str, runs: Sequence[Run], workdir: Path, cases: int) -> Non
 
     What it finds is written beside their results there.
 
-    Raises `InputError` where runs of this kind are not timed, or a training is elsewhere.
+    Raises `InputError` where runs of this kind are not timed, a training is elsewhere, or rows that were timed with
+    these would be lost.
     """
     first = [run for run in runs if run.draw == runs[0].draw]
     job = first[0].job
@@ -47,10 +48,16 @@ def time_rows(table: str, runs: Sequence[Run], workdir: Path, cases: int) -> Non
                 f"--seconds={cases}: row {run.row}, draw {run.draw} was trained elsewhere: there is no checkpoint in "
                 f"{folders[run.row]}; leave the row out by --rows, or time where all were trained"
             )
+    path = _path(writable_directory(workdir / "results" / FOLDER), table, first[0].data)
+    if path.is_file() and (lost := _read(path)[0].rows.keys() - folders.keys()):
+        raise InputError(
+            f"--seconds={cases}: {path} has seconds of row {min(lost)} too, which is not among those to be timed: add "
+            "it to --rows, since rows are timed together, or remove the file"
+        )
     measured = job.time({run.row: (run.config, folders[run.row]) for run in first}, cases)
     device = jax.devices()[0]
     write_json(
-        _path(writable_directory(workdir / "results" / FOLDER), table, first[0].data),
+        path,
         {
             "draw": first[0].draw,
             "cases": cases,
@@ -66,20 +73,22 @@ def read_seconds(table: str, runs: Sequence[Run], folders: Iterable[Path]) -> In
     Raises `InputError` for a damaged file.
     """
     paths = (_path(folder / FOLDER, table, runs[0].data) for folder in folders)
-    found = (_read(path, runs) for path in paths if path.is_file())
-    return next((each for each in found if each.rows), None)
+    for timed, configs in (_read(path) for path in paths if path.is_file()):
+        of_draw = {run.row: run for run in runs if run.draw == timed.draw and run.row in configs}
+        same = [row for row, run in of_draw.items() if means_the_same(configs[row], run.fields, run.job)]
+        if same:
+            return timed._replace(rows={row: timed.rows[row] for row in same})
+    return None
 
 
-def _read(path: Path, runs: Sequence[Run]) -> InTurn:
+def _read(path: Path) -> tuple[InTurn, Mapping[str, Mapping[str, Any]]]:
+    """What was measured of all rows of a file, and the fields of each row's config."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-        wanted = {run.row: run for run in runs if run.draw == held["draw"]}
-        rows = {
-            row: each["measured"]
-            for row, each in held["rows"].items()
-            if row in wanted and means_the_same(each["config"], wanted[row].fields, wanted[row].job)
-        }
-        return InTurn(held["draw"], held["cases"], held["machine"], rows)
+        measured, configs = (
+            {row: dict(each[part]) for row, each in held["rows"].items()} for part in ("measured", "config")
+        )
+        return InTurn(held["draw"], held["cases"], held["machine"], measured), configs
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: no seconds of rows ({error!r}): measure again with --seconds") from error
 

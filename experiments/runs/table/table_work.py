@@ -95,7 +95,7 @@ def make_runs(
         made = False
         for run in left:
             folder, path = writable_directory(workdir / "runs" / run.training), result_path(workdir, run, table)
-            with if_free(folder) as is_ours:
+            with if_free(folder, "training in") as is_ours:
                 # While this process was at another run, a second one may have begun and finished this.
                 if not is_ours or _is_finished(run, workdir):
                     continue

@@ -67,7 +67,9 @@ def worth_line(worth: Worth, what: str) -> str:
 
 def promise_line(name: str, seed: int, promise: SettledRisk) -> str:
     """What may be promised of a c, in a sentence."""
-    on_test = "" if promise.on_test is None else f"; on the test slides on {100 * promise.on_test:.1f} %"
+    on_test = (
+        "" if promise.on_test is None else f"; of the test slides that it settles on {100 * promise.on_test:.1f} %"
+    )
     return (
         f"{name}, seed {seed}: at c = {promise.c:g} the LRN settles {promise.settled} validation slides, "
         f"{promise.wrong} of them wrongly: with {100 * promise.confidence:g} % confidence it is wrong on at most "

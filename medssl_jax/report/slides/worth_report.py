@@ -221,7 +221,9 @@ def _switch_cells(report: WorthReport) -> list[list[str]]:
 
 
 def _promise_cells(report: WorthReport) -> list[list[str]]:
-    cells = [["method", "draw", "c", "validation slides settled", "wrongly", "wrong on at most", "on test slides"]]
+    cells = [
+        ["method", "draw", "c", "validation slides settled", "wrongly", "wrong on at most", "wrong on test slides"]
+    ]
     for name, of_draws in report.promises.items():
         for draw, each in of_draws.items():
             on_test = "-" if each.on_test is None else f"{each.on_test:.1%}"

@@ -176,19 +176,43 @@ def test_whom_to_ask_is_learnt_last_from_slides_that_were_not_trained_on(folder)
     np.testing.assert_array_equal(loaded.params["deferral"]["percentiles"], head["percentiles"])
 
 
-def test_a_policy_with_a_budget_asks_about_that_share_of_slides_not_trained_on(folder, monkeypatch):
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_a_policy_with_a_budget_asks_about_that_share_of_slides_not_trained_on(
+    folder, tmp_path, monkeypatch, ema_decay
+):
     changes = {"method.use_policy": True, "method.name": "RDMS", "method.budget": 0.25, "inference.rule": "policy"}
-    config = small_config(folder, **changes, **{"split.validation_share": 0.3, "steps": 2})
-    method, source, split = sos_training.train_method(config, folder / "budget")
+    changes |= {"split.validation_share": 0.3, "steps": 2, "optimiser.ema_decay": ema_decay}
+    config = small_config(folder, **changes)
+    method, source, split = sos_training.train_method(config, tmp_path / "budget")
     with monkeypatch.context() as patched:
-        patched.setattr(sos_training, "learnt_last", lambda *_: None)
-        before, _, _ = sos_training.train_method(config, folder / "no_budget")
+        patched.setattr(sos_training, "post_training", lambda *_: None)
+        before, _, _ = sos_training.train_method(config, tmp_path / "no_budget")
     slides = [functools.partial(source.slide, index) for index in split.validation]
     results, logits = list(method.classifier()(slides)), [each.asking for each in before.classifier()(slides)]
     assert (len(slides), [each.route for each in results].count("high")) == (4, 1)
-    expected = before.networks.asking_less(before.params, by=np.quantile(logits, 0.75))
+    expected = before.networks.shift_policy(before.params, by=-np.quantile(logits, 0.75))
     for one, other in zip(jax.tree.leaves(method.params), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_whom_to_ask_is_not_known_before_the_last_step(folder, tmp_path, monkeypatch):
+    """The run ends after two of its four steps."""
+    config = small_config(folder, **{"method.use_policy": True, "method.name": "RDMS", "method.budget": 0.25})
+    config.inference.rule, config.logging.save_every = "policy", 2
+    write = MetricsWriter.__call__
+
+    def write_until_stopped(self, step, means):
+        if step > 2:
+            raise KeyboardInterrupt
+        write(self, step, means)
+
+    monkeypatch.setattr(MetricsWriter, "__call__", write_until_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        sos_training.train_method(config, tmp_path / "run")
+    with pytest.raises(
+        InputError, match=r"trained for 2 of 4 steps, and who asks the HRN is learnt after the last one"
+    ):
+        load_slide_classifier(tmp_path / "run")
 
 
 def test_a_loaded_method_is_the_trained_one(trained, folder):

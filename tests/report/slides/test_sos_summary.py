@@ -107,6 +107,8 @@ def test_areas_and_promises_are_told_and_kept(written):
     assert text.count(", over 2 trainings)") == 3
     promise = results["seeds"][0]["methods"]["SOS"]["settled_risk"]
     assert f"SOS, seed 4: at c = 0.5 the LRN settles {promise['settled']} validation slides" in text
+    on_test = 100 * promise["on_test"]
+    assert f"c was not chosen on these; of the test slides that it settles on {on_test:.1f} %\n" in text
     assert results["seeds"][0]["methods"]["RDMS"]["settled_risk"] is None
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from experiments.runs.table.table_work import make_runs, results_known, standing
 from experiments.runs.table.tables import DATA_SETS, load_table, runs_of
 from medssl_jax.core.errors import InputError
 from medssl_jax.metrics.slides.switching import MeanSeconds
+from medssl_jax.report.slides.worth_report import draw_mean_curves
 
 ENVIRONMENT = {
     "code": {"commit": "0123456789abcdef", "is_clean": True},
@@ -143,6 +145,11 @@ def test_the_table_says_what_its_runs_came_to(answered, tmp_path):
     assert cells("Gatekeeper")[-1] == "0"
     assert {claim.other for claim in report.numbers.claims} == {row.name for row in table.rows} - {"sos", "gatekeeper"}
     assert set(report.promises) == {"sos", "cascade", "cascade_apart"}
+    promise = report.promises["sos"][0]
+    (line,) = [line for line in lines if re.match(r"\| SOS +\| +0 \|", line)]
+    told = [cell.strip() for cell in line.strip("|").split("|")][2:]
+    shares = [f"{promise.at_most:.1%}", f"{promise.on_test:.1%}"]
+    assert told == [f"{promise.c:g}", str(promise.settled), str(promise.wrong), *shares]
     assert set(report.switches) == {"sos", "cascade", "deferral", "cascade_apart", "rdms", "rdms_budget"}
     assert report.switches["sos"].needed == 20
     assert "paper" not in printed.markdown
@@ -152,6 +159,37 @@ def test_the_table_says_what_its_runs_came_to(answered, tmp_path):
     numbers = json.loads(paths[2].read_text())
     assert [row["name"] for row in numbers["rows"]][:2] == ["image", "patch"]
     assert "Accuracy against LP" in paths[1].read_text()
+
+
+def test_the_picture_begins_where_its_curves_do_and_tells_what_is_below(answered, tmp_path):
+    _, report = report_of("slide_phantom", answered, tmp_path)
+
+    def drawn(mean):
+        total = report.rows["patch"].figures["TA"]._replace(mean=mean)
+        patch = report.rows["patch"]._replace(figures={**report.rows["patch"].figures, "TA": total})
+        rows = [patch if row.name == "patch" else row for row in report.numbers.rows]
+        changed = dataclasses.replace(report, numbers=report.numbers._replace(rows=rows))
+        (axes,) = draw_mean_curves(changed).axes
+        (mark,) = [line for line in axes.lines if str(line.get_label()).startswith("Patch-Level")]
+        return axes.get_ylim()[0], mark.get_label(), mark.get_ydata()[0]
+
+    lowest, label, accuracy = drawn(0.9)
+    assert (label, accuracy) == ("Patch-Level", 90)
+    assert 0 < lowest < 90
+    assert drawn(0.001) == (lowest, "Patch-Level: 0.1, below", lowest)
+
+
+def test_results_of_other_data_of_the_same_name_are_refused(answered, tmp_path):
+    table = load_table("sos", "slide_phantom")
+    runs = runs_of(table, "slide_phantom", draws=[0], rows=["image", "sos"])
+    (tmp_path / "results").mkdir()
+    for run, fingerprint in zip(runs, "ab", strict=True):
+        finished = answered(run.config)
+        finished = finished._replace(split=finished.split | {"data_fingerprint": fingerprint})
+        write_result(result_path(tmp_path, run, "sos"), "sos", run, finished)
+    told = r"row sos, draw 0 is of other data \(fingerprint b\) than row image, draw 0 \(a\)"
+    with pytest.raises(InputError, match=told):
+        table_report(table, "slide_phantom", standing(runs, results_known(tmp_path)), bootstraps=20)
 
 
 def test_seconds_in_turn_take_the_place_of_those_of_each_run(answered, tmp_path):
@@ -179,6 +217,10 @@ def test_seconds_in_turn_take_the_place_of_those_of_each_run(answered, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DATA_SETS, "slide_phantom", DATA_SETS["slide_phantom"]._replace(job=SOS._replace(time=measured)))
         time_rows("sos", timed, tmp_path, 12)
+        with pytest.raises(
+            InputError, match=r"sos-slide_phantom\.json has seconds of row multiscale too, which is not"
+        ):
+            time_rows("sos", [run for run in timed if run.row != "multiscale"], tmp_path, 12)
     found = read_seconds("sos", runs, folders)
     (tmp_path / "others").mkdir()
     (tmp_path / "results" / "seconds").rename(tmp_path / "others" / "seconds")
