@@ -80,16 +80,18 @@ def classify_files(
     *,
     c: float | None = None,
     budget: float | None = None,
+    low_rows: int | None = None,
     progress: Progress = silent,
 ) -> tuple[SlideReport, dict[str, str]]:
     """Classifies the slide or slides at `place`; also returns their thumbnails, by name, for a page.
 
     A slide that cannot be read is listed in the report, with the reason, and stops no other. `c` is that of the switch,
-    the config's if None; a `budget` of seconds a slide chooses it and `inference.top_k` instead.
+    the config's if None; a `budget` of seconds a slide chooses it and `inference.top_k` instead. Of `low_rows` see
+    `TiffSlide`.
 
     Raises:
       InputError: see `find_slide_files`, `load_slide_classifier` and `choice_of_budget`; two slides of one name; a `c`
-        for a method without one, or beside a budget.
+        for a method without one, or beside a budget; `low_rows` out of range.
     """
     paths, refused = find_slide_files(place)
     file_of = {slide_name(path): path for path in paths}
@@ -99,6 +101,10 @@ def classify_files(
     method = load_slide_classifier(checkpoint)
     if c is not None and budget is not None:
         raise InputError(f"c is {c:g} and budget is {budget:g}, expected one of them: a budget chooses c")
+    if low_rows is not None and not 1 <= low_rows <= method.layout.shrink:
+        raise InputError(
+            f"low_rows is {low_rows}, expected 1 to {method.layout.shrink}, the rows that a low-resolution pixel shows"
+        )
     used = method if c is None else _with(method, c=c)
     chosen = None if budget is None else choice_of_budget(checkpoint, method, budget)
     if chosen:
@@ -113,9 +119,10 @@ def classify_files(
         low_resolution = slide.low_resolution()
         thumbnails[slide.name] = thumbnail(low_resolution)
         appearance = appearance_of(low_resolution, foreground)
-        readings[slide.name] = SlideReading(slide.share_read, slide.channels, appearance)
+        of_rows = slide.low_rows if isinstance(slide, TiffSlide) else None
+        readings[slide.name] = SlideReading(slide.share_read, slide.channels, appearance, of_rows)
 
-    slides = [functools.partial(open_slide, path, method.layout) for path in paths]
+    slides = [functools.partial(open_slide, path, method.layout, low_rows=low_rows) for path in paths]
     results = tuple(used.classifier()(slides, on_error=refuse, on_read=note, progress=progress))
     report = SlideReport(
         classifier=ClassifierCard(run_name(checkpoint), method.step, method.config, method.about),

@@ -122,9 +122,13 @@ def slide_name(path: Path) -> str:
 
 
 def open_slide(
-    path: str | os.PathLike[str], layout: SlideLayout, *, decoding_threads: int | None = None
+    path: str | os.PathLike[str],
+    layout: SlideLayout,
+    *,
+    decoding_threads: int | None = None,
+    low_rows: int | None = None,
 ) -> "TiffSlide | FolderSlide":
-    """Opens a TIFF file, or a folder as the authors of SOS prepare it; of `decoding_threads` see `TiffSlide`.
+    """Opens a TIFF file, or a folder as the authors of SOS prepare it; of the options see `TiffSlide`.
 
     Raises:
       InputError: there is none, it cannot be read, or it is smaller than the crop; see `TiffSlide`, `FolderSlide`.
@@ -134,7 +138,7 @@ def open_slide(
     # A pipe or a device would be waited for.
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file or folder, expected a slide")
-    return TiffSlide(path, layout, decoding_threads=decoding_threads)
+    return TiffSlide(path, layout, decoding_threads=decoding_threads, low_rows=low_rows)
 
 
 class TiffSlide(BandedSlide):
@@ -146,11 +150,26 @@ class TiffSlide(BandedSlide):
     is read; `share_read` is the centre crop's share of the area. `decoding_threads` decode strips and tiles, as many as
     there are cores unless told.
 
+    With `low_rows` a low-resolution image that is asked for before all is read has the means of so many of the `shrink`
+    rows that each of its pixels shows, spread evenly, and no other row is read: an approximation for a large file on a
+    slow disk. It is only made of a file in strips that is neither compressed nor a pyramid, else all rows count, which
+    `low_rows` then says by None.
+
     Raises:
-      InputError: see `medssl_jax.imaging.tiff.grey.GreyTiff`; or the image is smaller than the crop.
+      InputError: see `medssl_jax.imaging.tiff.grey.GreyTiff`; or the image is smaller than the crop; or `low_rows` is
+        none of 1 to `shrink`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], layout: SlideLayout, *, decoding_threads: int | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        layout: SlideLayout,
+        *,
+        decoding_threads: int | None = None,
+        low_rows: int | None = None,
+    ):
+        if low_rows is not None and not 1 <= low_rows <= layout.shrink:
+            raise InputError(f"low_rows: {low_rows}, expected 1 to {layout.shrink}, the rows of a pixel")
         self.name = slide_name(Path(path))
         self.layout = layout
         self.patches_read = 0
@@ -172,9 +191,10 @@ class TiffSlide(BandedSlide):
             self.close()
             raise
         self.one_pass_pays = self._level is None
+        self.low_rows = low_rows if self._level is None and self._tiff.has_rows_apart else None
 
     def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
-        """The centre crop, shrunk as libvips does or by a level; kept from the first call, or a whole pass."""
+        """The centre crop, shrunk as libvips does, by a level or by `low_rows`; kept once it is there."""
         if self._low is None and self._level is not None:
             reduction, image = self._level
             self._low = shrink_reduced(
@@ -186,6 +206,8 @@ class TiffSlide(BandedSlide):
                 shrink=self.layout.shrink,
                 threads=self._threads,
             )
+        if self._low is None and self.low_rows:
+            self._low = self._of_some_rows(self.low_rows)
         if self._low is None:
             for _ in self._bands():
                 pass
@@ -210,6 +232,18 @@ class TiffSlide(BandedSlide):
     def close(self) -> None:
         """Closes the file."""
         self._tiff.close()
+
+    def _of_some_rows(self, count: int) -> UInt8[np.ndarray, "low_side low_side"]:
+        side, shrink = self.layout.side, self.layout.shrink
+        within = [(2 * number + 1) * shrink // (2 * count) for number in range(count)]
+
+        def row_of(top: int) -> UInt8[np.ndarray, " low_side"]:
+            rows = [self._tiff.row(top + number, self._left, self._left + side) for number in within]
+            means = np.reshape(rows, (count, -1, shrink)).mean(axis=(0, 2))
+            return np.rint(means).astype(np.uint8)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            return np.stack(list(pool.map(row_of, range(self._top, self._top + side, shrink))))
 
     def _bands(self) -> Iterator[Band]:
         grid, low_rows, height = self.layout.grid, [], self.layout.patch_low_side

@@ -246,6 +246,64 @@ class TestFormats:
         assert_reads_as(path, oracle[..., 1], SlideLayout(4, 500, 20), apart=4 if name.endswith("ndpi") else 0)
 
 
+class TestSomeRows:
+    """The low-resolution image of a few rows of each pixel."""
+
+    @pytest.mark.parametrize(
+        ("count", "rows"), [(1, [10]), (2, [5, 15]), (3, [3, 10, 16]), (4, [2, 7, 12, 17]), (20, range(20))]
+    )
+    @pytest.mark.parametrize("kind", ["grey", "white is zero", "three channels", "three planes"])
+    def test_has_the_means_of_these_rows(self, write, kind, count, rows):
+        stored = pixels = noise(HEIGHT, WIDTH, *([3] if kind.startswith("three") else []))
+        options = {"photometric": "miniswhite"} if kind == "white is zero" else {}
+        if kind == "three planes":
+            stored, options = pixels.transpose(2, 0, 1).copy(), {"planarconfig": "separate"}
+        seen = {"grey": lambda: pixels, "white is zero": lambda: 255 - pixels}.get(kind, lambda: pixels[..., 1])()
+        patches, _ = cut(seen)
+        boxes = (
+            libvips_crop(seen, LAYOUT).numpy().reshape(LAYOUT.low_side, LAYOUT.shrink, LAYOUT.low_side, LAYOUT.shrink)
+        )
+        with open_slide(write(stored, rowsperstrip=37, **options), LAYOUT, low_rows=count) as slide:
+            low = slide.low_resolution()
+            np.testing.assert_array_equal(low, np.rint(boxes[:, list(rows)].mean(axis=(1, 3))))
+            assert slide.low_rows == count
+            np.testing.assert_array_equal(np.concatenate([band.low for band in slide.bands()]), low)
+            np.testing.assert_array_equal(list(slide.patches([1, 9])), [patches[1], patches[9]])
+
+    @pytest.mark.parametrize(
+        "options", [{"compression": "lzw"}, {"tile": (64, 64)}, {"compression": "zlib", "predictor": 2}]
+    )
+    def test_where_single_rows_cannot_be_read_all_count(self, write, options):
+        pixels = noise(HEIGHT, WIDTH)
+        _, expected = cut(pixels)
+        with open_slide(write(pixels, **options), LAYOUT, low_rows=1) as slide:
+            np.testing.assert_array_equal(slide.low_resolution(), expected)
+            assert slide.low_rows is None
+
+    def test_reads_no_other_row(self, write, monkeypatch):
+        pread, bytes_read = os.pread, []
+        path = write(noise(HEIGHT, WIDTH))
+        with open_slide(path, LAYOUT, low_rows=2) as slide:
+            monkeypatch.setattr(os, "pread", lambda *of: bytes_read.append(of[1]) or pread(*of))
+            monkeypatch.setattr(GreyTiff, "decode", None)
+            slide.low_resolution()
+        assert bytes_read == [LAYOUT.side] * (2 * LAYOUT.low_side)
+
+    def test_a_row_that_ends_too_soon_is_named(self, write):
+        path = write(noise(HEIGHT, WIDTH))
+        with open_slide(path, LAYOUT, low_rows=1, decoding_threads=1) as slide:
+            os.truncate(path, 100 * WIDTH)
+            with pytest.raises(
+                InputError, match=r"slide\.tif: row \d+ ends after \d+ of 240 bytes: the file is damaged"
+            ):
+                slide.low_resolution()
+
+    @pytest.mark.parametrize("count", [-1, 0, 21])
+    def test_no_more_than_a_pixel_shows(self, write, count):
+        with pytest.raises(InputError, match=f"low_rows: {count}, expected 1 to 20, the rows of a pixel"):
+            open_slide(write(noise(HEIGHT, WIDTH)), LAYOUT, low_rows=count)
+
+
 def halved(pixels):
     """Means of 2 x 2 pixels; what is left at the end is left out."""
     height, width = pixels.shape[0] // 2, pixels.shape[1] // 2

@@ -5,7 +5,8 @@ shown both ways: `settled` by the LRN, and `asked`, where the HRN looks at every
 training step on one slide is compiled, for its memory; --whole_slide.steps=2 also takes two such steps (where the
 config accumulates gradients, the weights move in every so many of them). Two cores of a CPU need a quarter of an hour
 for each method that looks, and hours for a step of its training; --whole_slide.grid=4 is a hundredth of it, with
-patches of the same size. A slide of 40 x 40 patches takes 1.6 GB of disk.
+patches of the same size. With --whole_slide.low_rows=4 four rows of 40 make the low-resolution image. A slide of 40 x
+40 patches takes 1.6 GB of disk.
 """
 
 import dataclasses
@@ -101,14 +102,17 @@ def measure(
     file: str = "strips",
     methods: tuple[str, ...] = tuple(DELTAS),
     steps: int = 0,
+    low_rows: int = 0,
 ) -> list[Measurement]:
     """Writes a slide in a `file` of one of `KINDS`, and sends it through each method, `bench.pairs` times.
 
     Where there are `steps`, each method is trained on it too. What is measured is told at once. Raises `InputError`
-    for a kind or method that is none, and for less than no step.
+    for a kind or method that is none, for less than no step, and more `low_rows` than there are.
     """
-    if steps < 0:
-        raise InputError(f"--whole_slide.steps: found {steps}, expected 0 or more")
+    for flag, found, most in (("steps", steps, np.inf), ("low_rows", low_rows, shrink)):
+        if not 0 <= found <= most:
+            expected = "0 or more" if most == np.inf else f"0 to {most}"
+            raise InputError(f"--whole_slide.{flag}: found {found}, expected {expected}")
     for flag, given, known in (("file", [file], KINDS), ("methods", methods, DELTAS)):
         if unknown := [each for each in given if each not in known]:
             raise InputError(f"--whole_slide.{flag}: found {unknown[0]}, expected {', '.join(known)}")
@@ -119,7 +123,9 @@ def measure(
         in_own_process(write_slide, path, grid * patch_side + MARGIN, file)
         for method in methods:
             for route in ROUTES[settings_of(config, method, cut).inference.rule]:
-                passes = [in_own_process(classify, path, config, cut, method, route) for _ in range(bench.pairs)]
+                passes = [
+                    in_own_process(classify, path, config, cut, method, route, low_rows) for _ in range(bench.pairs)
+                ]
                 measured.append(_told(f"{method} {route}".strip(), passes))
             compiled = in_own_process(compile_alone, config, cut, method)
             measured.append(_told(f"{method}, compiling a training step", [compiled]))
@@ -156,8 +162,8 @@ def settings_of(config: str, method: str, cut: Mapping[str, int]) -> SosConfig:
     return settings_from(SosConfig, DELTAS[method](given))
 
 
-def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route: str) -> Passage:
-    """Classifies the slide, the switch moved to where its route is certain."""
+def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route: str, low_rows: int = 0) -> Passage:
+    """Classifies the slide, the switch moved to where its route is certain; all rows count unless some do."""
     settings = settings_of(config, method, cut)
     networks = settings.networks(INTENSITIES, classes=4)
     # Drawn by NumPy: what draws them in JAX takes seconds to compile.
@@ -172,7 +178,7 @@ def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route
     classifier = SelectiveClassifier(networks, params, layout, inference, background_threshold=background_threshold)
     program_bytes = classifier.peak_memory_bytes  # compiles everything
     begin = clock()
-    (result,) = classifier([lambda: TiffSlide(path, layout)])
+    (result,) = classifier([lambda: TiffSlide(path, layout, low_rows=low_rows or None)])
     end = clock()
     patches = 0 if result.attention is None else int(result.foreground.sum())
     return Passage(Cost(end.wall - begin.wall, end.cpu - begin.cpu), result.seconds, patches, program_bytes)

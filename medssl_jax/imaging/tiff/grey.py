@@ -77,6 +77,29 @@ class GreyTiff:
         row, column = divmod(piece, self._pieces_across)
         return row * self.piece_height, column * self.piece_width
 
+    @property
+    def has_rows_apart(self) -> bool:
+        """True where the file is neither compressed nor tiled, so that single rows can be read."""
+        return self._is_one_block
+
+    def row(self, number: int, left: int, right: int) -> UInt8[np.ndarray, " columns"]:
+        """Columns `left` to `right` of a row of an image that `has_rows_apart`; nothing else is read.
+
+        Raises:
+          InputError: they cannot be read.
+        """
+        image = self._image
+        pixel = image.channels_together
+        offset, wanted = self._first_byte + number * image.segment_row + left * pixel, (right - left) * pixel
+        data = os.pread(self._file.fileno(), wanted, offset)
+        if len(data) < wanted:
+            raise InputError(
+                f"{self.path}: row {number} ends after {len(data)} of {wanted} bytes: the file is damaged, copy or "
+                "export it again"
+            )
+        pixels = np.frombuffer(data, np.uint8).reshape(-1, pixel)[:, GREEN if pixel == 3 else 0]
+        return ~pixels if image.photometric == MIN_IS_WHITE else pixels
+
     def decode(self, piece: int) -> UInt8[np.ndarray, "height width"]:
         """The pixels of a piece; a tile at the border may reach beyond the image.
 
@@ -113,11 +136,16 @@ class GreyTiff:
     def _kind(self) -> str:
         return "tile" if self._image.is_tiled else "strip"
 
+    @property
+    def _first_byte(self) -> int:
+        """Where the first row of the one channel lies, in an image that is one block."""
+        skipped_planes = GREEN * self.height * self.width if self._image.planes else 0
+        return int(self._image.offsets[0]) + skipped_planes
+
     def _map_rows(self, top: int, bottom: int) -> UInt8[np.ndarray, "rows columns"]:
         """Rows of an uncompressed image; a map of its own for each piece, so that memory is given back with it."""
         image = self._image
-        skipped_planes = GREEN * self.height * self.width if image.planes else 0
-        offset = int(image.offsets[0]) + skipped_planes + top * image.segment_row
+        offset = self._first_byte + top * image.segment_row
         shape = (bottom - top, self.width, image.channels_together)
         rows = np.memmap(self.path, np.uint8, "r", offset=offset, shape=shape)
         return np.asarray(rows)[..., GREEN if image.channels_together == 3 else 0]

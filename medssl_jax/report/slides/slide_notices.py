@@ -19,12 +19,13 @@ class SlideReading(NamedTuple):
     """The part of a slide that was read, and its appearance.
 
     `share_of_area` is None where it is not known, as of a slide that a script had cut before. Of three `channels` green
-    was read.
+    was read. The low-resolution image is of `low_rows` rows of each of its pixels, None if of all.
     """
 
     share_of_area: float | None
     channels: int
     appearance: Appearance
+    low_rows: int | None = None
 
 
 def reading_notices(readings: Mapping[str, SlideReading], training: AppearanceStatistics | None) -> list[str]:
@@ -35,6 +36,9 @@ def reading_notices(readings: Mapping[str, SlideReading], training: AppearanceSt
     if parts:
         read = count(len(parts), "slide", "slides")
         notices.append(f"only the centre crop was read of {read}: {_percentages(parts)} of the area")
+    if of_rows := [reading.low_rows for reading in readings.values() if reading.low_rows]:
+        read = count(len(of_rows), "slide", "slides")
+        notices.append(f"the low-resolution image of {read} is an approximation: of {of_rows[0]} rows a pixel")
     if None in shares:
         cut = count(shares.count(None), "slide", "slides")
         notices.append(f"not known: what share of the area was read of {cut}, which a script had cut before")
@@ -56,12 +60,16 @@ def unlike_training(reading: SlideReading, training: AppearanceStatistics | None
 
 
 def reading_as_json(reading: SlideReading, training: AppearanceStatistics | None) -> dict[str, Any]:
-    """Numbers and names; `far_from_training_slides` is null where that is not known."""
+    """Numbers and names; `far_from_training_slides` is null where that is not known.
+
+    `low_resolution_rows` is null where all rows count in the low-resolution image.
+    """
     share = reading.share_of_area
     return {
         "share_of_area": None if share is None else round(share, 6),
         "channels": reading.channels,
         "channel_read": "green" if reading.channels == 3 else "grey",
+        "low_resolution_rows": reading.low_rows,
         "brightness": round(reading.appearance.brightness, 6),
         "tissue": round(reading.appearance.tissue, 6),
         "far_from_training_slides": None if training is None else list(training.far_from(reading.appearance)),

@@ -88,6 +88,7 @@ def test_what_is_written_is_a_slide_of_each_kind(tmp_path):
         ({"file": "JPEG"}, "file: found JPEG, expected strips"),
         ({"methods": ("SOS", "LOS")}, "methods: found LOS"),
         ({"steps": -1}, "steps: found -1, expected 0 or more"),
+        ({"low_rows": 41}, "low_rows: found 41, expected 0 to 40"),
     ],
 )
 def test_what_there_is_not_is_told(sizes, told):

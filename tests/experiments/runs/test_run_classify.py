@@ -173,6 +173,15 @@ class TestWhatWasRead:
             **{"white": ["brightness"], "black": ["brightness", "tissue"]},
         }
 
+    def test_some_rows_of_flat_slides_are_told(self, folder, runs):
+        tifffile.imwrite(folder / "flat.tif", np.random.default_rng(0).integers(5, 120, (SIDE, SIDE), np.uint8))
+        tifffile.imwrite(folder / "tiled.tif", np.zeros((SIDE, SIDE), np.uint8), tile=(16, 16))
+        report, _ = classify_files("low", folder, low_rows=1)
+        rows = {slide["name"]: slide["read"]["low_resolution_rows"] for slide in results_as_json(report)["slides"]}
+        assert (rows["flat"], rows["tiled"]) == (1, None)
+        with pytest.raises(InputError, match="low_rows is 41, expected 1 to "):
+            classify_files("low", folder, low_rows=41)
+
     def test_of_a_prepared_slide_the_share_is_not_known(self, folder, runs):
         (folder / "prepared").mkdir()
         Image.fromarray(np.full((16, 16, 3), 62, np.uint8)).save(folder / "prepared" / "lowres.jpg")

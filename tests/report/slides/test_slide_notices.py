@@ -39,6 +39,10 @@ def test_a_whole_grey_slide_like_those_of_training_needs_no_notice():
             ["only the centre crop was read of 2 slides: 5.6 % to 25.0 % of the area"],
         ),
         (
+            [WHOLE._replace(low_rows=4), WHOLE],
+            ["the low-resolution image of 1 slide is an approximation: of 4 rows a pixel"],
+        ),
+        (
             [PREPARED, PREPARED],
             [
                 "not known: what share of the area was read of 2 slides, which a script had cut before",
@@ -80,10 +84,12 @@ def test_all_three_places_tell_of_a_slide_of_another_kind(slide_report, slide_re
     assert [slide["read"] for slide in written["slides"]] == [
         {
             **{"share_of_area": 0.1592, "channels": 3, "channel_read": "green", "brightness": 0.8, "tissue": 1.0},
+            "low_resolution_rows": None,
             "far_from_training_slides": ["brightness", "tissue"],
         },
         {
             **{"share_of_area": 1.0, "channels": 1, "channel_read": "grey", "brightness": 0.05, "tissue": 0.5},
+            "low_resolution_rows": None,
             "far_from_training_slides": [],
         },
     ]
