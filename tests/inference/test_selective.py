@@ -568,7 +568,7 @@ def test_the_policy_decides_for_each_slide():
     each = slides()
     images = np.stack([slide.low_resolution() for slide in each])
     logits = np.asarray(networks.policy(params, jnp.asarray(images)))
-    params = networks.shift_policy(params, by=-np.median(logits) - 1e-4)
+    params = networks.shift_policy(params, by=-float(np.median(logits)) - 1e-4)
     results = classify(params, each, networks, rule="policy")
     expected = np.where(logits > np.median(logits) + 1e-4, "high", "low")
     assert [result.route for result in results] == expected.tolist()
