@@ -119,7 +119,7 @@ def classify_files(
         low_resolution = slide.low_resolution()
         thumbnails[slide.name] = thumbnail(low_resolution)
         appearance = appearance_of(low_resolution, foreground)
-        of_rows = slide.low_rows if isinstance(slide, TiffSlide) else None
+        of_rows = slide.of_low_rows if isinstance(slide, TiffSlide) else None
         readings[slide.name] = SlideReading(slide.share_read, slide.channels, appearance, of_rows)
 
     slides = [functools.partial(open_slide, path, method.layout, low_rows=low_rows) for path in paths]

@@ -152,8 +152,8 @@ class TiffSlide(BandedSlide):
 
     With `low_rows` a low-resolution image that is asked for before all is read has the means of so many of the `shrink`
     rows that each of its pixels shows, spread evenly, and no other row is read: an approximation for a large file on a
-    slow disk. It is only made of a file in strips that is neither compressed nor a pyramid, else all rows count, which
-    `low_rows` then says by None.
+    slow disk. It is only made of a file in strips that is neither compressed nor a pyramid. `of_low_rows` says of how
+    many rows the image is, None if of all.
 
     Raises:
       InputError: see `medssl_jax.imaging.tiff.grey.GreyTiff`; or the image is smaller than the crop; or `low_rows` is
@@ -191,7 +191,8 @@ class TiffSlide(BandedSlide):
             self.close()
             raise
         self.one_pass_pays = self._level is None
-        self.low_rows = low_rows if self._level is None and self._tiff.has_rows_apart else None
+        self._low_rows = low_rows if self._level is None and self._tiff.has_rows_apart else None
+        self.of_low_rows: int | None = None
 
     def low_resolution(self) -> UInt8[np.ndarray, "low_side low_side"]:
         """The centre crop, shrunk as libvips does, by a level or by `low_rows`; kept once it is there."""
@@ -206,8 +207,8 @@ class TiffSlide(BandedSlide):
                 shrink=self.layout.shrink,
                 threads=self._threads,
             )
-        if self._low is None and self.low_rows:
-            self._low = self._of_some_rows(self.low_rows)
+        if self._low is None and self._low_rows:
+            self._low, self.of_low_rows = self._of_some_rows(self._low_rows), self._low_rows
         if self._low is None:
             for _ in self._bands():
                 pass

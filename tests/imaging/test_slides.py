@@ -266,7 +266,7 @@ class TestSomeRows:
         with open_slide(write(stored, rowsperstrip=37, **options), LAYOUT, low_rows=count) as slide:
             low = slide.low_resolution()
             np.testing.assert_array_equal(low, np.rint(boxes[:, list(rows)].mean(axis=(1, 3))))
-            assert slide.low_rows == count
+            assert slide.of_low_rows == count
             np.testing.assert_array_equal(np.concatenate([band.low for band in slide.bands()]), low)
             np.testing.assert_array_equal(list(slide.patches([1, 9])), [patches[1], patches[9]])
 
@@ -278,7 +278,15 @@ class TestSomeRows:
         _, expected = cut(pixels)
         with open_slide(write(pixels, **options), LAYOUT, low_rows=1) as slide:
             np.testing.assert_array_equal(slide.low_resolution(), expected)
-            assert slide.low_rows is None
+            assert slide.of_low_rows is None
+
+    def test_where_all_is_read_anyhow_all_count(self, write):
+        pixels = noise(HEIGHT, WIDTH)
+        _, expected = cut(pixels)
+        with open_slide(write(pixels), LAYOUT, low_rows=1) as slide:
+            assert len(list(slide.bands())) == LAYOUT.grid
+            np.testing.assert_array_equal(slide.low_resolution(), expected)
+            assert slide.of_low_rows is None
 
     def test_reads_no_other_row(self, write, monkeypatch):
         pread, bytes_read = os.pread, []
