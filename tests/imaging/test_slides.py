@@ -1,5 +1,6 @@
 """Every kind of slide file against the pixels written into it, libvips as the oracle of the crop and the shrink."""
 
+import errno
 import itertools
 import os
 import threading
@@ -304,6 +305,15 @@ class TestSomeRows:
             with pytest.raises(
                 InputError, match=r"slide\.tif: row \d+ ends after \d+ of 240 bytes: the file is damaged"
             ):
+                slide.low_resolution()
+
+    def test_a_row_that_the_disk_does_not_give_is_named(self, write, monkeypatch):
+        def pread(*_):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with open_slide(write(noise(HEIGHT, WIDTH)), LAYOUT, low_rows=1) as slide:
+            monkeypatch.setattr(os, "pread", pread)
+            with pytest.raises(InputError, match=r"slide\.tif: row \d+ cannot be read \(Input/output error\): copy"):
                 slide.low_resolution()
 
     @pytest.mark.parametrize("count", [-1, 0, 21])

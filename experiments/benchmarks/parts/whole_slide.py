@@ -4,7 +4,7 @@ Each method runs in a process of its own, untrained, and what it compiles is lef
 shown both ways: `settled` by the LRN, and `asked`, where the HRN looks at every patch that is not black. Then a
 training step on one slide is compiled, for its memory; --whole_slide.steps=2 also takes two such steps (where the
 config accumulates gradients, the weights move in every so many of them). Two cores of a CPU need a quarter of an hour
-for each method that looks, and hours for a step of its training; --whole_slide.grid=4 is a hundredth of it, with
+for each method that looks, and an hour for a step of its training; --whole_slide.grid=4 is a hundredth of it, with
 patches of the same size. With --whole_slide.low_rows=4 four rows of 40 make the low-resolution image. A slide of 40 x
 40 patches takes 1.6 GB of disk.
 """

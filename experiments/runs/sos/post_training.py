@@ -43,7 +43,7 @@ def post_training(
 def _with_deferral(
     method: TrainedClassifier[SosConfig], source: LksSource, unseen: Sequence[int]
 ) -> Callable[[Any], dict[str, Any]]:
-    """Puts the head of learned deferral into parameters, fitted to the `unseen` slides."""
+    """What puts the head of learned deferral, fitted to the `unseen` slides, into parameters."""
     opening = [functools.partial(source.slide, index) for index in unseen]
     asked = method.classifier(rule="high")(opening, progress=progress_bar("learning whom to ask", "slides"))
     gains, features = [], []
@@ -62,7 +62,7 @@ def _with_deferral(
 def _within_budget(
     method: TrainedClassifier[SosConfig], source: LksSource, unseen: Sequence[int]
 ) -> Callable[[Any], dict[str, Any]]:
-    """Moves the policy's logits in parameters to where it asks about `method.budget` of the `unseen` slides.
+    """What moves the policy's logits, by its parameters, to where it asks about `method.budget` of the `unseen` slides.
 
     To within one slide, where no two logits are equal. Training moves the cost of asking with which slides are asked,
     and all slides with it, so that where it leaves 0 is of no special worth.

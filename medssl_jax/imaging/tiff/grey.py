@@ -86,12 +86,17 @@ class GreyTiff:
         """Columns `left` to `right` of a row of an image that `has_rows_apart`; nothing else is read.
 
         Raises:
-          InputError: they cannot be read.
+          InputError: they cannot be read, or the file ends before them.
         """
         image = self._image
         pixel = image.channels_together
         offset, wanted = self._first_byte + number * image.segment_row + left * pixel, (right - left) * pixel
-        data = os.pread(self._file.fileno(), wanted, offset)
+        try:
+            data = os.pread(self._file.fileno(), wanted, offset)
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: row {number} cannot be read ({error.strerror}): copy or export the file again"
+            ) from error
         if len(data) < wanted:
             raise InputError(
                 f"{self.path}: row {number} ends after {len(data)} of {wanted} bytes: the file is damaged, copy or "

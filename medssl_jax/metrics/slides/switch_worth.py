@@ -29,7 +29,8 @@ class SettledRisk(NamedTuple):
 
     With probability `confidence` over the validation slides, the LRN is wrong on no more than a share `at_most` of all
     such slides that it settles, if c was chosen without them (selective risk, Geifman & El-Yaniv, arXiv 1705.08500; the
-    bound is Clopper and Pearson's). `on_test` is that share of the test slides, None where it settles none of them.
+    bound is Clopper and Pearson's). `on_test` is the share that it has wrong of the test slides that it settles, None
+    where these are none.
     """
 
     c: float
@@ -63,10 +64,9 @@ def settled_risk(evaluation: EvaluatedMethod, *, confidence: float = CONFIDENCE)
         return None
     test = scipy.stats.binomtest(wrong, settled, alternative="less")
     at_most = float(test.proportion_ci(confidence, method="exact").high)
-    on_test, wrong_on_test = _settled(evaluation.test, evaluation.c)
-    return SettledRisk(
-        *(evaluation.c, settled, wrong, at_most, confidence), on_test=wrong_on_test / on_test if on_test else None
-    )
+    settled_on_test, wrong_on_test = _settled(evaluation.test, evaluation.c)
+    on_test = wrong_on_test / settled_on_test if settled_on_test else None
+    return SettledRisk(evaluation.c, settled, wrong, at_most, confidence, on_test)
 
 
 def _settled(slides: Probabilities, c: float) -> tuple[int, int]:

@@ -127,8 +127,11 @@ def draw_mean_curves(report: WorthReport) -> "Figure":
         for name, row in report.rows.items()
         if AREA in row.figures
     }
-    every = np.concatenate(list(curves.values())) if curves else np.array([0.0, 100.0])
-    edge = every.min() - 0.1 * max(np.ptp(every), 1.0)
+    edge = -np.inf
+    if curves:
+        every = np.concatenate(list(curves.values()))
+        edge = every.min() - 0.1 * max(np.ptp(every), 1.0)
+        axes.set_ylim(bottom=edge)
     for place, (name, row) in enumerate(report.rows.items()):
         colour, again = COLOURS[place % len(COLOURS)], place >= len(COLOURS)
         line = "dashed" if again else "solid"
@@ -146,8 +149,6 @@ def draw_mean_curves(report: WorthReport) -> "Figure":
         )
         if name in curves:
             axes.plot(shares, curves[name], linestyle=line, color=colour)
-    if curves:
-        axes.set_ylim(bottom=edge)
     quieten(axes)
     axes.set_xlabel("share of slides settled at low resolution (LP)")
     axes.set_ylabel("total accuracy, %, mean over draws")
