@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore
 
 from medssl_jax.core.errors import InputError
 from medssl_jax.core.names import printable
@@ -115,6 +116,7 @@ class Checkpoints:
 
         def read(step: int) -> Restored:
             data = self._read_whole(step).data
+            _read_every_array(Path(self.directory).absolute() / str(step) / "state")
             saved = self._manager.item_metadata(step).state
             if saved is not None:
                 _check_same_parameters(saved["params"], abstract.params, f"{self.directory}/{step}")
@@ -227,6 +229,24 @@ def _reason(error: BaseException) -> str:
     """The first line of an error, cut short where it is long."""
     line = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     return printable(line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}...")
+
+
+def _read_every_array(folder: Path) -> None:
+    """Reads each array in a folder of orbax's, and what it says of them. Raises `ValueError` where one cannot be read.
+
+    Orbax reads all of them at once, and the first that fails leaves the others without an event loop to end in: each
+    prints a traceback of its own. So nothing damaged is left to it.
+    """
+    for path in sorted(folder.glob("array_metadatas/*")):
+        json.loads(path.read_bytes())
+    files = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{folder}/"}}
+    keys = [key.decode() for key in tensorstore.KvStore.open(files).result().list().result()]
+    names = [key.removesuffix("/.zarray") for key in keys if key.endswith("/.zarray")]
+    if not names:
+        raise ValueError("it holds no arrays")
+    for name in names:
+        array = {"driver": "zarr", "kvstore": {**files, "path": f"{name}/"}}
+        tensorstore.open(array, open=True).result().read().result()
 
 
 def _digest(state: Any) -> str:

@@ -1,7 +1,6 @@
 """The trainer resumes to the bit, stops at a loss that is not finite, and refuses checkpoints of another network."""
 
 import contextlib
-import gc
 import json
 import shutil
 import subprocess
@@ -253,7 +252,6 @@ def damage(path, how):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if how == "truncated" else b"")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_whole_arrays_that_are_not_those_that_were_saved_are_damage(tmp_path, capsys):
     """Those of step 4 in the place of step 8's: every file is whole, and only the digest tells."""
     whole = run(tmp_path / "whole")
@@ -267,8 +265,6 @@ def test_whole_arrays_that_are_not_those_that_were_saved_are_damage(tmp_path, ca
         np.testing.assert_array_equal(a, b)
 
 
-# Orbax's reading threads end in the middle when one of them fails.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", ["truncated", "emptied", "deleted"])
 def test_whatever_is_damaged_the_run_ends_in_the_same_bits(tmp_path, capsys, how):
     whole = run(tmp_path / "whole")
@@ -288,7 +284,6 @@ def test_whatever_is_damaged_the_run_ends_in_the_same_bits(tmp_path, capsys, how
         said = "8: a damaged checkpoint" in capsys.readouterr().err
         assert said == (folder / "checkpoints" / "damaged-8").is_dir()
         passed_over += said
-    gc.collect()
     assert passed_over > 2
 
 
@@ -349,7 +344,6 @@ def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(tmp_path):
         Checkpoints(tmp_path / "checkpoints").restore(fresh())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_passed_over_by_readers_who_leave_it_there(tmp_path, capsys):
     run(tmp_path)
     for file in (tmp_path / "checkpoints" / "12" / "state").rglob("*"):
@@ -359,10 +353,8 @@ def test_a_damaged_checkpoint_is_passed_over_by_readers_who_leave_it_there(tmp_p
     assert int(restored.state.step) == 8
     assert "12: a damaged checkpoint" in capsys.readouterr().err
     assert (tmp_path / "checkpoints" / "12").is_dir()
-    gc.collect()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_but_damaged_checkpoints_is_said(tmp_path):
     run(tmp_path)
     for file in (tmp_path / "checkpoints").rglob("*"):
@@ -373,10 +365,8 @@ def test_nothing_but_damaged_checkpoints_is_said(tmp_path):
         checkpoints.config()
     with pytest.raises(InputError, match="12: not a whole checkpoint of a training run"):
         checkpoints.restore(fresh())
-    gc.collect()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_damage_that_orbax_tells_at_length_is_told_in_short(tmp_path):
     run(tmp_path)
     for path in (tmp_path / "checkpoints").glob("*/state/manifest.ocdbt"):
@@ -385,7 +375,6 @@ def test_damage_that_orbax_tells_at_length_is_told_in_short(tmp_path):
         Checkpoints(tmp_path / "checkpoints").restore(fresh())
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < len(str(tmp_path)) + 400
-    gc.collect()
 
 
 def test_metadata_nested_without_end_is_refused_in_one_line(tmp_path):
