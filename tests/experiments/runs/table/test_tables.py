@@ -24,7 +24,7 @@ OF_SOME_DATA = {
     "changes": ("phantom", "real_crops"),
     "combined": ("phantom", "real_crops"),
     "longer": ("phantom", "real_crops"),
-    **dict.fromkeys(("sos", "sos_parts", "sos_asking", "sos_top_k"), SLIDES),
+    **dict.fromkeys(("sos", "sos_parts", "sos_asking", "sos_top_k", "sos_weights"), SLIDES),
     **dict.fromkeys(("figure3", "nlst", "table1", "table2"), ("luna16", "phantom")),
 }
 EVERY = [(name, data) for name in table_names() for data in OF_SOME_DATA.get(name, SCANS)]
@@ -45,6 +45,7 @@ def test_the_tables_are_those_of_the_paper_and_ours():
             "sos_parts",
             "sos_asking",
             "sos_top_k",
+            "sos_weights",
         )
     }
 
