@@ -101,10 +101,7 @@ def classify_files(
     method = load_slide_classifier(checkpoint)
     if c is not None and budget is not None:
         raise InputError(f"c is {c:g} and budget is {budget:g}, expected one of them: a budget chooses c")
-    if low_rows is not None and not 1 <= low_rows <= method.layout.shrink:
-        raise InputError(
-            f"low_rows is {low_rows}, expected 1 to {method.layout.shrink}, the rows that a low-resolution pixel shows"
-        )
+    method.layout.expect_low_rows(low_rows)  # once, rather than of every slide
     used = method if c is None else _with(method, c=c)
     chosen = None if budget is None else choice_of_budget(checkpoint, method, budget)
     if chosen:

@@ -69,6 +69,13 @@ class SlideLayout:
         """The side of a patch in the low-resolution image."""
         return self.patch_side // self.shrink
 
+    def expect_low_rows(self, low_rows: int | None) -> None:
+        """Raises `InputError` where a pixel of the low-resolution image does not show so many rows; None is all."""
+        if low_rows is not None and not 1 <= low_rows <= self.shrink:
+            raise InputError(
+                f"low_rows is {low_rows}, expected 1 to {self.shrink}, the rows that a low-resolution pixel shows"
+            )
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Band:
@@ -168,8 +175,7 @@ class TiffSlide(BandedSlide):
         decoding_threads: int | None = None,
         low_rows: int | None = None,
     ):
-        if low_rows is not None and not 1 <= low_rows <= layout.shrink:
-            raise InputError(f"low_rows: {low_rows}, expected 1 to {layout.shrink}, the rows of a pixel")
+        layout.expect_low_rows(low_rows)
         self.name = slide_name(Path(path))
         self.layout = layout
         self.patches_read = 0
