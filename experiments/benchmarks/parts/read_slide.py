@@ -109,10 +109,13 @@ def _tiles(band: UInt8[np.ndarray, "rows columns"], side: int) -> Iterator[UInt8
     return (padded[:, left : left + side] for left in range(0, width, side))
 
 
-def disc_rows(side: int, top: int, height: int) -> UInt8[np.ndarray, "{height} {side}"]:
-    """Rows of a dark, noisy, structured disc with black corners, which LZW compresses as it does a real slide."""
+def disc_rows(side: int, top: int, height: int, number: int = 0) -> UInt8[np.ndarray, "{height} {side}"]:
+    """Rows of a dark, structured disc with black corners, which LZW compresses as it does a real slide.
+
+    Its noise is that of slide `number`.
+    """
     y = (np.arange(top, top + height, dtype=np.float32) / side - 0.5)[:, None]
     x = (np.arange(side, dtype=np.float32) / side - 0.5)[None]
     structure = 12 + 8 * np.sin(900 * y) * np.sin(700 * x)
-    noise = np.random.default_rng(top).integers(0, 6, (height, side), np.uint8)
+    noise = np.random.default_rng((top, number)).integers(0, 6, (height, side), np.uint8)
     return np.where(np.hypot(y, x) < 0.5, structure.astype(np.uint8) + noise, 0).astype(np.uint8)

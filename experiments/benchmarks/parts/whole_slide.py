@@ -36,6 +36,7 @@ from medssl_jax.data.slides.slide_appearance import Appearance, AppearanceStatis
 from medssl_jax.data.slides.slide_batches import slide_batches
 from medssl_jax.imaging.slides import SlideLayout, TiffSlide
 from medssl_jax.inference.selective import SelectiveClassifier
+from medssl_jax.inference.selective_settings import SelectiveSettings
 from medssl_jax.inference.trained_classifier import TrainingSlides
 from medssl_jax.models.sos_networks import Intensities
 from medssl_jax.parallel.device_memory import peak_bytes
@@ -164,24 +165,27 @@ def settings_of(config: str, method: str, cut: Mapping[str, int]) -> SosConfig:
 
 def classify(path: Path, config: str, cut: Mapping[str, int], method: str, route: str, low_rows: int = 0) -> Passage:
     """Classifies the slide, the switch moved to where its route is certain; all rows count unless some do."""
-    settings = settings_of(config, method, cut)
+    settings, asked = settings_of(config, method, cut), route == "asked"
+    inference = dataclasses.replace(settings.inference, c=float(asked))
+    classifier = untrained(settings, inference, policy=CERTAIN if asked else -CERTAIN)
+    program_bytes = classifier.peak_memory_bytes  # compiles everything
+    begin = clock()
+    (result,) = classifier([lambda: TiffSlide(path, settings.data.layout, low_rows=low_rows or None)])
+    end = clock()
+    patches = 0 if result.attention is None else int(result.foreground.sum())
+    return Passage(Cost(end.wall - begin.wall, end.cpu - begin.cpu), result.seconds, patches, program_bytes)
+
+
+def untrained(settings: SosConfig, inference: SelectiveSettings, policy: float = 0.0) -> SelectiveClassifier:
+    """A classifier by networks as they are drawn; where a policy decides, its logit is moved by `policy`."""
     networks = settings.networks(INTENSITIES, classes=4)
     # Drawn by NumPy: what draws them in JAX takes seconds to compile.
     rng, shapes = np.random.default_rng(0), jax.eval_shape(networks.init, jax.random.key(0))
     params: dict[str, Any] = jax.tree.map(lambda leaf: rng.normal(0, 0.05, leaf.shape).astype(leaf.dtype), shapes)
-    inference = settings.inference
-    if inference.rule == "confidence":
-        inference = dataclasses.replace(inference, c=float(route == "asked"))
     if inference.rule == "policy":
-        params = networks.shift_policy(params, by=CERTAIN if route == "asked" else -CERTAIN)
+        params = networks.shift_policy(params, by=policy)
     layout, background_threshold = settings.data.layout, settings.data.background_threshold
-    classifier = SelectiveClassifier(networks, params, layout, inference, background_threshold=background_threshold)
-    program_bytes = classifier.peak_memory_bytes  # compiles everything
-    begin = clock()
-    (result,) = classifier([lambda: TiffSlide(path, layout, low_rows=low_rows or None)])
-    end = clock()
-    patches = 0 if result.attention is None else int(result.foreground.sum())
-    return Passage(Cost(end.wall - begin.wall, end.cpu - begin.cpu), result.seconds, patches, program_bytes)
+    return SelectiveClassifier(networks, params, layout, inference, background_threshold=background_threshold)
 
 
 def train(path: Path, config: str, cut: Mapping[str, int], method: str, steps: int) -> Passage:
@@ -237,11 +241,11 @@ def compiled_step(
     return jitted_step(settings, SLIDES).lower(jax.eval_shape(fresh_state), batch).compile(), fresh_state
 
 
-def write_slide(path: Path, side: int, file: str) -> None:
-    """Writes a disc of noise in one of `KINDS`."""
+def write_slide(path: Path, side: int, file: str, number: int = 0) -> None:
+    """Writes a disc of noise in one of `KINDS`; slides of another `number` have other noise."""
     kind = KINDS[file]
-    write_tiff(path, _bands(side), (side, side), kind.layout, levels=kind.levels)
+    write_tiff(path, _bands(side, number), (side, side), kind.layout, levels=kind.levels)
 
 
-def _bands(side: int) -> Iterator[UInt8[np.ndarray, "rows {side}"]]:
-    return (read_slide.disc_rows(side, top, min(ROWS, side - top)) for top in range(0, side, ROWS))
+def _bands(side: int, number: int) -> Iterator[UInt8[np.ndarray, "rows {side}"]]:
+    return (read_slide.disc_rows(side, top, min(ROWS, side - top), number) for top in range(0, side, ROWS))

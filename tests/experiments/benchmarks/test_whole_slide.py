@@ -8,28 +8,15 @@ from medssl_jax.core.errors import InputError
 from medssl_jax.imaging.slides import SlideLayout, TiffSlide
 
 CUT = {"grid": 4, "patch_side": 16, "shrink": 2}
-SMALL = """
-from experiments.configs import sos
-
-def get_config():
-    config = sos.get_config()
-    config.model.attention_features = 3
-    for name in ("low", "high", "policy"):
-        config.model[f"{name}_features"], config.model[f"{name}_blocks"] = (4,), (0,)
-    config.model.low_stem_block = config.model.high_stem_block = 4
-    config.inference.patch_batch = 5
-    return config
-"""
 LOW, HIGH = {"low_resolution_read", "low_network"}, {"patch_read", "high_network"}
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def small(small_networks, tmp_path_factory):
     """A config of small networks, and a slide."""
-    folder = tmp_path_factory.mktemp("whole_slide")
-    (folder / "small.py").write_text(SMALL)
-    whole_slide.write_slide(folder / "slide.tif", 64 + whole_slide.MARGIN, "strips")
-    return str(folder / "small.py"), folder / "slide.tif"
+    path = tmp_path_factory.mktemp("whole_slide") / "slide.tif"
+    whole_slide.write_slide(path, 64 + whole_slide.MARGIN, "strips")
+    return small_networks, path
 
 
 @pytest.mark.parametrize(
