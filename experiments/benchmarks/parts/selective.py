@@ -74,11 +74,12 @@ def measure(
         paths = [Path(folder) / f"{number}.tif" for number in range(slides)]
         for number, path in enumerate(paths):
             whole_slide.write_slide(path, grid * patch_side + whole_slide.MARGIN, file, number)
-        send = functools.partial(in_own_process, pass_of, paths, config, cut)
-        rounds = [
-            {name: send(*work).result for name, work in {BESIDE: (BESIDE, 0, 0), **works}.items()}
-            for _ in range(bench.pairs)
-        ]
+        rounds: list[dict[str, Pass]] = [{} for _ in range(bench.pairs)]
+        for number, passes in enumerate(rounds):
+            for name, work in {BESIDE: (BESIDE, 0, 0), **works}.items():
+                passes[name] = in_own_process(pass_of, paths, config, cut, *work).result
+                seconds = passes[name].cost.wall
+                print(f"selective: {name}: {seconds:.1f} s, {number + 1} of {bench.pairs}", flush=True)
     beside = [each[BESIDE].cost for each in rounds]
     return [_measurement(name, [each[name] for each in rounds], beside, slides) for name in works]
 
