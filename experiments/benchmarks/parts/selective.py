@@ -1,9 +1,9 @@
 """SOS on many slides, of which it asks about fewer and fewer, beside Multi-Scale on the same ones.
 
 Slides have patches of LKS's size, and few of them: what the LRN costs beside the HRN is about what it is on LKS. The
-networks are untrained, so c is put where so many slides are asked about as --selective.asked says. Each of these is run
-with all patches too, and with --selective.top_k of each slide. All runs are in turns in processes of their own, from
-files that were just written; what is compiled is left out. Two cores of a CPU need half an hour for three pairs.
+networks are untrained, so c is put where as many slides are asked about as --selective.asked says. The HRN looks at all
+of their patches, and then at --selective.top_k of each. All take turns in processes of their own, from files that were
+just written; what is compiled is left out. Two cores of a CPU need nine minutes for a pair.
 """
 
 import dataclasses
