@@ -29,6 +29,7 @@ ROOMS += [("data_builders", len(FLOORS)), ("experiments", len(FLOORS) + 1)]
 # What a package is for, and the only files of the library that import it.
 KNOWN_TO = {
     "orbax": {"medssl_jax.run_folder.checkpoint", "medssl_jax.parallel.hosts"},  # of which hosts has one barrier
+    "tensorstore": {"medssl_jax.run_folder.checkpoint"},
     "tensorflow_datasets": {"medssl_jax.data.tfds_store"},
     "jax.sharding": {"medssl_jax.parallel.sharding"},
     "jax.distributed": {"medssl_jax.parallel.hosts"},

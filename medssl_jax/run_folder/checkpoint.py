@@ -232,21 +232,21 @@ def _reason(error: BaseException) -> str:
 
 
 def _read_every_array(folder: Path) -> None:
-    """Reads each array in a folder of orbax's, and what it says of them. Raises `ValueError` where one cannot be read.
+    """Reads each array in a folder of orbax's, and parses its notes on them. Raises what TensorStore and JSON raise.
 
     Orbax reads all of them at once, and the first that fails leaves the others without an event loop to end in: each
-    prints a traceback of its own. So nothing damaged is left to it.
+    prints a traceback of its own. So what cannot be read is found here first.
     """
-    for path in sorted(folder.glob("array_metadatas/*")):
+    for path in sorted(folder.glob("array_metadatas/process_*")):
         json.loads(path.read_bytes())
+    context = tensorstore.Context()  # of all arrays, which lie in the same few files
     files = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{folder}/"}}
-    keys = [key.decode() for key in tensorstore.KvStore.open(files).result().list().result()]
-    names = [key.removesuffix("/.zarray") for key in keys if key.endswith("/.zarray")]
-    if not names:
+    keys = [key.decode() for key in tensorstore.KvStore.open(files, context=context).result().list().result()]
+    if not keys:
         raise ValueError("it holds no arrays")
-    for name in names:
+    for name in (key.removesuffix("/.zarray") for key in keys if key.endswith("/.zarray")):
         array = {"driver": "zarr", "kvstore": {**files, "path": f"{name}/"}}
-        tensorstore.open(array, open=True).result().read().result()
+        tensorstore.open(array, open=True, context=context).result().read().result()
 
 
 def _digest(state: Any) -> str:

@@ -1,6 +1,7 @@
 """The trainer resumes to the bit, stops at a loss that is not finite, and refuses checkpoints of another network."""
 
 import contextlib
+import gc
 import json
 import shutil
 import subprocess
@@ -284,6 +285,7 @@ def test_whatever_is_damaged_the_run_ends_in_the_same_bits(tmp_path, capsys, how
         said = "8: a damaged checkpoint" in capsys.readouterr().err
         assert said == (folder / "checkpoints" / "damaged-8").is_dir()
         passed_over += said
+        gc.collect()  # what orbax leaves behind would be told here
     assert passed_over > 2
 
 
@@ -351,7 +353,9 @@ def test_a_damaged_checkpoint_is_passed_over_by_readers_who_leave_it_there(tmp_p
             file.write_bytes(b"")
     restored = Checkpoints(tmp_path / "checkpoints").restore(fresh())
     assert int(restored.state.step) == 8
-    assert "12: a damaged checkpoint" in capsys.readouterr().err
+    gc.collect()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "12: a damaged checkpoint" in line
     assert (tmp_path / "checkpoints" / "12").is_dir()
 
 
@@ -365,6 +369,7 @@ def test_nothing_but_damaged_checkpoints_is_said(tmp_path):
         checkpoints.config()
     with pytest.raises(InputError, match="12: not a whole checkpoint of a training run"):
         checkpoints.restore(fresh())
+    gc.collect()
 
 
 def test_damage_that_orbax_tells_at_length_is_told_in_short(tmp_path):
@@ -375,6 +380,7 @@ def test_damage_that_orbax_tells_at_length_is_told_in_short(tmp_path):
         Checkpoints(tmp_path / "checkpoints").restore(fresh())
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < len(str(tmp_path)) + 400
+    gc.collect()
 
 
 def test_metadata_nested_without_end_is_refused_in_one_line(tmp_path):

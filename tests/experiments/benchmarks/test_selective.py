@@ -36,10 +36,16 @@ def test_image_level_asks_about_none(small_networks, paths):
     assert (sent.asked, sent.patches) == (0, 0)
 
 
+def test_slides_of_which_the_network_is_as_sure_are_not_told_apart(small_networks, paths):
+    with pytest.raises(ValueError, match="asked about 2 slides, expected 1"):
+        selective.pass_of([paths[0], paths[0]], small_networks, CUT, "SOS", 1)
+
+
 @pytest.mark.parametrize(
     ("sizes", "told"),
     [
         ({"file": "JPEG"}, "file: found JPEG, expected strips"),
+        ({"config": "configs/lks_rdms.py"}, "config: found the rule policy, expected confidence"),
         ({"asked": (0,)}, "asked: found 0, expected 1 to 32"),
         ({"asked": (2, 33)}, "asked: found 33, expected 1 to 32"),
         ({"top_k": 17}, "top_k: found 17, expected 1 to 16"),
