@@ -234,8 +234,8 @@ def _reason(error: BaseException) -> str:
 def _read_every_array(folder: Path) -> None:
     """Reads each array in a folder of orbax's, and parses its notes on them. Raises what TensorStore and JSON raise.
 
-    Orbax reads all of them at once, and the first that fails leaves the others without an event loop to end in: each
-    prints a traceback of its own. So what cannot be read is found here first.
+    Orbax reads them in an event loop, which ends with the first that fails, and each of the others prints a traceback
+    of its own. So what cannot be read is found here first.
     """
     for path in sorted(folder.glob("array_metadatas/process_*")):
         json.loads(path.read_bytes())
@@ -244,9 +244,14 @@ def _read_every_array(folder: Path) -> None:
     keys = [key.decode() for key in tensorstore.KvStore.open(files, context=context).result().list().result()]
     if not keys:
         raise ValueError("it holds no arrays")
-    for name in (key.removesuffix("/.zarray") for key in keys if key.endswith("/.zarray")):
-        array = {"driver": "zarr", "kvstore": {**files, "path": f"{name}/"}}
-        tensorstore.open(array, open=True, context=context).result().read().result()
+    arrays = [
+        {"driver": "zarr", "kvstore": {**files, "path": key.removesuffix(".zarray")}}
+        for key in keys
+        if key.endswith("/.zarray")
+    ]
+    opened = [tensorstore.open(array, open=True, context=context) for array in arrays]
+    for read in [each.result().read() for each in opened]:
+        read.result()
 
 
 def _digest(state: Any) -> str:
