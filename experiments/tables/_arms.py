@@ -36,11 +36,10 @@ def supervised(labelled: int) -> Mapping[str, Any]:
     return {"split.labelled": labelled, **SUPERVISED}
 
 
-def changed(labelled: int, changes: Changes) -> tuple[Row, ...]:
-    """FocalMix with one change a row."""
+def changed(overrides: Mapping[str, Any], changes: Changes) -> tuple[Row, ...]:
+    """A row for each change of a config that `overrides` have changed already."""
     return tuple(
-        Row(name=name, label=label, overrides={**focalmix(labelled), **change})
-        for name, (label, change) in changes.items()
+        Row(name=name, label=label, overrides={**overrides, **change}) for name, (label, change) in changes.items()
     )
 
 
@@ -51,7 +50,7 @@ def changed_beside_supervised(labelled: int, changes: Changes) -> tuple[Row, ...
         Row(name="supervised", label="supervised", overrides=few),
         Row(name="supervised_ema", label="supervised, averaged", overrides={**few, **AVERAGED}),
         Row(name="focalmix", label="FocalMix", overrides=focalmix(labelled)),
-        *changed(labelled, changes),
+        *changed(focalmix(labelled), changes),
     )
 
 

@@ -36,7 +36,7 @@ def get_table(data: str) -> Table:
     rows = (
         Row(name="supervised", label="supervised", overrides=supervised(labelled)),
         Row(name="focalmix", label="FocalMix", overrides=focalmix(labelled)),
-        *changed(labelled, CHANGES),
+        *changed(focalmix(labelled), CHANGES),
     )
     return Table(
         title=f"FocalMix with {labelled} labelled scans, changed part by part",

@@ -28,7 +28,7 @@ def get_table(data: str) -> Table:
         ),
         Row(name="supervised", label="supervised", overrides=supervised(LABELLED[data])),
         Row(name="focalmix", label="FocalMix", overrides=focalmix(LABELLED[data])),
-        *changed(LABELLED[data], PEERS),
+        *changed(focalmix(LABELLED[data]), PEERS),
     )
     return Table(
         title=f"FocalMix and other methods, {LABELLED[data]} labelled",

@@ -8,8 +8,8 @@ Hardware, LKS: meant for one GPU of 80 GB; time not measured.
 """
 
 from experiments.configs import _methods
-from experiments.runs.table.declaration import Row, Table
-from experiments.tables._arms import Changes
+from experiments.runs.table.declaration import Table
+from experiments.tables._arms import Changes, changed
 from experiments.tables._slide_arms import method_row, sos_row
 
 COMMAND = "experiments.sos"
@@ -27,7 +27,7 @@ PARTS: Changes = {
 
 def get_table(_: str) -> Table:
     """Image-Level, SOS, SOS with one part less a row, and the cascade; each against SOS."""
-    without = [Row(name=name, label=label, overrides=changes) for name, (label, changes) in PARTS.items()]
+    without = changed({}, PARTS)
     rows = (method_row("image", _methods.image_level), sos_row(), *without, method_row("cascade", _methods.cascade))
     return Table(
         title="SOS with a part left out",
